@@ -1,0 +1,29 @@
+"""Specs -> torch modules. Adding a block is a module here and a line in `BUILDERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from hwnas.blocks.conv import ConvBlock
+from hwnas.blocks.head import HeadBlock
+from hwnas.blocks.mbconv import MBConvBlock
+from hwnas.blocks.skip import SkipBlock
+from hwnas.errors import HwnasError
+from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+
+BUILDERS: dict[type[Spec], Callable[[Any], nn.Module]] = {
+    Conv: ConvBlock,
+    Head: HeadBlock,
+    MBConv: MBConvBlock,
+    Skip: SkipBlock,
+}
+
+
+def build_block(spec: Spec) -> nn.Module:
+    """The torch module of a Spec, with fresh weights. Its forward takes and gives (N, C, H, W); a Head gives (N, K)."""
+    if type(spec) not in BUILDERS:
+        raise HwnasError(f"no module builds {type(spec).__name__}; add it to BUILDERS in hwnas/blocks/__init__.py.")
+    return BUILDERS[type(spec)](spec)

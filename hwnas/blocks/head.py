@@ -1,0 +1,28 @@
+"""The classifier at the end of a network."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from hwnas.blocks.layers import conv_bn
+from hwnas.spec import Head
+
+
+class HeadBlock(nn.Module):
+    """The module of a `Head`: (N, in, H, W) -> logits (N, num_classes)."""
+
+    def __init__(self, spec: Head) -> None:
+        super().__init__()
+        self.conv = conv_bn(spec.in_channels, spec.hidden_channels, 1, activation=spec.activation)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.dropout = nn.Dropout(spec.dropout)
+        self.classifier = nn.Linear(spec.hidden_channels, spec.num_classes)
+        bound = 1.0 / math.sqrt(spec.num_classes)  # uniform +-1/sqrt(out), as dstamoulis/single-path-nas
+        nn.init.uniform_(self.classifier.weight, -bound, bound)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.flatten(self.pool(self.conv(x)))))

@@ -1,0 +1,50 @@
+"""Reading and writing files so that nothing is ever half there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import HwnasError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place: a reader sees the old file or the new.
+
+    Raises HwnasError if the folder cannot be written or the disk is full; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HwnasError(
+            f"cannot write {path}: {reason}. Make room or make the folder writable, then repeat the command; "
+            "what was there before is unchanged."
+        ) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write `data` as readable JSON, atomically."""
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The JSON of a file. `what` names it in the error: "the run", "the table's conditions". Raises HwnasError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HwnasError(f"{what}: there is no file {path}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HwnasError(f"{what}: {path} is damaged ({error}). Restore it, or delete it and make it again.") from None
+    except OSError as error:
+        raise HwnasError(f"{what}: cannot read {path}: {error.strerror}.") from None

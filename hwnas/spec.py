@@ -1,0 +1,237 @@
+"""Specs: what one block is, as frozen data. No torch here.
+
+A Spec says everything that decides a block's weights and its cost, except the size of the image it works on. Two equal
+Specs at one input shape are one block: they are measured once, and their weights fit each other. Shapes are (C, H, W).
+
+Adding a block is one Spec here, one module in `hwnas/blocks/`, and a Graph lowering where it uses a new operator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from hwnas.errors import HwnasError, UsageError
+
+Shape = tuple[int, int, int]
+"""Channels, height, width of one image or feature map."""
+
+ACTIVATIONS = ("relu", "relu6")
+
+SPECS: dict[str, type[Spec]] = {}
+"""Every Spec by the `kind` that its JSON carries."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Base of all Specs. A subclass registers itself by its ``kind`` and states its shape, MACs and parameters.
+
+    JSON leaves out fields that have their default, so that a Spec can gain a field without changing what older
+    architectures and tables are called.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        SPECS[cls.kind] = cls
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the output for one image of `input_shape`."""
+        raise NotImplementedError
+
+    def macs(self, input_shape: Shape) -> int:
+        """Multiply-accumulates of the convolutions and linear layers for one image (batch norm and bias are free)."""
+        raise NotImplementedError
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters, batch norm's two per channel included."""
+        raise NotImplementedError
+
+    @property
+    def is_identity(self) -> bool:
+        """True where the block does nothing at all: it has no weights, no operators and costs no time."""
+        return False
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"kind": ..., field: value}`` without the fields that have their default."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"kind": self.kind} | {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
+
+
+def spec_from_json(data: dict[str, Any]) -> Spec:
+    """The Spec that `Spec.to_json` wrote. Raises HwnasError for an unknown kind or field."""
+    if not isinstance(data, dict) or data.get("kind") not in SPECS:
+        kind = data.get("kind") if isinstance(data, dict) else data
+        raise HwnasError(
+            f"unknown block kind {kind!r}; this version of hwnas knows {', '.join(sorted(SPECS))}. "
+            "The file was written by a newer version, or is damaged."
+        )
+    try:
+        return SPECS[data["kind"]](**{key: value for key, value in data.items() if key != "kind"})
+    except TypeError as error:
+        raise HwnasError(f"block {data} cannot be read: {error}. The file is damaged or of another version.") from None
+
+
+@dataclass(frozen=True)
+class Conv(Spec):
+    """Convolution, batch norm, activation. Padding is ``kernel // 2``."""
+
+    kind: ClassVar[str] = "conv"
+    in_channels: int
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        _check_convolution(self, self.kernel, self.stride, self.activation)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+
+    def macs(self, input_shape: Shape) -> int:
+        _, height, width = self.output_shape(input_shape)
+        return self.kernel**2 * self.in_channels * self.out_channels * height * width
+
+    @property
+    def params(self) -> int:
+        return self.kernel**2 * self.in_channels * self.out_channels + 2 * self.out_channels
+
+    def __str__(self) -> str:
+        return f"Conv(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride})"
+
+
+@dataclass(frozen=True)
+class MBConv(Spec):
+    """Inverted residual of MobileNetV2: expand 1x1, depthwise, project 1x1; each with batch norm.
+
+    ``expand`` is the ratio of hidden to input channels; with 1 there is no expansion convolution. The input is added
+    where the shape stays the same. The projection has no activation.
+    """
+
+    kind: ClassVar[str] = "mbconv"
+    in_channels: int
+    out_channels: int
+    kernel: int
+    expand: int
+    stride: int = 1
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        _check_convolution(self, self.kernel, self.stride, self.activation)
+        if self.expand < 1:
+            raise UsageError(f"expand must be 1 or more, not {self.expand} in {self}.")
+
+    @property
+    def hidden_channels(self) -> int:
+        return self.in_channels * self.expand
+
+    @property
+    def has_residual(self) -> bool:
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+
+    def macs(self, input_shape: Shape) -> int:
+        _, height, width = self.output_shape(input_shape)
+        expansion = self.in_channels * self.hidden_channels * input_shape[1] * input_shape[2] if self.expand > 1 else 0
+        return expansion + self.hidden_channels * (self.kernel**2 + self.out_channels) * height * width
+
+    @property
+    def params(self) -> int:
+        hidden = self.hidden_channels
+        expansion = (self.in_channels + 2) * hidden if self.expand > 1 else 0
+        return expansion + (self.kernel**2 + 2) * hidden + (hidden + 2) * self.out_channels
+
+    def __str__(self) -> str:
+        channels = f"{self.in_channels}->{self.out_channels}"
+        return f"MBConv(k{self.kernel} e{self.expand} {channels} s{self.stride})"
+
+
+@dataclass(frozen=True)
+class Skip(Spec):
+    """Nothing where the shape stays the same; otherwise the shortest way there: a strided 1x1 convolution with batch
+    norm (the identity of NAS-Bench-Macro)."""
+
+    kind: ClassVar[str] = "skip"
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        _check_convolution(self, 1, self.stride, "relu")
+
+    @property
+    def is_identity(self) -> bool:
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+
+    def macs(self, input_shape: Shape) -> int:
+        _, height, width = self.output_shape(input_shape)
+        return 0 if self.is_identity else self.in_channels * self.out_channels * height * width
+
+    @property
+    def params(self) -> int:
+        return 0 if self.is_identity else (self.in_channels + 2) * self.out_channels
+
+    def __str__(self) -> str:
+        return "Skip" if self.is_identity else f"Skip({self.in_channels}->{self.out_channels} s{self.stride})"
+
+
+@dataclass(frozen=True)
+class Head(Spec):
+    """The classifier: 1x1 convolution with batch norm and activation, global average pool, dropout, linear layer."""
+
+    kind: ClassVar[str] = "head"
+    in_channels: int
+    hidden_channels: int
+    num_classes: int
+    dropout: float = 0.0
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        _check_convolution(self, 1, 1, self.activation)
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        _convolved(input_shape, self.in_channels, self.hidden_channels, 1)
+        return (self.num_classes, 1, 1)
+
+    def macs(self, input_shape: Shape) -> int:
+        pixels = input_shape[1] * input_shape[2]
+        return self.hidden_channels * (self.in_channels * pixels + self.num_classes)
+
+    @property
+    def params(self) -> int:
+        return (self.in_channels + 2) * self.hidden_channels + (self.hidden_channels + 1) * self.num_classes
+
+    def __str__(self) -> str:
+        return f"Head({self.in_channels}->{self.hidden_channels}->{self.num_classes})"
+
+
+def _check_convolution(spec: Spec, kernel: int, stride: int, activation: str) -> None:
+    """Refuse what no layer can be built from. Raises UsageError."""
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name.endswith(("channels", "classes")) and (not isinstance(value, int) or value < 1):
+            raise UsageError(f"{field.name} of a {spec.kind} block must be a whole number from 1 on, not {value!r}.")
+    if kernel < 1 or kernel % 2 == 0:
+        raise UsageError(f"the kernel of a {spec.kind} block must be odd, not {kernel!r}: padding is kernel // 2.")
+    if stride not in (1, 2):
+        raise UsageError(f"the stride of a {spec.kind} block must be 1 or 2, not {stride!r}.")
+    if activation not in ACTIVATIONS:
+        raise UsageError(f"unknown activation {activation!r} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}.")
+
+
+def _convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:
+    """Output shape of an odd kernel with padding ``kernel // 2``. Raises HwnasError if the channels do not match."""
+    channels, height, width = input_shape
+    if channels != in_channels:
+        raise HwnasError(f"a block for {in_channels} input channels was given {channels} (input shape {input_shape}).")
+    return (out_channels, -(-height // stride), -(-width // stride))

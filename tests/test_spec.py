@@ -1,0 +1,94 @@
+"""Specs: shapes, costs, JSON, and what they refuse."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.blocks import BUILDERS, build_block
+from hwnas.errors import HwnasError, UsageError
+from hwnas.spec import SPECS, Conv, Head, MBConv, Skip, spec_from_json
+
+EXAMPLES = [
+    Conv(3, 16, kernel=3, stride=2),
+    MBConv(16, 24, kernel=5, expand=6, stride=2, activation="relu6"),
+    MBConv(24, 24, kernel=3, expand=1),
+    Skip(24, 24),
+    Skip(24, 40, stride=2),
+    Head(40, 64, 10, dropout=0.2),
+]
+
+
+@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
+def test_json_round_trip(spec):
+    assert spec_from_json(spec.to_json()) == spec
+
+
+def test_json_leaves_out_defaults_so_that_a_spec_may_grow():
+    assert MBConv(8, 8, 3, 6).to_json() == {
+        "kind": "mbconv",
+        "in_channels": 8,
+        "out_channels": 8,
+        "kernel": 3,
+        "expand": 6,
+    }
+
+
+def test_every_spec_has_a_builder():
+    assert set(BUILDERS) == set(SPECS.values())
+
+
+@given(
+    st.sampled_from([3, 5, 7]),
+    st.integers(1, 6),
+    st.sampled_from([1, 2]),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(2, 13),
+)
+def test_shape_and_parameters_are_those_of_the_module(kernel, expand, stride, in_channels, out_channels, side):
+    import torch
+
+    spec = MBConv(in_channels, out_channels, kernel, expand, stride)
+    block = build_block(spec).eval()
+    with torch.no_grad():
+        out = block(torch.zeros(1, in_channels, side, side))
+    assert tuple(out.shape[1:]) == spec.output_shape((in_channels, side, side))
+    assert sum(p.numel() for p in block.parameters()) == spec.params
+
+
+@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
+def test_macs_are_those_torch_counts(spec):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shape = (spec.in_channels, 9, 9)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        build_block(spec).eval()(torch.zeros(1, *shape))
+    assert counter.get_total_flops() == 2 * spec.macs(shape)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Conv(3, 0), "out_channels"),
+        (lambda: Conv(3, 8, kernel=4), "odd"),
+        (lambda: MBConv(8, 8, 3, 0), "expand"),
+        (lambda: MBConv(8, 8, 3, 6, stride=3), "stride"),
+        (lambda: Conv(3, 8, activation="swish"), "relu6"),
+        (lambda: Head(8, 8, 10, dropout=1.0), "dropout"),
+    ],
+)
+def test_impossible_blocks_are_refused(make, says):
+    with pytest.raises(UsageError, match=says):
+        make()
+
+
+def test_wrong_input_channels_are_refused():
+    with pytest.raises(HwnasError, match="16 input channels was given 8"):
+        Conv(16, 8).output_shape((8, 4, 4))
+
+
+@pytest.mark.parametrize("data", [{"kind": "fire"}, {"kind": "conv", "in_channels": 3}, {"kind": "skip", "x": 1}, 7])
+def test_foreign_json_is_refused(data):
+    with pytest.raises(HwnasError):
+        spec_from_json(data)
