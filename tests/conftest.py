@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,3 +15,8 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared/data beside this checkout: the published tables are not there")
     return folder
+
+
+# a first example that imports torch is slow: time limits per example would only fail on busy machines
+settings.register_profile("hwnas", deadline=None)
+settings.load_profile("hwnas")

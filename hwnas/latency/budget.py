@@ -1,0 +1,95 @@
+"""The Budget: a limit in ms. Feasible before a search, pressed for during it, kept exactly when it decodes.
+
+During a search the multiplier of the latency term is adapted by dual ascent until the expected latency meets the limit,
+so that nobody tunes a lambda. Afterwards the architecture is decoded by exact constrained optimisation: the most
+probable one *within* the limit, a multiple-choice knapsack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.space import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class Budget:
+    """A latency limit for architectures of one space on what one predictor stands for.
+
+    Attributes:
+        limit_ms: what the measured network must not exceed.
+        multiplier: weight of the latency term in the loss; starts at 0 and follows the expected latency.
+        step_size: how much the multiplier grows per step for an expected latency of twice the limit.
+    """
+
+    limit_ms: float
+    space: SearchSpace
+    predictor: AdditivePredictor
+    multiplier: float = 0.0
+    step_size: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.limit_ms) and self.limit_ms > 0):
+            raise UsageError(f"the budget must be a positive number of milliseconds, not {self.limit_ms}.")
+
+    @property
+    def target_ms(self) -> float:
+        """The largest *predicted* latency whose 90 % interval still ends within the limit."""
+        return self.limit_ms / (1 + self.predictor.half_width)
+
+    def check_feasible(self) -> None:
+        """Raise HwnasError, naming the fastest architecture and its ms, if even that is predicted over the limit."""
+        fastest, slowest = self.predictor.extremes(self.space)
+        fastest_ms, slowest_ms = self.predictor.predict(fastest).ms, self.predictor.predict(slowest).ms
+        if fastest_ms > self.limit_ms:
+            raise HwnasError(
+                f"a budget of {self.limit_ms:g} ms cannot be met: the fastest architecture of space "
+                f"{self.space.name!r}, code {fastest.code}, takes {fastest_ms:.3g} ms (the slowest {slowest_ms:.3g}). "
+                f"Raise the budget to {fastest_ms * (1 + self.predictor.half_width):.3g} ms or more, or choose a "
+                "smaller resolution, width or space."
+            )
+
+    def penalty(self, probabilities: Sequence[Tensor]) -> tuple[Tensor, float]:
+        """The latency term of the loss (differentiable) and the expected ms it is made from.
+
+        It is ``multiplier * expected / target``: no unit, so one step size serves microcontrollers and servers.
+        """
+        expected_ms = self.predictor.expected_ms(self.space, probabilities)
+        return self.multiplier * expected_ms / self.target_ms, float(expected_ms.detach())
+
+    def update(self, expected_ms: float) -> None:
+        """One step of dual ascent: up while the expected latency is over the target, down, not below 0, while under."""
+        self.multiplier = max(0.0, self.multiplier + self.step_size * (expected_ms / self.target_ms - 1))
+
+    def decode(self, log_probabilities: Sequence[np.ndarray], limit_ms: float | None = None) -> Architecture:
+        """The most probable architecture whose predicted latency is within `limit_ms` (default: `target_ms`).
+
+        If no architecture is within it, the fastest one is returned: `check_feasible` has told the person before.
+
+        Args:
+            log_probabilities: one vector per decision, in the order of ``space.decisions``.
+            limit_ms: limit on the predicted latency.
+        """
+        from scipy.optimize import Bounds, LinearConstraint, milp
+        from scipy.sparse import block_diag
+
+        limit_ms = self.target_ms if limit_ms is None else limit_ms
+        fixed_ms, costs = self.predictor.decision_costs(self.space)
+        gains = np.maximum(np.concatenate([np.asarray(p, float) for p in log_probabilities]), -1e3)
+        one_each = LinearConstraint(block_diag([np.ones((1, len(c))) for c in costs]), 1, 1)
+        # in units of the limit, and a hair below it: the solver keeps constraints to 1e-6 only
+        within = LinearConstraint(np.concatenate(costs)[None] / limit_ms, -np.inf, 1 - fixed_ms / limit_ms - 2e-6)
+        result = milp(-gains, constraints=[one_each, within], integrality=np.ones(len(gains)), bounds=Bounds(0, 1))
+        if result.x is None:
+            return self.predictor.extremes(self.space)[0]
+        chosen = np.split(result.x, np.cumsum([len(c) for c in costs])[:-1])
+        return self.space.decode([int(x.argmax()) for x in chosen])

@@ -1,0 +1,280 @@
+"""Tables, the additive predictor and the budget: on the published Pixel 1 table, and on made ones of known answer."""
+
+import itertools
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwnas.errors import HwnasError, UsageError
+from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.space import OneOf
+from hwnas.spaces import get_space
+
+TINY = get_space("tiny")
+
+
+def latency(ms: float, between_visits_percent: float = 0.5) -> Latency:
+    return Latency(ms, 0.95 * ms, 1.1 * ms, runs=50, between_visits_percent=between_visits_percent)
+
+
+def made_table(space=TINY, networks=0, scale=1.0, per_block=0.0, bias=0.0, noise=0.0, seed=0) -> LatencyTable:
+    """Blocks that cost 1 ms per 10 M MACs; networks that follow the calibrated sum exactly, or with noise."""
+    rng = random.Random(seed)
+    table = LatencyTable(conditions={"threads": 1})
+    for spec, shape in space.distinct_blocks():
+        table.blocks[spec, shape] = latency(0.01 + spec.macs(shape) / 1e7)
+    for _ in range(networks):
+        architecture = space.sample(rng)
+        blocks = [b for b in architecture.placed_blocks() if not b[0].is_identity]
+        ms = scale * sum(table.block_ms(*b) for b in blocks) + per_block * len(blocks) + bias
+        table.networks[architecture] = latency(ms * (1 + rng.gauss(0, noise)))
+    return table
+
+
+@pytest.fixture(scope="module")
+def pixel1(shared_data) -> AdditivePredictor:
+    """The published Pixel 1 table of Single-Path NAS: ms of its 22 layers; stem and head are the constant 19.5999."""
+    rows = json.loads((shared_data / "latency" / "pixel1_single_path.json").read_text())["layers_ms"]
+    return published_table(get_space("single-path"), rows)
+
+
+def published_table(space, rows) -> AdditivePredictor:
+    # the table has a row per layer, ours a row per distinct block: names make the 20 layers distinct here
+    from hwnas.latency.predictor import Calibration
+
+    class PerLayer(AdditivePredictor):
+        def decision_costs(self, space):
+            costs = [
+                np.array([*row[:4], 0.0][: len(d.candidates)])
+                for d, row in zip(space.decisions, rows[1:21], strict=True)
+            ]
+            return 19.5999, costs
+
+    return PerLayer({}, Calibration(), 0.0, fit(LatencyTable()).card)
+
+
+@pytest.mark.parametrize(("choice", "total_ms"), [(0, 65.69), (1, 110.65), (2, 76.36), (3, 131.46)])
+def test_expected_ms_of_one_hot_choices_is_the_published_sum(pixel1, choice, total_ms):
+    space = get_space("single-path")
+    one_hot = [torch.eye(len(d.candidates), dtype=torch.float64)[choice] for d in space.decisions]
+    assert float(pixel1.expected_ms(space, one_hot)) == pytest.approx(total_ms, abs=0.01)
+
+
+def test_the_published_network_costs_80_44_ms(pixel1):
+    code = [0, 0, 0, 4, 3, 0, 0, 0, 3, 0, 0, 0, 3, 2, 2, 2, 3, 3, 3, 3]
+    space = get_space("single-path")
+    one_hot = [torch.eye(len(d.candidates), dtype=torch.float64)[i] for d, i in zip(space.decisions, code, strict=True)]
+    assert float(pixel1.expected_ms(space, one_hot)) == pytest.approx(80.4411, abs=1e-3)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_expected_ms_is_the_prediction_for_one_hot_choices(seed):
+    """Invariant 35."""
+    predictor = fit(made_table(networks=12, scale=0.9, per_block=0.02, bias=0.1))
+    architecture = TINY.sample(random.Random(seed))
+    one_hot = [
+        torch.eye(len(d.candidates), dtype=torch.float64)[i]
+        for d, i in zip(TINY.decisions, TINY.indices(architecture), strict=True)
+    ]
+    assert float(predictor.expected_ms(TINY, one_hot)) == pytest.approx(predictor.predict(architecture).ms, rel=1e-12)
+
+
+def test_expected_ms_is_differentiable_and_its_gradient_is_the_cost():
+    predictor = fit(made_table(networks=8))
+    uniform = [
+        torch.full((len(d.candidates),), 1 / len(d.candidates), dtype=torch.float64, requires_grad=True)
+        for d in TINY.decisions
+    ]
+    predictor.expected_ms(TINY, uniform).backward()
+    for probability, cost in zip(uniform, predictor.decision_costs(TINY)[1], strict=True):
+        np.testing.assert_allclose(probability.grad.numpy(), cost)
+
+
+def test_expected_ms_is_the_mean_over_sampled_architectures():
+    predictor = fit(made_table(networks=8))
+    probabilities = [torch.softmax(torch.arange(len(d.candidates), dtype=torch.float64), 0) for d in TINY.decisions]
+    total = 0.0
+    for code in itertools.product(*[range(len(d.candidates)) for d in TINY.decisions[:2]]):
+        weight = float(probabilities[0][code[0]] * probabilities[1][code[1]])
+        total += weight * predictor.predict(TINY.decode([*code, 0, 0, 0, 0, 0])).ms
+    fixed = [torch.eye(len(d.candidates), dtype=torch.float64)[0] for d in TINY.decisions[2:]]
+    assert float(predictor.expected_ms(TINY, [*probabilities[:2], *fixed])) == pytest.approx(total)
+
+
+def test_calibration_recovers_its_coefficients_and_reports_no_error():
+    predictor = fit(made_table(networks=30, scale=0.8, per_block=0.03, bias=0.2))
+    calibration = predictor.calibration
+    assert (calibration.scale, calibration.per_block_ms, calibration.bias_ms) == pytest.approx(
+        (0.8, 0.03, 0.2), abs=0.02
+    )
+    assert predictor.card.mape < 0.5
+    assert (predictor.card.hit5, predictor.card.hit10, predictor.card.n_networks) == (100, 100, 30)
+    assert predictor.card.spearman > 0.99
+
+
+def test_the_card_reports_the_noise_it_was_given():
+    card = fit(made_table(networks=200, noise=0.05)).card
+    assert 3 < card.mape < 5.5  # the mean absolute value of a 5 % gaussian is 4 %
+    assert 55 < card.hit5 < 80
+    assert card.noise_floor == pytest.approx(0.5)
+
+
+def test_the_interval_covers_nine_in_ten_unseen_networks():
+    predictor = fit(made_table(networks=60, noise=0.04))
+    unseen = made_table(networks=300, noise=0.04, seed=1).networks
+    inside = [p.low_ms <= row.median_ms <= p.high_ms for a, row in unseen.items() for p in [predictor.predict(a)]]
+    assert 0.82 < np.mean(inside) < 0.97
+
+
+def test_without_networks_it_is_the_plain_sum_and_says_so():
+    table = made_table()
+    predictor = fit(table)
+    architecture = TINY.decode([0] * 7)
+    assert predictor.predict(architecture).ms == pytest.approx(
+        sum(table.block_ms(*b) for b in architecture.placed_blocks())
+    )
+    assert predictor.card.mape is None
+    assert "not judged" in predictor.card.protocol
+
+
+def test_table_and_predictor_survive_saving(tmp_path):
+    table = made_table(networks=10)
+    table.save(tmp_path)
+    again = LatencyTable.load(tmp_path)
+    assert (again.blocks, again.networks, again.conditions) == (table.blocks, table.networks, table.conditions)
+    predictor = fit(again)
+    predictor.save(tmp_path / "predictor.json")
+    assert AdditivePredictor.load(tmp_path / "predictor.json") == predictor
+
+
+def test_networks_of_a_space_leaves_out_other_spaces():
+    other = get_space("nas-bench-macro")
+    table = made_table(networks=5)
+    table.networks |= made_table(other, networks=4).networks
+    assert len(table.networks_of(TINY)) == 5
+    assert len(table.networks_of(other)) == 4
+    assert table.networks_of(get_space("tiny", num_classes=3)) == {}
+
+
+def test_a_missing_block_is_named_with_the_cure():
+    predictor = fit(made_table())
+    with pytest.raises(HwnasError, match=r"no latency for Head\(80->320->7\).*hwnas measure"):
+        predictor.predict(get_space("tiny", num_classes=7).decode([0] * 7))
+    assert made_table().missing(get_space("tiny", num_classes=7)) == [
+        (get_space("tiny", num_classes=7).nodes[-1], (80, 4, 4))
+    ]
+
+
+@pytest.mark.parametrize("damage", ["nan", "-1.0", "fast", ""])
+def test_a_damaged_row_is_named(tmp_path, damage):
+    made_table(networks=5).save(tmp_path)
+    lines = (tmp_path / "blocks.csv").read_text().splitlines()
+    column = lines[0].split(",").index("median_ms")
+    cells = lines[3].split(",", column + 1)
+    lines[3] = ",".join([*cells[:column], damage, cells[column + 1]])
+    (tmp_path / "blocks.csv").write_text("\n".join(lines))
+    with pytest.raises(HwnasError, match=r"blocks\.csv, line 4"):
+        LatencyTable.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00bad", b'block\n"unfinished', b"a,b\n1,2\n"])
+def test_a_foreign_csv_is_refused_or_empty(tmp_path, content):
+    made_table().save(tmp_path)
+    (tmp_path / "blocks.csv").write_bytes(content)
+    if content:
+        with pytest.raises(HwnasError, match="damaged"):
+            LatencyTable.load(tmp_path)
+    else:
+        assert LatencyTable.load(tmp_path).blocks == {}
+
+
+def test_damaged_conditions_and_predictor_are_refused(tmp_path):
+    made_table().save(tmp_path)
+    (tmp_path / "conditions.json").write_text("{")
+    with pytest.raises(HwnasError, match=r"conditions\.json"):
+        LatencyTable.load(tmp_path)
+    (tmp_path / "predictor.json").write_text('{"format": "hwnas.additive-predictor/1"}')
+    with pytest.raises(HwnasError, match="damaged"):
+        AdditivePredictor.load(tmp_path / "predictor.json")
+
+
+def test_an_absent_table_says_how_to_make_one(tmp_path):
+    with pytest.raises(HwnasError, match="hwnas measure"):
+        LatencyTable.load(tmp_path)
+
+
+def test_a_budget_below_the_fastest_names_it():
+    predictor = fit(made_table(networks=10))
+    fastest = predictor.extremes(TINY)[0]
+    with pytest.raises(HwnasError, match=f"code {fastest.code}"):
+        Budget(0.5 * predictor.predict(fastest).ms, TINY, predictor).check_feasible()
+    Budget(1.01 * predictor.predict(fastest).ms, TINY, predictor).check_feasible()
+
+
+@pytest.mark.parametrize("limit_ms", [0, -1, float("nan"), float("inf")])
+def test_a_budget_must_be_a_positive_number(limit_ms):
+    with pytest.raises(UsageError, match="positive"):
+        Budget(limit_ms, TINY, fit(made_table()))
+
+
+def test_decoding_is_exact_against_all_40000_architectures():
+    """The knapsack's answer equals brute force over the whole space, for several limits."""
+    predictor = fit(made_table(networks=10))
+    rng = np.random.default_rng(0)
+    log_p = [np.log(rng.dirichlet(np.ones(len(d.candidates)))) for d in TINY.decisions]
+    fixed_ms, costs = predictor.decision_costs(TINY)
+    codes = np.array(list(itertools.product(*[range(len(c)) for c in costs])))
+    ms = fixed_ms + sum(c[codes[:, i]] for i, c in enumerate(costs))
+    gain = sum(p[codes[:, i]] for i, p in enumerate(log_p))
+    for quantile in (0.001, 0.05, 0.5, 0.95):
+        limit_ms = float(np.quantile(ms, quantile))
+        best = gain[ms <= limit_ms].max()
+        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms=limit_ms * (1 + 1e-5))
+        assert predictor.predict(found).ms <= limit_ms * (1 + 1e-5)
+        assert sum(p[i] for p, i in zip(log_p, TINY.indices(found), strict=True)) == pytest.approx(best)
+
+
+def test_decoding_within_nothing_gives_the_fastest():
+    predictor = fit(made_table(networks=10))
+    uniform = [np.zeros(len(d.candidates)) for d in TINY.decisions]
+    assert Budget(1.0, TINY, predictor).decode(uniform, limit_ms=1e-9) == predictor.extremes(TINY)[0]
+
+
+def test_decoding_counts_a_repeated_decision_each_time_it_stands():
+    from hwnas.space import SearchSpace
+    from hwnas.spec import Conv, Head, MBConv
+
+    cell = OneOf("cell", (MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 6)))
+    space = SearchSpace("shared", (Conv(3, 8), cell, cell, Head(8, 8, 2)), (3, 16, 16))
+    predictor = fit(made_table(space))
+    both_large = predictor.predict(space.decode([1])).ms
+    preferred = [np.log([0.1, 0.9])]
+    budget = Budget(10.0, space, predictor)
+    assert space.indices(budget.decode(preferred, limit_ms=both_large * 1.001)) == (1,)
+    assert space.indices(budget.decode(preferred, limit_ms=both_large * 0.999)) == (0,)
+
+
+def test_the_multiplier_drives_the_expected_latency_to_the_budget():
+    """Dual ascent on logits alone, with nothing but latency in the loss: from the mean of the space to the target."""
+    predictor = fit(made_table(networks=10))
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(TINY))
+    budget = Budget(fastest + 0.25 * (slowest - fastest), TINY, predictor)
+    reward = [torch.as_tensor(c / c.max()) for c in predictor.decision_costs(TINY)[1]]  # accuracy likes slow blocks
+    logits = [torch.zeros(len(d.candidates), dtype=torch.float64, requires_grad=True) for d in TINY.decisions]
+    optimizer = torch.optim.Adam(logits, lr=0.05)
+    for _ in range(400):
+        probabilities = [torch.softmax(x, 0) for x in logits]
+        penalty, expected_ms = budget.penalty(probabilities)
+        loss = penalty - sum((p * r).sum() for p, r in zip(probabilities, reward, strict=True)) * 0.1
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        budget.update(expected_ms)
+    assert expected_ms == pytest.approx(budget.target_ms, rel=0.1)
+    assert budget.multiplier > 0
