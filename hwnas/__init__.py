@@ -1,0 +1,46 @@
+"""hwnas designs a neural network for one device and one deadline: measure, fit, search, export, measure again.
+
+The verbs of the command line are functions here (`measure`, `fit`, `search`, `export`, `bench`, `design`), beside what
+they take and give. Nothing is imported before it is asked for: a child and its export never load the search.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "HwnasError": "hwnas.errors",
+    "UsageError": "hwnas.errors",
+    "Architecture": "hwnas.space",
+    "OneOf": "hwnas.space",
+    "SearchSpace": "hwnas.space",
+    "get_space": "hwnas.spaces",
+    "ChildNetwork": "hwnas.child",
+    "build_child": "hwnas.child",
+    "load_child": "hwnas.child",
+    "save_child": "hwnas.child",
+    "AdditivePredictor": "hwnas.latency",
+    "Budget": "hwnas.latency",
+    "LatencyTable": "hwnas.latency",
+    "fit": "hwnas.latency",
+    "bench": "hwnas.measure",
+    "load_device": "hwnas.measure",
+    "load_data": "hwnas.train.data",
+    "design": "hwnas.design",
+}
+"""Where each public name lives. The packages `export`, `measure` and `search` are verbs themselves: they can be called."""
+
+__all__ = ["export", "measure", "search", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("export", "measure", "search"):
+        return import_module(f"hwnas.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,88 @@
+"""What every search is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from hwnas.child import ChildNetwork
+from hwnas.latency.budget import Budget
+from hwnas.run import Run
+from hwnas.space import Architecture
+from hwnas.supernet.sampled import SampledNet
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called with (steps done, steps in all, the newest figures)."""
+
+
+@dataclass(frozen=True)
+class SearchProblem:
+    """Find the best architecture for `data` within `budget` (which names the space and the predictor).
+
+    Attributes:
+        data: training images; a search may look at its train and val splits, never at test.
+        budget: limit in ms, space and predictor.
+        epochs: passes over the training split.
+        seed: of weights, samples and data order.
+        torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
+        measured_ms: measures an architecture on the target, if that can be reached: what is found is then within the
+            budget by measurement, not only by prediction, before time is spent on training its weights further.
+    """
+
+    data: ImageData
+    budget: Budget
+    epochs: int
+    seed: int = 0
+    torch_device: str = "cpu"
+    measured_ms: Callable[[Architecture], float] | None = None
+
+
+MEASURED_TRIES = 3
+"""How often an architecture that measures over the budget is replaced by a faster one."""
+
+
+@dataclass
+class SearchResult:
+    """A trained SuperNetwork, and the architecture that was chosen from it."""
+
+    problem: SearchProblem
+    net: SampledNet
+    architecture: Architecture | None = None
+
+    def choose(self) -> Architecture:
+        """The most probable architecture within the budget, and within it as measured, where that can be measured.
+
+        Each one that measures over the limit lowers the limit on the prediction by as much, and a hair more.
+        """
+        budget, measured_ms = self.problem.budget, self.problem.measured_ms
+        log_probabilities = [p.detach().double().log().cpu().numpy() for p in self.net.probabilities()]
+        architecture = budget.decode(log_probabilities)
+        for _ in range(MEASURED_TRIES if measured_ms is not None else 0):
+            assert measured_ms is not None
+            excess = measured_ms(architecture) / budget.limit_ms
+            if excess <= 1:
+                break
+            limit_ms = 0.995 * budget.predictor.predict(architecture).ms / excess
+            architecture = budget.decode(log_probabilities, limit_ms)
+        return architecture
+
+    def take(self, architecture: Architecture) -> ChildNetwork:
+        """The child with inherited weights and batch-norm statistics of its own, on the CPU: ready, not retrained."""
+        child = self.net.inherit(architecture)
+        recalibrate_batch_norm(child, self.problem.data.train_batches(epoch=0))
+        return child
+
+    def val_accuracy(self, child: nn.Module) -> float:
+        """Accuracy (0 to 1) on images cut out of the training split."""
+        return accuracy(child, self.problem.data.val_batches())
+
+
+class Search(Protocol):
+    """An algorithm: trains a SuperNetwork for a problem, logging to and resuming from a Run."""
+
+    def __call__(self, problem: SearchProblem, run: Run, progress: Progress | None = None) -> SearchResult: ...

@@ -1,0 +1,233 @@
+"""The images a search trains on: three splits, normalised batches, and augmentation that a resumed run repeats.
+
+``train`` teaches weights, ``val`` is cut out of the training images for what a search has to judge, and ``test`` is
+for the final number only: none of its files is opened before `ImageData.test_batches` is called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnas.errors import HwnasError, UsageError, unknown_name
+from hwnas.train.image_set import ImageSet, Progress, Skipped, read_images, skipped_by_folder
+from hwnas.train.images import ImageReader
+from hwnas.train.sources import ImageSource, LabelledImage, digits_source, folder_source, split_validation
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images (N, 3, H, W) float32, normalised, and labels (N) int64; on the CPU."""
+
+ReadImages = Callable[[Sequence[LabelledImage]], tuple[ImageSet, dict[str, str]]]
+
+AUGMENTATIONS = ("flip-crop", "crop", "none")
+SMALLEST_RESOLUTION = 8
+
+
+def load_data(
+    source: str | Path,
+    resolution: int,
+    *,
+    batch_size: int = 64,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    workers: int | None = None,
+    augment: str | None = None,
+    limit_train: int | None = None,
+    memory_share: float = 0.25,
+    progress: Progress | None = None,
+) -> ImageData:
+    """Read the training images of `source` and cut the validation split out of them.
+
+    Args:
+        source: ``"digits"``, or a folder: ``train/<class>/*`` with ``test/<class>/*``, or ``<class>/*`` alone, of which
+            about 20 % become the test split. (A folder that is called digits: ``"./digits"``.)
+        resolution: height and width of the images in pixels, from 8 on.
+        batch_size: images in a batch.
+        val_fraction: share of each class's training images that becomes the validation split, at least one image and
+            never the last; 0 for none.
+        seed: decides the validation split, the subset of `limit_train`, the order and the augmentation.
+        workers: processes that decode files, 0 for none; as a rule one per CPU core, and four at most.
+        augment: "flip-crop", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for digits, which have no
+            mirror images. Crops move the image by up to an eighth of `resolution`, black fills the border.
+        limit_train: keep only this many training images, as equally from each class as possible; val stays whole.
+        memory_share: pixels are kept in memory where they take at most this share of what is available (uint8, once
+            for train and val, once for test), and are decoded anew for each batch where they take more.
+        progress: called as ``progress(done, total)`` while images are read.
+
+    Every training and validation image is decoded once, here. Raises UsageError for an argument out of range, and
+    HwnasError if the images cannot be learnt from: no folder, no classes, too few images, over 10 % broken ones.
+    """
+    if augment is None:
+        augment = "crop" if source == "digits" else "flip-crop"
+    workers = _default_workers() if workers is None else workers
+    _check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share)
+    images = digits_source() if source == "digits" else folder_source(Path(source).expanduser())
+    reader = ImageReader(images.decode, resolution, workers)
+    read = partial(read_images, reader=reader, memory_share=memory_share, progress=progress)
+    train_images, val_images = split_validation(images.train, val_fraction, limit_train, seed)
+    both, broken = read(train_images + val_images)
+    train_count = sum(image.name not in broken for image in train_images)
+    train, val = both.part(0, train_count), both.part(train_count, len(both))
+    _check_splits(images, train, val, val_fraction)
+    return ImageData(images, read, train, val, broken, batch_size=batch_size, seed=seed, augment=augment)
+
+
+class ImageData:
+    """Batches of three splits of one set of images. Made by `load_data`.
+
+    Attributes:
+        classes: names in sorted order; a label is a position in them.
+        resolution: height and width in pixels.
+        mean, std: of each channel of the training split, pixels in 0..1; what normalises all three splits.
+        splits_read: names of the splits of which images were decoded so far.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        read: ReadImages,
+        train: ImageSet,
+        val: ImageSet,
+        broken: dict[str, str],
+        *,
+        batch_size: int,
+        seed: int,
+        augment: str,
+    ) -> None:
+        self.classes = source.classes
+        self.resolution = train.reader.resolution
+        self.batch_size = batch_size
+        self.seed = seed
+        self.mean, self.std = train.statistics()
+        self.splits_read = {"train", "val"} if len(val) else {"train"}
+        self._source = source
+        self._read = read
+        self._broken = broken
+        self._train = train
+        self._val = val
+        self._test: ImageSet | None = None
+        self._augmentation = _augmentation(augment, self.resolution)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images per split; for test the files that are listed, until it is read and broken ones are known."""
+        test = self._source.test if self._test is None else self._test
+        return {"train": len(self._train), "val": len(self._val), "test": len(test)}
+
+    @property
+    def skipped(self) -> dict[str, Skipped]:
+        """By folder, the images read so far that cannot be decoded and are left out."""
+        return skipped_by_folder(self._broken)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch. Images that do not fill a last batch wait for another epoch, which mixes anew."""
+        return max(1, len(self._train) // self.batch_size)
+
+    def train_batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The shuffled and augmented batches of an epoch, from `start_step` on.
+
+        Batch k depends on (seed, epoch, k) alone, not on the batches before it, nor on torch's global random state,
+        which it leaves as it was. Raises UsageError for a step that the epoch does not have.
+        """
+        if epoch < 0 or not 0 <= start_step <= self.steps_per_epoch:
+            raise UsageError(
+                f"epochs count from 0, and steps from 0 to {self.steps_per_epoch} with {self.counts['train']} images "
+                f"in batches of {self.batch_size}; there is no step {start_step} of epoch {epoch}. A run resumes with "
+                "the images and the batch size it began with."
+            )
+        return self._train_batches(epoch, start_step)
+
+    def val_batches(self) -> Iterator[Batch]:
+        """The validation split in a fixed, mixed order, not augmented; the last batch may be smaller."""
+        return self._plain_batches(self._val)
+
+    def test_batches(self) -> Iterator[Batch]:
+        """The test split in a fixed, mixed order, not augmented. The first call reads its images (raises HwnasError
+        if over 10 % are broken). For the final number: whatever chooses by these images has no test split left."""
+        if self._test is None:
+            self.splits_read.add("test")
+            self._test, broken = self._read(self._source.test)
+            self._broken |= broken
+        return self._plain_batches(self._test)
+
+    def _train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
+        steps = range(start_step, self.steps_per_epoch)
+        batches = self._train.batches([order[step * self.batch_size :][: self.batch_size] for step in steps])
+        for step, (pixels, labels) in zip(steps, batches, strict=True):
+            images = pixels.float() / 255
+            # kornia draws from torch's global generator: seed it for this batch, and put it back
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_batch_seed(self.seed, epoch, step))
+                images = self._augmentation(images)
+            yield self._normalised(images), labels
+
+    def _plain_batches(self, images: ImageSet) -> Iterator[Batch]:
+        positions = np.arange(len(images))
+        starts = range(0, len(images), self.batch_size)
+        for pixels, labels in images.batches([positions[start : start + self.batch_size] for start in starts]):
+            yield self._normalised(pixels.float() / 255), labels
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
+        return (images - mean) / std
+
+
+def _augmentation(name: str, resolution: int) -> nn.Module:
+    """Maps images (N, 3, H, W) in 0..1 to images of the same shape; its randomness is torch's global one."""
+    if name == "none":
+        return nn.Identity()
+    from kornia.augmentation import RandomCrop, RandomHorizontalFlip
+
+    crop = RandomCrop((resolution, resolution), padding=resolution // 8)
+    return crop if name == "crop" else nn.Sequential(crop, RandomHorizontalFlip(p=0.5))
+
+
+def _batch_seed(seed: int, epoch: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0])
+
+
+def _default_workers() -> int:
+    # a container may own fewer cores than the machine has
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
+
+
+def _check_arguments(
+    resolution: int, batch_size: int, val_fraction: float, seed: int, workers: int, augment: str, memory_share: float
+) -> None:
+    for rule, value, holds in (
+        (f"resolution must be {SMALLEST_RESOLUTION} or more pixels", resolution, resolution >= SMALLEST_RESOLUTION),
+        ("batch_size must be 1 or more", batch_size, batch_size >= 1),
+        ("val_fraction must be from 0 to 0.9", val_fraction, 0 <= val_fraction <= 0.9),
+        ("seed must be 0 or more", seed, seed >= 0),
+        ("workers must be 0 (decode in this process) or more", workers, workers >= 0),
+        ("memory_share must be from 0 to 1", memory_share, 0 <= memory_share <= 1),
+    ):
+        if not holds:
+            raise UsageError(f"{rule}, not {value}.")
+    if augment not in AUGMENTATIONS:
+        raise unknown_name("augmentation", augment, AUGMENTATIONS)
+
+
+def _check_splits(source: ImageSource, train: ImageSet, val: ImageSet, val_fraction: float) -> None:
+    """Refuse a class that has lost all its images, and a validation split that stays empty. Raises HwnasError."""
+    present = set(train.labels.tolist())
+    for label, name in enumerate(source.classes):
+        if label not in present:
+            raise HwnasError(
+                f"class {name!r} of {source.title!r} has no training image that can be decoded; repair its files, or "
+                "remove the class."
+            )
+    if val_fraction > 0 and len(val) == 0:
+        raise HwnasError(
+            f"validation images are cut out of the training images, and no class of {source.title!r} has two of "
+            "them to spare one. Add images, or set val_fraction to 0."
+        )

@@ -1,0 +1,145 @@
+"""The images of one split, once read: which can be decoded, their labels, and their pixels where memory allows.
+
+Pixels that fit are kept as 8 bits each; otherwise the files are decoded anew for every batch. Both give the same
+numbers, because what is left out and the statistics come from one pass over the files in either case.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import torch
+
+from hwnas.errors import HwnasError
+from hwnas.train.images import ImageReader, Pixels
+from hwnas.train.sources import LabelledImage
+
+Progress = Callable[[int, int], None]
+"""Called as ``progress(done, total)`` with counts of images."""
+
+Channels = tuple[float, float, float]
+"""A number for red, green and blue."""
+
+IMAGES_PER_READ = 64
+MOST_BROKEN = 0.1
+NAMED_BROKEN = 3
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The images of one folder that cannot be decoded: how many, and the first few with the reason."""
+
+    count: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N readable images: names, labels (N) int64, and pixels (N, 3, H, W) uint8, or None if they are not kept.
+
+    ``sums`` (N, 2, 3) holds the sum and the sum of squares of each image's channels.
+    """
+
+    reader: ImageReader
+    names: list[str]
+    labels: torch.Tensor
+    sums: npt.NDArray[np.int64]
+    pixels: torch.Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def part(self, start: int, stop: int) -> ImageSet:
+        """The images from `start` to before `stop`; pixels are shared, not copied."""
+        chosen = slice(start, stop)
+        pixels = None if self.pixels is None else self.pixels[chosen]
+        return ImageSet(self.reader, self.names[chosen], self.labels[chosen], self.sums[chosen], pixels)
+
+    def statistics(self) -> tuple[Channels, Channels]:
+        """Mean and standard deviation of each channel, pixels in 0..1. No deviation is below one grey level of 255."""
+        # whole numbers up to here: the sums, and so the statistics, do not depend on the order of the additions
+        total, squares = (int_sum.astype(float) for int_sum in self.sums.sum(axis=0))
+        pixel_count = len(self) * self.reader.resolution**2
+        mean = total / pixel_count
+        deviation = np.sqrt(np.maximum(squares / pixel_count - mean**2, 1.0))
+        return _channels(mean / 255), _channels(deviation / 255)
+
+    def batches(self, positions: Sequence[npt.NDArray[np.int64]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Pixels (len, 3, H, W) uint8 and labels (len) at each list of positions. Raises HwnasError if a file that
+        could be decoded before cannot be any more."""
+        if self.pixels is not None:
+            for indices in map(torch.from_numpy, positions):
+                yield self.pixels[indices], self.labels[indices]
+            return
+        names = [[self.names[position] for position in chosen] for chosen in positions]
+        for chosen, decoded in zip(positions, self.reader.read(names), strict=True):
+            for position, reason in decoded.broken.items():
+                raise HwnasError(
+                    f"image {self.names[chosen[position]]!r} could be read when training began, and cannot be now: "
+                    f"{reason}. The images must stay as they are while hwnas runs; restore the file and resume."
+                )
+            yield torch.from_numpy(decoded.pixels), self.labels[torch.from_numpy(chosen)]
+
+
+def read_images(
+    images: Sequence[LabelledImage], *, reader: ImageReader, memory_share: float, progress: Progress | None
+) -> tuple[ImageSet, dict[str, str]]:
+    """Decode all `images` once. Pixels are kept if they take no more than `memory_share` of the available memory.
+
+    Returns the set of those that can be decoded, in the same order, and by name why the others cannot. Raises
+    HwnasError if the others are more than 10 %.
+    """
+    shape = (len(images), 3, reader.resolution, reader.resolution)
+    keep = math.prod(shape) <= memory_share * psutil.virtual_memory().available
+    kept = np.empty(shape if keep else (0,), np.uint8)
+    sums = np.empty((len(images), 2, 3), np.int64)
+    readable: list[LabelledImage] = []
+    broken: dict[str, str] = {}
+    chunks = [images[start : start + IMAGES_PER_READ] for start in range(0, len(images), IMAGES_PER_READ)]
+    for chunk, decoded in zip(chunks, reader.read([[image.name for image in chunk] for chunk in chunks]), strict=True):
+        broken |= {chunk[position].name: reason for position, reason in decoded.broken.items()}
+        start = len(readable)
+        readable += [image for position, image in enumerate(chunk) if position not in decoded.broken]
+        sums[start : len(readable)] = _channel_sums(decoded.pixels)
+        if keep:
+            kept[start : len(readable)] = decoded.pixels
+        if progress:
+            progress(len(readable) + len(broken), len(images))
+    if len(broken) > MOST_BROKEN * len(images):
+        raise HwnasError(
+            f"{len(broken)} of {len(images)} images cannot be decoded, and hwnas goes on without at most "
+            f"{MOST_BROKEN:.0%} of them; the first: {', '.join(_named(broken)[:NAMED_BROKEN])}. "
+            "Repair or remove these files."
+        )
+    count = len(readable)
+    labels = torch.tensor([image.label for image in readable], dtype=torch.int64)
+    pixels = torch.from_numpy(kept[:count]) if keep else None
+    return ImageSet(reader, [image.name for image in readable], labels, sums[:count], pixels), broken
+
+
+def skipped_by_folder(broken: Mapping[str, str]) -> dict[str, Skipped]:
+    """Count the `broken` images (name to reason) of each folder."""
+    by_folder: dict[str, list[str]] = {}
+    for name, text in zip(broken, _named(broken), strict=True):
+        by_folder.setdefault(name.rpartition("/")[0], []).append(text)
+    return {folder: Skipped(len(texts), tuple(texts[:NAMED_BROKEN])) for folder, texts in by_folder.items()}
+
+
+def _named(broken: Mapping[str, str]) -> list[str]:
+    return [f"{name!r} ({reason})" for name, reason in broken.items()]
+
+
+def _channel_sums(pixels: Pixels) -> npt.NDArray[np.int64]:
+    """Sum and sum of squares (N, 2, 3) over the pixels (N, 3, H, W) of each image."""
+    squares = np.square(pixels, dtype=np.uint16)
+    return np.stack([pixels.sum(axis=(2, 3), dtype=np.int64), squares.sum(axis=(2, 3), dtype=np.int64)], axis=1)
+
+
+def _channels(values: npt.NDArray[np.float64]) -> Channels:
+    red, green, blue = values.tolist()
+    return red, green, blue

@@ -1,0 +1,314 @@
+"""DSNAS: the invariants of its estimator (13 to 17), its batch norms (21), its data (37), and going on after a stop."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hwnas.errors import HwnasError
+from hwnas.latency import Budget, fit
+from hwnas.run import Run
+from hwnas.search import SearchProblem, SearchResult, get_search
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas, estimate_gradients, sample_path
+from hwnas.spaces import get_space
+from hwnas.supernet import SampledNet
+from hwnas.train.data import load_data
+from hwnas.train.evaluate import recalibrate_batch_norm
+from tests.test_latency import made_table
+
+SPACE = get_space("tiny", resolution=16, width=0.25)
+LOSS = nn.CrossEntropyLoss()
+
+
+@pytest.fixture
+def net() -> SampledNet:
+    torch.manual_seed(0)
+    return SampledNet(SPACE)
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(8, 3, 16, 16, generator=generator), torch.randint(0, 10, (8,), generator=generator)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", resolution=16, batch_size=64, limit_train=256, workers=0)
+
+
+def problem(data, epochs=2, budget_share=0.5, seed=0) -> SearchProblem:
+    predictor = fit(made_table(SPACE, networks=12))
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(SPACE))
+    return SearchProblem(data, Budget(fastest + budget_share * (slowest - fastest), SPACE, predictor), epochs, seed)
+
+
+def fill_zero_gradients(net: nn.Module) -> None:
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+
+
+def path(net: SampledNet, seed: int = 3) -> tuple[list[int], list[torch.Tensor]]:
+    return sample_path(net.alphas, torch.Generator().manual_seed(seed))
+
+
+def test_13_only_the_sampled_candidates_run_and_get_gradients(net, batch):
+    choices, z = path(net)
+    ran = []
+    for i, node in enumerate(net.nodes):
+        for k, block in enumerate(node if isinstance(node, nn.ModuleList) else []):
+            block.register_forward_hook(lambda *_, name=(i, k): ran.append(name))
+    fill_zero_gradients(net)
+    estimate_gradients(net, *batch, LOSS, choices, z)
+    assert ran == [(i + 1, choice) for i, choice in enumerate(choices)]
+    sampled = {f"nodes.{i + 1}.{choice}." for i, choice in enumerate(choices)}
+    for name, parameter in net.weights():
+        if name.count(".") > 1 and any(name.startswith(f"nodes.{i}.") for i in range(1, 8)):
+            touched = any(name.startswith(prefix) for prefix in sampled)
+            assert bool(parameter.grad.any()) == touched, name
+
+
+def test_14_the_dummy_one_leaves_the_output_of_the_child_bit_for_bit(net, batch):
+    choices, z = path(net)
+    net.eval()
+    child = net.inherit(SPACE.decode(choices)).eval()
+    with torch.no_grad():
+        assert torch.equal(net(batch[0], choices, z), child(batch[0]))
+
+
+def test_15_the_logits_gradient_is_reward_times_score(net, batch):
+    """alpha.grad[i] = r_i (z_i - p_i) with r_i = sum X_i dL/dX_i, X_i the output of the sampled block."""
+    choices, z = path(net)
+    kept = []
+
+    def keep(_module, _inputs, output):
+        if output.requires_grad:
+            output.retain_grad()
+        kept.append(output)
+
+    for i, choice in enumerate(choices):
+        net.nodes[i + 1][choice].register_forward_hook(keep)
+    fill_zero_gradients(net)
+    estimate_gradients(net, *batch, LOSS, choices, z)
+    for alpha, output, chosen, probability in zip(net.alphas, kept, choices, net.probabilities(), strict=True):
+        reward = (output * output.grad).sum()
+        one_hot = torch.eye(len(alpha))[chosen]
+        torch.testing.assert_close(alpha.grad, reward * (one_hot - probability.detach()), rtol=1e-3, atol=1e-6)
+        assert abs(float(alpha.grad.sum())) < 1e-5
+        assert abs(float(reward.detach())) > 0
+
+
+def test_16_the_estimator_is_unbiased_where_a_reward_depends_on_its_own_layer_only():
+    """The mean over the candidates, with their exact probabilities, is the gradient of sum_k p_k c_k."""
+    alpha = torch.tensor([0.3, -0.2, 0.9, 0.1], dtype=torch.float64, requires_grad=True)
+    costs = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+    p = torch.softmax(alpha, 0)
+    exact = torch.autograd.grad((p * costs).sum(), alpha)[0]
+
+    class OneLayer(nn.Module):
+        """A net whose loss is the cost of the chosen candidate: the reward z_k c_k."""
+
+        def __init__(self):
+            super().__init__()
+            self.alphas = nn.ParameterList([nn.Parameter(alpha.detach().clone())])
+
+        def forward(self, _images, choices, gates):
+            return gates[0][choices[0]] * costs[choices[0]]
+
+    estimate = torch.zeros(4, dtype=torch.float64)
+    for k in range(4):
+        net = OneLayer()
+        fill_zero_gradients(net)
+        z = torch.eye(4, dtype=torch.float64)[k]
+        estimate_gradients(net, None, None, lambda out, _labels: out, [k], [z])
+        estimate += p.detach()[k] * net.alphas[0].grad
+    torch.testing.assert_close(estimate, exact)
+
+
+def test_17_asking_for_the_gradient_of_z_too_early_changes_the_reward(net, batch):
+    """SNAS-Series#7: with z requiring a gradient before log p, the reward gains a spurious term."""
+    choices, z = path(net)
+    fill_zero_gradients(net)
+    estimate_gradients(net, *batch, LOSS, choices, z)
+    right = [alpha.grad.clone() for alpha in net.alphas]
+    early = [zi.detach().clone().requires_grad_(True) for zi in z]
+    fill_zero_gradients(net)
+    estimate_gradients(net, *batch, LOSS, choices, early)
+    assert any(not torch.allclose(a, alpha.grad) for a, alpha in zip(right, net.alphas, strict=True))
+
+
+def test_paths_are_sampled_with_the_probabilities_of_the_logits(net):
+    with torch.no_grad():
+        net.alphas[0].copy_(torch.log(torch.tensor([0.7, 0.1, 0.1, 0.1])))
+    generator = torch.Generator().manual_seed(0)
+    counts = np.bincount([sample_path(net.alphas, generator)[0][0] for _ in range(2000)], minlength=4)
+    assert abs(counts[0] / 2000 - 0.7) < 0.04
+
+
+def test_the_latency_term_is_zero_until_the_multiplier_grows(digits):
+    trainer = DSNASTrainer(problem(digits, budget_share=0.01), DSNASSettings(pretrain=0.0))
+    penalty, _ = trainer.budget.penalty(trainer.net.probabilities())
+    assert float(penalty) == 0
+    trainer.step(*next(iter(digits.train_batches(0))))
+    assert trainer.budget.multiplier > 0  # the expected latency of a uniform net is over this budget
+
+
+def test_logits_rest_while_weights_are_pretrained(digits):
+    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.25, search=1.0))
+    before = [alpha.detach().clone() for alpha in trainer.net.alphas]
+    for epoch in (0, 1):
+        for batch in digits.train_batches(epoch):
+            trainer.step(*batch)
+            moved = any(not torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True))
+            assert moved == (epoch == 1)
+
+
+def test_unsampled_candidates_keep_zero_gradients_not_none(digits):
+    """DSNAS needs them: ranks sample different candidates and their gradients are added up."""
+    trainer = DSNASTrainer(problem(digits), DSNASSettings())
+    trainer.step(*next(iter(digits.train_batches(0))))
+    assert all(parameter.grad is not None for parameter in trainer.net.parameters())
+
+
+def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits):
+    whole = dsnas(problem(digits), Run(tmp_path / "whole", {}))
+    steps = 2 * digits.steps_per_epoch
+
+    class Stop(Exception):
+        pass
+
+    for stop_at in (1, digits.steps_per_epoch, digits.steps_per_epoch + 1, steps - 1):
+        run = Run(tmp_path / f"stopped-{stop_at}", {})
+
+        def stop(done, _total, _figures, at=stop_at):
+            if done == at + 1:
+                raise Stop  # one step after the last checkpoint: that step must be repeated, not counted twice
+
+        settings = DSNASSettings(checkpoint_seconds=0.0)
+        with pytest.raises(Stop):
+            dsnas(problem(digits), run, stop, settings)
+        torch.manual_seed(99)  # another process has another global state
+        again = dsnas(problem(digits), Run(run.folder, {}), settings=settings)
+        for (name, a), b in zip(whole.net.state_dict().items(), again.net.state_dict().values(), strict=True):
+            assert torch.equal(a, b), name
+        assert run.metrics() == Run(tmp_path / "whole", {}).metrics()
+        assert [record["step"] for record in run.metrics()] == list(range(1, steps + 1))
+
+
+def test_a_search_ends_within_the_budget_and_hands_over_a_working_child(tmp_path, digits):
+    task = problem(digits, epochs=30, budget_share=0.3)
+    result = dsnas(task, Run(tmp_path / "run", {}))
+    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    child = result.take(result.architecture)
+    assert result.val_accuracy(child) > 0.3  # ten classes, and a supernet an eighth of the usual size: guessing is 0.1
+    assert not child.training
+
+
+def test_after_the_hand_over_only_the_taken_architecture_is_trained(digits):
+    trainer = DSNASTrainer(problem(digits, epochs=2), DSNASSettings(search=0.5, pretrain=0.0))
+    for batch in digits.train_batches(0):
+        trainer.step(*batch)
+    assert trainer.taken is None
+    logits = [alpha.detach().clone() for alpha in trainer.net.alphas]
+    ran = set()
+    for i, node in enumerate(trainer.net.nodes):
+        for k, block in enumerate(node if isinstance(node, nn.ModuleList) else []):
+            block.register_forward_hook(lambda *_, name=(i, k): ran.add(name))
+    for batch in digits.train_batches(1):
+        trainer.step(*batch)
+    assert ran == {(i + 1, choice) for i, choice in enumerate(trainer.taken)}
+    assert all(torch.equal(a, b) for a, b in zip(logits, trainer.net.alphas, strict=True))
+
+
+def test_an_architecture_that_measures_over_the_budget_is_replaced_by_a_faster_one(digits):
+    """The device is 8 % slower than predicted, so what is chosen must be predicted 8 % under the limit."""
+    task = problem(digits, budget_share=0.6)
+    tried = []
+
+    def measured_ms(architecture):
+        tried.append(architecture)
+        return 1.08 * task.budget.predictor.predict(architecture).ms
+
+    task = dataclasses.replace(task, measured_ms=measured_ms)
+    torch.manual_seed(0)
+    net = SampledNet(SPACE)
+    with torch.no_grad():  # a net that likes slow blocks uses all of the budget
+        for alpha, cost in zip(net.alphas, task.budget.predictor.decision_costs(SPACE)[1], strict=True):
+            alpha.copy_(torch.as_tensor(cost / cost.max() * 3))
+    chosen = SearchResult(task, net).choose()
+    assert len(tried) == 2
+    assert measured_ms(tried[0]) > task.budget.limit_ms
+    assert measured_ms(chosen) <= task.budget.limit_ms
+
+
+def test_37_a_search_never_reads_the_test_split(tmp_path):
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=128, workers=0)
+    result = dsnas(problem(data, epochs=1), Run(tmp_path / "run", {}))
+    result.val_accuracy(result.take(result.architecture))
+    assert data.splits_read <= {"train", "val"}
+
+
+def test_21_recalibration_changes_statistics_and_no_parameter(net, digits):
+    child = net.inherit(SPACE.decode([3] * 7))
+    before = {name: p.detach().clone() for name, p in child.named_parameters()}
+    statistics = [m.running_mean.clone() for m in child.modules() if isinstance(m, nn.BatchNorm2d)]
+    batches = list(itertools.islice(digits.train_batches(0), 3))
+    recalibrate_batch_norm(child, batches)
+    assert all(torch.equal(before[name], p) for name, p in child.named_parameters())
+    norms = [m for m in child.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(not torch.equal(a, m.running_mean) for a, m in zip(statistics, norms, strict=True))
+    assert all(m.momentum == 0.1 and not m.training for m in norms)
+    # the first batch norm sees the stem's output: its mean must be the plain average over the batches
+    expected = torch.stack([child.blocks[0].layers[0](x).mean((0, 2, 3)) for x, _ in batches]).mean(0)
+    torch.testing.assert_close(norms[0].running_mean, expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_supernet_is_seeded_and_leaves_the_global_random_state_alone(digits):
+    torch.manual_seed(5)
+    one = DSNASTrainer(problem(digits), DSNASSettings()).net.state_dict()
+    state = torch.get_rng_state()
+    two = DSNASTrainer(problem(digits), DSNASSettings()).net.state_dict()
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
+
+
+def test_an_infeasible_budget_is_refused_before_training(tmp_path, digits):
+    with pytest.raises(HwnasError, match="cannot be met"):
+        dsnas(problem(digits, budget_share=-0.5), Run(tmp_path / "run", {}))
+    assert Run(tmp_path / "run", {}).metrics() == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_refused(tmp_path, digits, damage):
+    run = Run(tmp_path / "run", {})
+    dsnas(problem(digits, epochs=1), run)
+    path = run.folder / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-2000] if damage is None else damage)
+    with pytest.raises(HwnasError, match="Delete it to start"):
+        dsnas(problem(digits, epochs=1), run)
+
+
+def test_a_checkpoint_of_another_space_is_refused(tmp_path, digits):
+    run = Run(tmp_path / "run", {})
+    torch.save({"step": 1, "net": {}}, run.folder / "checkpoint.pt")
+    with pytest.raises(HwnasError, match="not one of this search"):
+        dsnas(problem(digits), run)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, digits):
+    class Payload:
+        def __reduce__(self):
+            return (print, ("code ran",))
+
+    run = Run(tmp_path / "run", {})
+    torch.save({"step": Payload()}, run.folder / "checkpoint.pt")
+    with pytest.raises(HwnasError, match="damaged"):
+        dsnas(problem(digits), run)
+
+
+def test_unknown_methods_are_listed():
+    with pytest.raises(HwnasError, match="dsnas"):
+        get_search("darts")

@@ -1,0 +1,95 @@
+"""Imports point one way, and a child can be used without the search."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "hwnas"
+
+ORDER = [
+    {"errors", "files", "callable_package"},
+    {"run"},
+    {"spec"},
+    {"space"},
+    {"spaces"},
+    {"blocks"},
+    {"child"},
+    {"runtimes"},
+    {"export"},
+    {"latency"},
+    {"measure"},
+    {"supernet"},
+    {"train"},
+    {"search"},
+    {"design"},
+    {"report"},
+    {"cli"},
+]
+"""From what everything may import to what may import everything; a module imports from its own part or from before."""
+
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {node.module} | ({f"hwnas.{a.name}" for a in node.names} if node.module == "hwnas" else set())
+        elif isinstance(node, ast.ImportFrom):
+            pytest.fail(f"{path} uses a relative import")
+    return {name for name in found if name.startswith("hwnas.")}
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert own in RANK, f"{own} has no place in the order of imports"
+    wrong = {name for name in imports(path) if RANK[part_of(name)] > RANK[own]}
+    assert not wrong, f"{path.relative_to(PACKAGE)} imports {wrong}, which stand after {own}"
+
+
+def modules_after(code: str) -> set[str]:
+    lines = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules, sep='\\n')"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return set(lines.stdout.split())
+
+
+def test_a_child_is_built_and_exported_without_the_search(tmp_path):
+    loaded = modules_after(
+        "import hwnas\n"
+        "child = hwnas.build_child(hwnas.get_space('tiny', width=0.25, resolution=16).decode([0] * 7))\n"
+        f"hwnas.save_child(child, {str(tmp_path)!r})\n"
+        f"hwnas.export(hwnas.load_child({str(tmp_path)!r}), {str(tmp_path)!r})"
+    )
+    assert "hwnas.export.graph" in loaded
+    assert not {name for name in loaded if name.startswith(("hwnas.search", "hwnas.supernet", "hwnas.train"))}
+
+
+@pytest.mark.parametrize("heavy", ["torch", "pandas", "onnxruntime", "ai_edge_litert"])
+def test_the_library_and_its_spaces_load_nothing_heavy(heavy):
+    assert heavy not in modules_after("import hwnas\nhwnas.get_space('tiny').size")
+
+
+def test_every_public_name_resolves():
+    import hwnas
+
+    for name in hwnas.__all__:
+        assert callable(getattr(hwnas, name)), name
