@@ -68,7 +68,7 @@ class Budget:
 
     def update(self, expected_ms: float) -> None:
         """One step of dual ascent: up while the expected latency is over the target, down, not below 0, while under."""
-        self.multiplier = max(0.0, self.multiplier + self.step_size * (expected_ms / self.target_ms - 1))
+        self.multiplier = float(max(0.0, self.multiplier + self.step_size * (expected_ms / self.target_ms - 1)))
 
     def decode(self, log_probabilities: Sequence[np.ndarray], limit_ms: float | None = None) -> Architecture:
         """The most probable architecture whose predicted latency is within `limit_ms` (default: `target_ms`).

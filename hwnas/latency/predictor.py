@@ -146,9 +146,12 @@ def fit(table: LatencyTable, space: SearchSpace | None = None) -> AdditivePredic
 
     Args:
         table: the measured blocks and networks.
-        space: if given, only networks of this space are used.
+        space: if given, only blocks and networks of this space are used.
     """
-    block_ms = {block: latency.median_ms for block, latency in table.blocks.items()}
+    blocks = (
+        table.blocks if space is None else {b: table.blocks[b] for b in space.distinct_blocks() if b in table.blocks}
+    )
+    block_ms = {block: latency.median_ms for block, latency in blocks.items()}
     networks = table.networks if space is None else table.networks_of(space)
     features = _features(table, networks)
     measured_ms = np.array([latency.median_ms for latency in networks.values()])
@@ -160,7 +163,7 @@ def fit(table: LatencyTable, space: SearchSpace | None = None) -> AdditivePredic
     coefficients = _least_squares(features, measured_ms)
     errors = np.sort(np.abs(unseen_ms - measured_ms) / unseen_ms)
     rank = min(len(errors), int(np.ceil(0.9 * (len(errors) + 1))))
-    return AdditivePredictor(block_ms, Calibration(*coefficients), float(errors[rank - 1]), card)
+    return AdditivePredictor(block_ms, Calibration(*map(float, coefficients)), float(errors[rank - 1]), card)
 
 
 def noise_floor(networks: dict[Architecture, Latency]) -> float | None:

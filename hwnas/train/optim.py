@@ -11,7 +11,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 
 def sgd(parameters: Iterable[tuple[str, nn.Parameter]], lr: float, momentum: float, weight_decay: float) -> SGD:
     """SGD with momentum; weight decay on everything except vectors (batch norm's and biases), as DSNAS and SPOS."""
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for _, parameter in parameters:
         (decayed if parameter.ndim > 1 else plain).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
