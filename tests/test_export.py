@@ -1,0 +1,108 @@
+"""The verb: files in a folder, with their sizes and errors; and every block kind that hwnas has."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hwnas.blocks import build_block
+from hwnas.child import build_child
+from hwnas.errors import HwnasError, UsageError
+from hwnas.export import ExportedModel, convert, export
+from hwnas.export.lower import lower
+from hwnas.export.parity import LIMIT
+from hwnas.space import Architecture
+from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+from tests.export_networks import trained
+
+BLOCKS = (
+    Conv(3, 8, 3, stride=2, activation="relu6"),
+    MBConv(8, 8, 3, expand=1),
+    MBConv(8, 16, 5, expand=6, stride=2, activation="relu6"),
+    Skip(16, 16),
+    MBConv(16, 16, 7, expand=3),
+    Skip(16, 24, stride=2),
+    Head(24, 32, 10, dropout=0.2),
+)
+ARCHITECTURE = Architecture(BLOCKS, (3, 32, 32))
+
+
+def test_a_child_becomes_two_checked_files(tmp_path: Path) -> None:
+    child = trained(build_child(ARCHITECTURE))
+    exported = export(child, tmp_path / "new" / "folder")
+    assert [model.path.name for model in exported] == ["model.tflite", "model.onnx"]
+    for model in exported:
+        assert model.path.stat().st_size == model.bytes
+        assert model.precision == "float32"
+        assert 0 < model.max_relative_error <= LIMIT
+        assert model.path.read_bytes() == convert(child, (1, 3, 32, 32), model.format)
+    assert sorted(path.name for path in exported[0].path.parent.iterdir()) == ["model.onnx", "model.tflite"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        exported[0].bytes = 0  # type: ignore[misc]
+
+
+def test_one_format_and_another_shape(tmp_path: Path) -> None:
+    (model,) = export(trained(build_child(ARCHITECTURE)), str(tmp_path), ["onnx"], (2, 3, 48, 40))
+    assert model == ExportedModel("onnx", "float32", tmp_path / "model.onnx", model.bytes, model.max_relative_error)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_the_graph_has_the_macs_that_the_specs_say() -> None:
+    assert lower(build_child(ARCHITECTURE), (1, 3, 32, 32)).macs == ARCHITECTURE.macs
+
+
+def test_a_child_in_the_middle_of_training_stays_as_it_was(tmp_path: Path) -> None:
+    child = build_child(ARCHITECTURE).train()
+    before, random_state = copy.deepcopy(child.state_dict()), torch.get_rng_state()
+    export(child, tmp_path)
+    assert all(module.training for module in child.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in child.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in child.parameters())
+    assert torch.equal(random_state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+@pytest.mark.parametrize("spec", [spec for spec in BLOCKS if not spec.is_identity], ids=str)
+def test_every_kind_of_block_can_be_measured_alone(spec: Spec, format: str) -> None:
+    assert len(convert(build_block(spec), (1, spec.in_channels, 14, 14), format)) > 500
+
+
+def test_an_existing_export_survives_a_failed_one(tmp_path: Path) -> None:
+    child = trained(build_child(ARCHITECTURE))
+    export(child, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    child.blocks[4].depthwise[2] = nn.SiLU()
+    with pytest.raises(HwnasError, match=r"SiLU 'blocks\.4\.depthwise\.2'"):
+        export(child, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_wrong_arguments_are_usage_errors(tmp_path: Path) -> None:
+    layer = nn.Conv2d(2, 2, 1)
+    with pytest.raises(UsageError, match="unknown export format 'pb'; known: onnx, tflite"):
+        export(layer, tmp_path, ["pb"], (1, 2, 4, 4))
+    with pytest.raises(UsageError, match="unknown export format"):
+        convert(layer, (1, 2, 4, 4), "pb")
+    with pytest.raises(UsageError, match=r"pass input_shape=\(N, C, H, W\): a Conv2d"):
+        export(layer, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_to_export_is_said(tmp_path: Path) -> None:
+    for use in (
+        lambda: convert(nn.Identity(), (1, 2, 4, 4), "tflite"),
+        lambda: export(nn.Identity(), tmp_path, input_shape=(1, 2, 4, 4)),
+    ):
+        with pytest.raises(HwnasError, match="the module returns its input"):
+            use()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(HwnasError, match=r"cannot write .*file/model\.tflite"):
+        export(nn.Conv2d(2, 2, 1), tmp_path / "file", input_shape=(1, 2, 4, 4))

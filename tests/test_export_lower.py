@@ -1,0 +1,206 @@
+"""PyTorch modules -> Graph: what comes out, what is refused and in which words, and that the module stays as it was."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.errors import HwnasError, UsageError
+from hwnas.export.lower import lower
+from tests.export_networks import InvertedResidual, MobileNetV2, trained
+
+IMAGE = (1, 4, 8, 8)
+
+
+class Function(nn.Module):
+    """A module whose forward is the function it is given."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def kinds(module: nn.Module, shape: tuple[int, ...] = IMAGE) -> list[str]:
+    return [operator.kind for operator in lower(module, shape).operators]
+
+
+def test_an_inverted_residual_is_four_operators() -> None:
+    graph = lower(InvertedResidual(4, 4, stride=1, expand=6), IMAGE)
+    assert [(operator.kind, operator.activation) for operator in graph.operators] == [
+        ("conv", "relu6"),
+        ("depthwise_conv", "relu6"),
+        ("conv", None),
+        ("add", None),
+    ]
+    assert [operator.name for operator in graph.operators] == ["layers.0", "layers.3", "layers.6", "add"]
+    assert graph.operators[0].output.name == "layers.2"
+    assert (graph.input.name, graph.output.name) == ("input", "output")
+    assert graph.output.shape == IMAGE
+
+
+def test_mobilenet_v2_has_the_published_macs_and_parameters() -> None:
+    network = MobileNetV2()
+    graph = lower(network, (1, 3, 224, 224))
+    assert graph.macs == 300_774_272
+    assert sum(parameter.numel() for parameter in network.parameters()) == 3_504_872
+    # Folding leaves one bias per channel where batch norm had two parameters.
+    channels = sum(layer.num_features for layer in network.modules() if isinstance(layer, nn.BatchNorm2d))
+    assert graph.weight_bytes == 4 * (3_504_872 - channels)
+    assert graph.output.shape == (1, 1000)
+    assert len({operator.name for operator in graph.operators}) == len(graph.operators) == 65
+
+
+def test_a_layer_that_is_called_twice_gets_two_names() -> None:
+    conv = nn.Conv2d(4, 4, 1)
+    graph = lower(nn.Sequential(conv, conv), IMAGE)
+    assert [operator.name for operator in graph.operators] == ["0", "0_1"]
+    assert graph.operators[0].output == graph.operators[1].inputs[0]
+
+
+def test_layers_called_input_and_output_do_not_clash_with_the_ends() -> None:
+    network = nn.Sequential()
+    network.add_module("input", nn.Conv2d(4, 4, 1))
+    network.add_module("output", nn.Conv2d(4, 4, 1))
+    first, second = lower(network, IMAGE).operators
+    assert first.inputs[0].name == "input" != first.output.name
+    assert second.inputs[0] == first.output
+    assert second.output.name == "output"
+
+
+def test_dropout_and_identity_leave_nothing() -> None:
+    network = nn.Sequential(nn.Identity(), nn.Dropout(0.5), nn.Conv2d(4, 4, 1), nn.Dropout2d(0.5), nn.ReLU())
+    assert kinds(network) == ["conv"]
+    assert kinds(Function(lambda x: F.relu(F.dropout(x, 0.5, training=False)))) == ["activation"]
+    assert kinds(nn.Identity()) == []
+
+
+@pytest.mark.parametrize("add", [lambda x: x + F.relu(x), lambda x: torch.add(x, F.relu(x)), lambda x: x.add(x.relu())])
+def test_every_way_to_write_an_addition(add) -> None:
+    assert kinds(Function(add)) == ["activation", "add"]
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        nn.Sequential(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten()),
+        Function(lambda x: torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)),
+        Function(lambda x: F.adaptive_avg_pool2d(x, output_size=(1, 1)).flatten(start_dim=1)),
+        Function(lambda x: x.mean((2, 3))),
+        Function(lambda x: x.mean(dim=[-1, -2])),
+        Function(lambda x: torch.mean(x, (2, 3), keepdim=True).flatten(1)),
+    ],
+)
+def test_every_way_to_write_global_average_pooling(pool) -> None:
+    graph = lower(pool, IMAGE)
+    assert [operator.kind for operator in graph.operators] == ["global_average_pool", "flatten"]
+    assert graph.output.shape == (1, 4)
+
+
+def test_padding_as_numbers_and_as_a_word() -> None:
+    for padding, expected in ((1, (1, 1)), ((2, 1), (2, 1)), ("same", (1, 1)), ("valid", (0, 0))):
+        (operator,) = lower(nn.Conv2d(4, 8, 3, padding=padding), IMAGE).operators
+        reference = nn.Conv2d(4, 8, 3, padding=padding)(torch.zeros(IMAGE))
+        assert operator.padding == expected
+        assert operator.output.shape == tuple(reference.shape)
+
+
+def test_one_input_channel_is_dense_and_one_per_group_is_depthwise() -> None:
+    assert kinds(nn.Conv2d(1, 4, 3), (1, 1, 8, 8)) == ["conv"]
+    assert kinds(nn.Conv2d(4, 4, 3, groups=4)) == ["depthwise_conv"]
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    network = nn.Sequential(trained(InvertedResidual(4, 4, 1, 6)), nn.Dropout(0.5))
+    network.train()
+    network[0].layers[1].eval()  # one layer is frozen, as in fine-tuning
+    before, modes = copy.deepcopy(network.state_dict()), [layer.training for layer in network.modules()]
+    lower(network, IMAGE)
+    assert [layer.training for layer in network.modules()] == modes
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_graph_does_not_follow_later_training() -> None:
+    layer = nn.Linear(3, 2)
+    (operator,) = lower(layer, (1, 3)).operators
+    before = operator.weight.copy()
+    with torch.no_grad():
+        layer.weight.add_(1)
+    assert (operator.weight == before).all()
+
+
+def test_weights_of_other_precision_become_float32() -> None:
+    (operator,) = lower(nn.Conv2d(4, 4, 1).to(torch.bfloat16), IMAGE).operators
+    assert operator.weight.dtype == operator.bias.dtype == "float32"
+
+
+def test_an_unsupported_layer_is_named_with_its_path_and_what_is_supported() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Sequential(nn.SiLU()))
+    with pytest.raises(HwnasError) as error:
+        lower(network, IMAGE)
+    message = str(error.value)
+    assert "SiLU '1.0'" in message
+    assert "layers AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Dropout2d, Flatten, Identity, Linear" in message
+    assert "functions adaptive_avg_pool2d, add" in message
+    with pytest.raises(HwnasError, match=r"cannot export sigmoid '0\.sigmoid'"):
+        lower(nn.Sequential(Function(torch.sigmoid)), IMAGE)
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class OwnConv(nn.Conv2d):
+    """A subclass may compute anything: it must not be taken for the layer that it derives from."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 2
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Conv2d(4, 4, 3, dilation=2), "Conv2d 'conv2d': dilation must be 1"),
+        (nn.Conv2d(4, 4, 3, groups=2), r"groups must be 1 or in_channels \(4\), not 2"),
+        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "padding_mode must be 'zeros', not 'reflect'"),
+        (nn.Conv2d(4, 4, 2, padding="same"), "needs an odd kernel"),
+        (nn.Conv2d(4, 4, 9), "larger than its padded input"),
+        (nn.Conv2d(3, 4, 3), "takes 3 channels and gets 4"),
+        (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)), "no running statistics"),
+        (nn.BatchNorm2d(4), "must directly follow a convolution"),
+        (nn.AdaptiveAvgPool2d(2), "output_size=1, not 2"),
+        (nn.Flatten(), "pool globally first"),
+        (nn.Flatten(0), "start_dim=1, not start_dim=0"),
+        (nn.Linear(4, 2), r"must have shape \(N, 4\)"),
+        (Function(lambda x: x + 1), "cannot export add 'add': its argument number 2 must be a tensor"),
+        (Function(lambda x: x + x.mean((2, 3), keepdim=True)), "must be equal"),
+        (Function(lambda x: torch.add(x, x, alpha=2)), "alpha must be 1"),
+        (Function(lambda x: x.mean(1)), r"dim=\(2, 3\), not 1"),
+        (Function(lambda x: F.dropout(x, 0.5)), "training=self.training"),
+        (Function(lambda x: x if x.sum() > 0 else -x), "cannot be traced"),
+        (Function(lambda x: (x, x)), "must return one tensor"),
+        (Function(lambda x: x.view(x.shape[0], -1)), "no lowering"),
+        (nn.SiLU(), "cannot export SiLU 'silu': no lowering"),
+        (OwnConv(4, 4, 1), "no lowering"),
+        (TwoInputs(), "it must take one input, the image, not .'x', 'y'."),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_with_the_reason(module: nn.Module, message: str) -> None:
+    with pytest.raises(HwnasError, match=message):
+        lower(module, IMAGE)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 0, 8), (1, 3, 8.0, 8)])
+def test_a_shape_that_is_none_is_a_usage_error(shape) -> None:
+    with pytest.raises(UsageError, match="input_shape must be"):
+        lower(nn.ReLU(), shape)
