@@ -27,15 +27,17 @@ _HOME = {
     "bench": "hwnas.measure",
     "load_device": "hwnas.measure",
     "load_data": "hwnas.train.data",
-    "design": "hwnas.design",
 }
-"""Where each public name lives. The packages `export`, `measure` and `search` are verbs themselves: they can be called."""
+"""Where each public name lives."""
 
-__all__ = ["export", "measure", "search", *_HOME]
+_VERBS = ("design", "export", "measure", "search")
+"""Modules that are named as the verb they are for: they can be called."""
+
+__all__ = [*_VERBS, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("export", "measure", "search"):
+    if name in _VERBS:
         return import_module(f"hwnas.{name}")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)

@@ -1,4 +1,4 @@
-"""Lets a package be called as the verb it is named for: ``hwnas.export(child, folder)`` beside ``hwnas.export.graph``."""
+"""Lets a package be called as the verb it is named for: ``hwnas.export(child, folder)``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Shared fixtures: the public data beside the checkout, and quiet, repeatable torch."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,15 @@ def shared_data() -> Path:
 # a first example that imports torch is slow: time limits per example would only fail on busy machines
 settings.register_profile("hwnas", deadline=None)
 settings.load_profile("hwnas")
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A real file system of 1 MiB; skips where the tests may not mount one."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root: a full disk cannot be tried here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

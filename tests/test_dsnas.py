@@ -11,7 +11,7 @@ from torch import nn
 from hwnas.errors import HwnasError
 from hwnas.latency import Budget, fit
 from hwnas.run import Run
-from hwnas.search import SearchProblem, SearchResult, get_search
+from hwnas.search import SearchProblem, choose, get_search
 from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas, estimate_gradients, sample_path
 from hwnas.spaces import get_space
 from hwnas.supernet import SampledNet
@@ -202,7 +202,7 @@ def test_a_search_ends_within_the_budget_and_hands_over_a_working_child(tmp_path
     task = problem(digits, epochs=30, budget_share=0.3)
     result = dsnas(task, Run(tmp_path / "run", {}))
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
-    child = result.take(result.architecture)
+    child = result.take()
     assert result.val_accuracy(child) > 0.3  # ten classes, and a supernet an eighth of the usual size: guessing is 0.1
     assert not child.training
 
@@ -238,7 +238,7 @@ def test_an_architecture_that_measures_over_the_budget_is_replaced_by_a_faster_o
     with torch.no_grad():  # a net that likes slow blocks uses all of the budget
         for alpha, cost in zip(net.alphas, task.budget.predictor.decision_costs(SPACE)[1], strict=True):
             alpha.copy_(torch.as_tensor(cost / cost.max() * 3))
-    chosen = SearchResult(task, net).choose()
+    chosen = choose(task, net)
     assert len(tried) == 2
     assert measured_ms(tried[0]) > task.budget.limit_ms
     assert measured_ms(chosen) <= task.budget.limit_ms
@@ -247,7 +247,7 @@ def test_an_architecture_that_measures_over_the_budget_is_replaced_by_a_faster_o
 def test_37_a_search_never_reads_the_test_split(tmp_path):
     data = load_data("digits", resolution=16, batch_size=64, limit_train=128, workers=0)
     result = dsnas(problem(data, epochs=1), Run(tmp_path / "run", {}))
-    result.val_accuracy(result.take(result.architecture))
+    result.val_accuracy(result.take())
     assert data.splits_read <= {"train", "val"}
 
 

@@ -1,10 +1,17 @@
-"""The searches by name. Adding one is a module with a function and a line in `SEARCHES`."""
+"""The searches by name, and the verb. Adding one is a module with a function and a line in `SEARCHES`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hwnas.callable_package import make_callable
 from hwnas.errors import unknown_name
+from hwnas.latency import AdditivePredictor, Budget
+from hwnas.run import Run
 from hwnas.search.dsnas import dsnas
-from hwnas.search.problem import Search, SearchProblem, SearchResult
+from hwnas.search.problem import Progress, Search, SearchProblem, SearchResult, choose
+from hwnas.space import SearchSpace
+from hwnas.train.data import ImageData
 
 SEARCHES: dict[str, Search] = {"dsnas": dsnas}
 
@@ -16,4 +23,41 @@ def get_search(name: str) -> Search:
     return SEARCHES[name]
 
 
-__all__ = ["SEARCHES", "Search", "SearchProblem", "SearchResult", "get_search"]
+def search(
+    space: SearchSpace,
+    data: ImageData,
+    predictor: AdditivePredictor,
+    budget_ms: float,
+    out: Path | str,
+    method: str = "dsnas",
+    epochs: int = 30,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Search a space for the best architecture within a budget; ``result.take()`` is the network with its weights.
+
+    Args:
+        space: with as many classes as the data.
+        data: training images, from `hwnas.load_data`.
+        predictor: from `hwnas.fit`.
+        budget_ms: limit on the latency of one inference.
+        out: run folder; a run that was stopped goes on.
+        method: one of `SEARCHES`.
+        epochs: passes over the training images.
+        seed: of everything random.
+        progress: called after each step with (steps done, steps in all, figures).
+
+    Raises:
+        UsageError: an unknown method or an impossible budget.
+        HwnasError: no architecture of the space is within the budget; the run folder is of something else.
+    """
+    chosen = get_search(method)
+    budget = Budget(budget_ms, space, predictor)
+    budget.check_feasible()
+    config = {"space": space.name, **space.options, "budget_ms": budget_ms, "method": method, "epochs": epochs}
+    return chosen(SearchProblem(data, budget, epochs, seed), Run(out, config | {"seed": seed}), progress)
+
+
+__all__ = ["SEARCHES", "Search", "SearchProblem", "SearchResult", "choose", "get_search", "search"]
+
+make_callable(__name__, search)

@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from hwnas.errors import HwnasError
 from hwnas.run import Run
-from hwnas.search.problem import Progress, SearchProblem, SearchResult
+from hwnas.search.problem import Progress, SearchProblem, SearchResult, choose
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
 from hwnas.train.optim import sgd, warmup_cosine
@@ -117,6 +117,7 @@ class DSNASTrainer:
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
         alpha_lr = settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps))
         self.alpha_optimizer = torch.optim.Adam(self.net.alphas.parameters(), alpha_lr, settings.alpha_betas)
+        self.weights = [parameter for _, parameter in self.net.weights()]
         self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
         # every gradient exists from the start: weight decay and momentum move unsampled candidates too, as published
         for parameter in self.net.parameters():
@@ -137,7 +138,7 @@ class DSNASTrainer:
         penalty, expected_ms = self.budget.penalty(self.net.probabilities())
         penalty.backward()
         if self.settings.clip_norm is not None:
-            clip_grad_norm_([parameter for _, parameter in self.net.weights()], self.settings.clip_norm)
+            clip_grad_norm_(self.weights, self.settings.clip_norm)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=False)
@@ -156,7 +157,7 @@ class DSNASTrainer:
 
     def take_architecture(self) -> None:
         """Decide the architecture: the most probable one within the budget, measured if the problem says how."""
-        architecture = SearchResult(self.problem, self.net).choose()
+        architecture = choose(self.problem, self.net)
         self.taken = list(self.budget.space.indices(architecture))
 
     def state_dict(self) -> dict[str, Any]:

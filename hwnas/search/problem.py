@@ -46,34 +46,35 @@ MEASURED_TRIES = 3
 """How often an architecture that measures over the budget is replaced by a faster one."""
 
 
+def choose(problem: SearchProblem, net: SampledNet) -> Architecture:
+    """The most probable architecture within the budget, and within it as measured, where that can be measured.
+
+    Each one that measures over the limit lowers the limit on the prediction by as much, and a hair more.
+    """
+    budget = problem.budget
+    log_probabilities = [p.detach().double().log().cpu().numpy() for p in net.probabilities()]
+    architecture = budget.decode(log_probabilities)
+    if problem.measured_ms is None:
+        return architecture
+    for _ in range(MEASURED_TRIES):
+        excess = problem.measured_ms(architecture) / budget.limit_ms
+        if excess <= 1:
+            break
+        architecture = budget.decode(log_probabilities, 0.995 * budget.predictor.predict(architecture).ms / excess)
+    return architecture
+
+
 @dataclass
 class SearchResult:
     """A trained SuperNetwork, and the architecture that was chosen from it."""
 
     problem: SearchProblem
     net: SampledNet
-    architecture: Architecture | None = None
+    architecture: Architecture
 
-    def choose(self) -> Architecture:
-        """The most probable architecture within the budget, and within it as measured, where that can be measured.
-
-        Each one that measures over the limit lowers the limit on the prediction by as much, and a hair more.
-        """
-        budget, measured_ms = self.problem.budget, self.problem.measured_ms
-        log_probabilities = [p.detach().double().log().cpu().numpy() for p in self.net.probabilities()]
-        architecture = budget.decode(log_probabilities)
-        for _ in range(MEASURED_TRIES if measured_ms is not None else 0):
-            assert measured_ms is not None
-            excess = measured_ms(architecture) / budget.limit_ms
-            if excess <= 1:
-                break
-            limit_ms = 0.995 * budget.predictor.predict(architecture).ms / excess
-            architecture = budget.decode(log_probabilities, limit_ms)
-        return architecture
-
-    def take(self, architecture: Architecture) -> ChildNetwork:
+    def take(self) -> ChildNetwork:
         """The child with inherited weights and batch-norm statistics of its own, on the CPU: ready, not retrained."""
-        child = self.net.inherit(architecture)
+        child = self.net.inherit(self.architecture)
         recalibrate_batch_norm(child, self.problem.data.train_batches(epoch=0))
         return child
 

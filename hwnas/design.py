@@ -1,0 +1,256 @@
+"""Design: from a folder of images and a budget in ms to model files that were measured to meet it.
+
+measure -> fit -> search under the budget -> export -> measure again -> within or over
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hwnas.callable_package import make_callable
+from hwnas.child import build_child, save_child
+from hwnas.errors import HwnasError
+from hwnas.export import ExportedModel, convert, export
+from hwnas.files import write_json
+from hwnas.latency import AdditivePredictor, Budget, LatencyTable, Prediction, fit
+from hwnas.measure import Device, bench, check_same, current_conditions, load_device, measure
+from hwnas.run import Run
+from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
+from hwnas.search import SearchProblem, get_search
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
+from hwnas.train.data import ImageData, load_data
+from hwnas.train.evaluate import accuracy
+
+REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
+MODELS_FOLDER = "models"
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with (stage, done, total, what is going on)."""
+
+
+class DesignConfig(BaseModel):
+    """What is to be designed. The options of `hwnas design`, or a TOML file of the same names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    space: str = "tiny"
+    data: str = "digits"
+    """A folder of images, or ``digits``."""
+    budget_ms: float = Field(gt=0, allow_inf_nan=False)
+    device: str = "local"
+    runtime: str = "litert"
+    """The runtime whose latency the budget limits."""
+    threads: int | None = Field(None, ge=1)
+    """Threads per inference; None: as the device says."""
+    latency: str | None = None
+    """The folder of a latency table to use as it is; None: measure the space (or what is missing of it)."""
+    tables: str = "latency_models"
+    """Where measured tables are kept."""
+    networks: int = Field(30, ge=5, le=1000)
+    """Whole networks measured for calibration."""
+    accept_conditions: bool = False
+    """Use a table although it was measured under other conditions."""
+
+    resolution: int | None = None
+    """Side of the input image in pixels; None: the space's own."""
+    width: float | None = None
+    method: str = "dsnas"
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(32, ge=2)
+    limit_train: int | None = Field(None, ge=2)
+    """Use only this many training images."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that decode images; None: as many as fit this machine."""
+    seed: int = Field(0, ge=0)
+    torch_device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class DesignResult:
+    """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read."""
+
+    config: DesignConfig
+    status: Literal["within", "over"]
+    architecture: Architecture
+    prediction: Prediction
+    measured_ms: dict[str, float]
+    accuracy: float
+    models: list[ExportedModel]
+    run: Path
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "budget_ms": self.config.budget_ms,
+            "runtime": self.config.runtime,
+            "predicted_ms": self.prediction.ms,
+            "interval_ms": list(self.prediction.interval_ms),
+            "measured_ms": self.measured_ms,
+            "accuracy": self.accuracy,
+            "macs": self.architecture.macs,
+            "params": self.architecture.params,
+            "architecture": self.architecture.to_json(),
+            "models": [
+                {
+                    "format": model.format,
+                    "precision": model.precision,
+                    "path": str(model.path),
+                    "bytes": model.bytes,
+                    "max_relative_error": model.max_relative_error,
+                }
+                for model in self.models
+            ],
+            "run": str(self.run),
+            "seconds": self.seconds,
+        }
+
+
+def design(config: DesignConfig, out: Path | str | None = None, progress: Progress | None = None) -> DesignResult:
+    """Design a network for one device and one deadline.
+
+    Repeated with the same configuration and folder, it goes on where it was stopped.
+
+    Args:
+        config: what is wanted.
+        out: the run folder; None: a name made of the configuration, in ``runs``.
+        progress: told what is going on.
+
+    Raises:
+        UsageError: an unknown name or a value out of range.
+        HwnasError: infeasible budget, unusable images or table, a run folder of something else, a full disk.
+    """
+    started = time.perf_counter()
+    report = progress or _silent
+    device, search = _device(config), get_search(config.method)
+    engine = get_runtime(config.runtime)
+    engine.version()  # not installed: say so before anything is spent
+    get_space(config.space, config.resolution, width=config.width)
+    data = _load(config, report)
+    space = get_space(config.space, config.resolution, len(data.classes), config.width)
+    table = _table(config, space, device, report)
+    predictor = fit(table, space)
+    budget = Budget(config.budget_ms, space, predictor)
+    budget.check_feasible()
+    run = Run(out or default_folder(config), config.model_dump() | {"predictor": _digest(predictor)})
+    predictor.save(run.folder / PREDICTOR_FILE)
+
+    def measured_ms(architecture: Architecture) -> float:
+        model = convert(build_child(architecture), (1, *architecture.input_shape), engine.suffix.removeprefix("."))
+        return bench(model, device, engine).measurement.median_ms
+
+    problem = SearchProblem(data, budget, config.epochs, config.seed, config.torch_device, measured_ms)
+    result = search(problem, run, lambda done, total, now: report("search", done, total, _figures(now)))
+    report("export", 0, 1, "")
+    child = result.take()
+    save_child(child, run.folder)
+    models = export(child, run.folder / MODELS_FOLDER)
+    report("export", 1, 1, "")
+    measured = _measure_models(models, device, report)
+    test_accuracy = accuracy(child, data.test_batches())
+    status: Literal["within", "over"] = "within" if measured[config.runtime] <= config.budget_ms else "over"
+    prediction = predictor.predict(result.architecture)
+    seconds = time.perf_counter() - started
+    found = DesignResult(
+        config, status, result.architecture, prediction, measured, test_accuracy, models, run.folder, seconds
+    )
+    write_json(run.folder / REPORT_FILE, found.to_json() | _data_json(data) | {"card": predictor.card.to_json()})
+    return found
+
+
+def _data_json(data: ImageData) -> dict[str, Any]:
+    """What an app must know of the images, and what was left out of them."""
+    return {
+        "classes": list(data.classes),
+        "preprocessing": {"resolution": data.resolution, "mean": list(data.mean), "std": list(data.std)},
+        "images": data.counts,
+        "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
+    }
+
+
+def default_folder(config: DesignConfig) -> Path:
+    """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``."""
+    text = json.dumps(config.model_dump(), sort_keys=True)
+    name = f"{config.space}-{Path(config.data).name}-{config.budget_ms:g}ms-{config.runtime}"
+    return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
+    pass
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return f"loss {figures['loss']:.2f}, expected {figures['expected_ms']:.3f} ms"
+
+
+def _device(config: DesignConfig) -> Device:
+    device = load_device(config.device)
+    return device if config.threads is None else device.model_copy(update={"threads": config.threads})
+
+
+def _load(config: DesignConfig, report: Progress) -> ImageData:
+    resolution = get_space(config.space, config.resolution).input_shape[1]
+    return load_data(
+        config.data,
+        resolution,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=config.workers,
+        limit_train=config.limit_train,
+        progress=lambda done, total: report("images", done, total, ""),
+    )
+
+
+def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Progress) -> LatencyTable:
+    """The table that is named, if it was measured as this run will be; otherwise one measured now."""
+    if config.latency is None:
+
+        def on_visit(p: Any) -> None:
+            report("measure", p.done, p.total, f"{p.label}, drift {p.drift_percent:+.1f} %")
+
+        return measure(space, device, config.runtime, config.tables, config.networks, on_visit).table
+    table = LatencyTable.load(config.latency)
+    if missing := table.missing(space):
+        raise HwnasError(
+            f"the table {config.latency} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
+            f"{space.name!r} for these images, among them {missing[0][0]}. Leave out --latency to have them measured, "
+            "or measure them with `hwnas measure` and the same --resolution, --classes and --width."
+        )
+    if not config.accept_conditions:
+        check_same(table.conditions, current_conditions(device, get_runtime(config.runtime), "float32"), config.latency)
+    return table
+
+
+def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> dict[str, float]:
+    """Median ms of the exported files on every runtime that is installed."""
+    available = available_runtimes()
+    pairs = [
+        (runtime, model)
+        for runtime in RUNTIMES.values()
+        for model in models
+        if runtime.suffix == f".{model.format}" and runtime.name in available
+    ]
+    measured = {}
+    for done, (runtime, model) in enumerate(pairs):
+        report("measure again", done, len(pairs), runtime.name)
+        measured[runtime.name] = bench(model.path, device, runtime).measurement.median_ms
+    report("measure again", len(pairs), len(pairs), "")
+    return measured
+
+
+def _digest(predictor: AdditivePredictor) -> str:
+    """SHA-256 of the costs that the search sees: a run does not go on under another latency."""
+    costs = sorted((str(spec), shape, ms) for (spec, shape), ms in predictor.block_ms.items())
+    return hashlib.sha256(repr((costs, predictor.calibration)).encode()).hexdigest()
+
+
+make_callable(__name__, design)

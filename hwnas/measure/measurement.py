@@ -1,0 +1,91 @@
+"""The Measurement: every run of one model on one Device and Runtime, and the statistics made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import HwnasError
+
+ROUNDING = 1e-9
+"""What a sum of weights may be off by; no run weighs as little."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model's runs, grouped by visit. In every statistic each visit weighs the same, however many runs it took."""
+
+    runs_us: tuple[tuple[float, ...], ...]
+    """Microseconds of every run of every visit."""
+    drift_percent: float | None = None
+    """How far the reference model was off its campaign median next to these visits, at worst; None: no reference."""
+    noisy: bool = False
+    """The visits disagree, or all of them fell into disturbed stretches: the statistics are worth less than others."""
+
+    def __post_init__(self) -> None:
+        if not self.runs_us or not all(self.runs_us):
+            raise ValueError("a Measurement needs at least one visit, and at least one run in each")
+        if not all(np.isfinite(visit).all() and min(visit) > 0 for visit in self.runs_us):
+            raise ValueError("the runs of a Measurement are positive, finite numbers of microseconds")
+
+    @property
+    def runs(self) -> int:
+        """Number of timed runs over all visits."""
+        return sum(map(len, self.runs_us))
+
+    @cached_property
+    def visit_medians_ms(self) -> tuple[float, ...]:
+        """Median of each visit."""
+        return tuple(float(np.median(visit)) / 1000 for visit in self.runs_us)
+
+    @cached_property
+    def median_ms(self) -> float:
+        return self._quantile_ms(0.5)
+
+    @cached_property
+    def p5_ms(self) -> float:
+        """95 % of the runs took longer."""
+        return self._quantile_ms(0.05)
+
+    @cached_property
+    def p95_ms(self) -> float:
+        """5 % of the runs took longer."""
+        return self._quantile_ms(0.95)
+
+    @property
+    def spread_percent(self) -> float:
+        """From the 5th to the 95th percentile, in percent of the median: what one run more or less varies by."""
+        return 100 * (self.p95_ms - self.p5_ms) / self.median_ms
+
+    @property
+    def between_visits_percent(self) -> float:
+        """From the lowest to the highest visit median, in percent of the median; 0 for a single visit."""
+        return 100 * (max(self.visit_medians_ms) - min(self.visit_medians_ms)) / self.median_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """The statistics, for people, and the runs, from which `from_json` makes them again."""
+        names = ("median_ms", "p5_ms", "p95_ms", "runs", "spread_percent", "between_visits_percent")
+        statistics = {name: getattr(self, name) for name in names}
+        raw = {"drift_percent": self.drift_percent, "noisy": self.noisy, "runs_us": [list(v) for v in self.runs_us]}
+        return statistics | raw
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Measurement:
+        """The Measurement that `to_json` wrote. Raises HwnasError if something is missing or no measurement at all."""
+        try:
+            runs_us = tuple(tuple(float(run) for run in visit) for visit in data["runs_us"])
+            return Measurement(runs_us, data["drift_percent"], bool(data["noisy"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise HwnasError(f"a measurement is damaged ({error!r}); measure the model again.") from error
+
+    def _quantile_ms(self, quantile: float) -> float:
+        """The run below which this share of the weight lies; where that is between two runs, their mean."""
+        runs_us = np.concatenate(self.runs_us)
+        weights = np.concatenate([np.full(len(visit), 1 / len(visit) / len(self.runs_us)) for visit in self.runs_us])
+        order = np.argsort(runs_us)
+        below = np.cumsum(weights[order])
+        around = np.searchsorted(below, [quantile - ROUNDING, quantile + ROUNDING])
+        return float(runs_us[order][around].mean()) / 1000

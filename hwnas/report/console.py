@@ -1,0 +1,92 @@
+"""Results as tables on the terminal, and progress bars with the time left. All of it goes to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hwnas.design import DesignResult
+from hwnas.latency.card import ErrorCard
+
+CONSOLE = Console(stderr=True, soft_wrap=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Any]:
+    """A function (stage, done, total, text) that keeps one bar per stage, with the time left."""
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=CONSOLE) as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int, text: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, text=text)
+            bars.update(tasks[stage], completed=done, total=total, text=text)
+
+        yield update
+
+
+def key_value_table(title: str, rows: dict[str, str]) -> Table:
+    """Two columns: what, and how much."""
+    table = Table(title=title, show_header=False, title_justify="left", title_style="bold", min_width=60)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def design_table(result: DesignResult) -> Table:
+    """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
+    target = result.config.runtime
+    measured = result.measured_ms[target]
+    error = 100 * (result.prediction.ms - measured) / measured
+    low, high = result.prediction.interval_ms
+    verdict = "[bold green]within[/]" if result.status == "within" else "[bold red]over[/]"
+    rows = {
+        "budget": f"{result.config.budget_ms:g} ms on {result.config.device}, {target}",
+        "measured": f"{measured:.3f} ms: {verdict} the budget ({100 * measured / result.config.budget_ms:.1f} % of it)",
+        "predicted": f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms ({error:+.1f} % off)",
+    }
+    others = {name: ms for name, ms in result.measured_ms.items() if name != target}
+    if others:
+        rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
+    rows |= {
+        "accuracy": f"{100 * result.accuracy:.1f} % of the test images",
+        "size": f"{result.architecture.macs / 1e6:.2f} M MACs, {result.architecture.params / 1e3:.1f} k parameters",
+        "architecture": f"{result.architecture.space} {result.architecture.code}",
+    }
+    for model in result.models:
+        checked = f"{model.bytes / 1024:.0f} KiB, {model.max_relative_error:.0e} from PyTorch"
+        rows[f"{model.format} {model.precision}"] = f"{model.path} ({checked})"
+    rows["run"] = f"{result.run} ({result.seconds:.0f} s)"
+    return key_value_table("hwnas design", rows)
+
+
+def card_table(card: ErrorCard) -> Table:
+    """The error card as a table."""
+    percent = {
+        "mean error (MAPE)": card.mape,
+        "within 5 %": card.hit5,
+        "within 10 %": card.hit10,
+        "noise floor": card.noise_floor,
+    }
+    rows = {"predictor": f"{card.predictor}: {card.n_blocks} blocks, {card.n_networks} whole networks"}
+    rows |= {name: f"{value:.2f} %" for name, value in percent.items() if value is not None}
+    if card.spearman is not None:
+        rows["rank correlation"] = f"{card.spearman:.4f} (Spearman)"
+    rows["judged by"] = card.protocol
+    return key_value_table("error card", rows)

@@ -1,0 +1,331 @@
+"""The command line as people and scripts use it: what it prints, where, with which exit code, and what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hwnas.cli import main
+from tests.conftest import ROOT
+
+QUICK = ["--space", "tiny", "--resolution", "16", "--width", "0.25"]
+
+
+@pytest.fixture
+def hwnas(capsys, monkeypatch):
+    """Run a command in this process: (exit code, stdout, stderr with its line breaks removed)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hwnas", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, " ".join(captured.err.split())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Tables of the quick space on LiteRT and ONNX Runtime, measured once on this machine."""
+    folder = tmp_path_factory.mktemp("tables")
+    for runtime in ("litert", "onnxruntime"):
+        command = [*QUICK, "--runtime", runtime, "--networks", "8", "--tables", str(folder), "--json"]
+        subprocess.run(
+            [sys.executable, "-m", "hwnas.cli", "measure", *command], check=True, cwd=ROOT, capture_output=True
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def designed(tables, tmp_path_factory):
+    """The JSON of one whole design."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    table = tables / "local" / "litert"
+    command = [*QUICK, "--data", "digits", "--latency", table, "--epochs", "2", "--limit-train", "128", "--out", out]
+    done = subprocess.run(
+        [sys.executable, "-m", "hwnas.cli", "design", *map(str, command), "--budget-ms", "1000", "--json"],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def quick_design(tables, out, *more: object) -> list[object]:
+    table = tables / "local" / "litert"
+    return ["design", *QUICK, "--latency", table, "--epochs", 1, "--limit-train", 64, "--out", out, "--json", *more]
+
+
+def test_every_verb_has_help_with_an_example(hwnas):
+    assert hwnas("--help")[0] == 0
+    for verb in ("devices", "measure", "fit", "search", "export", "bench", "design"):
+        code, out, _ = hwnas(verb, "--help")
+        assert code == 0
+        assert f"hwnas {verb}" in " ".join(out.split()).split("Example")[1], verb
+
+
+def test_devices_lists_this_machine_and_its_runtimes(hwnas):
+    code, out, _ = hwnas("devices", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert "local" in found["devices"]
+    assert found["runtimes"]["litert"][0].isdigit()
+
+
+def test_measure_says_what_it_did_and_measures_nothing_twice(hwnas, tables):
+    code, out, err = hwnas("measure", *QUICK, "--networks", 8, "--tables", tables, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert set(result) >= {"table", "entries", "measured", "reused", "seconds", "fastest_ms", "slowest_ms"}
+    assert (result["entries"], result["measured"], result["reused"]) == (34, 0, 34)  # 26 blocks and 8 networks
+    assert 0 < result["fastest_ms"] < result["slowest_ms"]
+    code, out, err = hwnas("measure", *QUICK, "--networks", 9, "--tables", tables)
+    assert (code, out) == (0, "")
+    assert "1 measured now, 34 known already" in err
+
+
+def test_fit_prints_the_error_card(hwnas, tables):
+    code, out, _ = hwnas("fit", tables / "local" / "litert", "--json")
+    card = json.loads(out)
+    assert code == 0
+    assert set(card) >= {"predictor", "n_blocks", "n_networks", "mape", "hit5", "hit10", "spearman", "noise_floor"}
+    assert (card["n_blocks"], card["n_networks"] >= 8) == (26, True)
+    assert 0 <= card["mape"] < 50
+    assert "mean error" in hwnas("fit", tables / "local" / "litert")[2]
+
+
+def test_design_keeps_its_contract(designed):
+    assert designed["status"] == "within"
+    assert set(designed) >= {
+        *("status", "budget_ms", "predicted_ms", "interval_ms", "measured_ms", "accuracy", "macs", "params"),
+        *("architecture", "models", "run", "seconds"),
+    }
+    assert set(designed["measured_ms"]) >= {"litert", "onnxruntime"}
+    assert designed["interval_ms"][0] <= designed["predicted_ms"] <= designed["interval_ms"][1]
+    assert 0 <= designed["accuracy"] <= 1
+    for model in designed["models"]:
+        assert set(model) == {"format", "precision", "path", "bytes", "max_relative_error"}
+        assert Path(model["path"]).stat().st_size == model["bytes"]
+        assert model["max_relative_error"] <= 1e-5
+    assert sorted(model["format"] for model in designed["models"]) == ["onnx", "tflite"]
+
+
+def test_the_run_folder_holds_all_that_is_needed_to_ship(designed):
+    import numpy as np
+    import torch
+
+    import hwnas
+    from hwnas.runtimes import get_runtime
+
+    child = hwnas.load_child(designed["run"])
+    assert child.architecture.to_json() == designed["architecture"]
+    assert (child.architecture.macs, child.architecture.params) == (designed["macs"], designed["params"])
+    x = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
+    expected = child(torch.from_numpy(x)).detach().numpy()
+    for model in designed["models"]:
+        runtime = get_runtime({"tflite": "litert", "onnx": "onnxruntime"}[model["format"]])
+        out = runtime.load(Path(model["path"])).run(x)
+        np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
+    report = json.loads((ROOT / designed["run"] / "report.json").read_text())
+    assert len(report["preprocessing"]["mean"]) == 3
+    assert len(report["classes"]) == 10
+
+
+def test_search_takes_a_table_and_prints_a_table_for_people(hwnas, tables, tmp_path):
+    arguments = quick_design(tables, tmp_path / "run", "--budget-ms", 1000)
+    arguments[0] = "search"
+    arguments.remove("--json")
+    code, out, err = hwnas(*arguments)
+    assert (code, out) == (0, "")
+    for word in ("budget", "1000 ms", "measured", "within", "predicted", "accuracy", "model.tflite", "model.onnx"):
+        assert word in err
+
+
+def test_a_finished_design_is_repeated_from_its_checkpoint(hwnas, tables, tmp_path):
+    command = quick_design(tables, tmp_path / "run", "--budget-ms", 1000)
+    first = json.loads(hwnas(*command)[1])
+    second = json.loads(hwnas(*command)[1])
+    assert second["architecture"] == first["architecture"]
+    assert second["accuracy"] == first["accuracy"]
+
+
+def test_options_of_a_file_are_overridden_by_flags(hwnas, tables, tmp_path):
+    config = tmp_path / "wanted.toml"
+    config.write_text('space = "tiny"\nresolution = 16\nwidth = 0.25\nbudget_ms = 1e-9\nepochs = 1\nlimit_train = 64\n')
+    table = tables / "local" / "litert"
+    flags = ["--config", config, "--latency", table, "--out", tmp_path / "run", "--budget-ms", 999, "--json"]
+    code, out, _ = hwnas("design", *flags)
+    assert (code, json.loads(out)["budget_ms"]) == (0, 999)
+    config.write_text('spaze = "tiny"\n')
+    code, _, err = hwnas("design", *flags)
+    assert code == 2
+    assert "spaze" in err
+
+
+def test_export_writes_one_format_on_request(hwnas, designed, tmp_path):
+    code, out, _ = hwnas("export", designed["run"], "--format", "onnx", "--out", tmp_path, "--json")
+    assert code == 0
+    assert [model["format"] for model in json.loads(out)["models"]] == ["onnx"]
+    assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+def test_bench_measures_any_model_and_records_its_conditions(hwnas, designed):
+    for model in designed["models"]:
+        code, out, _ = hwnas("bench", model["path"], "--threads", 2, "--json")
+        result = json.loads(out)
+        assert code == 0
+        assert 0 < result["p5_ms"] <= result["median_ms"] <= result["p95_ms"]
+        assert result["runs"] >= 20
+        assert result["conditions"]["identity"]["threads"] == 2
+    code, out, err = hwnas("bench", designed["models"][0]["path"], "--runtime", "tflite-runtime")
+    assert (code, out) == (0, "")
+    assert "tflite-runtime 2.14" in err
+
+
+def test_a_design_from_a_folder_of_images(hwnas, tables, tmp_path):
+    """Two classes of real image files: grey and with transparency, one truncated, one that is text."""
+    for label, colour in (("dark", 40), ("light", 220)):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for i in range(40):
+            mode = ("RGB", "L", "RGBA", "CMYK")[i % 4]
+            image = Image.new("L", (20, 17), colour + i % 7).convert(mode)
+            image.save(folder / f"{i}.{'png' if mode == 'RGBA' else 'jpg'}")
+    (tmp_path / "photos" / "dark" / "note.jpg").write_text("not an image")
+    jpeg = tmp_path / "photos" / "light" / "1.jpg"
+    jpeg.write_bytes(jpeg.read_bytes()[:200])
+    options = ["--data", tmp_path / "photos", "--networks", 5, "--tables", tmp_path / "tables", "--budget-ms", 1000]
+    code, _, err = hwnas("design", *QUICK, *options, "--epochs", 1, "--out", tmp_path / "run", "--json")
+    assert code == 0, err
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["classes"] == ["dark", "light"]
+    assert sum(skipped["count"] for skipped in report["skipped"].values()) == 2
+
+
+WRONG = {
+    "budget below the fastest": (["--budget-ms", "1e-6"], 1, "the fastest architecture of space 'tiny', code"),
+    "negative budget": (["--budget-ms", "-1"], 2, "budget-ms"),
+    "budget that is no number": (["--budget-ms", "fast"], 2, "budget-ms"),
+    "no budget": ([], 2, "budget-ms"),
+    "unknown space": (["--budget-ms", "1", "--space", "huge"], 2, "single-path"),
+    "unknown method": (["--budget-ms", "1", "--method", "magic"], 2, "dsnas"),
+    "unknown runtime": (["--budget-ms", "1", "--runtime", "tvm"], 2, "onnxruntime"),
+    "unknown device": (["--budget-ms", "1", "--device", "toaster"], 2, "local"),
+    "no such folder": (["--budget-ms", "1", "--data", "/no/such/folder"], 1, "/no/such/folder"),
+    "table of other threads": (["--budget-ms", "1000", "--threads", "2"], 1, "threads: 1 in"),
+    "table of another runtime": (["--budget-ms", "1000", "--runtime", "onnxruntime"], 1, "runtime: litert in"),
+    "table that lacks the blocks": (["--budget-ms", "1000", "--width", "0.5"], 1, "lacks"),
+    "a table that is not there": (["--budget-ms", "1", "--latency", "/no/table"], 1, "hwnas measure"),
+    "a resolution too small": (["--budget-ms", "1", "--resolution", "2"], 2, "resolution"),
+    "no epochs": (["--budget-ms", "1", "--epochs", "0"], 2, "epochs"),
+    "a run folder that cannot be": (["--budget-ms", "1000", "--out", "/proc/nowhere"], 1, "cannot write"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_refused_in_one_paragraph(hwnas, tables, tmp_path, case):
+    arguments, exit_code, says = WRONG[case]
+    code, out, err = hwnas(*quick_design(tables, tmp_path / "run", *arguments))
+    assert (code, out) == (exit_code, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_a_table_of_other_conditions_is_taken_if_asked(hwnas, tables, tmp_path):
+    more = ["--budget-ms", 1000, "--threads", 2, "--accept-conditions"]
+    code, out, _ = hwnas(*quick_design(tables, tmp_path / "run", *more))
+    assert (code, json.loads(out)["status"]) == (0, "within")
+
+
+def test_measuring_into_a_table_of_other_threads_is_refused_and_leaves_it(hwnas, tables):
+    before = (tables / "local" / "litert" / "blocks.csv").read_bytes()
+    code, _, err = hwnas("measure", *QUICK, "--threads", 2, "--tables", tables)
+    assert code == 1
+    assert "threads" in err
+    assert (tables / "local" / "litert" / "blocks.csv").read_bytes() == before
+
+
+def test_a_run_folder_of_another_configuration_is_refused_and_left(hwnas, tables, tmp_path):
+    hwnas(*quick_design(tables, tmp_path / "run", "--budget-ms", 1000))
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    code, _, err = hwnas(*quick_design(tables, tmp_path / "run", "--budget-ms", 1000, "--seed", 7))
+    assert code == 1
+    assert "seed: 0 there, 7 now" in err
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3 but not a model", b"\x00" * 400, "Modell für das Telefon".encode()])
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+def test_bench_refuses_foreign_files(hwnas, tmp_path, content, suffix):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    code, out, err = hwnas("bench", path, "--json")
+    assert (code, out) == (1, "")
+    assert path.name in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["missing.tflite", "model.pt"])
+def test_bench_refuses_what_it_cannot_run(hwnas, tmp_path, name):
+    code, _, err = hwnas("bench", tmp_path / name)
+    assert code in (1, 2)
+    assert name in err
+
+
+def test_a_damaged_table_is_named(hwnas, tables, tmp_path):
+    shutil.copytree(tables / "local" / "litert", tmp_path / "table")
+    (tmp_path / "table" / "blocks.csv").write_bytes(b"block,ms\nx,y\n")
+    code, _, err = hwnas("fit", tmp_path / "table")
+    assert code == 1
+    assert "blocks.csv" in err
+
+
+def test_a_full_disk_keeps_what_was_measured(hwnas, full_disk):
+    """The journal fills a 1 MiB disk; what it holds by then is whole, and the message says so."""
+    code, _, err = hwnas("measure", "--space", "tiny", "--tables", full_disk)
+    assert code == 1
+    assert "No space left" in err or "disk" in err.lower()
+    journal = (full_disk / "local" / "litert" / "journal.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in journal[:-1]]) > 5
+
+
+def test_ctrl_c_keeps_what_was_measured_and_the_next_call_goes_on(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "hwnas.cli",
+        "measure",
+        *QUICK,
+        "--networks",
+        "5",
+        "--tables",
+        str(tmp_path),
+        "--json",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "local" / "litert" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_text().count('"entry"') >= 5):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "repeat the command to go on" in err
+    kept = journal.read_text().count('"entry"')
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["entries"] == 31
+    assert journal.read_text().count('"entry"') >= 2 * 31
+    assert kept >= 5

@@ -1,0 +1,103 @@
+"""Files are there whole or not at all; runs belong to one configuration; children survive saving."""
+
+import json
+import os
+
+import pytest
+import torch
+
+import hwnas
+from hwnas.errors import HwnasError
+from hwnas.files import read_json, write_atomically, write_json
+from hwnas.run import Run
+
+
+def test_json_round_trip_leaves_nothing_else_behind(tmp_path):
+    write_json(tmp_path / "deep" / "a.json", {"ms": 1.5})
+    assert read_json(tmp_path / "deep" / "a.json", "it") == {"ms": 1.5}
+    assert os.listdir(tmp_path / "deep") == ["a.json"]
+
+
+def test_a_writer_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"old": True})
+
+    def fail_half_way(temporary):
+        temporary.write_text('{"new": ')
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(HwnasError, match="No space left"):
+        write_atomically(path, fail_half_way)
+    assert read_json(path, "it") == {"old": True}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_one_paragraph(full_disk):
+    with pytest.raises(HwnasError, match="No space left"):
+        write_atomically(full_disk / "big", lambda path: path.write_bytes(bytes(4_000_000)))
+
+
+def test_a_folder_that_cannot_be_made_is_one_paragraph(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HwnasError, match="cannot write"):
+        write_json(tmp_path / "file" / "a.json", {})
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
+def test_damaged_json_names_the_file(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(HwnasError, match=r"the table: .*a\.json is damaged"):
+        read_json(tmp_path / "a.json", "the table")
+
+
+def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):
+    run = Run(tmp_path / "run", {"epochs": 3, "seed": 0})
+    run.log({"step": 1})
+    again = Run(tmp_path / "run", {"epochs": 3, "seed": 0})
+    assert again.metrics() == [{"step": 1}]
+    with pytest.raises(HwnasError, match="epochs: 3 there, 4 now"):
+        Run(tmp_path / "run", {"epochs": 4, "seed": 0})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["epochs"] == 3
+
+
+def test_a_folder_of_something_else_is_no_run(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(HwnasError, match="no run folder"):
+        Run(tmp_path, {})
+    assert os.listdir(tmp_path) == ["holiday.jpg"]
+
+
+def test_a_cut_off_last_line_of_the_metrics_is_left_out(tmp_path):
+    run = Run(tmp_path / "run", {})
+    run.log({"step": 1})
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')
+    assert run.metrics() == [{"step": 1}]
+    run.rewind(1)
+    run.log({"step": 2})
+    assert [record["step"] for record in run.metrics()] == [1, 2]
+
+
+def test_a_child_survives_saving(tmp_path):
+    torch.manual_seed(0)
+    child = hwnas.build_child(hwnas.get_space("tiny", resolution=16, width=0.25).decode([0, 4, 1, 2, 3, 0, 4])).eval()
+    hwnas.save_child(child, tmp_path)
+    again = hwnas.load_child(tmp_path)
+    x = torch.randn(2, 3, 16, 16)
+    assert again.architecture == child.architecture
+    assert torch.equal(again(x), child(x))
+    assert not again.training
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    space = hwnas.get_space("tiny", resolution=16, width=0.25)
+    hwnas.save_child(hwnas.build_child(space.decode([0] * 7)), tmp_path)
+    write_json(tmp_path / "architecture.json", space.decode([3] * 7).to_json())
+    with pytest.raises(HwnasError, match="weights"):
+        hwnas.load_child(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(HwnasError, match="weights"):
+        hwnas.load_child(tmp_path)
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(HwnasError, match="no weights"):
+        hwnas.load_child(tmp_path)
