@@ -23,7 +23,7 @@ from hwnas.files import write_json
 from hwnas.latency import AdditivePredictor, Budget, LatencyTable, Prediction, fit
 from hwnas.measure import Device, bench, check_same, current_conditions, load_device, measure
 from hwnas.run import Run
-from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
+from hwnas.runtimes import get_runtime, installed_runtimes
 from hwnas.search import SearchProblem, get_search
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
@@ -232,13 +232,7 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Pro
 
 def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> dict[str, float]:
     """Median ms of the exported files on every runtime that is installed."""
-    available = available_runtimes()
-    pairs = [
-        (runtime, model)
-        for runtime in RUNTIMES.values()
-        for model in models
-        if runtime.suffix == f".{model.format}" and runtime.name in available
-    ]
+    pairs = [(r, m) for r in installed_runtimes().values() for m in models if r.suffix == f".{m.format}"]
     measured = {}
     for done, (runtime, model) in enumerate(pairs):
         report("measure again", done, len(pairs), runtime.name)

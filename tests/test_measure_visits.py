@@ -8,7 +8,7 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.measure.device import Device
-from hwnas.measure.visits import Visit, combine, reference_drifts_percent, visits_by_key
+from hwnas.measure.visits import Visit, combine, reference_drifts_percent, visits_by_key, visits_wanted
 
 DEVICE = Device(name="test", visits=2, drift_limit_percent=3)
 START: dict[str, Any] = {"start": {}}
@@ -62,3 +62,23 @@ def test_visits_that_disagree_are_marked() -> None:
 def test_a_record_without_runs_is_named(record: dict[str, Any]) -> None:
     with pytest.raises(HwnasError, match="without valid runs"):
         visits_by_key([START, record])
+
+
+def test_of_three_visits_the_two_that_agree_make_the_measurement() -> None:
+    visits = [Visit("a", (115.0,), 0.0), Visit("a", (100.0,), 0.0), Visit("a", (101.0,), 0.0)]
+    measurement = combine(visits, DEVICE)
+    assert sorted(measurement.runs_us) == [(100.0,), (101.0,)]
+    assert not measurement.noisy
+
+
+def test_an_entry_is_visited_until_enough_visits_agree_or_there_were_too_many() -> None:
+    quiet, slow, slower = Visit("a", (100.0,), 0.0), Visit("a", (115.0,), 0.0), Visit("a", (130.0,), 0.0)
+    disturbed = Visit("a", (100.0,), 9.0)
+    assert visits_wanted([], DEVICE) == 2
+    assert visits_wanted([quiet], DEVICE) == 1
+    assert visits_wanted([quiet, quiet], DEVICE) == 0
+    assert visits_wanted([quiet, disturbed], DEVICE) == 1
+    assert visits_wanted([quiet, slow], DEVICE) == 1
+    assert visits_wanted([quiet, slow, quiet], DEVICE) == 0
+    assert visits_wanted([quiet, slow, slower], DEVICE) == 1
+    assert visits_wanted([quiet, slow, slower, Visit("a", (150.0,), 0.0)], DEVICE) == 0  # two extra visits, at most

@@ -21,7 +21,7 @@ class ErrorCard:
     """Share of networks predicted within 5 %."""
     hit10: float | None
     spearman: float | None
-    """Rank correlation of predicted and measured latency."""
+    """Rank correlation of predicted and measured latency; None where all networks are equally fast."""
     noise_floor: float | None
     """How far repeated visits of one network differ: what no predictor can beat."""
     protocol: str
@@ -37,6 +37,7 @@ class ErrorCard:
         """The card of predictions for networks that the predictor had not seen; both arrays (n,) in ms."""
         from scipy.stats import spearmanr
 
+        rank_correlation = float(spearmanr(measured_ms, unseen_ms).statistic)
         error = 100 * np.abs(unseen_ms - measured_ms) / measured_ms
         return ErrorCard(
             predictor="calibrated block sum",
@@ -45,7 +46,7 @@ class ErrorCard:
             mape=float(error.mean()),
             hit5=100 * float((error <= 5).mean()),
             hit10=100 * float((error <= 10).mean()),
-            spearman=float(spearmanr(measured_ms, unseen_ms).statistic),
+            spearman=rank_correlation if np.isfinite(rank_correlation) else None,
             noise_floor=noise_floor,
             protocol="5-fold cross-validation over whole networks",
         )

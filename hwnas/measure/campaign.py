@@ -19,7 +19,7 @@ from hwnas.measure.device import Device
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.timing import open_session, time_session
-from hwnas.measure.visits import combine, looks_us, reference_drifts_percent, visits_by_key
+from hwnas.measure.visits import combine, reference_drifts_percent, visits_by_key, visits_wanted
 from hwnas.runtimes.base import Runtime, Session
 
 
@@ -123,12 +123,7 @@ class Campaign:
     def _pending(self, journal: Journal) -> list[Entry]:
         """The visits to make: each round visits every entry that still lacks one, in an order of its own."""
         visits = visits_by_key(journal.records)
-        missing = {}
-        for entry in self.entries:
-            made = visits.get(entry.key, [])
-            undisturbed = sum(not visit.disturbed(self.device) for visit in made)
-            allowed = self.device.visits + self.device.extra_visits - len(made)
-            missing[entry.key] = min(self.device.visits - undisturbed, allowed)
+        missing = {entry.key: visits_wanted(visits.get(entry.key, []), self.device) for entry in self.entries}
         order = Random(self.seed)
         pending = []
         for number in range(max(missing.values(), default=0)):

@@ -49,7 +49,7 @@ class Device(BaseModel):
     visits: int = Field(2, ge=1)
     """Visits to each model, spread over the campaign."""
     extra_visits: int = Field(2, ge=0)
-    """Further visits to a model, at most, in place of those that fell into a disturbed stretch."""
+    """Further visits to a model, at most, in place of those that were disturbed or do not agree."""
     reference_every: int = Field(10, ge=1)
     """Visits between two measurements of the reference model."""
     drift_limit_percent: float = Field(3.0, gt=0)

@@ -8,13 +8,9 @@ import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from torch import nn
-
-from hwnas.blocks import build_block
-from hwnas.child import build_child
-from hwnas.export import convert
 from hwnas.latency.table import Latency, LatencyTable
 from hwnas.measure.campaign import Campaign, Entry, Progress, Summary
 from hwnas.measure.conditions import Conditions, check_same
@@ -80,12 +76,10 @@ def measure(
     samples = spread_sample(space, networks)
     format = engine.suffix.removeprefix(".")
     entries = [
-        Entry(key, str(spec), _converter(build_block, spec, shape, format)) for key, (spec, shape) in _keys(blocks)
+        Entry(key, str(spec), partial(_block_model, spec, shape, format)) for key, (spec, shape) in _keys(blocks)
     ]
-    entries += [
-        Entry(a.digest, f"network {a.code}", _converter(build_child, a, a.input_shape, format)) for a in samples
-    ]
-    reference = convert(build_block(REFERENCE[0]), (1, *REFERENCE[1]), format)
+    entries += [Entry(a.digest, f"network {a.code}", partial(_network_model, a, format)) for a in samples]
+    reference = _block_model(*REFERENCE, format)
     campaign = Campaign(device, engine, folder / JOURNAL_FILE, entries, reference, PRECISION)
     if progress is not None:
         campaign.progress = progress
@@ -137,8 +131,20 @@ def _keys(blocks: Iterable[tuple[Spec, Shape]]) -> Iterable[tuple[str, tuple[Spe
         yield hashlib.sha256(text.encode()).hexdigest(), (spec, shape)
 
 
-def _converter(build: Callable[..., nn.Module], what: object, shape: Shape, format: str) -> Callable[[], bytes]:
-    return lambda: convert(build(what), (1, *shape), format)
+def _block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
+    """A block with random weights as a model file."""
+    from hwnas.blocks import build_block  # torch takes a second to load: `hwnas devices` and `bench` do without
+    from hwnas.export import convert
+
+    return convert(build_block(spec), (1, *input_shape), format)
+
+
+def _network_model(architecture: Architecture, format: str) -> bytes:
+    """A whole network with random weights as a model file."""
+    from hwnas.child import build_child
+    from hwnas.export import convert
+
+    return convert(build_child(architecture), (1, *architecture.input_shape), format)
 
 
 def _existing(folder: Path, conditions: Conditions) -> LatencyTable:

@@ -29,6 +29,10 @@ class Visit:
     drift_percent: float | None
     """Of the two looks at the reference around this visit, the one farther off its campaign median; None: no look."""
 
+    @property
+    def median_us(self) -> float:
+        return float(np.median(self.runs_us))
+
     def disturbed(self, device: Device) -> bool:
         """Whether the reference was off by more than the device allows."""
         return self.drift_percent is not None and abs(self.drift_percent) > device.drift_limit_percent
@@ -67,19 +71,38 @@ def reference_drifts_percent(records: Sequence[Record]) -> list[float | None]:
     ]
 
 
+def visits_wanted(visits: Sequence[Visit], device: Device) -> int:
+    """How many more visits an entry needs: until enough undisturbed ones agree, or there were too many."""
+    allowed = device.visits + device.extra_visits - len(visits)
+    used = _agreeing([visit for visit in visits if not visit.disturbed(device)], device.visits)
+    if len(used) < device.visits:
+        return min(device.visits - len(used), allowed)
+    return min(1, allowed) if _disagree(used, device) else 0
+
+
 def combine(visits: Sequence[Visit], device: Device) -> Measurement:
-    """One entry's Measurement: from its undisturbed visits, or where those are too few, from the least disturbed.
+    """One entry's Measurement: from the undisturbed visits that agree best, or, too few, from the least disturbed.
 
     It is marked noisy in the second case, and where the visits it is made of differ by more than the drift limit.
     """
-    used = [visit for visit in visits if not visit.disturbed(device)]
+    used = _agreeing([visit for visit in visits if not visit.disturbed(device)], device.visits)
     too_few = len(used) < device.visits
     if too_few:
         used = sorted(visits, key=lambda visit: abs(visit.drift_percent or 0.0))[: device.visits]
     drift = max((visit.drift_percent for visit in used if visit.drift_percent is not None), key=abs, default=None)
-    runs_us = tuple(visit.runs_us for visit in used)
-    between = Measurement(runs_us).between_visits_percent
-    return Measurement(runs_us, drift, noisy=too_few or between > device.drift_limit_percent)
+    return Measurement(tuple(visit.runs_us for visit in used), drift, noisy=too_few or _disagree(used, device))
+
+
+def _agreeing(visits: Sequence[Visit], count: int) -> list[Visit]:
+    """Those `count` visits whose medians lie closest together (all of them if there are no more)."""
+    ordered = sorted(visits, key=lambda visit: visit.median_us)
+    windows = [ordered[i : i + count] for i in range(max(1, len(ordered) - count + 1))]
+    return min(windows, key=lambda window: window[-1].median_us - window[0].median_us if window else 0.0)
+
+
+def _disagree(visits: Sequence[Visit], device: Device) -> bool:
+    between = Measurement(tuple(visit.runs_us for visit in visits)).between_visits_percent
+    return between > device.drift_limit_percent
 
 
 def _last_seen(records: Sequence[Record], drifts: Sequence[float | None]) -> list[float | None]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hwnas.design import DesignResult
-from hwnas.latency.card import ErrorCard
+if TYPE_CHECKING:
+    from hwnas.design import DesignResult
+    from hwnas.latency.card import ErrorCard
 
 CONSOLE = Console(stderr=True, soft_wrap=False)
 

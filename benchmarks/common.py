@@ -1,0 +1,65 @@
+"""What the benchmarks share: the machine in one line, the images, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+CACHE = ROOT / ".bench"
+
+
+def machine() -> str:
+    """CPU, cores, system and the versions that decide a number."""
+    from hwnas.measure import current_conditions, load_device
+    from hwnas.run import package_versions
+    from hwnas.runtimes import get_runtime
+
+    cpu = current_conditions(load_device("local"), get_runtime("litert")).identity["cpu"]
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items() if version)
+    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; {versions}"
+
+
+def cifar10_subset(train_per_class: int, test_per_class: int) -> Path:
+    """The first images of each class of CIFAR-10, unpacked beside the benchmarks. Exits where the archive is absent."""
+    archive = SHARED_DATA / "cifar10-images.tar.xz"
+    folder = CACHE / f"cifar10-{train_per_class}-{test_per_class}"
+    if folder.is_dir():
+        return folder
+    if not archive.is_file():
+        raise SystemExit(f"skipped: there is no {archive.name} in ../shared/data")
+    limits = {"train": train_per_class, "test": test_per_class}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            split, label, name = Path(member.name).parts[-3:] if member.isfile() else ("", "", "")
+            if split in limits and int(Path(name).stem) < limits[split]:
+                target = folder.with_suffix(".part") / split / label / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(tar.extractfile(member).read())
+    folder.with_suffix(".part").rename(folder)
+    return folder
+
+
+def show(title: str, rows: list[dict[str, Any]], as_json: bool, **facts: Any) -> None:
+    """Print rows as a table for people, or everything as one JSON object."""
+    if as_json:
+        print(json.dumps({"title": title, "machine": machine(), "rows": rows, **facts}, indent=2))
+        return
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+    console = Console(width=150)
+    console.print(table)
+    for name, value in facts.items():
+        console.print(f"{name.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    console.print(machine(), style="dim")

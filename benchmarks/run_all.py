@@ -1,0 +1,23 @@
+"""Every benchmark in turn, as tables. Each can be run alone, with --json for a program to read.
+
+python benchmarks/run_all.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BENCHMARKS = ("export_speed.py", "dsnas_step.py", "table_speed.py", "budget.py")
+
+
+def main() -> None:
+    failed = [name for name in BENCHMARKS if subprocess.run([sys.executable, HERE / name]).returncode != 0]
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
