@@ -19,7 +19,7 @@ from hwnas.measure.device import Device
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.timing import open_session, time_session
-from hwnas.measure.visits import combine, reference_drifts_percent, visits_by_key, visits_wanted
+from hwnas.measure.visits import combine, looks_us, reference_drifts_percent, visits_by_key, visits_wanted
 from hwnas.runtimes.base import Runtime, Session
 
 
