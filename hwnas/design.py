@@ -64,6 +64,8 @@ class DesignConfig(BaseModel):
     """Side of the input image in pixels; None: the space's own."""
     width: float | None = None
     method: str = "dsnas"
+    settings: dict[str, Any] = {}
+    """Hyper-parameters of the method by name, such as those of `hwnas.search.dsnas.DSNASSettings`."""
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(32, ge=2)
     limit_train: int | None = Field(None, ge=2)
@@ -131,7 +133,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     """
     started = time.perf_counter()
     report = progress or _silent
-    device, search = _device(config), get_search(config.method)
+    device, method = _device(config), get_search(config.method)
+    settings = method.resolve(config.settings)
     engine = get_runtime(config.runtime)
     engine.version()  # not installed: say so before anything is spent
     get_space(config.space, config.resolution, width=config.width)
@@ -141,7 +144,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     predictor = fit(table, space)
     budget = Budget(config.budget_ms, space, predictor)
     budget.check_feasible()
-    run = Run(out or default_folder(config), config.model_dump() | {"predictor": _digest(predictor)})
+    resolved = config.model_dump() | {"settings": asdict(settings), "predictor": _digest(predictor)}
+    run = Run(out or default_folder(config), resolved)
     predictor.save(run.folder / PREDICTOR_FILE)
 
     def measured_ms(architecture: Architecture) -> float:
@@ -149,7 +153,11 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         return bench(model, device, engine).measurement.median_ms
 
     problem = SearchProblem(data, budget, config.epochs, config.seed, config.torch_device, measured_ms)
-    result = search(problem, run, lambda done, total, now: report("search", done, total, _figures(now)))
+
+    def on_step(done: int, total: int, now: dict[str, float]) -> None:
+        report("search", done, total, f"loss {now['loss']:.2f}, expected {now['expected_ms']:.3f} ms")
+
+    result = method.search(problem, run, on_step, settings)
     report("export", 0, 1, "")
     child = result.take()
     save_child(child, run.folder)
@@ -186,10 +194,6 @@ def default_folder(config: DesignConfig) -> Path:
 
 def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
     pass
-
-
-def _figures(figures: dict[str, float]) -> str:
-    return f"loss {figures['loss']:.2f}, expected {figures['expected_ms']:.3f} ms"
 
 
 def _device(config: DesignConfig) -> Device:

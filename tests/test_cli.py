@@ -169,6 +169,10 @@ def test_options_of_a_file_are_overridden_by_flags(hwnas, tables, tmp_path):
     flags = ["--config", config, "--latency", table, "--out", tmp_path / "run", "--budget-ms", 999, "--json"]
     code, out, _ = hwnas("design", *flags)
     assert (code, json.loads(out)["budget_ms"]) == (0, 999)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["settings"]["momentum"] == 0.9
+    config.write_text("[settings]\nmomentun = 0.8\n")
+    code, _, err = hwnas("design", *flags)
+    assert (code, "momentum" in err) == (2, True)
     config.write_text('spaze = "tiny"\n')
     code, _, err = hwnas("design", *flags)
     assert code == 2

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hwnas.callable_package import make_callable
 from hwnas.errors import unknown_name
 from hwnas.latency import AdditivePredictor, Budget
 from hwnas.run import Run
-from hwnas.search.dsnas import dsnas
-from hwnas.search.problem import Progress, Search, SearchProblem, SearchResult, choose
+from hwnas.search.dsnas import DSNASSettings, dsnas
+from hwnas.search.problem import Method, Progress, Search, SearchProblem, SearchResult, choose
 from hwnas.space import SearchSpace
 from hwnas.train.data import ImageData
 
-SEARCHES: dict[str, Search] = {"dsnas": dsnas}
+SEARCHES: dict[str, Method] = {"dsnas": Method(dsnas, DSNASSettings)}
 
 
-def get_search(name: str) -> Search:
-    """A search by name. Raises UsageError, listing the known ones, for another."""
+def get_search(name: str) -> Method:
+    """A search method by name. Raises UsageError, listing the known ones, for another."""
     if name not in SEARCHES:
         raise unknown_name("search method", name, list(SEARCHES))
     return SEARCHES[name]
@@ -33,6 +35,7 @@ def search(
     epochs: int = 30,
     seed: int = 0,
     progress: Progress | None = None,
+    **settings: Any,
 ) -> SearchResult:
     """Search a space for the best architecture within a budget; ``result.take()`` is the network with its weights.
 
@@ -46,18 +49,21 @@ def search(
         epochs: passes over the training images.
         seed: of everything random.
         progress: called after each step with (steps done, steps in all, figures).
+        settings: hyper-parameters of the method by name, such as those of `DSNASSettings`.
 
     Raises:
-        UsageError: an unknown method or an impossible budget.
+        UsageError: an unknown method or setting, or an impossible budget.
         HwnasError: no architecture of the space is within the budget; the run folder is of something else.
     """
     chosen = get_search(method)
+    resolved = chosen.resolve(settings)
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
     config = {"space": space.name, **space.options, "budget_ms": budget_ms, "method": method, "epochs": epochs}
-    return chosen(SearchProblem(data, budget, epochs, seed), Run(out, config | {"seed": seed}), progress)
+    run = Run(out, config | {"seed": seed, "settings": asdict(resolved)})
+    return chosen.search(SearchProblem(data, budget, epochs, seed), run, progress, resolved)
 
 
-__all__ = ["SEARCHES", "Search", "SearchProblem", "SearchResult", "choose", "get_search", "search"]
+__all__ = ["SEARCHES", "Method", "Search", "SearchProblem", "SearchResult", "choose", "get_search", "search"]
 
 make_callable(__name__, search)

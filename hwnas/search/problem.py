@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 from torch import nn
 
 from hwnas.child import ChildNetwork
+from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
 from hwnas.space import Architecture
@@ -86,4 +87,21 @@ class SearchResult:
 class Search(Protocol):
     """An algorithm: trains a SuperNetwork for a problem, logging to and resuming from a Run."""
 
-    def __call__(self, problem: SearchProblem, run: Run, progress: Progress | None = None) -> SearchResult: ...
+    def __call__(
+        self, problem: SearchProblem, run: Run, progress: Progress | None = None, settings: Any = None
+    ) -> SearchResult: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A search and the frozen dataclass of its hyper-parameters, whose defaults are its own."""
+
+    search: Search
+    settings: type
+
+    def resolve(self, given: Mapping[str, Any]) -> Any:
+        """The settings with some of them given by name. Raises UsageError for a name there is not."""
+        known = [field.name for field in fields(self.settings)]
+        if unknown := [name for name in given if name not in known]:
+            raise UsageError(f"unknown search setting {unknown[0]!r}; known: {', '.join(known)}.")
+        return self.settings(**given)

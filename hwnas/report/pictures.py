@@ -1,0 +1,85 @@
+"""Pictures of a table, a prediction and a search. Needs matplotlib: ``pip install 'hwnas[notebook]'``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.errors import HwnasError
+from hwnas.latency import AdditivePredictor, LatencyTable
+from hwnas.space import OneOf, SearchSpace
+from hwnas.spec import MBConv, Spec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
+    """What each candidate of each decision costs, in microseconds: a group of bars per decision."""
+    figure, axes = _figure(9, 3.2)
+    decisions = [(node, shape) for node, shape in space.positions() if isinstance(node, OneOf)]
+    labels: dict[str, int] = {}
+    for position, (one_of, shape) in enumerate(decisions):
+        for spec in one_of.candidates:
+            index = labels.setdefault(_label(spec), len(labels))
+            axes.bar(position + 0.17 * (index - 2), 1000 * table.block_ms(spec, shape), 0.16, color=f"C{index}")
+    for label, index in labels.items():
+        axes.bar(0, 0, color=f"C{index}", label=label)
+    axes.set_xticks(range(len(decisions)), [one_of.name for one_of, _ in decisions])
+    axes.set(ylabel="latency (µs)", title="what each candidate costs")
+    axes.legend(ncols=len(labels), frameon=False, fontsize="small")
+    return figure
+
+
+def plot_predictions(table: LatencyTable, predictor: AdditivePredictor, space: SearchSpace) -> Figure:
+    """Predicted against measured latency of every whole network of the table, with the 90 % interval."""
+    figure, axes = _figure(4.5, 4.2)
+    networks = table.networks_of(space)
+    measured = np.array([latency.median_ms for latency in networks.values()])
+    predicted = np.array([predictor.predict(architecture).ms for architecture in networks])
+    ends = np.array([0.95 * min(measured), 1.05 * max(measured)])
+    axes.fill_between(ends, ends * (1 - predictor.half_width), ends * (1 + predictor.half_width), alpha=0.2, lw=0)
+    axes.plot(ends, ends, lw=1, color="grey")
+    axes.plot(measured, predicted, "o", ms=4)
+    axes.set(xlabel="measured (ms)", ylabel="predicted (ms)", title=_title(predictor))
+    return figure
+
+
+def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
+    """The loss and the expected latency over the steps of a search, with the budget as a line."""
+    figure, (top, bottom) = _figure(8, 4.5, rows=2)
+    steps = [record["step"] for record in metrics]
+    epochs: dict[int, list[float]] = defaultdict(list)
+    for record in metrics:
+        epochs[record["epoch"]].append(record["loss"])
+    per_epoch = len(metrics) / len(epochs)
+    top.plot(steps, [record["loss"] for record in metrics], lw=0.5, alpha=0.4)
+    top.plot([(epoch + 0.5) * per_epoch for epoch in epochs], [np.mean(v) for v in epochs.values()], lw=1.5, color="C0")
+    top.set(ylabel="loss", title="the search")
+    bottom.plot(steps, [record["expected_ms"] for record in metrics], color="C1")
+    bottom.axhline(budget_ms, ls="--", lw=1, color="grey")
+    bottom.annotate("budget", (steps[-1], budget_ms), ha="right", va="bottom", color="grey")
+    bottom.set(xlabel="step", ylabel="expected latency (ms)", ylim=(0, None))
+    return figure
+
+
+def _label(spec: Spec) -> str:
+    if spec.is_identity:
+        return "skip"
+    return f"k{spec.kernel} e{spec.expand}" if isinstance(spec, MBConv) else str(spec)
+
+
+def _title(predictor: AdditivePredictor) -> str:
+    card = predictor.card
+    return "not judged" if card.mape is None else f"{card.mape:.1f} % off on {card.n_networks} networks not seen"
+
+
+def _figure(width: float, height: float, rows: int = 1) -> Any:
+    try:
+        from matplotlib import pyplot
+    except ModuleNotFoundError:
+        raise HwnasError("pictures need matplotlib; install it with pip install 'hwnas[notebook]'.") from None
+    return pyplot.subplots(rows, figsize=(width, height), layout="constrained", sharex=rows > 1)
