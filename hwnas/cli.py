@@ -87,9 +87,7 @@ def measure(
 
     started = time.perf_counter()
     chosen = get_space(space, resolution, classes, width)
-    target = load_device(device)
-    if threads is not None:
-        target = target.model_copy(update={"threads": threads})
+    target = load_device(device).with_threads(threads)
     with progress_bars() as bars:
         measured = measure_space(
             chosen,

@@ -133,7 +133,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     """
     started = time.perf_counter()
     report = progress or _silent
-    device, method = _device(config), get_search(config.method)
+    device, method = load_device(config.device).with_threads(config.threads), get_search(config.method)
     settings = method.resolve(config.settings)
     engine = get_runtime(config.runtime)
     engine.version()  # not installed: say so before anything is spent
@@ -194,11 +194,6 @@ def default_folder(config: DesignConfig) -> Path:
 
 def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
     pass
-
-
-def _device(config: DesignConfig) -> Device:
-    device = load_device(config.device)
-    return device if config.threads is None else device.model_copy(update={"threads": config.threads})
 
 
 def _load(config: DesignConfig, report: Progress) -> ImageData:

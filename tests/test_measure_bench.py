@@ -47,3 +47,19 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
         bench(tmp_path / "model.tflite", DEVICE)
     with pytest.raises(UsageError, match="threads is 0"):
         bench(model_bytes(feature_net(), ".tflite"), DEVICE, threads=0)
+
+
+def test_a_file_that_crashes_the_runtime_is_named_and_nothing_else_dies(tmp_path: Path, monkeypatch) -> None:
+    """The fresh process dies of a real signal; here it is told to, by the interpreter's own start-up hook."""
+    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(HwnasError, match=r"litert crashed on .*model.tflite \(signal 11\)"):
+        bench(model_bytes(feature_net(), ".tflite"), DEVICE)
+
+
+def test_visits_that_disagree_are_made_again(tmp_path: Path) -> None:
+    """With a limit that no real machine keeps, every extra visit is made; the best that agree are reported."""
+    strict = DEVICE.model_copy(update={"drift_limit_percent": 1e-9, "visits": 2, "extra_visits": 2})
+    result = bench(model_bytes(feature_net(), ".tflite"), strict)
+    assert len(result.measurement.runs_us) == 2
+    assert result.measurement.noisy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
@@ -20,8 +18,7 @@ class HeadBlock(nn.Module):
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(spec.dropout)
         self.classifier = nn.Linear(spec.hidden_channels, spec.num_classes)
-        bound = 1.0 / math.sqrt(spec.num_classes)  # uniform +-1/sqrt(out), as dstamoulis/single-path-nas
-        nn.init.uniform_(self.classifier.weight, -bound, bound)
+        nn.init.normal_(self.classifier.weight, 0.0, 0.01)  # as MobileNetV2 and SNAS-Series/DSNAS
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Tensor) -> Tensor:

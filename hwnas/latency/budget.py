@@ -28,14 +28,17 @@ class Budget:
     Attributes:
         limit_ms: what the measured network must not exceed.
         multiplier: weight of the latency term in the loss; starts at 0 and follows the expected latency.
-        step_size: how much the multiplier grows per step for an expected latency of twice the limit.
+        step_size: how much the multiplier grows per step for an expected latency of twice the target.
+        damping: how much the latency term weighs at once for such an excess, or less for a shortfall: without it the
+            multiplier, which only forgets slowly, would push the latency far below the target before it lets go.
     """
 
     limit_ms: float
     space: SearchSpace
     predictor: AdditivePredictor
     multiplier: float = 0.0
-    step_size: float = 0.05
+    step_size: float = 0.01
+    damping: float = 2.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.limit_ms) and self.limit_ms > 0):
@@ -61,10 +64,14 @@ class Budget:
     def penalty(self, probabilities: Sequence[Tensor]) -> tuple[Tensor, float]:
         """The latency term of the loss (differentiable) and the expected ms it is made from.
 
-        It is ``multiplier * expected / target``: no unit, so one step size serves microcontrollers and servers.
+        It is ``weight * expected / target`` with ``weight = max(0, multiplier + damping * (expected / target - 1))``,
+        the gradient of an augmented Lagrangian. It has no unit: one step size serves microcontrollers and servers.
         """
         expected_ms = self.predictor.expected_ms(self.space, probabilities)
-        return self.multiplier * expected_ms / self.target_ms, float(expected_ms.detach())
+        ratio = expected_ms / self.target_ms
+        excess = float(ratio.detach()) - 1
+        weight = max(0.0, self.multiplier + self.damping * excess)
+        return weight * ratio, float(expected_ms.detach())
 
     def update(self, expected_ms: float) -> None:
         """One step of dual ascent: up while the expected latency is over the target, down, not below 0, while under."""

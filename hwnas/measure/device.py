@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hwnas.errors import HwnasError, unknown_name
+from hwnas.errors import HwnasError, UsageError, unknown_name
 
 TRANSPORTS = ("local",)
 """How a Device can be reached. ``local``: in this process."""
@@ -65,6 +65,16 @@ class Device(BaseModel):
         if self.cores != "any" and (not self.cores or len(set(self.cores)) < len(self.cores) or min(self.cores) < 0):
             raise ValueError(f'cores must name each core once, such as [0, 1], or be "any"; it is {list(self.cores)}')
         return self
+
+    def with_threads(self, threads: int | None) -> Device:
+        """This Device with another number of threads; None: as it is. Raises UsageError below 1."""
+        if threads is None:
+            return self
+        if threads < 1:
+            raise UsageError(
+                f"a model runs on at least 1 thread, threads is {threads}; give the number of cores to use."
+            )
+        return self.model_copy(update={"threads": threads})
 
 
 def known_devices() -> dict[str, Path]:
