@@ -238,6 +238,12 @@ def _design(options: dict[str, Any], config: Path | None, out: Path | None, as_j
         _print_json(result.to_json())
     else:
         CONSOLE.print(design_table(result))
+    if result.status == "over":
+        raise HwnasError(
+            f"the network measures {result.measured_ms[wanted.runtime]:.4g} ms on {wanted.runtime}, over the budget of "
+            f"{wanted.budget_ms:g} ms, and so did the faster ones that were tried. Its files are kept in {result.run}. "
+            "Raise the budget by the difference, or measure the table again if the machine was busy."
+        )
 
 
 def _design_config(options: dict[str, Any], path: Path | None) -> Any:

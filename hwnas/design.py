@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from hwnas.errors import HwnasError
 from hwnas.export import ExportedModel, convert, export
 from hwnas.files import write_json
 from hwnas.latency import AdditivePredictor, Budget, LatencyTable, Prediction, fit
-from hwnas.measure import Device, bench, check_same, current_conditions, load_device, measure
+from hwnas.measure import Device, Measurement, bench, check_same, current_conditions, load_device, measure
 from hwnas.run import Run
 from hwnas.runtimes import get_runtime, installed_runtimes
 from hwnas.search import SearchProblem, get_search
@@ -32,6 +33,9 @@ from hwnas.train.evaluate import accuracy
 
 REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
 MODELS_FOLDER = "models"
+
+FINAL_ROUNDS = 3
+"""How often each exported file is measured, in turns with the others."""
 
 Progress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, what is going on)."""
@@ -230,14 +234,19 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Pro
 
 
 def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> dict[str, float]:
-    """Median ms of the exported files on every runtime that is installed."""
+    """Median ms of the exported files on every runtime that is installed.
+
+    Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
+    no single visit can see.
+    """
     pairs = [(r, m) for r in installed_runtimes().values() for m in models if r.suffix == f".{m.format}"]
-    measured = {}
-    for done, (runtime, model) in enumerate(pairs):
-        report("measure again", done, len(pairs), runtime.name)
-        measured[runtime.name] = bench(model.path, device, runtime).measurement.median_ms
-    report("measure again", len(pairs), len(pairs), "")
-    return measured
+    visits: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    rounds = [pair for _ in range(FINAL_ROUNDS) for pair in pairs]
+    for done, (runtime, model) in enumerate(rounds):
+        report("measure again", done, len(rounds), runtime.name)
+        visits[runtime.name] += bench(model.path, device, runtime).measurement.runs_us
+    report("measure again", len(rounds), len(rounds), "")
+    return {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
 
 
 def _digest(predictor: AdditivePredictor) -> str:

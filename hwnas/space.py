@@ -221,10 +221,11 @@ class SearchSpace:
         """A code as people write it: ``22212220`` for a published benchmark, ``0,4,2`` otherwise."""
         return ("" if self.digits_code else ",").join(map(str, indices))
 
-    def sample(self, rng: random.Random | None = None) -> Architecture:
-        """A uniformly random code, decoded. Pass a seeded ``random.Random`` for a repeatable one."""
+    def sample(self, rng: Any = None) -> Architecture:
+        """A uniformly random code, decoded. `rng` is a seeded ``random.Random`` or numpy Generator; None: unseeded."""
         rng = rng or random.Random()
-        return self.decode([rng.randrange(len(one_of.candidates)) for one_of in self.decisions])
+        below = rng.integers if hasattr(rng, "integers") else rng.randrange
+        return self.decode([int(below(len(one_of.candidates))) for one_of in self.decisions])
 
     def _parse(self, code: str | Sequence[int]) -> tuple[int, ...]:
         sizes = [len(one_of.candidates) for one_of in self.decisions]

@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +105,14 @@ def test_tiny_codes_round_trip(number):
     architecture = space.decode(code)
     assert space.encode(architecture) == tuple(code)
     assert space.indices(architecture) == tuple(code)
+
+
+def test_sampling_is_uniform_repeatable_and_takes_either_kind_of_generator():
+    space = get_space("nas-bench-macro")
+    assert space.sample(random.Random(1)) == space.sample(random.Random(1))
+    assert space.sample(np.random.default_rng(1)) == space.sample(np.random.default_rng(1))
+    counts = np.bincount([int(space.sample(random.Random(i)).code[0]) for i in range(600)], minlength=3)
+    assert counts.min() > 150
 
 
 def test_two_decisions_of_one_name_are_one_decision():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ class DSNASTrainer:
     """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
 
     def __init__(self, problem: SearchProblem, settings: DSNASSettings) -> None:
-        self.problem, self.settings, self.budget = problem, settings, problem.budget
+        self.problem, self.settings = problem, settings
+        self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
         self.total_steps = problem.epochs * problem.data.steps_per_epoch
         self.pretrain_steps = int(settings.pretrain * problem.epochs) * problem.data.steps_per_epoch
         self.search_steps = math.ceil(settings.search * problem.epochs) * problem.data.steps_per_epoch

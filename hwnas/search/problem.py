@@ -46,11 +46,14 @@ class SearchProblem:
 MEASURED_TRIES = 3
 """How often an architecture that measures over the budget is replaced by a faster one."""
 
+REPEATABLE = 0.99
+"""Share of the budget that a measurement must not exceed to be within it when it is repeated."""
+
 
 def choose(problem: SearchProblem, net: SampledNet) -> Architecture:
     """The most probable architecture within the budget, and within it as measured, where that can be measured.
 
-    Each one that measures over the limit lowers the limit on the prediction by as much, and a hair more.
+    Each one that measures over the limit lowers the limit on the prediction by as much.
     """
     budget = problem.budget
     log_probabilities = [p.detach().double().log().cpu().numpy() for p in net.probabilities()]
@@ -58,10 +61,10 @@ def choose(problem: SearchProblem, net: SampledNet) -> Architecture:
     if problem.measured_ms is None:
         return architecture
     for _ in range(MEASURED_TRIES):
-        excess = problem.measured_ms(architecture) / budget.limit_ms
+        excess = problem.measured_ms(architecture) / (REPEATABLE * budget.limit_ms)
         if excess <= 1:
             break
-        architecture = budget.decode(log_probabilities, 0.995 * budget.predictor.predict(architecture).ms / excess)
+        architecture = budget.decode(log_probabilities, budget.predictor.predict(architecture).ms / excess)
     return architecture
 
 
