@@ -148,12 +148,17 @@ def test_paths_are_sampled_with_the_probabilities_of_the_logits(net):
     assert abs(counts[0] / 2000 - 0.7) < 0.04
 
 
-def test_the_latency_term_is_zero_until_the_multiplier_grows(digits):
-    trainer = DSNASTrainer(problem(digits, budget_share=0.01), DSNASSettings(pretrain=0.0))
-    penalty, _ = trainer.budget.penalty(trainer.net.probabilities())
-    assert float(penalty) == 0
-    trainer.step(*next(iter(digits.train_batches(0))))
-    assert trainer.budget.multiplier > 0  # the expected latency of a uniform net is over this budget
+def test_latency_is_pressed_only_where_the_budget_is_exceeded(digits):
+    batch = next(iter(digits.train_batches(0)))
+    for budget_share, pressed in ((0.01, True), (0.99, False)):  # a uniform net's expected latency lies between
+        task = problem(digits, budget_share=budget_share)
+        trainer = DSNASTrainer(task, DSNASSettings(pretrain=0.0))
+        penalty, expected_ms = trainer.budget.penalty(trainer.net.probabilities())
+        assert (expected_ms > task.budget.target_ms) == pressed
+        assert bool(penalty.detach() > 0) == pressed
+        trainer.step(*batch)
+        assert (trainer.budget.multiplier > 0) == pressed
+        assert task.budget.multiplier == 0  # the problem is as it was, and can be searched again
 
 
 def test_logits_rest_while_weights_are_pretrained(digits):
