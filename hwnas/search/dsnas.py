@@ -137,7 +137,8 @@ class DSNASTrainer:
             torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
             loss = estimate_gradients(self.net, images, labels.to(device), self.loss_function, choices, z)
         # the latency term comes after the reward, which does not multiply it
-        penalty, expected_ms = self.budget.penalty(self.net.probabilities())
+        probabilities = self.net.probabilities() if self.taken is None else z
+        penalty, expected_ms = self.budget.penalty(probabilities)
         penalty.backward()
         if self.settings.clip_norm is not None:
             clip_grad_norm_(self.weights, self.settings.clip_norm)
