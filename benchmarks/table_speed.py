@@ -9,8 +9,8 @@ measured again. Aim: at least 70 % of the time inside inference; the second call
 from __future__ import annotations
 
 import argparse
-import os
-import signal
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -37,17 +37,14 @@ def eighty_blocks() -> SearchSpace:
 
 
 def kill_half_way(space: SearchSpace, folder: Path, visits: int) -> tuple[int, float]:
-    """Measure in a child process and kill it once half of the visits are made: visits kept, seconds taken."""
+    """Measure in another process and kill it once half of the visits are made: visits kept, seconds taken."""
     begin = time.perf_counter()
-    process = os.fork()
-    if process == 0:
-        measure(space, tables=folder)
-        os._exit(0)
+    process = subprocess.Popen([sys.executable, __file__, "--measure-into", str(folder)])
     journal = folder / "local" / "litert" / "journal.jsonl"
-    while visits_in(journal) < visits // 2:
+    while process.poll() is None and visits_in(journal) < visits // 2:
         time.sleep(0.05)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
+    process.kill()
+    process.wait()
     return visits_in(journal), time.perf_counter() - begin
 
 
@@ -58,8 +55,12 @@ def visits_in(journal: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--measure-into", help=argparse.SUPPRESS)
     options = parser.parse_args()
     space = eighty_blocks()
+    if options.measure_into:
+        measure(space, tables=options.measure_into)
+        return
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         whole = measure(space, tables=Path(name) / "whole")
