@@ -23,6 +23,7 @@ from hwnas.export import ExportedModel, convert, export
 from hwnas.files import write_json
 from hwnas.latency import AdditivePredictor, Budget, LatencyTable, Prediction, fit
 from hwnas.measure import Device, Measurement, bench, check_same, current_conditions, load_device, measure
+from hwnas.measure import Progress as Visit
 from hwnas.run import Run
 from hwnas.runtimes import get_runtime, installed_runtimes
 from hwnas.search import SearchProblem, get_search
@@ -34,7 +35,7 @@ from hwnas.train.evaluate import accuracy
 REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
 MODELS_FOLDER = "models"
 
-FINAL_ROUNDS = 3
+FINAL_ROUNDS = 4
 """How often each exported file is measured, in turns with the others."""
 
 Progress = Callable[[str, int, int, str], None]
@@ -217,8 +218,8 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Pro
     """The table that is named, if it was measured as this run will be; otherwise one measured now."""
     if config.latency is None:
 
-        def on_visit(p: Any) -> None:
-            report("measure", p.done, p.total, f"{p.label}, drift {p.drift_percent:+.1f} %")
+        def on_visit(visit: Visit) -> None:
+            report("measure", visit.done, visit.total, visit.text)
 
         return measure(space, device, config.runtime, config.tables, config.networks, on_visit).table
     table = LatencyTable.load(config.latency)

@@ -14,7 +14,7 @@ from hwnas.measure.device import Device, known_devices, load_device
 
 def test_local_device_comes_with_hwnas_and_states_every_field() -> None:
     device = load_device("local")
-    assert (device.name, device.threads, device.cores, device.batch, device.visits) == ("local", 1, "any", 1, 2)
+    assert (device.name, device.threads, device.cores, device.batch, device.visits) == ("local", 1, "any", 1, 4)
     assert set(Device.model_fields) == device.model_fields_set
 
 

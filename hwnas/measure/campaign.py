@@ -47,6 +47,11 @@ class Progress:
     drift_percent: float
     """How far the latest look at the reference model is off its campaign median."""
 
+    @property
+    def text(self) -> str:
+        """What is measured now and how the machine is doing."""
+        return f"{self.label}, drift {self.drift_percent:+.1f} %"
+
 
 @dataclass(frozen=True)
 class Summary:

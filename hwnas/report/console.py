@@ -50,6 +50,19 @@ def key_value_table(title: str, rows: dict[str, str]) -> Table:
     return table
 
 
+def measured_table(title: str, result: dict[str, Any]) -> Table:
+    """What `hwnas measure` did: its JSON for people."""
+    summary = result["summary"]
+    rows = {
+        "table": result["table"],
+        "entries": f"{result['entries']}: {result['measured']} measured now, {result['reused']} known already",
+        "time": f"{result['seconds']:.0f} s, {summary['inference_share']:.0%} of measuring inside inference",
+        "drift of the reference": f"{summary['drift_min_percent']:+.1f} to {summary['drift_max_percent']:+.1f} %",
+        "networks of this space": f"{result['fastest_ms']:.3f} to {result['slowest_ms']:.3f} ms, predicted",
+    }
+    return key_value_table(title, rows)
+
+
 def design_table(result: DesignResult) -> Table:
     """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
     target = result.config.runtime

@@ -1,0 +1,151 @@
+"""The verbs that make a network: search, design, export."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.cli.options import (
+    Accept,
+    BudgetMs,
+    Config,
+    Data,
+    Epochs,
+    Json,
+    Latency,
+    LimitTrain,
+    Method,
+    OptionalDevice,
+    OptionalNetworks,
+    OptionalRuntime,
+    OptionalSpace,
+    OptionalTables,
+    Out,
+    RequiredLatency,
+    Resolution,
+    Seed,
+    Threads,
+    Width,
+)
+from hwnas.cli.output import print_json
+from hwnas.errors import HwnasError, UsageError
+
+
+def search(
+    latency: RequiredLatency,
+    space: OptionalSpace = None,
+    method: Method = None,
+    data: Data = None,
+    budget_ms: BudgetMs = None,
+    device: OptionalDevice = None,
+    runtime: OptionalRuntime = None,
+    threads: Threads = None,
+    resolution: Resolution = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    limit_train: LimitTrain = None,
+    seed: Seed = None,
+    accept_conditions: Accept = False,
+    out: Out = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Search under a budget with a latency table that exists; export what is found and measure it.
+
+    Example: `hwnas search --space tiny --data digits --latency latency_models/local/litert --budget-ms 0.4`
+    """
+    _design({k: v for k, v in locals().items() if k not in ("out", "config", "as_json")}, config, out, as_json)
+
+
+def design(
+    space: OptionalSpace = None,
+    method: Method = None,
+    data: Data = None,
+    budget_ms: BudgetMs = None,
+    device: OptionalDevice = None,
+    runtime: OptionalRuntime = None,
+    threads: Threads = None,
+    latency: Latency = None,
+    tables: OptionalTables = None,
+    networks: OptionalNetworks = None,
+    resolution: Resolution = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    limit_train: LimitTrain = None,
+    seed: Seed = None,
+    accept_conditions: Accept = False,
+    out: Out = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """From images and a budget in ms to model files measured to meet it: measure, fit, search, export, measure again.
+
+    Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
+    """
+    _design({k: v for k, v in locals().items() if k not in ("out", "config", "as_json")}, config, out, as_json)
+
+
+def _design(options: dict[str, Any], config: Path | None, out: Path | None, as_json: bool) -> None:
+    """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
+    from hwnas.design import design as run_design
+    from hwnas.report.console import CONSOLE, design_table, progress_bars
+
+    wanted = _design_config(options, config)
+    with progress_bars() as bars:
+        result = run_design(wanted, out, bars)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        CONSOLE.print(design_table(result))
+    if result.status == "over":
+        raise HwnasError(
+            f"the network measures {result.measured_ms[wanted.runtime]:.4g} ms on {wanted.runtime}, over the budget of "
+            f"{wanted.budget_ms:g} ms, and so did the faster ones that were tried. Its files are kept in {result.run}. "
+            "Raise the budget by the difference, or measure the table again if the machine was busy."
+        )
+
+
+def _design_config(options: dict[str, Any], path: Path | None) -> Any:
+    """The configuration of a TOML file, overridden by the flags that were given. Raises UsageError."""
+    from pydantic import ValidationError
+
+    from hwnas.design import DesignConfig
+
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"cannot read the configuration {path}: {error}.") from None
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
+    values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    try:
+        return DesignConfig(**values)
+    except ValidationError as error:
+        faults = [f"--{str(f['loc'][0]).replace('_', '-')}: {f['msg']}" for f in error.errors()]
+        raise UsageError(f"{'; '.join(faults)}. See `hwnas design --help` for an example.") from None
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder, or any folder with architecture.json and weights.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write [RUN/models].")] = None,
+    formats: Annotated[str, typer.Option("--format", help="tflite, onnx, or both with a comma.")] = "tflite,onnx",
+    as_json: Json = False,
+) -> None:
+    """Write a run's network as .tflite and .onnx, checked number for number against PyTorch.
+
+    Example: `hwnas export runs/demo --format tflite`
+    """
+    from hwnas.child import load_child
+    from hwnas.export import export as export_child
+    from hwnas.report.console import CONSOLE, key_value_table
+
+    models = export_child(load_child(run), out or run / "models", formats.split(","))
+    if as_json:
+        print_json({"models": [{**vars(model), "path": str(model.path)} for model in models]})
+        return
+    rows = {m.format: f"{m.path} ({m.bytes / 1024:.0f} KiB, {m.max_relative_error:.0e} from PyTorch)" for m in models}
+    CONSOLE.print(key_value_table("exported", rows))

@@ -1,0 +1,49 @@
+"""The options that several verbs share: one name, one meaning, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.spaces import SPACES
+
+_SPACES = ", ".join(SPACES)
+_RUNTIMES = "litert, onnxruntime or tflite-runtime"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads per inference [the device's own].")]
+Resolution = Annotated[int | None, typer.Option("--resolution", help="Side of the input image in pixels.")]
+Width = Annotated[float | None, typer.Option("--width", help="Multiplier of all channel counts.")]
+
+# measure, bench: what is not said has a value
+SpaceName = Annotated[str, typer.Option("--space", help=f"Search space: {_SPACES}.")]
+DeviceName = Annotated[str, typer.Option("--device", help="A device of `hwnas devices`, or the path of its TOML file.")]
+RuntimeName = Annotated[str, typer.Option("--runtime", help=f"{_RUNTIMES}.")]
+Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
+Tables = Annotated[Path, typer.Option("--tables", help="Folder that latency tables are kept in.")]
+Networks = Annotated[int, typer.Option("--networks", min=5, max=1000, help="Whole networks to measure too.")]
+
+# search, design: what is not said comes from --config, or from the defaults of DesignConfig
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any of the options; flags override it.")]
+OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [tiny].")]
+OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
+OptionalRuntime = Annotated[
+    str | None, typer.Option("--runtime", help=f"What the budget is for: {_RUNTIMES} [litert].")
+]
+OptionalTables = Annotated[Path | None, typer.Option("--tables", help="Folder of measured tables [latency_models].")]
+OptionalNetworks = Annotated[int | None, typer.Option("--networks", help="Whole networks to calibrate with [30].")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Folder of images: train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE [digits]."),
+]
+BudgetMs = Annotated[float | None, typer.Option("--budget-ms", help="Limit on the latency of one inference.")]
+Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a latency table [measured if absent].")]
+RequiredLatency = Annotated[Path, typer.Option("--latency", help="Folder of a latency table, from `hwnas measure`.")]
+Method = Annotated[str | None, typer.Option("--method", help="Search method [dsnas].")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
+LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
+Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME]; an unfinished one goes on.")]
