@@ -21,7 +21,7 @@ from hwnas.child import build_child, save_child
 from hwnas.errors import HwnasError
 from hwnas.export import ExportedModel, convert, export
 from hwnas.files import write_json
-from hwnas.latency import AdditivePredictor, Budget, LatencyTable, Prediction, fit
+from hwnas.latency import Budget, LatencyTable, Prediction, fit
 from hwnas.measure import Device, Measurement, bench, check_same, current_conditions, load_device, measure
 from hwnas.measure import Progress as Visit
 from hwnas.run import Run
@@ -149,7 +149,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     predictor = fit(table, space)
     budget = Budget(config.budget_ms, space, predictor)
     budget.check_feasible()
-    resolved = config.model_dump() | {"settings": asdict(settings), "predictor": _digest(predictor)}
+    resolved = config.model_dump() | {"settings": asdict(settings), "predictor": predictor.digest}
     run = Run(out or default_folder(config), resolved)
     predictor.save(run.folder / PREDICTOR_FILE)
 
@@ -248,12 +248,6 @@ def _measure_models(models: list[ExportedModel], device: Device, report: Progres
         visits[runtime.name] += bench(model.path, device, runtime).measurement.runs_us
     report("measure again", len(rounds), len(rounds), "")
     return {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
-
-
-def _digest(predictor: AdditivePredictor) -> str:
-    """SHA-256 of the costs that the search sees: a run does not go on under another latency."""
-    costs = sorted((str(spec), shape, ms) for (spec, shape), ms in predictor.block_ms.items())
-    return hashlib.sha256(repr((costs, predictor.calibration)).encode()).hexdigest()
 
 
 make_callable(__name__, design)

@@ -9,6 +9,7 @@ model additive: it stays differentiable in the choice probabilities and exactly 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,6 +70,12 @@ class AdditivePredictor:
     half_width: float
     """Half of the 90 % interval, relative to the predicted ms."""
     card: ErrorCard
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every cost: two predictors of one digest are the same to a search."""
+        costs = sorted((str(spec), shape, ms) for (spec, shape), ms in self.block_ms.items())
+        return hashlib.sha256(repr((costs, self.calibration, self.half_width)).encode()).hexdigest()
 
     def cost_ms(self, spec: Spec, input_shape: Shape) -> float:
         """What one block adds to a network's ms. Raises HwnasError where it was never measured."""

@@ -59,8 +59,19 @@ def search(
     resolved = chosen.resolve(settings)
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
-    config = {"space": space.name, **space.options, "budget_ms": budget_ms, "method": method, "epochs": epochs}
-    run = Run(out, config | {"seed": seed, "settings": asdict(resolved)})
+    config = {
+        "space": space.name,
+        **space.options,
+        "images": [data.counts["train"], data.counts["val"]],
+        "batch_size": data.batch_size,
+        "budget_ms": budget_ms,
+        "predictor": predictor.digest,
+        "method": method,
+        "settings": asdict(resolved),
+        "epochs": epochs,
+        "seed": seed,
+    }
+    run = Run(out, config)
     return chosen.search(SearchProblem(data, budget, epochs, seed), run, progress, resolved)
 
 
