@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +23,16 @@ from hwnas.errors import HwnasError
 from hwnas.export import ExportedModel, convert, export
 from hwnas.files import write_json
 from hwnas.latency import Budget, LatencyTable, Prediction, fit
-from hwnas.measure import Device, Measurement, bench, check_same, current_conditions, load_device, measure
+from hwnas.measure import (
+    Device,
+    Measurement,
+    bench,
+    check_same,
+    current_conditions,
+    load_device,
+    measure,
+    reference_model,
+)
 from hwnas.measure import Progress as Visit
 from hwnas.run import Run
 from hwnas.runtimes import get_runtime, installed_runtimes
@@ -89,6 +99,9 @@ class DesignResult:
     status: Literal["within", "over"]
     architecture: Architecture
     prediction: Prediction
+    """At the speed that the machine has now, by the reference model: the table's, times one plus the drift."""
+    drift_percent: float | None
+    """How much longer the reference model takes now than when the table was measured; None: the table does not say."""
     measured_ms: dict[str, float]
     accuracy: float
     models: list[ExportedModel]
@@ -102,6 +115,7 @@ class DesignResult:
             "runtime": self.config.runtime,
             "predicted_ms": self.prediction.ms,
             "interval_ms": list(self.prediction.interval_ms),
+            "drift_percent": self.drift_percent,
             "measured_ms": self.measured_ms,
             "accuracy": self.accuracy,
             "macs": self.architecture.macs,
@@ -168,13 +182,19 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     save_child(child, run.folder)
     models = export(child, run.folder / MODELS_FOLDER)
     report("export", 1, 1, "")
-    measured = _measure_models(models, device, report)
-    test_accuracy = accuracy(child, data.test_batches())
-    status: Literal["within", "over"] = "within" if measured[config.runtime] <= config.budget_ms else "over"
-    prediction = predictor.predict(result.architecture)
-    seconds = time.perf_counter() - started
+    final = _measure_models(models, device, report)
+    slowdown = _slowdown(table, final.reference_us[config.runtime])
     found = DesignResult(
-        config, status, result.architecture, prediction, measured, test_accuracy, models, run.folder, seconds
+        config=config,
+        status="within" if final.measured_ms[config.runtime] <= config.budget_ms else "over",
+        architecture=result.architecture,
+        prediction=predictor.predict(result.architecture).slowed(slowdown or 1.0),
+        drift_percent=None if slowdown is None else 100 * (slowdown - 1),
+        measured_ms=final.measured_ms,
+        accuracy=accuracy(child, data.test_batches()),
+        models=models,
+        run=run.folder,
+        seconds=time.perf_counter() - started,
     )
     write_json(run.folder / REPORT_FILE, found.to_json() | _data_json(data) | {"card": predictor.card.to_json()})
     return found
@@ -234,20 +254,39 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Pro
     return table
 
 
-def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> dict[str, float]:
-    """Median ms of the exported files on every runtime that is installed.
+@dataclass(frozen=True)
+class _FinalMeasurement:
+    """Median ms of the exported files per runtime, and median microseconds of the reference model beside them."""
+
+    measured_ms: dict[str, float]
+    reference_us: dict[str, float]
+
+
+def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> _FinalMeasurement:
+    """Measure the exported files on every runtime that is installed.
 
     Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
     no single visit can see.
     """
     pairs = [(r, m) for r in installed_runtimes().values() for m in models if r.suffix == f".{m.format}"]
+    references = {model.format: reference_model(model.format) for model in models}
     visits: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    looks_us: dict[str, list[float]] = defaultdict(list)
     rounds = [pair for _ in range(FINAL_ROUNDS) for pair in pairs]
     for done, (runtime, model) in enumerate(rounds):
         report("measure again", done, len(rounds), runtime.name)
-        visits[runtime.name] += bench(model.path, device, runtime).measurement.runs_us
+        measured = bench(model.path, device, runtime, reference=references[model.format])
+        visits[runtime.name] += measured.measurement.runs_us
+        looks_us[runtime.name] += measured.reference_us
     report("measure again", len(rounds), len(rounds), "")
-    return {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
+    measured_ms = {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
+    return _FinalMeasurement(measured_ms, {name: median(looks) for name, looks in looks_us.items()})
+
+
+def _slowdown(table: LatencyTable, reference_us: float) -> float | None:
+    """How many times longer the reference model takes now than for the table; None if the table does not know it."""
+    then_us = table.conditions.get("summary", {}).get("reference_us")
+    return reference_us / then_us if then_us else None
 
 
 make_callable(__name__, design)

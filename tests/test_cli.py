@@ -116,6 +116,7 @@ def test_design_keeps_its_contract(designed):
     assert set(designed["measured_ms"]) >= {"litert", "onnxruntime"}
     assert designed["interval_ms"][0] <= designed["predicted_ms"] <= designed["interval_ms"][1]
     assert 0 <= designed["accuracy"] <= 1
+    assert -50 < designed["drift_percent"] < 100
     for model in designed["models"]:
         assert set(model) == {"format", "precision", "path", "bytes", "max_relative_error"}
         assert Path(model["path"]).stat().st_size == model["bytes"]

@@ -132,6 +132,14 @@ def test_the_interval_covers_nine_in_ten_unseen_networks():
     assert 0.82 < np.mean(inside) < 0.97
 
 
+def test_a_prediction_for_a_slower_machine_keeps_its_relative_interval():
+    prediction = fit(made_table(networks=10, noise=0.03)).predict(TINY.decode([0] * 7))
+    slower = prediction.slowed(1.04)
+    assert (slower.ms, slower.low_ms, slower.high_ms) == pytest.approx(
+        (1.04 * prediction.ms, 1.04 * prediction.low_ms, 1.04 * prediction.high_ms)
+    )
+
+
 def test_without_networks_it_is_the_plain_sum_and_says_so():
     table = made_table()
     predictor = fit(table)

@@ -6,7 +6,7 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.latency import LatencyTable, fit
-from hwnas.measure import load_device, measure
+from hwnas.measure import load_device, measure, reference_model
 from hwnas.measure.space_table import spread_sample
 from hwnas.spaces import SPACES, get_space
 
@@ -84,3 +84,23 @@ def test_a_table_without_its_journal_is_not_overwritten_by_other_conditions(tmp_
     with pytest.raises(HwnasError, match="threads: 1 in"):
         measure(SPACE, QUICK.model_copy(update={"threads": 2}), tables=tmp_path, networks=5)
     assert (folder / "blocks.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_the_reference_is_the_same_in_every_process_and_leaves_the_random_state_alone(format):
+    """Its bytes are how the journal of an earlier process knows it."""
+    import torch
+
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first = reference_model(format)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(4)
+    assert reference_model(format) == first
+
+
+def test_the_table_remembers_how_fast_the_machine_was(tmp_path):
+    folder = measure(SPACE, QUICK, tables=tmp_path, networks=5).folder
+    reference_us = LatencyTable.load(folder).conditions["summary"]["reference_us"]
+    again = measure(SPACE, QUICK, tables=tmp_path, networks=5)  # nothing to measure, so nothing new is known
+    assert again.summary.reference_us == reference_us > 0

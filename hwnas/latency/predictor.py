@@ -51,6 +51,10 @@ class Prediction:
     def interval_ms(self) -> tuple[float, float]:
         return (self.low_ms, self.high_ms)
 
+    def slowed(self, factor: float) -> Prediction:
+        """The same on a machine that takes `factor` times as long as it did for the table."""
+        return Prediction(factor * self.ms, factor * self.low_ms, factor * self.high_ms)
+
 
 @dataclass(frozen=True)
 class Calibration:

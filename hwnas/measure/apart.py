@@ -18,7 +18,9 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w") as answer:  # a runtime that prints to stdout must not garble the answer
         os.dup2(2, 1)
         try:
-            result = bench_here(Path(task["model"]), Device(**task["device"]), get_runtime(task["runtime"])).to_json()
+            reference = None if task["reference"] is None else Path(task["reference"])
+            device, runtime = Device(**task["device"]), get_runtime(task["runtime"])
+            result = bench_here(Path(task["model"]), device, runtime, reference).to_json()
         except HwnasError as error:
             result = {"error": str(error), "usage": isinstance(error, UsageError)}
         json.dump(result, answer)

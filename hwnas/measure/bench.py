@@ -8,6 +8,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
@@ -27,18 +28,30 @@ class Bench:
 
     measurement: Measurement
     conditions: Conditions
+    reference_us: tuple[float, ...] = ()
+    """Medians of the looks at a reference model, one before each visit, where there was one."""
 
     def to_json(self) -> dict[str, Any]:
-        """``median_ms, p5_ms, p95_ms, runs`` and the rest of the Measurement, and ``conditions``."""
-        return self.measurement.to_json() | {"conditions": self.conditions.to_json()}
+        """``median_ms, p5_ms, p95_ms, runs`` and the rest of the Measurement, ``conditions`` and ``reference_us``."""
+        return self.measurement.to_json() | {
+            "conditions": self.conditions.to_json(),
+            "reference_us": list(self.reference_us),
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Bench:
         """The Bench that `to_json` wrote."""
-        return Bench(Measurement.from_json(data), Conditions.from_json(data["conditions"]))
+        conditions = Conditions.from_json(data["conditions"])
+        return Bench(Measurement.from_json(data), conditions, tuple(data["reference_us"]))
 
 
-def bench(model: Path | bytes, device: Device, runtime: Runtime | None = None, threads: int | None = None) -> Bench:
+def bench(
+    model: Path | bytes,
+    device: Device,
+    runtime: Runtime | None = None,
+    threads: int | None = None,
+    reference: bytes | None = None,
+) -> Bench:
     """Measure a .tflite or .onnx model on a Device, in a fresh process.
 
     What a process did before, such as training, lies in its memory and makes models a percent or two slower; and a
@@ -50,34 +63,45 @@ def bench(model: Path | bytes, device: Device, runtime: Runtime | None = None, t
             changes a latency by more than repeating runs shows.
         runtime: None: litert for a .tflite, onnxruntime for an .onnx.
         threads: None: as the device says.
+        reference: A model in the runtime's format that is looked at before each visit, to tell how fast the machine is.
 
     Raises HwnasError if the model or the runtime cannot be used, UsageError for a suffix that no runtime takes.
     """
     runtime = runtime or runtime_for(model)
     device = device.with_threads(threads)
-    if isinstance(model, Path):
-        return _apart(model, device, runtime)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"model{runtime.suffix}"
-        path.write_bytes(model)
-        return _apart(path, device, runtime)
+
+        def as_file(name: str, given: Path | bytes) -> Path:
+            if isinstance(given, Path):
+                return given
+            path = Path(folder) / f"{name}{runtime.suffix}"
+            path.write_bytes(given)
+            return path
+
+        looked_at = None if reference is None else as_file("reference", reference)
+        return _apart(as_file("model", model), device, runtime, looked_at)
 
 
-def bench_here(model: Path, device: Device, runtime: Runtime) -> Bench:
+def bench_here(model: Path, device: Device, runtime: Runtime, reference: Path | None = None) -> Bench:
     """The same in this process."""
+    witness = None if reference is None else open_session(runtime, reference, device)
+    looks_us: list[float] = []
     conditions = current_conditions(device, runtime)  # before: measuring raises the load average
     visits: list[Visit] = []
     with pinned(device.cores):
         while (wanted := visits_wanted(visits, device)) > 0:
             for _ in range(wanted):
+                if witness is not None:
+                    looks_us.append(median(time_session(witness, device).runs_us))
                 timing = time_session(open_session(runtime, model, device), device)
                 visits.append(Visit("", tuple(timing.runs_us), drift_percent=None))
-    return Bench(combine(visits, device), conditions)
+    return Bench(combine(visits, device), conditions, tuple(looks_us))
 
 
-def _apart(model: Path, device: Device, runtime: Runtime) -> Bench:
+def _apart(model: Path, device: Device, runtime: Runtime, reference: Path | None) -> Bench:
     """Run `bench_here` in a fresh process: a task as JSON goes in, a Bench or an error comes out."""
-    task = {"model": str(model.absolute()), "device": device.model_dump(), "runtime": runtime.name}
+    task: dict[str, Any] = {"model": str(model.absolute()), "device": device.model_dump(), "runtime": runtime.name}
+    task["reference"] = None if reference is None else str(reference)
     process = subprocess.run(
         [sys.executable, "-m", "hwnas.measure.apart"], input=json.dumps(task), capture_output=True, text=True
     )

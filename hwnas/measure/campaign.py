@@ -65,6 +65,8 @@ class Summary:
     """Visits to these entries that the journal already held."""
     entries_measured: int
     """Entries that were visited now; all others the journal already knew."""
+    reference_us: float
+    """Median of all looks at the reference model: how fast the machine was, to compare a later one with."""
     drift_min_percent: float
     drift_max_percent: float
 
@@ -174,7 +176,14 @@ class _Sitting:
         drifts = [drift for drift in reference_drifts_percent(self._journal.records) if drift is not None] or [0.0]
         seconds = perf_counter() - self._begin
         return Summary(
-            seconds, self._inference_s, self._measured, self._reused, len(self._entries), min(drifts), max(drifts)
+            seconds,
+            self._inference_s,
+            self._measured,
+            self._reused,
+            len(self._entries),
+            median(self._looks_us) if self._looks_us else float("nan"),
+            min(drifts),
+            max(drifts),
         )
 
     def _open(self, model: bytes) -> Session:

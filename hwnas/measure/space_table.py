@@ -79,7 +79,7 @@ def measure(
         Entry(key, str(spec), partial(_block_model, spec, shape, format)) for key, (spec, shape) in _keys(blocks)
     ]
     entries += [Entry(a.digest, f"network {a.code}", partial(_network_model, a, format)) for a in samples]
-    reference = _block_model(*REFERENCE, format)
+    reference = reference_model(format)
     campaign = Campaign(device, engine, folder / JOURNAL_FILE, entries, reference, PRECISION)
     if progress is not None:
         campaign.progress = progress
@@ -145,6 +145,15 @@ def _network_model(architecture: Architecture, format: str) -> bytes:
     from hwnas.export import convert
 
     return convert(build_child(architecture), (1, *architecture.input_shape), format)
+
+
+def reference_model(format: str) -> bytes:
+    """The model that every campaign, and a later measurement that is compared with one, looks at."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same bytes in every process: the journal knows the reference by their hash
+        return _block_model(*REFERENCE, format)
 
 
 def _existing(folder: Path, conditions: Conditions) -> LatencyTable:
