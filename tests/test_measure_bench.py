@@ -68,6 +68,6 @@ def test_visits_that_disagree_are_made_again(tmp_path: Path) -> None:
 def test_a_reference_is_looked_at_before_each_visit(tmp_path: Path) -> None:
     model = model_bytes(feature_net(), ".tflite")
     result = bench(model, DEVICE, reference=model)
-    assert len(result.reference_us) == len(result.measurement.runs_us) == 3
+    assert 3 <= len(result.reference_us) <= 5  # visits that disagree are made again, and each has its look
     assert all(0.1 < us / (1000 * result.measurement.median_ms) < 10 for us in result.reference_us)  # the same model
     assert bench(model, DEVICE).reference_us == ()
