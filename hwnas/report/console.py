@@ -76,7 +76,10 @@ def design_table(result: DesignResult) -> Table:
         "predicted": f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms ({error:+.1f} % off)",
     }
     if result.drift_percent is not None:
-        rows["machine"] = f"{result.drift_percent:+.1f} % slower than for the table, which the prediction allows for"
+        changed = "slower" if result.drift_percent > 0 else "faster"
+        rows["machine"] = (
+            f"{abs(result.drift_percent):.1f} % {changed} than for the table; the prediction allows for it"
+        )
     others = {name: ms for name, ms in result.measured_ms.items() if name != target}
     if others:
         rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
