@@ -1,5 +1,6 @@
 """Shared fixtures: the public data beside the checkout, and quiet, repeatable torch."""
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -33,3 +34,11 @@ def full_disk(tmp_path):
         pytest.skip("mounting a small tmpfs needs root: a full disk cannot be tried here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Ctrl-C works as at a terminal, even where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
