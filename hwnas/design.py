@@ -18,9 +18,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hwnas.callable_package import make_callable
-from hwnas.child import build_child, save_child
+from hwnas.child import save_child
 from hwnas.errors import HwnasError
-from hwnas.export import ExportedModel, convert, export
+from hwnas.export import ExportedModel, export
 from hwnas.files import write_json
 from hwnas.latency import Budget, LatencyTable, Prediction, fit
 from hwnas.measure import (
@@ -31,6 +31,7 @@ from hwnas.measure import (
     current_conditions,
     load_device,
     measure,
+    network_model,
     reference_model,
 )
 from hwnas.measure import Progress as Visit
@@ -156,8 +157,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     settings = method.resolve(config.settings)
     engine = get_runtime(config.runtime)
     engine.version()  # not installed: say so before anything is spent
-    get_space(config.space, config.resolution, width=config.width)
-    data = _load(config, report)
+    resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
+    data = _load(config, resolution, report)
     space = get_space(config.space, config.resolution, len(data.classes), config.width)
     table = _table(config, space, device, report)
     predictor = fit(table, space)
@@ -168,7 +169,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     predictor.save(run.folder / PREDICTOR_FILE)
 
     def measured_ms(architecture: Architecture) -> float:
-        model = convert(build_child(architecture), (1, *architecture.input_shape), engine.suffix.removeprefix("."))
+        model = network_model(architecture, engine.suffix.removeprefix("."))
         return bench(model, device, engine).measurement.median_ms
 
     problem = SearchProblem(data, budget, config.epochs, config.seed, config.torch_device, measured_ms)
@@ -221,8 +222,7 @@ def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
     pass
 
 
-def _load(config: DesignConfig, report: Progress) -> ImageData:
-    resolution = get_space(config.space, config.resolution).input_shape[1]
+def _load(config: DesignConfig, resolution: int, report: Progress) -> ImageData:
     return load_data(
         config.data,
         resolution,

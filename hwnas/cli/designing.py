@@ -57,7 +57,7 @@ def search(
 
     Example: `hwnas search --space tiny --data digits --latency latency_models/local/litert --budget-ms 0.4`
     """
-    _design({k: v for k, v in locals().items() if k not in ("out", "config", "as_json")}, config, out, as_json)
+    _design(**locals())
 
 
 def design(
@@ -85,10 +85,10 @@ def design(
 
     Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
     """
-    _design({k: v for k, v in locals().items() if k not in ("out", "config", "as_json")}, config, out, as_json)
+    _design(**locals())
 
 
-def _design(options: dict[str, Any], config: Path | None, out: Path | None, as_json: bool) -> None:
+def _design(config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
     from hwnas.design import design as run_design
     from hwnas.report.console import CONSOLE, design_table, progress_bars

@@ -9,7 +9,7 @@ from hwnas.measure.conditions import Conditions, check_same, current_conditions,
 from hwnas.measure.device import Device, known_devices, load_device
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
-from hwnas.measure.space_table import SpaceTable, measure, reference_model
+from hwnas.measure.space_table import SpaceTable, measure, network_model, reference_model
 from hwnas.measure.timing import Timing, time_session
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "known_devices",
     "load_device",
     "measure",
+    "network_model",
     "reference_model",
     "time_session",
 ]

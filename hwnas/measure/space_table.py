@@ -78,7 +78,7 @@ def measure(
     entries = [
         Entry(key, str(spec), partial(_block_model, spec, shape, format)) for key, (spec, shape) in _keys(blocks)
     ]
-    entries += [Entry(a.digest, f"network {a.code}", partial(_network_model, a, format)) for a in samples]
+    entries += [Entry(a.digest, f"network {a.code}", partial(network_model, a, format)) for a in samples]
     reference = reference_model(format)
     campaign = Campaign(device, engine, folder / JOURNAL_FILE, entries, reference, PRECISION)
     if progress is not None:
@@ -139,7 +139,7 @@ def _block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
     return convert(build_block(spec), (1, *input_shape), format)
 
 
-def _network_model(architecture: Architecture, format: str) -> bytes:
+def network_model(architecture: Architecture, format: str) -> bytes:
     """A whole network with random weights as a model file."""
     from hwnas.child import build_child
     from hwnas.export import convert
