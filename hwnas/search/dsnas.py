@@ -8,23 +8,18 @@ default here.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from hwnas.errors import HwnasError
 from hwnas.run import Run
+from hwnas.search.loop import CHECKPOINT_SECONDS, train
 from hwnas.search.problem import Progress, SearchProblem, SearchResult, choose
 from hwnas.supernet.sampled import SampledNet
-from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
 from hwnas.train.optim import sgd, warmup_cosine
-
-CHECKPOINT_FILE = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class DSNASSettings:
     pretrain: float = 0.15
     search: float = 0.5
     clip_norm: float | None = 5.0
-    checkpoint_seconds: float = 15.0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 def one_hot(alphas: nn.ParameterList, choices: list[int]) -> list[Tensor]:
@@ -185,18 +180,6 @@ class DSNASTrainer:
         self.budget.multiplier = state["multiplier"]
 
 
-def resume(trainer: DSNASTrainer, checkpoint: Path) -> None:
-    """Put a trainer where `checkpoint` was taken. Raises HwnasError if that is damaged or of another search."""
-    state = load_checkpoint(checkpoint)
-    try:
-        trainer.load_state_dict(state)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise HwnasError(
-            f"the checkpoint {checkpoint} is not one of this search ({error}). Delete it to start the run again from "
-            "its first step."
-        ) from error
-
-
 def dsnas(
     problem: SearchProblem, run: Run, progress: Progress | None = None, settings: DSNASSettings | None = None
 ) -> SearchResult:
@@ -207,23 +190,7 @@ def dsnas(
     settings = settings or DSNASSettings()
     problem.budget.check_feasible()
     trainer = DSNASTrainer(problem, settings)
-    checkpoint = run.folder / CHECKPOINT_FILE
-    if checkpoint.exists():
-        resume(trainer, checkpoint)
-    run.rewind(trainer.step_count)
-    saved_at = time.monotonic()
-    trainer.net.train()
-    while trainer.step_count < trainer.total_steps:
-        epoch, start_step = divmod(trainer.step_count, problem.data.steps_per_epoch)
-        for images, labels in problem.data.train_batches(epoch, start_step):
-            figures = trainer.step(images, labels)
-            run.log({"step": trainer.step_count, "epoch": epoch, **figures})
-            if progress is not None:
-                progress(trainer.step_count, trainer.total_steps, figures)
-            last = trainer.step_count == trainer.total_steps
-            if last or time.monotonic() - saved_at > settings.checkpoint_seconds:
-                save_checkpoint(checkpoint, trainer.state_dict())
-                saved_at = time.monotonic()
+    train(trainer, problem, run, progress, settings.checkpoint_seconds)
     if trainer.taken is None:
         trainer.take_architecture()
     assert trainer.taken is not None

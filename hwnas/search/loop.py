@@ -1,0 +1,76 @@
+"""The loop that every search trains its SuperNetwork in: steps, log, checkpoints; stopped anywhere, it goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from hwnas.errors import HwnasError
+from hwnas.run import Run
+from hwnas.search.problem import Progress, SearchProblem
+from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
+
+CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_SECONDS = 15.0
+"""How much work a crash may cost, by default."""
+
+
+class Trainer(Protocol):
+    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+
+    net: nn.Module
+    step_count: int
+    total_steps: int
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """One update for images (N, C, H, W) and labels (N,); returns the figures to log."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def train(
+    trainer: Trainer,
+    problem: SearchProblem,
+    run: Run,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> None:
+    """Make all steps of a trainer that are not made yet. Goes on from the run's checkpoint as if it had never stopped.
+
+    Raises HwnasError if the checkpoint is damaged or of another search, or the disk is full.
+    """
+    checkpoint = run.folder / CHECKPOINT_FILE
+    if checkpoint.exists():
+        resume(trainer, checkpoint)
+    run.rewind(trainer.step_count)
+    saved_at = time.monotonic()
+    trainer.net.train()
+    while trainer.step_count < trainer.total_steps:
+        epoch, start_step = divmod(trainer.step_count, problem.data.steps_per_epoch)
+        for images, labels in problem.data.train_batches(epoch, start_step):
+            figures = trainer.step(images, labels)
+            run.log({"step": trainer.step_count, "epoch": epoch, **figures})
+            if progress is not None:
+                progress(trainer.step_count, trainer.total_steps, figures)
+            last = trainer.step_count == trainer.total_steps
+            if last or time.monotonic() - saved_at > checkpoint_seconds:
+                save_checkpoint(checkpoint, trainer.state_dict())
+                saved_at = time.monotonic()
+
+
+def resume(trainer: Trainer, checkpoint: Path) -> None:
+    """Put a trainer where `checkpoint` was taken. Raises HwnasError if that is damaged or of another search."""
+    state = load_checkpoint(checkpoint)
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise HwnasError(
+            f"the checkpoint {checkpoint} is not one of this search ({error}). Delete it to start the run again from "
+            "its first step."
+        ) from error
