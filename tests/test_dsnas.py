@@ -13,6 +13,7 @@ from hwnas.latency import Budget, fit
 from hwnas.run import Run
 from hwnas.search import SearchProblem, choose, get_search
 from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas, estimate_gradients, sample_path
+from hwnas.search.resource import decision_mflops, flops_term
 from hwnas.spaces import get_space
 from hwnas.supernet import SampledNet
 from hwnas.train.data import load_data
@@ -317,3 +318,55 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, digits):
 def test_unknown_methods_are_listed():
     with pytest.raises(HwnasError, match="dsnas"):
         get_search("darts")
+
+
+def test_19_a_fixed_decision_keeps_its_choice_and_its_logits(digits):
+    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.0, search=1.0, fixing_gap=0.3))
+    with torch.no_grad():
+        trainer.net.alphas[2].copy_(torch.tensor([0.0, 3.0, 0.0, 0.0]))  # a gap of 0.87
+    kept = trainer.net.alphas[2].tolist()
+    fixed = []
+    for epoch in range(3):
+        for batch in digits.train_batches(epoch):
+            at_start = trainer.step_count % digits.steps_per_epoch == 0
+            choices = trainer.sample()[0] if not at_start else None
+            trainer.step(*batch)
+            assert choices is None or choices[2] == 1
+        fixed.append(set(trainer.fixed))
+        trainer.fix_decisions()
+        assert trainer.net.alphas[2].tolist() == kept
+    assert 2 in fixed[0]
+    assert fixed[0] <= fixed[1] <= fixed[2]
+    assert len(fixed[0]) < len(trainer.net.alphas)  # nearly uniform logits are not clear yet
+
+
+def test_20_the_published_flops_term_is_zero_below_its_limit(net):
+    """coef * sum p_i(z_i) F_i(z_i) over the sampled candidates: SNAS-Series, DSNAS/network.py."""
+    mflops = decision_mflops(SPACE)
+    choices = [1] * 7
+    total = sum(float(f[1]) for f in mflops)
+    for limit, factor in ((total * 1.01, 0), (total * 0.99, 1)):
+        term = flops_term("flops-sampled", net.probabilities(), choices, mflops, 0.5, limit)
+        expected = 0.5 * sum(float(p.detach()[1]) * float(f[1]) for p, f in zip(net.probabilities(), mflops, strict=True))
+        assert float(term) == pytest.approx(factor * expected, rel=1e-5)
+
+
+def test_the_expected_flops_term_follows_the_gradient_of_the_expectation(net):
+    mflops = decision_mflops(SPACE)
+    flops_term("flops-expected", net.probabilities(), [0] * 7, mflops, 1.0, 0.0).backward()
+    for alpha, f in zip(net.alphas, mflops, strict=True):
+        p = torch.softmax(alpha.detach(), 0)
+        torch.testing.assert_close(alpha.grad, p * (f - p @ f), rtol=1e-3, atol=1e-5)
+    one_hot = [torch.eye(len(a))[0] for a in net.alphas]
+    macs = SPACE.decode([0] * 7).macs - sum(
+        spec.macs(shape) for spec, shape in SPACE.positions() if not hasattr(spec, "candidates")
+    )
+    assert float(flops_term("flops-expected", one_hot, [0] * 7, mflops, 1.0, 0.0)) == pytest.approx(macs / 1e6)
+
+
+@pytest.mark.parametrize("resource", ["flops-sampled", "flops-expected"])
+def test_with_a_flops_term_the_architecture_is_still_within_the_budget(tmp_path, digits, resource):
+    task = problem(digits, budget_share=0.3)
+    settings = DSNASSettings(resource=resource, flops_limit=0.0, flops_coefficient=0.1)
+    found = dsnas(task, Run(tmp_path / "run", {}), settings=settings)
+    assert task.budget.predictor.predict(found.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)

@@ -11,9 +11,11 @@ from hwnas.errors import unknown_name
 from hwnas.latency import AdditivePredictor, Budget
 from hwnas.run import Run
 from hwnas.search.dsnas import DSNASSettings, dsnas
-from hwnas.search.problem import Method, Progress, Search, SearchProblem, SearchResult, choose
+from hwnas.search.problem import Method, Search, SearchProblem, SearchResult, choose
 from hwnas.space import SearchSpace
+from hwnas.train import distributed
 from hwnas.train.data import ImageData
+from hwnas.train.loop import Progress
 
 SEARCHES: dict[str, Method] = {"dsnas": Method(dsnas, DSNASSettings)}
 
@@ -71,7 +73,8 @@ def search(
         "epochs": epochs,
         "seed": seed,
     }
-    run = Run(out, config)
+    distributed.join()
+    run = distributed.first_then_others(lambda: Run(out, config))
     return chosen.search(SearchProblem(data, budget, epochs, seed), run, progress, resolved)
 
 

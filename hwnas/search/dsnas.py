@@ -13,23 +13,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
+from hwnas.errors import UsageError
 from hwnas.run import Run
-from hwnas.search.loop import CHECKPOINT_SECONDS, train
-from hwnas.search.problem import Progress, SearchProblem, SearchResult, choose
+from hwnas.search.problem import SearchProblem, SearchResult, choose
+from hwnas.search.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.supernet.sampled import SampledNet
-from hwnas.train.optim import sgd, warmup_cosine
+from hwnas.train import distributed
+from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, step_generator, train
+from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
 
 @dataclass(frozen=True)
-class DSNASSettings:
-    """Hyper-parameters; the paper's where it states them for any data set.
+class DSNASSettings(WeightSettings):
+    """Hyper-parameters; the paper's where it states them for any data set. Those of the weights: `WeightSettings`.
 
     Attributes:
-        lr: peak learning rate of the weights for a batch of 1024 images; scaled with the square root of the batch (our
-            choice: the usual linear rule leaves batches of 32 with a rate too small for a short schedule).
-        lr_warmup: share of all steps in which it rises linearly (5 of 240 epochs in the paper).
         alpha_lr: learning rate of the logits. 1e-3 in the paper, for 10^5 steps; None: as high as lets a logit travel
             equally far, some 10 units, in the steps there are (our choice; 1e-3 from 10^4 steps on).
         pretrain: share of the epochs in which only weights are trained (0 by default in the authors' code, which
@@ -37,21 +36,27 @@ class DSNASSettings:
         search: share of the epochs after which the architecture is taken and its weights, inherited, are trained on by
             the same schedule: the paper's search without retraining (80 of 240 epochs; half here, because short
             schedules need the steps). 1: take the child at the end.
-        clip_norm: limit on the norm of the weights' gradient; None for none, as the paper (our choice: short
-            schedules at a high rate diverge now and then without).
+        fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch is fixed
+            (early fixing; 0.3 in the authors' code); None: nothing is fixed before the architecture is taken.
+        resource: ``latency`` (expected ms under the budget; our default), ``flops-sampled`` (as published) or
+            ``flops-expected`` (see `hwnas.search.resource`). The architecture is decoded within the budget in any case.
+        flops_coefficient: weight of a FLOPs term per million multiply-adds (1e-6 in the authors' command).
+        flops_limit: millions of multiply-adds below which a FLOPs term is 0 (290 in the authors' code).
     """
 
-    lr: float = 0.5
-    lr_warmup: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 4e-5
-    label_smoothing: float = 0.1
     alpha_lr: float | None = None
     alpha_betas: tuple[float, float] = (0.5, 0.999)
     pretrain: float = 0.15
     search: float = 0.5
-    clip_norm: float | None = 5.0
+    fixing_gap: float | None = None
+    resource: Resource = "latency"
+    flops_coefficient: float = 1e-6
+    flops_limit: float = 290.0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.resource not in RESOURCES:
+            raise UsageError(f"resource must be one of {', '.join(RESOURCES)}, not {self.resource!r}.")
 
 
 def one_hot(alphas: nn.ParameterList, choices: list[int]) -> list[Tensor]:
@@ -98,85 +103,115 @@ class DSNASTrainer:
     def __init__(self, problem: SearchProblem, settings: DSNASSettings) -> None:
         self.problem, self.settings = problem, settings
         self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
-        self.total_steps = problem.epochs * problem.data.steps_per_epoch
-        self.pretrain_steps = int(settings.pretrain * problem.epochs) * problem.data.steps_per_epoch
-        self.search_steps = math.ceil(settings.search * problem.epochs) * problem.data.steps_per_epoch
+        steps_per_epoch = problem.data.steps_per_epoch
+        self.total_steps = problem.epochs * steps_per_epoch
+        self.pretrain_steps = int(settings.pretrain * problem.epochs) * steps_per_epoch
+        self.search_steps = math.ceil(settings.search * problem.epochs) * steps_per_epoch
         self.step_count = 0
         self.taken: list[int] | None = None
+        self.fixed: dict[int, list[float]] = {}
+        """Decisions fixed early, each with the logits it had then."""
         with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
             torch.manual_seed(problem.seed)
             net = SampledNet(problem.budget.space)
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.paths = torch.Generator().manual_seed(problem.seed)
-        lr = settings.lr * math.sqrt(problem.data.batch_size / 1024)
-        self.optimizer = sgd(self.net.weights(), lr, settings.momentum, settings.weight_decay)
-        self.schedule = warmup_cosine(self.optimizer, int(settings.lr_warmup * self.total_steps), self.total_steps)
+        self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
         alpha_lr = settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps))
         self.alpha_optimizer = torch.optim.Adam(self.net.alphas.parameters(), alpha_lr, settings.alpha_betas)
-        self.weights = [parameter for _, parameter in self.net.weights()]
-        self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-        # every gradient exists from the start: weight decay and momentum move unsampled candidates too, as published
-        for parameter in self.net.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+        zero_gradients(self.net.alphas.parameters())
+        self.mflops = decision_mflops(problem.budget.space)
+
+    @property
+    def searching(self) -> bool:
+        """Whether the logits are trained in this step."""
+        return self.taken is None and self.step_count >= self.pretrain_steps
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights and, between pre-training and hand-over, of the logits. Returns its figures."""
         if self.taken is None and self.step_count >= self.search_steps:
             self.take_architecture()
+        if self.searching and self.step_count % self.problem.data.steps_per_epoch == 0:
+            self.fix_decisions()
         device = self.problem.torch_device
         images = images.to(device, memory_format=torch.channels_last)
         choices, z = self.sample()
         # dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
-            loss = estimate_gradients(self.net, images, labels.to(device), self.loss_function, choices, z)
-        # the latency term comes after the reward, which does not multiply it
-        probabilities = self.net.probabilities() if self.taken is None else z
-        penalty, expected_ms = self.budget.penalty(probabilities)
-        penalty.backward()
-        if self.settings.clip_norm is not None:
-            clip_grad_norm_(self.weights, self.settings.clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=False)
-        if self.taken is None and self.step_count >= self.pretrain_steps:
+            loss = estimate_gradients(self.net, images, labels.to(device), self.weights.loss_function, choices, z)
+        # the resource term comes after the reward, which does not multiply it
+        expected_ms = self.press(choices) if self.searching else None
+        distributed.average(self.net.parameters(), self.net.buffers())
+        self.weights.step()
+        if expected_ms is not None:
             self.alpha_optimizer.step()
             self.budget.update(expected_ms)
         self.alpha_optimizer.zero_grad(set_to_none=False)
         self.step_count += 1
-        return {"loss": float(loss), "expected_ms": expected_ms, "multiplier": self.budget.multiplier}
+        return {"loss": float(loss), "expected_ms": expected_ms or self.expected_ms(), **self.figures()}
+
+    def press(self, choices: list[int]) -> float:
+        """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
+        probabilities = self.net.probabilities()
+        penalty, expected_ms = self.budget.penalty(probabilities)
+        if self.settings.resource != "latency":
+            coefficient, limit = self.settings.flops_coefficient, self.settings.flops_limit
+            penalty = flops_term(self.settings.resource, probabilities, choices, self.mflops, coefficient, limit)
+        penalty.backward()
+        return expected_ms
+
+    @torch.no_grad()
+    def expected_ms(self) -> float:
+        """Expected latency of the path that the next step samples."""
+        probabilities = self.net.probabilities() if self.taken is None else one_hot(self.net.alphas, self.taken)
+        return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
+
+    def figures(self) -> dict[str, float]:
+        return {"multiplier": self.budget.multiplier, "fixed": len(self.fixed)}
 
     def sample(self) -> tuple[list[int], list[Tensor]]:
-        """A random path while the architecture is searched, and the taken one afterwards."""
-        if self.taken is None:
-            return sample_path(self.net.alphas, self.paths)
-        return self.taken, one_hot(self.net.alphas, self.taken)
+        """A random path while the architecture is searched, another on every rank, and the taken one afterwards."""
+        if self.taken is not None:
+            return self.taken, one_hot(self.net.alphas, self.taken)
+        choices, _ = sample_path(self.net.alphas, step_generator(self.problem.seed, self.step_count))
+        for decision, logits in self.fixed.items():
+            choices[decision] = logits.index(max(logits))
+        return choices, one_hot(self.net.alphas, choices)
+
+    @torch.no_grad()
+    def fix_decisions(self) -> None:
+        """Early fixing: decide what is clear, and set what was fixed before back to the logits it was fixed with."""
+        for decision, logits in self.fixed.items():
+            self.net.alphas[decision].copy_(torch.tensor(logits))
+        if self.settings.fixing_gap is None:
+            return
+        for decision, probabilities in enumerate(self.net.probabilities()):
+            highest = probabilities.topk(min(2, len(probabilities))).values
+            if decision not in self.fixed and highest[0] - highest[1:].sum() >= self.settings.fixing_gap:
+                self.fixed[decision] = self.net.alphas[decision].tolist()
 
     def take_architecture(self) -> None:
         """Decide the architecture: the most probable one within the budget, measured if the problem says how."""
-        architecture = choose(self.problem, self.net)
-        self.taken = list(self.budget.space.indices(architecture))
+        indices = self.budget.space.indices
+        self.taken = distributed.from_first(lambda: list(indices(choose(self.problem, self.net))))
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
             "taken": self.taken,
+            "fixed": self.fixed,
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "weights": self.weights.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "paths": self.paths.get_state(),
             "multiplier": self.budget.multiplier,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step_count, self.taken = state["step"], state["taken"]
+        self.step_count, self.taken, self.fixed = state["step"], state["taken"], state["fixed"]
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.paths.set_state(state["paths"])
         self.budget.multiplier = state["multiplier"]
 
 
@@ -190,7 +225,7 @@ def dsnas(
     settings = settings or DSNASSettings()
     problem.budget.check_feasible()
     trainer = DSNASTrainer(problem, settings)
-    train(trainer, problem, run, progress, settings.checkpoint_seconds)
+    train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     if trainer.taken is None:
         trainer.take_architecture()
     assert trainer.taken is not None

@@ -16,9 +16,7 @@ from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
-
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with (steps done, steps in all, the newest figures)."""
+from hwnas.train.loop import Progress
 
 
 @dataclass(frozen=True)

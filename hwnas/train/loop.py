@@ -1,17 +1,24 @@
-"""The loop that every search trains its SuperNetwork in: steps, log, checkpoints; stopped anywhere, it goes on."""
+"""The loop that every network is trained in: steps, log, checkpoints; stopped anywhere, it goes on."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
 from hwnas.run import Run
-from hwnas.search.problem import Progress, SearchProblem
 from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
+from hwnas.train.data import ImageData
+from hwnas.train.distributed import rank, share
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called with (steps done, steps in all, the newest figures)."""
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CHECKPOINT_SECONDS = 15.0
@@ -19,7 +26,7 @@ CHECKPOINT_SECONDS = 15.0
 
 
 class Trainer(Protocol):
-    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+    """The state of a training and its step. Everything that decides the next step is in `state_dict`."""
 
     net: nn.Module
     step_count: int
@@ -36,25 +43,31 @@ class Trainer(Protocol):
 
 def train(
     trainer: Trainer,
-    problem: SearchProblem,
+    data: ImageData,
     run: Run,
     progress: Progress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> None:
     """Make all steps of a trainer that are not made yet. Goes on from the run's checkpoint as if it had never stopped.
 
-    Raises HwnasError if the checkpoint is damaged or of another search, or the disk is full.
+    Of several processes each takes its share of every batch, and the first one alone writes.
+
+    Raises HwnasError if the checkpoint is damaged or of another training, or the disk is full.
     """
     checkpoint = run.folder / CHECKPOINT_FILE
     if checkpoint.exists():
         resume(trainer, checkpoint)
-    run.rewind(trainer.step_count)
+    writes = rank() == 0
+    if writes:
+        run.rewind(trainer.step_count)
     saved_at = time.monotonic()
     trainer.net.train()
     while trainer.step_count < trainer.total_steps:
-        epoch, start_step = divmod(trainer.step_count, problem.data.steps_per_epoch)
-        for images, labels in problem.data.train_batches(epoch, start_step):
-            figures = trainer.step(images, labels)
+        epoch, start_step = divmod(trainer.step_count, data.steps_per_epoch)
+        for images, labels in data.train_batches(epoch, start_step):
+            figures = trainer.step(share(images), share(labels))
+            if not writes:
+                continue
             run.log({"step": trainer.step_count, "epoch": epoch, **figures})
             if progress is not None:
                 progress(trainer.step_count, trainer.total_steps, figures)
@@ -64,8 +77,14 @@ def train(
                 saved_at = time.monotonic()
 
 
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The random numbers of one step on this rank: the same when the step is repeated after a stop."""
+    mixed = np.random.SeedSequence([seed, step, rank()]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed))
+
+
 def resume(trainer: Trainer, checkpoint: Path) -> None:
-    """Put a trainer where `checkpoint` was taken. Raises HwnasError if that is damaged or of another search."""
+    """Put a trainer where `checkpoint` was taken. Raises HwnasError if that is damaged or of another training."""
     state = load_checkpoint(checkpoint)
     try:
         trainer.load_state_dict(state)

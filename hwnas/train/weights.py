@@ -1,0 +1,82 @@
+"""How the weights of a sampled SuperNetwork are trained: the same way by every search that is to be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+
+from hwnas.train.optim import sgd, warmup_cosine
+
+
+@dataclass(frozen=True)
+class WeightSettings:
+    """Hyper-parameters of the weights; DSNAS's, which SPOS shares, where they are stated for any data set.
+
+    Attributes:
+        lr: peak learning rate for a batch of 1024 images; scaled with the square root of the batch (our choice: the
+            usual linear rule leaves batches of 32 with a rate too small for a short schedule).
+        lr_warmup: share of all steps in which it rises linearly (5 of 240 epochs in DSNAS); a cosine to 0 follows.
+        clip_norm: limit on the norm of the gradient; None for none, as the papers (our choice: short schedules at a
+            high rate diverge now and then without).
+    """
+
+    lr: float = 0.5
+    lr_warmup: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+    label_smoothing: float = 0.1
+    clip_norm: float | None = 5.0
+
+
+class WeightTraining:
+    """Optimiser, schedule and loss of the weights of a SuperNetwork.
+
+    Args:
+        weights: (name, parameter); each gets a gradient of zeros, which it keeps: weight decay and momentum move
+            unsampled candidates too, as DSNAS publishes it, and processes can add up their gradients.
+        total_steps: length of the schedule.
+        batch_size: images in a step, over all processes.
+    """
+
+    def __init__(
+        self,
+        weights: Iterable[tuple[str, nn.Parameter]],
+        settings: WeightSettings,
+        total_steps: int,
+        batch_size: int,
+    ) -> None:
+        named = list(weights)
+        self._parameters = [parameter for _, parameter in named]
+        self._clip_norm = settings.clip_norm
+        lr = settings.lr * math.sqrt(batch_size / 1024)
+        self.optimizer = sgd(named, lr, settings.momentum, settings.weight_decay)
+        self.schedule = warmup_cosine(self.optimizer, int(settings.lr_warmup * total_steps), total_steps)
+        self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        zero_gradients(self._parameters)
+
+    def step(self) -> None:
+        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
+        if self._clip_norm is not None:
+            clip_grad_norm_(self._parameters, self._clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def zero_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Give every parameter a gradient of zeros."""
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
