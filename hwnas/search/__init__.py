@@ -11,13 +11,24 @@ from hwnas.errors import unknown_name
 from hwnas.latency import AdditivePredictor, Budget
 from hwnas.run import Run
 from hwnas.search.dsnas import DSNASSettings, dsnas
+from hwnas.search.one_shot import OneShotSettings, random_search, spos
 from hwnas.search.problem import Method, Search, SearchProblem, SearchResult, choose
+from hwnas.search.proxyless import ProxylessSettings, proxyless
+from hwnas.search.single_path import SinglePathSettings, single_path
+from hwnas.search.snas import SNASSettings, snas
 from hwnas.space import SearchSpace
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.loop import Progress
 
-SEARCHES: dict[str, Method] = {"dsnas": Method(dsnas, DSNASSettings)}
+SEARCHES: dict[str, Method] = {
+    "dsnas": Method(dsnas, DSNASSettings),
+    "spos": Method(spos, OneShotSettings),
+    "random": Method(random_search, OneShotSettings),
+    "single-path": Method(single_path, SinglePathSettings),
+    "snas": Method(snas, SNASSettings),
+    "proxyless": Method(proxyless, ProxylessSettings),
+}
 
 
 def get_search(name: str) -> Method:

@@ -134,12 +134,11 @@ class DSNASTrainer:
         if self.searching and self.step_count % self.problem.data.steps_per_epoch == 0:
             self.fix_decisions()
         device = self.problem.torch_device
-        images = images.to(device, memory_format=torch.channels_last)
         choices, z = self.sample()
         # dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
-            loss = estimate_gradients(self.net, images, labels.to(device), self.weights.loss_function, choices, z)
+            loss = self.estimate(images.to(device, memory_format=torch.channels_last), labels.to(device), choices, z)
         # the resource term comes after the reward, which does not multiply it
         expected_ms = self.press(choices) if self.searching else None
         distributed.average(self.net.parameters(), self.net.buffers())
@@ -150,6 +149,10 @@ class DSNASTrainer:
         self.alpha_optimizer.zero_grad(set_to_none=False)
         self.step_count += 1
         return {"loss": float(loss), "expected_ms": expected_ms or self.expected_ms(), **self.figures()}
+
+    def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
+        """Fill the gradients of weights and logits for a batch; returns the cross-entropy."""
+        return estimate_gradients(self.net, images, labels, self.weights.loss_function, choices, z)
 
     def press(self, choices: list[int]) -> float:
         """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
@@ -224,8 +227,12 @@ def dsnas(
     """
     settings = settings or DSNASSettings()
     problem.budget.check_feasible()
-    trainer = DSNASTrainer(problem, settings)
-    train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
+    return run_to_end(DSNASTrainer(problem, settings), problem, run, progress)
+
+
+def run_to_end(trainer: DSNASTrainer, problem: SearchProblem, run: Run, progress: Progress | None) -> SearchResult:
+    """Make all steps of a search that are not made yet; the result holds the architecture it has taken."""
+    train(trainer, problem.data, run, progress, trainer.settings.checkpoint_seconds)
     if trainer.taken is None:
         trainer.take_architecture()
     assert trainer.taken is not None

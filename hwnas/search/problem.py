@@ -13,7 +13,6 @@ from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
 from hwnas.space import Architecture
-from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
 from hwnas.train.loop import Progress
@@ -48,21 +47,29 @@ REPEATABLE = 0.99
 """Share of the budget that a measurement must not exceed to be within it when it is repeated."""
 
 
-def choose(problem: SearchProblem, net: SampledNet) -> Architecture:
-    """The most probable architecture within the budget, and within it as measured, where that can be measured.
+def choose(problem: SearchProblem, net: Any) -> Architecture:
+    """The most probable architecture of a net's ``probabilities()`` within the budget, also as `choose_by` measures."""
+    log_probabilities = [p.detach().double().log().cpu().numpy() for p in net.probabilities()]
+    return choose_by(problem, lambda limit_ms: problem.budget.decode(log_probabilities, limit_ms))
 
-    Each one that measures over the limit lowers the limit on the prediction by as much.
+
+def choose_by(problem: SearchProblem, best: Callable[[float], Architecture]) -> Architecture:
+    """What `best` picks within the budget, and within it as measured, where that can be measured.
+
+    Each pick that measures over the limit lowers the limit on the prediction by as much.
+
+    Args:
+        best: the best architecture known whose predicted latency is at most so many ms.
     """
     budget = problem.budget
-    log_probabilities = [p.detach().double().log().cpu().numpy() for p in net.probabilities()]
-    architecture = budget.decode(log_probabilities)
+    architecture = best(budget.target_ms)
     if problem.measured_ms is None:
         return architecture
     for _ in range(MEASURED_TRIES):
         excess = problem.measured_ms(architecture) / (REPEATABLE * budget.limit_ms)
         if excess <= 1:
             break
-        architecture = budget.decode(log_probabilities, budget.predictor.predict(architecture).ms / excess)
+        architecture = best(budget.predictor.predict(architecture).ms / excess)
     return architecture
 
 
@@ -71,7 +78,8 @@ class SearchResult:
     """A trained SuperNetwork, and the architecture that was chosen from it."""
 
     problem: SearchProblem
-    net: SampledNet
+    net: Any
+    """The SuperNetwork: a module with ``inherit(architecture) -> ChildNetwork``."""
     architecture: Architecture
 
     def take(self) -> ChildNetwork:

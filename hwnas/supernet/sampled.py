@@ -42,15 +42,20 @@ class SampledNet(nn.Module):
             gates: a one-hot vector per decision; the chosen block's output is multiplied by its entry, a one whose
                 gradient is the reward of the choice. Without them this is the child network.
         """
-        for node, decision in zip(self.nodes, self._decision_of, strict=True):
+        for candidates, decision in self.placed():
             if decision is None:
-                x = node(x)
+                x = candidates[0](x)
                 continue
             chosen = choices[decision]
-            x = node[chosen](x)  # type: ignore[index]
+            x = candidates[chosen](x)
             if gates is not None:
                 x = x * gates[decision][chosen]
         return x
+
+    def placed(self) -> Iterator[tuple[Sequence[nn.Module], int | None]]:
+        """The blocks that can stand in each place, in order, and the number of the decision between them, if any."""
+        for node, decision in zip(self.nodes, self._decision_of, strict=True):
+            yield ([node] if decision is None else list(node)), decision  # type: ignore[call-overload]
 
     def probabilities(self) -> list[Tensor]:
         """The probability of every candidate, one vector per decision; differentiable in the logits."""
@@ -64,7 +69,6 @@ class SampledNet(nn.Module):
         """A ChildNetwork with a copy of the weights and batch-norm statistics that its path has here."""
         indices = self.space.indices(architecture)
         child = ChildNetwork(architecture)
-        for block, node, decision in zip(child.blocks, self.nodes, self._decision_of, strict=True):
-            source = node if decision is None else node[indices[decision]]  # type: ignore[index]
-            block.load_state_dict(source.state_dict())
+        for block, (candidates, decision) in zip(child.blocks, self.placed(), strict=True):
+            block.load_state_dict(candidates[0 if decision is None else indices[decision]].state_dict())
         return child

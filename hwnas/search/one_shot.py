@@ -1,0 +1,190 @@
+"""One-shot baselines: a supernet trained on uniformly sampled paths, then a search over its children.
+
+``spos`` is Single Path One-Shot (arXiv 1904.00420; megvii-model/SinglePathOneShot): evolution under the constraint, by
+optuna's NSGA-II instead of the authors' own loop. ``random`` judges as many random architectures within the budget
+(random search with weight sharing, arXiv 1902.07638): what every search has to beat.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hwnas.errors import HwnasError
+from hwnas.run import Run
+from hwnas.search.inherited import InheritedAccuracy
+from hwnas.search.problem import SearchProblem, SearchResult, choose_by
+from hwnas.space import Architecture
+from hwnas.supernet.sampled import SampledNet
+from hwnas.train import distributed
+from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, step_generator, train
+from hwnas.train.weights import WeightSettings, WeightTraining
+
+EVALUATIONS_FILE = "evaluations.jsonl"
+REJECTIONS = 500
+"""How many random codes are drawn for one within the budget, as in the authors' sampler."""
+
+
+@dataclass(frozen=True)
+class OneShotSettings(WeightSettings):
+    """Hyper-parameters. Those of the weights: `WeightSettings`.
+
+    Attributes:
+        evaluations: children that are judged after the training (1,000 in SPOS: 20 generations of 50).
+        population: children in a generation of the evolution (50 in SPOS; 20, as shorter searches need generations).
+    """
+
+    evaluations: int = 200
+    population: int = 20
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+class UniformTrainer:
+    """The state of a supernet's training on uniformly sampled paths, and its step."""
+
+    def __init__(self, problem: SearchProblem, settings: WeightSettings) -> None:
+        self.problem = problem
+        self.step_count, self.total_steps = 0, problem.epochs * problem.data.steps_per_epoch
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(problem.seed)
+            net = SampledNet(problem.budget.space)
+        self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """One update of the weights of one uniformly sampled path. Returns its figures."""
+        device = self.problem.torch_device
+        generator = step_generator(self.problem.seed, self.step_count)
+        choices = [int(torch.randint(len(alpha), (), generator=generator)) for alpha in self.net.alphas]
+        with torch.random.fork_rng(devices=[]):  # dropout: tied to the step
+            torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
+            logits = self.net(images.to(device, memory_format=torch.channels_last), choices)
+            loss = self.weights.loss_function(logits, labels.to(device))
+        loss.backward()
+        distributed.average((p for _, p in self.net.weights()), self.net.buffers())
+        self.weights.step()
+        self.step_count += 1
+        return {"loss": float(loss.detach())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step_count, "net": self.net.state_dict(), "weights": self.weights.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step_count = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.weights.load_state_dict(state["weights"])
+
+
+class Judged:
+    """Children judged so far, each once, kept in the run folder: a search that is repeated goes on behind them."""
+
+    def __init__(self, problem: SearchProblem, run: Run, judge: Callable[[Architecture], float]) -> None:
+        self._problem, self._judge = problem, judge
+        self._path = run.folder / EVALUATIONS_FILE
+        self._known = self._read()
+        self.accuracies: dict[Architecture, float] = {}
+
+    def __call__(self, architecture: Architecture) -> float:
+        if architecture.digest not in self._known:
+            self._known[architecture.digest] = self._judge(architecture)
+            record = {"digest": architecture.digest, "accuracy": self._known[architecture.digest]}
+            try:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
+            except OSError as error:
+                raise HwnasError(f"cannot write {self._path}: {error.strerror}. Make room and repeat.") from error
+        self.accuracies[architecture] = self._known[architecture.digest]
+        return self.accuracies[architecture]
+
+    def best(self, limit_ms: float) -> Architecture:
+        """The best child judged that is predicted within `limit_ms`; the fastest of the space if there is none."""
+        predictor = self._problem.budget.predictor
+        within = [a for a in self.accuracies if predictor.predict(a).ms <= limit_ms]
+        if not within:
+            return predictor.extremes(self._problem.budget.space)[0]
+        return max(within, key=self.accuracies.__getitem__)
+
+    def _read(self) -> dict[str, float]:
+        if not self._path.exists():
+            return {}
+        known = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # a last line that was cut off is judged again
+                break
+            known[record["digest"]] = record["accuracy"]
+        return known
+
+
+def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:
+    """A random architecture within the budget; the fastest of the space if none is found in many draws."""
+    budget = problem.budget
+    for _ in range(REJECTIONS):
+        architecture = budget.space.sample(rng)
+        if budget.predictor.predict(architecture).ms <= budget.target_ms:
+            return architecture
+    return budget.predictor.extremes(budget.space)[0]
+
+
+def judge_random(problem: SearchProblem, judged: Judged, settings: OneShotSettings, progress: Progress | None) -> None:
+    """Judge random architectures within the budget."""
+    rng = random.Random(problem.seed)
+    for done in range(settings.evaluations):
+        judged(random_within(problem, rng))
+        _report(progress, done + 1, settings.evaluations, judged)
+
+
+def evolve(problem: SearchProblem, judged: Judged, settings: OneShotSettings, progress: Progress | None) -> None:
+    """Judge what NSGA-II proposes; what is over the budget is told so and costs no evaluation."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space, budget, rng = problem.budget.space, problem.budget, random.Random(problem.seed)
+    sampler = optuna.samplers.NSGAIISampler(population_size=settings.population, seed=problem.seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(settings.population):  # the first generation lies within the budget
+        indices = space.indices(random_within(problem, rng))
+        study.enqueue_trial({d.name: i for d, i in zip(space.decisions, indices, strict=True)})
+    while len(judged.accuracies) < settings.evaluations and len(study.trials) < 10 * settings.evaluations:
+        trial = study.ask()
+        chosen = [trial.suggest_categorical(d.name, list(range(len(d.candidates)))) for d in space.decisions]
+        architecture = space.decode([int(index) for index in chosen])
+        excess_ms = budget.predictor.predict(architecture).ms - budget.target_ms
+        trial.set_constraint("excess_ms", excess_ms)
+        study.tell(trial, judged(architecture) if excess_ms <= 0 else 0.0)
+        _report(progress, min(len(judged.accuracies), settings.evaluations), settings.evaluations, judged)
+
+
+def _report(progress: Progress | None, done: int, total: int, judged: Judged) -> None:
+    if progress is not None:
+        progress(done, total, {"best_val_accuracy": max(judged.accuracies.values(), default=0.0)})
+
+
+def one_shot(
+    find: Callable[[SearchProblem, Judged, OneShotSettings, Progress | None], None],
+) -> Callable[..., SearchResult]:
+    """The search that trains on uniform paths and then judges the children that `find` proposes."""
+
+    def search(
+        problem: SearchProblem, run: Run, progress: Progress | None = None, settings: OneShotSettings | None = None
+    ) -> SearchResult:
+        settings = settings or OneShotSettings()
+        problem.budget.check_feasible()
+        trainer = UniformTrainer(problem, settings)
+        train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
+        judged = Judged(problem, run, InheritedAccuracy(trainer.net, problem.data, problem.torch_device))
+        find(problem, judged, settings, progress)
+        return SearchResult(problem, trainer.net, choose_by(problem, judged.best))
+
+    return search
+
+
+spos = one_shot(evolve)
+random_search = one_shot(judge_random)

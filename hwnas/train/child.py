@@ -1,0 +1,89 @@
+"""Training a child by itself, from scratch: the retrain baseline, and what inherited accuracies are compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hwnas.child import ChildNetwork
+from hwnas.run import Run
+from hwnas.space import Architecture
+from hwnas.train import distributed
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import accuracy
+from hwnas.train.loop import Progress, train
+from hwnas.train.weights import WeightSettings, WeightTraining
+
+
+class ChildTrainer:
+    """The state of a child's training and its step."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        data: ImageData,
+        epochs: int,
+        seed: int = 0,
+        torch_device: str = "cpu",
+        settings: WeightSettings | None = None,
+    ) -> None:
+        self.step_count, self.total_steps = 0, epochs * data.steps_per_epoch
+        self.seed, self.torch_device = seed, torch_device
+        with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
+            torch.manual_seed(seed)
+            net = ChildNetwork(architecture)
+        self.net = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        settings = settings or WeightSettings()
+        self.weights = WeightTraining(self.net.named_parameters(), settings, self.total_steps, data.batch_size)
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """One update of the weights. Returns its figures."""
+        images = images.to(self.torch_device, memory_format=torch.channels_last)
+        with torch.random.fork_rng(devices=[]):  # dropout: tied to the step
+            torch.manual_seed(self.seed * 1_000_003 + self.step_count)
+            loss = self.weights.loss_function(self.net(images), labels.to(self.torch_device))
+        loss.backward()
+        distributed.average(self.net.parameters(), self.net.buffers())
+        self.weights.step()
+        self.step_count += 1
+        return {"loss": float(loss.detach())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step_count, "net": self.net.state_dict(), "weights": self.weights.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step_count = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.weights.load_state_dict(state["weights"])
+
+
+def train_child(
+    architecture: Architecture,
+    data: ImageData,
+    run: Run,
+    epochs: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+    torch_device: str = "cpu",
+    settings: WeightSettings | None = None,
+) -> ChildNetwork:
+    """Train a child from scratch, with the optimiser and schedule that the searches use.
+
+    Goes on from the run's checkpoint if there is one. Raises HwnasError if that is damaged, or the disk is full.
+
+    Args:
+        architecture: for images of the data's resolution and with as many classes.
+        data: only its training split is used.
+        run: where to log and to keep checkpoints.
+        epochs: passes over the training split; the learning rate ends at 0.
+    """
+    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings)
+    train(trainer, data, run, progress)
+    return trainer.net.cpu().eval()
+
+
+def trained_accuracy(architecture: Architecture, data: ImageData, run: Run, epochs: int, seed: int = 0) -> float:
+    """Validation accuracy (0 to 1) of a child trained by itself."""
+    return accuracy(train_child(architecture, data, run, epochs, seed), data.val_batches())

@@ -1,0 +1,243 @@
+"""The baselines: what their estimators compute, and that each keeps the budget and goes on after a stop."""
+
+import json
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from hwnas.errors import UsageError
+from hwnas.run import Run
+from hwnas.search import SEARCHES, get_search
+from hwnas.search.dsnas import one_hot
+from hwnas.search.inherited import InheritedAccuracy, inheritance_gap
+from hwnas.search.one_shot import EVALUATIONS_FILE, OneShotSettings, UniformTrainer, random_within, spos
+from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
+from hwnas.search.snas import SNASSettings, SNASTrainer, concrete
+from hwnas.supernet import SampledNet
+from hwnas.supernet.mixed import gated, mixed
+from hwnas.train.child import train_child, trained_accuracy
+from hwnas.train.data import load_data
+from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+from tests.test_dsnas import SPACE, problem
+
+QUICK = {"spos": {"evaluations": 12, "population": 6}, "random": {"evaluations": 8}}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+
+
+@pytest.fixture(scope="module")
+def many_digits():
+    """Enough to learn something from."""
+    return load_data("digits", resolution=16, batch_size=64, limit_train=1024, workers=0)
+
+
+@pytest.fixture
+def net() -> SampledNet:
+    torch.manual_seed(0)
+    return SampledNet(SPACE).eval()
+
+
+IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_mixture_with_one_hot_weights_is_the_child(net):
+    choices = [0, 1, 2, 3, 3, 1, 0]
+    weights = one_hot(net.alphas, choices)
+    with torch.no_grad():
+        torch.testing.assert_close(mixed(net, IMAGES, weights), net(IMAGES, choices), rtol=1e-5, atol=1e-6)
+
+
+def test_a_mixture_is_linear_in_the_weights_of_its_last_decision(net):
+    """The head is not linear, so look at what it is given."""
+    net.nodes[-1] = nn.Identity()
+    choices = [0, 1, 2, 3, 3, 1, 0]
+    weights = one_hot(net.alphas, choices)
+    with torch.no_grad():
+        parts = [net(IMAGES, [*choices[:-1], k]) for k in range(len(weights[-1]))]
+        weights[-1] = torch.linspace(0.1, 0.5, len(parts))
+        expected = sum(w * part for w, part in zip(weights[-1], parts, strict=True))
+        torch.testing.assert_close(mixed(net, IMAGES, weights), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gates_get_the_gradient_of_a_sum_over_all_candidates(net):
+    """dL/dg_k of ``sum_k g_k out_k`` at one-hot gates, which full_v2 computes without graphs of the others."""
+    choices = [1, 0, 2, 3, 0, 1, 2]
+    gates = [torch.zeros(len(alpha), requires_grad=True) for alpha in net.alphas]
+    gated(net, IMAGES, choices, gates).square().sum().backward()
+    weights = [z.requires_grad_(True) for z in one_hot(net.alphas, choices)]
+    mixed(net, IMAGES, weights).square().sum().backward()
+    for ours, exact in zip(gates, weights, strict=True):
+        torch.testing.assert_close(ours.grad, exact.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_gated_output_and_weight_gradients_are_those_of_the_path(net):
+    choices = [1, 0, 2, 3, 0, 1, 2]
+    gates = [torch.zeros(len(alpha)) for alpha in net.alphas]
+    assert torch.equal(gated(net, IMAGES, choices, gates), net(IMAGES, choices))
+
+
+def test_proxyless_logit_gradients_sum_to_zero_and_touch_no_weight(digits):
+    trainer = ProxylessTrainer(problem(digits), ProxylessSettings(pretrain=0.0, search=1.0))
+    trainer.estimate_logits(*trainer.validation_batch(), [0] * 7)
+    for alpha in trainer.net.alphas:
+        assert abs(float(alpha.grad.sum())) < 1e-6
+        assert bool(alpha.grad.any())
+    assert not any(bool(p.grad.any()) for _, p in trainer.net.weights())
+
+
+def test_proxyless_moves_the_logits_at_each_fifth_step_only(digits):
+    trainer = ProxylessTrainer(problem(digits, epochs=4), ProxylessSettings(pretrain=0.0, search=1.0))
+    moved = []
+    for epoch in range(4):
+        for batch in digits.train_batches(epoch):
+            before = [alpha.detach().clone() for alpha in trainer.net.alphas]
+            trainer.step(*batch)
+            moved.append(any(not torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True)))
+    assert moved == [step % 5 == 0 for step in range(len(moved))]
+
+
+def test_proxyless_needs_validation_images():
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.0, workers=0)
+    with pytest.raises(UsageError, match="val_fraction"):
+        ProxylessTrainer(problem(data), ProxylessSettings())
+
+
+def test_the_concrete_distribution_samples_like_softmax_and_sharpens_as_it_cools():
+    alpha = torch.log(torch.tensor([0.6, 0.3, 0.1]))
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.stack([concrete(alpha, 0.03, generator) for _ in range(4000)])
+    shares = torch.bincount(samples.argmax(1), minlength=3) / 4000
+    torch.testing.assert_close(shares, torch.tensor([0.6, 0.3, 0.1]), atol=0.03, rtol=0)
+    warm = torch.stack([concrete(alpha, 1.0, generator) for _ in range(500)])
+    assert float(samples.max(1).values.mean()) > float(warm.max(1).values.mean()) + 0.1
+
+
+def test_snas_cools_from_one_to_its_last_temperature(digits):
+    trainer = SNASTrainer(problem(digits), SNASSettings())
+    assert trainer.temperature == 1.0
+    trainer.step_count = trainer.search_steps
+    assert trainer.temperature == pytest.approx(0.03)
+
+
+def test_uniform_training_samples_every_candidate_equally(digits):
+    trainer = UniformTrainer(problem(digits), OneShotSettings())
+    ran = []
+    for k, block in enumerate(trainer.net.nodes[1]):
+        block.register_forward_hook(lambda *_, k=k: ran.append(k))
+    batch = [part[:2] for part in next(iter(digits.train_batches(0)))]
+    for _ in range(80):
+        trainer.step(*batch)
+    counts = [ran.count(k) for k in range(4)]
+    assert sum(counts) == 80
+    assert min(counts) >= 9  # 20 expected each
+
+
+def test_random_architectures_lie_within_the_budget(digits):
+    task = problem(digits, budget_share=0.3)
+    rng = random.Random(0)
+    found = {random_within(task, rng).code for _ in range(30)}
+    predictor, space = task.budget.predictor, task.budget.space
+    assert all(predictor.predict(space.decode(code)).ms <= task.budget.target_ms for code in found)
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize("name", ["spos", "random", "snas", "proxyless"])
+def test_every_baseline_keeps_the_budget_and_gives_a_child(tmp_path, digits, name):
+    task = problem(digits, budget_share=0.4)
+    method = get_search(name)
+    result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
+    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    assert 0 <= result.val_accuracy(result.take()) <= 1
+
+
+@pytest.mark.parametrize(("name", "stops"), [("spos", (3, 9)), ("snas", (3, 5)), ("proxyless", (3, 5))])
+def test_stopped_and_continued_equals_uninterrupted(tmp_path, digits, name, stops):
+    method = get_search(name)
+    settings = method.resolve(QUICK.get(name, {}) | {"checkpoint_seconds": 0.0})
+    whole = method.search(problem(digits, epochs=3), Run(tmp_path / "whole", {}), None, settings)
+
+    class Stop(Exception):
+        pass
+
+    calls = iter(range(1, 1000))
+
+    def stop(_done, _total, _figures):
+        if next(calls) in stops:  # in the training; for spos also while children are judged
+            raise Stop
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            method.search(problem(digits, epochs=3), Run(tmp_path / "stopped", {}), stop, settings)
+    again = method.search(problem(digits, epochs=3), Run(tmp_path / "stopped", {}), None, settings)
+    assert again.architecture == whole.architecture
+    for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_children_are_judged_once_and_remembered(tmp_path, digits):
+    settings = OneShotSettings(evaluations=12, population=6)
+    run = Run(tmp_path / "run", {})
+    first = spos(problem(digits), run, settings=settings)
+    lines = (run.folder / EVALUATIONS_FILE).read_text().splitlines()
+    digests = [json.loads(line)["digest"] for line in lines]
+    assert len(digests) == len(set(digests)) >= 6
+    assert spos(problem(digits), run, settings=settings).architecture == first.architecture
+    assert (run.folder / EVALUATIONS_FILE).read_text().splitlines() == lines
+
+
+def test_the_best_child_judged_within_the_budget_is_chosen(tmp_path, digits):
+    task = problem(digits, budget_share=0.5)
+    run = Run(tmp_path / "run", {})
+    result = spos(task, run, settings=OneShotSettings(evaluations=12, population=6))
+    records = [json.loads(line) for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
+    accuracies = {record["digest"]: record["accuracy"] for record in records}
+    assert accuracies[result.architecture.digest] == max(accuracies.values())
+
+
+def test_inherited_accuracy_is_that_of_the_recalibrated_child_and_leaves_the_supernet_alone(net, digits):
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    architecture = SPACE.decode([0] * 7)
+    judged = InheritedAccuracy(net, digits)(architecture)
+    child = net.inherit(architecture)
+    recalibrate_batch_norm(child, digits.train_batches(0))
+    assert judged == accuracy(child, digits.val_batches())
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_the_gap_between_inherited_and_own_weights(tmp_path, many_digits):
+    architectures = [SPACE.decode([k] * 7) for k in range(3)]
+    own = {a: 0.5 + 0.1 * i for i, a in enumerate(architectures)}
+    gap = inheritance_gap(architectures, lambda a: own[a] - 0.2, lambda a: own[a])
+    assert gap.mean_gap == pytest.approx(0.2)
+    assert gap.kendall_tau == pytest.approx(1.0)
+    backwards = inheritance_gap(architectures, lambda a: -own[a], lambda a: own[a])
+    assert backwards.kendall_tau == pytest.approx(-1.0)
+    reached = trained_accuracy(architectures[0], many_digits, Run(tmp_path / "alone", {}), epochs=12)
+    assert reached > 0.3  # ten classes
+
+
+def test_a_child_trained_alone_goes_on_bit_for_bit(tmp_path, digits):
+    architecture = SPACE.decode([1] * 7)
+    whole = train_child(architecture, digits, Run(tmp_path / "whole", {}), epochs=2)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, _total, _figures):
+        if done == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_child(architecture, digits, Run(tmp_path / "stopped", {}), epochs=2, progress=stop)
+    again = train_child(architecture, digits, Run(tmp_path / "stopped", {}), epochs=2)
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_every_method_is_listed():
+    assert {"dsnas", "spos", "random", "snas", "proxyless"} <= set(SEARCHES)
