@@ -1,0 +1,154 @@
+"""Do the searches find what is really best? NAS-Bench-Macro knows the trained accuracy of every architecture.
+
+    python benchmarks/search_quality.py --method dsnas [--budget-ms 1.2,1.5] [--seeds 3] [--epochs 12] [--width 0.25]
+
+Each seed trains a supernet on the real CIFAR-10 images (a narrower copy of the space, by default a quarter), searches
+under the budget, which is priced by a table measured at full width, and only then is the published accuracy looked up.
+Without --budget-ms: the 30th, 50th and 70th percentile of the distinct networks' latency. Runs that were stopped go on.
+Aim: among the best 2 % of the distinct networks within the budget, relative improvement over random above 0, Kendall's
+tau at least 0.75 (0.6 among networks above 90 %), never over the budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from common import CACHE, SHARED_DATA, cifar10_subset, machine, show
+from scipy.stats import kendalltau
+
+from hwnas.latency import Budget, fit
+from hwnas.latency.stand_in import StandInPredictor
+from hwnas.measure import load_device, measure
+from hwnas.run import Run
+from hwnas.search import SearchProblem, get_search
+from hwnas.search.inherited import InheritedAccuracy
+from hwnas.spaces import get_space
+from hwnas.train.data import ImageData, load_data
+
+TABLE = SHARED_DATA / "nas_bench_macro.csv.gz"
+FULL = get_space("nas-bench-macro")
+RANKED = 60
+"""Random architectures whose order under the supernet is compared with the published one."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One distinct network of the benchmark."""
+
+    code: str
+    accuracy: float
+    """Percent, mean of three seeds."""
+    ms: float
+
+
+def ground_truth(predictor: Any) -> dict[str, Network]:
+    """Every distinct network by its digest. Codes that build the same network share one entry."""
+    if not TABLE.is_file():
+        raise SystemExit(f"skipped: there is no {TABLE.name} in ../shared/data")
+    with gzip.open(TABLE, "rt") as file:
+        rows = {row["arch"]: float(row["mean_acc_pct"]) for row in csv.DictReader(file)}
+    architectures = {FULL.decode(code).digest: FULL.decode(code) for code in sorted(rows, reverse=True)}
+    predictions = predictor.predict_many(list(architectures.values()))
+    return {
+        digest: Network(architecture.code, rows[architecture.code], prediction.ms)
+        for (digest, architecture), prediction in zip(architectures.items(), predictions, strict=True)
+    }
+
+
+def rank_agreement(result: Any, data: ImageData, networks: dict[str, Network], device: str) -> tuple[float, float]:
+    """Kendall's tau of inherited against published accuracy: random networks, and those of them above 90 %."""
+    judge = InheritedAccuracy(result.net, data, device)
+    space = result.problem.budget.space
+    chosen = random.Random(5).sample(sorted(networks.values(), key=lambda n: n.code), RANKED)
+    pairs = [(judge(space.decode(network.code)), network.accuracy) for network in chosen]
+    above = [pair for pair in pairs if pair[1] > 90]
+    return tuple(float(kendalltau(*zip(*part, strict=True)).statistic) for part in (pairs, above))
+
+
+def run_seed(
+    options: argparse.Namespace, seed: int, budget_ms: float, predictor: Any, networks: dict[str, Network]
+) -> dict:
+    """Search once; the published accuracy is looked up when the search has ended."""
+    started = time.perf_counter()
+    space = get_space("nas-bench-macro", width=options.width)
+    folder = cifar10_subset(options.images // 10, test_per_class=1)
+    data = load_data(folder, 32, batch_size=options.batch_size, seed=seed, limit_train=options.images)
+    budget = Budget(budget_ms, space, StandInPredictor(predictor, FULL))
+    method = get_search(options.method)
+    settings = method.resolve(json.loads(options.settings))
+    problem = SearchProblem(data, budget, options.epochs, seed, options.torch_device)
+    name = f"{options.method}-{budget_ms:.4g}ms-{seed}-{options.epochs}x{options.images}-w{options.width:g}"
+    run = Run(CACHE / "search-quality" / name, {"settings": options.settings, "predictor": predictor.digest})
+
+    def progress(done: int, total: int, figures: dict[str, float]) -> None:
+        if done % 50 == 0:
+            now = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
+            print(f"\r{name}: {done}/{total} {now}    ", end="", flush=True, file=sys.stderr)
+
+    result = method.search(problem, run, progress, settings)
+    seconds = time.perf_counter() - started
+    found = networks[FULL.decode(result.architecture.code).digest]
+    within = [network for network in networks.values() if network.ms <= budget_ms]
+    mean = statistics.mean(network.accuracy for network in within)
+    tau, tau_above_90 = rank_agreement(result, data, networks, options.torch_device)
+    return {
+        "method": options.method,
+        "seed": seed,
+        "code": result.architecture.code,
+        "accuracy": found.accuracy,
+        "rank": 1 + sum(network.accuracy > found.accuracy for network in within),
+        "feasible": len(within),
+        "top_percent": 100 * sum(network.accuracy > found.accuracy for network in within) / len(within),
+        "relative_improvement": 100 * (found.accuracy - mean) / mean,
+        "tau": tau,
+        "tau_above_90": tau_above_90,
+        "predicted_ms": found.ms,
+        "budget_ms": budget_ms,
+        "within": found.ms <= budget_ms,
+        "seconds": seconds,
+    }
+
+
+def percentiles(networks: dict[str, Network]) -> list[float]:
+    ordered = sorted(network.ms for network in networks.values())
+    return [ordered[int(share * len(ordered))] for share in (0.3, 0.5, 0.7)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="dsnas")
+    parser.add_argument("--budget-ms", help="one or several, separated by commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--settings", default="{}", help="hyper-parameters of the method, as JSON")
+    parser.add_argument("--runtime", default="litert")
+    parser.add_argument("--torch-device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    table = measure(FULL, load_device("local"), options.runtime, CACHE / "tables", 30).table
+    predictor = fit(table, FULL)
+    networks = ground_truth(predictor)
+    budgets = [float(b) for b in options.budget_ms.split(",")] if options.budget_ms else percentiles(networks)
+    rows = [run_seed(options, seed, b, predictor, networks) for b in budgets for seed in range(options.seeds)]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        show(f"search quality on NAS-Bench-Macro, {len(networks):,} distinct networks", rows, False, on=machine())
+
+
+if __name__ == "__main__":
+    main()
