@@ -17,7 +17,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+import hwnas.cell
+import hwnas.shuffle  # noqa: F401  both register their Specs
 from hwnas.errors import HwnasError, UsageError
+from hwnas.notation import Notation
 from hwnas.spec import Shape, Spec, spec_from_json
 
 Path = tuple[int | str, ...]
@@ -41,6 +44,16 @@ class OneOf:
             known = ", ".join(map(str, self.candidates))
             raise HwnasError(f"{spec} is no candidate of decision {self.name!r}, which is between {known}.")
         return self.candidates.index(spec)
+
+    def means_the_same(self, other: OneOf) -> bool:
+        """Whether `other` is between the same blocks, channels apart."""
+        return self is other or list(map(_without_channels, self.candidates)) == list(
+            map(_without_channels, other.candidates)
+        )
+
+
+def _without_channels(spec: Spec) -> dict[str, Any]:
+    return {name: value for name, value in spec.to_json().items() if not name.endswith("channels")}
 
 
 Node = Spec | OneOf | tuple["Node", ...]
@@ -80,16 +93,21 @@ class Architecture:
     code: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for _ in self.placed_blocks():  # a chain whose shapes do not fit together is refused here, not when it runs
+        for _ in self.chain():  # a chain whose shapes do not fit together is refused here, not when it runs
             pass
 
-    def placed_blocks(self) -> Iterator[tuple[Spec, Shape]]:
-        """Each block with the (C, H, W) shape of its input, in order."""
+    def chain(self) -> Iterator[tuple[Spec, Shape]]:
+        """Each link of the chain with the (C, H, W) shape of its input, in order."""
         shape = self.input_shape
         for spec in self.blocks:
             output_shape = spec.output_shape(shape)
             yield spec, shape
             shape = output_shape
+
+    def placed_blocks(self) -> Iterator[tuple[Spec, Shape]]:
+        """Each block with the (C, H, W) shape of its input, in order; of a cell, the operators that are executed."""
+        for spec, shape in self.chain():
+            yield from spec.parts(shape)
 
     @property
     def macs(self) -> int:
@@ -103,8 +121,8 @@ class Architecture:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is built: blocks that do nothing are left out, so codes of one network share a digest."""
-        built = [spec.to_json() for spec in self.blocks if not spec.is_identity]
+        """SHA-256 of what is built: what does nothing is left out, so that codes of one network share a digest."""
+        built = [spec.canonical().to_json() for spec in self.blocks if not spec.is_identity]
         text = json.dumps({"input_shape": self.input_shape, "blocks": built}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -141,8 +159,8 @@ class SearchSpace:
     nodes: tuple[Spec | OneOf, ...]
     input_shape: Shape
     options: dict[str, Any] = field(default_factory=dict, compare=False)
-    digits_code: bool = False
-    """True where a published benchmark writes the code as one string of digits."""
+    notation: Notation = field(default=Notation(), compare=False)
+    """How codes are written."""
 
     def __post_init__(self) -> None:
         for _ in self.positions():
@@ -150,11 +168,14 @@ class SearchSpace:
 
     @cached_property
     def decisions(self) -> tuple[OneOf, ...]:
-        """The decisions in reading order, each name once. Raises UsageError if one name has two meanings."""
+        """The decisions in reading order, each name once. Raises UsageError if one name has two meanings.
+
+        Candidates of one decision may differ from place to place in their channels only: a cell is repeated wider.
+        """
         found: dict[str, OneOf] = {}
 
         def record(_path: Path, one_of: OneOf) -> OneOf:
-            if found.setdefault(one_of.name, one_of) != one_of:
+            if not found.setdefault(one_of.name, one_of).means_the_same(one_of):
                 raise UsageError(f"decision {one_of.name!r} occurs in space {self.name!r} with different candidates.")
             return one_of
 
@@ -182,15 +203,14 @@ class SearchSpace:
         blocks: dict[tuple[Spec, Shape], None] = {}
         for node, shape in self.positions():
             for spec in node.candidates if isinstance(node, OneOf) else (node,):
-                if not spec.is_identity:
-                    blocks[spec, shape] = None
+                blocks |= {part: None for part in spec.parts(shape) if not part[0].is_identity}
         return list(blocks)
 
     def decode(self, code: str | Sequence[int]) -> Architecture:
         """The Architecture of a code: one index per decision, as numbers, ``"0,4,2"``, or digits. Raises UsageError."""
         indices = self._parse(code)
-        chosen = {d.name: d.candidates[i] for d, i in zip(self.decisions, indices, strict=True)}
-        blocks = map_decisions(self.nodes, lambda _path, one_of: chosen[one_of.name])
+        chosen = {decision.name: index for decision, index in zip(self.decisions, indices, strict=True)}
+        blocks = map_decisions(self.nodes, lambda _path, one_of: one_of.candidates[chosen[one_of.name]])
         return Architecture(blocks, self.input_shape, self.name, self.format(indices))
 
     def indices(self, architecture: Architecture) -> tuple[int, ...]:
@@ -215,11 +235,11 @@ class SearchSpace:
     def encode(self, architecture: Architecture) -> str | tuple[int, ...]:
         """The code of an architecture: the benchmark's own string where there is one, else one index per decision."""
         indices = self.indices(architecture)
-        return self.format(indices) if self.digits_code else indices
+        return indices if type(self.notation) is Notation else self.format(indices)
 
     def format(self, indices: Sequence[int]) -> str:
-        """A code as people write it: ``22212220`` for a published benchmark, ``0,4,2`` otherwise."""
-        return ("" if self.digits_code else ",").join(map(str, indices))
+        """A code as people write it: as a published benchmark does, ``0,4,2`` otherwise."""
+        return self.notation.write(indices)
 
     def sample(self, rng: Any = None) -> Architecture:
         """A uniformly random code, decoded. `rng` is a seeded ``random.Random`` or numpy Generator; None: unseeded."""
@@ -229,7 +249,7 @@ class SearchSpace:
 
     def _parse(self, code: str | Sequence[int]) -> tuple[int, ...]:
         sizes = [len(one_of.candidates) for one_of in self.decisions]
-        parts = (code.split(",") if "," in code else list(code)) if isinstance(code, str) else list(code)
+        parts = self.notation.read(code) if isinstance(code, str) else list(code)
         try:
             indices = tuple(int(part) if isinstance(part, str) else operator.index(part) for part in parts)
         except (TypeError, ValueError):

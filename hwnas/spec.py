@@ -8,6 +8,7 @@ Adding a block is one Spec here, one module in `hwnas/blocks/`, and a Graph lowe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from hwnas.errors import HwnasError, UsageError
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or feature map."""
 
-ACTIVATIONS = ("relu", "relu6")
+ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
 
 SPECS: dict[str, type[Spec]] = {}
 """Every Spec by the `kind` that its JSON carries."""
@@ -54,10 +55,20 @@ class Spec:
         """True where the block does nothing at all: it has no weights, no operators and costs no time."""
         return False
 
+    def canonical(self) -> Spec:
+        """What is built of it: equal for two Specs that are one network."""
+        return self
+
+    def parts(self, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
+        """What a latency table measures of it, with input shapes: the block itself, or the operators of a cell."""
+        yield self, input_shape
+
     def to_json(self) -> dict[str, Any]:
         """``{"kind": ..., field: value}`` without the fields that have their default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {"kind": self.kind} | {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
+        return {"kind": self.kind} | {
+            f.name: _value_to_json(values[f.name]) for f in fields(self) if values[f.name] != f.default
+        }
 
 
 def spec_from_json(data: dict[str, Any]) -> Spec:
@@ -69,27 +80,40 @@ def spec_from_json(data: dict[str, Any]) -> Spec:
             "The file was written by a newer version, or is damaged."
         )
     try:
-        return SPECS[data["kind"]](**{key: value for key, value in data.items() if key != "kind"})
+        return SPECS[data["kind"]](**{key: _value_from_json(value) for key, value in data.items() if key != "kind"})
     except TypeError as error:
         raise HwnasError(f"block {data} cannot be read: {error}. The file is damaged or of another version.") from None
 
 
+def _value_to_json(value: Any) -> Any:
+    """A field of a Spec as JSON: a Spec may hold further Specs."""
+    if isinstance(value, tuple):
+        return [_value_to_json(part) for part in value]
+    return value.to_json() if isinstance(value, Spec) else value
+
+
+def _value_from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_value_from_json(part) for part in value)
+    return spec_from_json(value) if isinstance(value, dict) else value
+
+
 @dataclass(frozen=True)
 class Conv(Spec):
-    """Convolution, batch norm, activation. Padding is ``kernel // 2``."""
+    """Convolution, batch norm, activation (None for none). Padding is ``kernel // 2``."""
 
     kind: ClassVar[str] = "conv"
     in_channels: int
     out_channels: int
     kernel: int = 3
     stride: int = 1
-    activation: str = "relu"
+    activation: str | None = "relu"
 
     def __post_init__(self) -> None:
-        _check_convolution(self, self.kernel, self.stride, self.activation)
+        check_convolution(self, self.kernel, self.stride, self.activation)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return _convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+        return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
 
     def macs(self, input_shape: Shape) -> int:
         _, height, width = self.output_shape(input_shape)
@@ -109,6 +133,13 @@ class MBConv(Spec):
 
     ``expand`` is the ratio of hidden to input channels; with 1 there is no expansion convolution. The input is added
     where the shape stays the same. The projection has no activation.
+
+    With ``se_ratio`` above 0, squeeze-and-excitation follows the depthwise convolution, as in MobileNetV3: it squeezes
+    to ``se_ratio`` times the hidden channels, rounded to a multiple of 8. Its gate is a hard sigmoid; with SiLU, whose
+    blocks are EfficientNet's, a sigmoid.
+
+    With ``groups`` above 1, both 1x1 convolutions are grouped and a channel shuffle follows the first, which is there
+    even where ``expand`` is 1, as in FBNet (``k3_e1_g2``).
     """
 
     kind: ClassVar[str] = "mbconv"
@@ -118,37 +149,60 @@ class MBConv(Spec):
     expand: int
     stride: int = 1
     activation: str = "relu"
+    se_ratio: float = 0.0
+    groups: int = 1
 
     def __post_init__(self) -> None:
-        _check_convolution(self, self.kernel, self.stride, self.activation)
+        check_convolution(self, self.kernel, self.stride, self.activation)
         if self.expand < 1:
             raise UsageError(f"expand must be 1 or more, not {self.expand} in {self}.")
+        if not 0 <= self.se_ratio <= 1:
+            raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
+        if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
+            raise UsageError(f"groups must divide the input and the output channels, not {self.groups} in {self}.")
 
     @property
     def hidden_channels(self) -> int:
         return self.in_channels * self.expand
 
     @property
+    def squeezed_channels(self) -> int:
+        """Channels between the two convolutions of squeeze-and-excitation; 0 where there is none."""
+        return divisible(self.hidden_channels * self.se_ratio) if self.se_ratio > 0 else 0
+
+    @property
+    def has_expansion(self) -> bool:
+        return self.expand > 1 or self.groups > 1
+
+    @property
     def has_residual(self) -> bool:
         return self.stride == 1 and self.in_channels == self.out_channels
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return _convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+        return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
 
     def macs(self, input_shape: Shape) -> int:
         _, height, width = self.output_shape(input_shape)
-        expansion = self.in_channels * self.hidden_channels * input_shape[1] * input_shape[2] if self.expand > 1 else 0
-        return expansion + self.hidden_channels * (self.kernel**2 + self.out_channels) * height * width
+        hidden = self.hidden_channels
+        expansion = self.in_channels // self.groups * hidden * input_shape[1] * input_shape[2]
+        squeeze_excite = 2 * hidden * self.squeezed_channels
+        rest = hidden * (self.kernel**2 + self.out_channels // self.groups) * height * width
+        return expansion * self.has_expansion + squeeze_excite + rest
 
     @property
     def params(self) -> int:
-        hidden = self.hidden_channels
-        expansion = (self.in_channels + 2) * hidden if self.expand > 1 else 0
-        return expansion + (self.kernel**2 + 2) * hidden + (hidden + 2) * self.out_channels
+        hidden, squeezed = self.hidden_channels, self.squeezed_channels
+        expansion = (self.in_channels // self.groups + 2) * hidden * self.has_expansion
+        squeeze_excite = 2 * hidden * squeezed + squeezed + hidden if squeezed else 0
+        projection = (hidden // self.groups + 2) * self.out_channels
+        return expansion + (self.kernel**2 + 2) * hidden + squeeze_excite + projection
 
     def __str__(self) -> str:
-        channels = f"{self.in_channels}->{self.out_channels}"
-        return f"MBConv(k{self.kernel} e{self.expand} {channels} s{self.stride})"
+        words = [f"k{self.kernel}", f"e{self.expand}", f"{self.in_channels}->{self.out_channels}", f"s{self.stride}"]
+        words += [f"g{self.groups}"] if self.groups > 1 else []
+        words += [f"se{self.se_ratio:g}"] if self.se_ratio else []
+        words += [self.activation] if self.activation != "relu" else []
+        return f"MBConv({' '.join(words)})"
 
 
 @dataclass(frozen=True)
@@ -162,14 +216,14 @@ class Skip(Spec):
     stride: int = 1
 
     def __post_init__(self) -> None:
-        _check_convolution(self, 1, self.stride, "relu")
+        check_convolution(self, 1, self.stride, "relu")
 
     @property
     def is_identity(self) -> bool:
         return self.stride == 1 and self.in_channels == self.out_channels
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return _convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+        return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
 
     def macs(self, input_shape: Shape) -> int:
         _, height, width = self.output_shape(input_shape)
@@ -193,14 +247,15 @@ class Head(Spec):
     num_classes: int
     dropout: float = 0.0
     activation: str = "relu"
+    bias: bool = True
 
     def __post_init__(self) -> None:
-        _check_convolution(self, 1, 1, self.activation)
+        check_convolution(self, 1, 1, self.activation)
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        _convolved(input_shape, self.in_channels, self.hidden_channels, 1)
+        convolved(input_shape, self.in_channels, self.hidden_channels, 1)
         return (self.num_classes, 1, 1)
 
     def macs(self, input_shape: Shape) -> int:
@@ -209,13 +264,19 @@ class Head(Spec):
 
     @property
     def params(self) -> int:
-        return (self.in_channels + 2) * self.hidden_channels + (self.hidden_channels + 1) * self.num_classes
+        return (self.in_channels + 2) * self.hidden_channels + (self.hidden_channels + self.bias) * self.num_classes
 
     def __str__(self) -> str:
         return f"Head({self.in_channels}->{self.hidden_channels}->{self.num_classes})"
 
 
-def _check_convolution(spec: Spec, kernel: int, stride: int, activation: str) -> None:
+def divisible(channels: float, divisor: int = 8) -> int:
+    """`channels` rounded to a multiple of `divisor`, and never more than 10 % down (as MobileNetV2)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | None) -> None:
     """Refuse what no layer can be built from. Raises UsageError."""
     for field in fields(spec):
         value = getattr(spec, field.name)
@@ -225,11 +286,11 @@ def _check_convolution(spec: Spec, kernel: int, stride: int, activation: str) ->
         raise UsageError(f"the kernel of a {spec.kind} block must be odd, not {kernel!r}: padding is kernel // 2.")
     if stride not in (1, 2):
         raise UsageError(f"the stride of a {spec.kind} block must be 1 or 2, not {stride!r}.")
-    if activation not in ACTIVATIONS:
+    if activation is not None and activation not in ACTIVATIONS:
         raise UsageError(f"unknown activation {activation!r} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}.")
 
 
-def _convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:
+def convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:
     """Output shape of an odd kernel with padding ``kernel // 2``. Raises HwnasError if the channels do not match."""
     channels, height, width = input_shape
     if channels != in_channels:

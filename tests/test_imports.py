@@ -11,22 +11,23 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hwnas"
 
 ORDER = [
-    {"errors", "files", "callable_package"},
+    {"errors", "files", "callable_package", "apart"},
     {"run"},
     {"spec"},
+    {"cell", "notation", "shuffle"},
     {"space"},
     {"spaces"},
     {"blocks"},
     {"child"},
     {"runtimes"},
+    {"inspect"},
     {"export"},
     {"latency"},
     {"measure"},
     {"supernet"},
     {"train"},
     {"search"},
-    {"design"},
-    {"report"},
+    {"report", "design"},
     {"cli"},
 ]
 """From what everything may import to what may import everything; a module imports from its own part or from before."""

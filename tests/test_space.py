@@ -127,7 +127,7 @@ def test_two_decisions_of_one_name_are_one_decision():
 
 
 def test_one_name_with_two_meanings_is_refused():
-    nodes = (OneOf("a", (Conv(3, 8),)), OneOf("a", (Conv(8, 8),)))
+    nodes = (OneOf("a", (Conv(3, 8),)), OneOf("a", (Conv(8, 8, kernel=5),)))
     with pytest.raises(UsageError, match="different candidates"):
         _ = SearchSpace("wrong", nodes, (3, 8, 8)).decisions
 

@@ -12,6 +12,10 @@ EXAMPLES = [
     Conv(3, 16, kernel=3, stride=2),
     MBConv(16, 24, kernel=5, expand=6, stride=2, activation="relu6"),
     MBConv(24, 24, kernel=3, expand=1),
+    MBConv(16, 16, kernel=3, expand=4, activation="hard_swish", se_ratio=0.25),
+    MBConv(16, 24, kernel=5, expand=6, stride=2, activation="silu", se_ratio=0.25),
+    MBConv(16, 16, kernel=3, expand=1, groups=2),
+    MBConv(8, 12, kernel=5, expand=3, stride=2, groups=4, se_ratio=0.5),
     Skip(24, 24),
     Skip(24, 40, stride=2),
     Head(40, 64, 10, dropout=0.2),
@@ -57,6 +61,23 @@ def test_shape_and_parameters_are_those_of_the_module(kernel, expand, stride, in
 
 
 @pytest.mark.parametrize("spec", EXAMPLES, ids=str)
+def test_parameters_are_those_of_the_module(spec):
+    assert sum(p.numel() for p in build_block(spec).parameters()) == spec.params
+
+
+@pytest.mark.parametrize(("hidden", "squeezed"), [(72, 24), (120, 32), (480, 120), (672, 168), (960, 240)])
+def test_squeezed_channels_are_those_of_mobilenet_v3_large(hidden, squeezed):
+    """Howard et al. 2019, as in torchvision: a quarter of the expanded channels, divisible by 8."""
+    assert MBConv(hidden, 8, 3, 1, se_ratio=0.25).squeezed_channels == squeezed
+
+
+def test_a_grouped_block_says_so_and_always_has_its_first_convolution():
+    plain, grouped = MBConv(16, 16, 3, 1), MBConv(16, 16, 3, 1, groups=2)
+    assert (str(plain), str(grouped)) == ("MBConv(k3 e1 16->16 s1)", "MBConv(k3 e1 16->16 s1 g2)")
+    assert (plain.has_expansion, grouped.has_expansion) == (False, True)
+
+
+@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
 def test_macs_are_those_torch_counts(spec):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -74,7 +95,9 @@ def test_macs_are_those_torch_counts(spec):
         (lambda: Conv(3, 8, kernel=4), "odd"),
         (lambda: MBConv(8, 8, 3, 0), "expand"),
         (lambda: MBConv(8, 8, 3, 6, stride=3), "stride"),
-        (lambda: Conv(3, 8, activation="swish"), "relu6"),
+        (lambda: MBConv(8, 8, 3, 6, se_ratio=1.5), "se_ratio"),
+        (lambda: MBConv(8, 12, 3, 6, groups=8), "groups"),
+        (lambda: Conv(3, 8, activation="swish"), "hard_swish"),
         (lambda: Head(8, 8, 10, dropout=1.0), "dropout"),
     ],
 )

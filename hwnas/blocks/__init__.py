@@ -7,18 +7,29 @@ from typing import Any
 
 from torch import nn
 
+from hwnas.blocks.cell import AvgPoolBlock, CellBlock, PoolHeadBlock, ReductionBlock, ReLUConvBlock, ZeroBlock
 from hwnas.blocks.conv import ConvBlock
 from hwnas.blocks.head import HeadBlock
 from hwnas.blocks.mbconv import MBConvBlock
+from hwnas.blocks.shuffle import ShuffleUnitBlock
 from hwnas.blocks.skip import SkipBlock
+from hwnas.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
 from hwnas.errors import HwnasError
+from hwnas.shuffle import ShuffleUnit
 from hwnas.spec import Conv, Head, MBConv, Skip, Spec
 
 BUILDERS: dict[type[Spec], Callable[[Any], nn.Module]] = {
+    AvgPool: AvgPoolBlock,
+    Cell: CellBlock,
     Conv: ConvBlock,
     Head: HeadBlock,
     MBConv: MBConvBlock,
+    PoolHead: PoolHeadBlock,
+    ReLUConv: ReLUConvBlock,
+    Reduction: ReductionBlock,
+    ShuffleUnit: ShuffleUnitBlock,
     Skip: SkipBlock,
+    Zero: ZeroBlock,
 }
 
 

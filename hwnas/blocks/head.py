@@ -17,9 +17,10 @@ class HeadBlock(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(spec.dropout)
-        self.classifier = nn.Linear(spec.hidden_channels, spec.num_classes)
+        self.classifier = nn.Linear(spec.hidden_channels, spec.num_classes, bias=spec.bias)
         nn.init.normal_(self.classifier.weight, 0.0, 0.01)  # as MobileNetV2 and SNAS-Series/DSNAS
-        nn.init.zeros_(self.classifier.bias)
+        if spec.bias:
+            nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.dropout(self.flatten(self.pool(self.conv(x)))))

@@ -1,10 +1,11 @@
-"""The inverted residual of MobileNetV2 (arXiv 1801.04381)."""
+"""The inverted residual of MobileNetV2 (arXiv 1801.04381), with what MobileNetV3, EfficientNet and FBNet added."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
+from hwnas.blocks.squeeze_excite import SqueezeExcite
 from hwnas.spec import MBConv
 
 
@@ -14,12 +15,19 @@ class MBConvBlock(nn.Module):
     def __init__(self, spec: MBConv) -> None:
         super().__init__()
         hidden = spec.hidden_channels
-        self.expand = conv_bn(spec.in_channels, hidden, 1, activation=spec.activation) if spec.expand > 1 else None
+        self.expand = _expansion(spec) if spec.has_expansion else None
         self.depthwise = conv_bn(hidden, hidden, spec.kernel, spec.stride, groups=hidden, activation=spec.activation)
-        self.project = conv_bn(hidden, spec.out_channels, 1)
+        squeezed = spec.squeezed_channels
+        self.squeeze_excite = SqueezeExcite(hidden, squeezed, spec.activation) if squeezed else None
+        self.project = conv_bn(hidden, spec.out_channels, 1, groups=spec.groups)
         self.has_residual = spec.has_residual
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = x if self.expand is None else self.expand(x)
-        out = self.project(self.depthwise(hidden))
+        hidden = self.depthwise(x if self.expand is None else self.expand(x))
+        out = self.project(hidden if self.squeeze_excite is None else self.squeeze_excite(hidden))
         return x + out if self.has_residual else out
+
+
+def _expansion(spec: MBConv) -> nn.Sequential:
+    layers = conv_bn(spec.in_channels, spec.hidden_channels, 1, groups=spec.groups, activation=spec.activation)
+    return layers.append(nn.ChannelShuffle(spec.groups)) if spec.groups > 1 else layers

@@ -6,13 +6,21 @@ from collections.abc import Callable
 
 from hwnas.errors import UsageError, unknown_name
 from hwnas.space import SearchSpace
+from hwnas.spaces.fbnet import fbnet
+from hwnas.spaces.nas_bench_201 import nas_bench_201
 from hwnas.spaces.nas_bench_macro import nas_bench_macro
+from hwnas.spaces.shufflenet import shufflenet
 from hwnas.spaces.single_path import single_path
+from hwnas.spaces.single_path_se import single_path_se
 from hwnas.spaces.tiny import tiny
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "fbnet": fbnet,
+    "nas-bench-201": nas_bench_201,
     "nas-bench-macro": nas_bench_macro,
+    "shufflenet": shufflenet,
     "single-path": single_path,
+    "single-path-se": single_path_se,
     "tiny": tiny,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwnas.notation import Joined
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
 from hwnas.spec import Conv, Head, MBConv, Skip, Spec
@@ -27,4 +28,4 @@ def nas_bench_macro(resolution: int = 32, num_classes: int = 10, width: float = 
             channels = out_channels
     nodes.append(Head(channels, scaled(1280, width), num_classes))
     options = {"resolution": resolution, "num_classes": num_classes, "width": width}
-    return SearchSpace("nas-bench-macro", tuple(nodes), (3, resolution, resolution), options, digits_code=True)
+    return SearchSpace("nas-bench-macro", tuple(nodes), (3, resolution, resolution), options, notation=Joined(""))

@@ -1,0 +1,117 @@
+"""Cells and what stands between them (NAS-Bench-201, arXiv 2001.00326)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.blocks.layers import conv_bn
+from hwnas.blocks.skip import SkipBlock
+from hwnas.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
+from hwnas.errors import HwnasError
+from hwnas.spec import Skip, Spec
+
+
+class ZeroBlock(nn.Module):
+    """The module of a `Zero` that stands alone: zeros of the shape of its input."""
+
+    def __init__(self, _spec: Zero) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.0
+
+
+class AvgPoolBlock(nn.Module):
+    """The module of an `AvgPool`: (N, C, H, W) -> the same shape."""
+
+    def __init__(self, spec: AvgPool) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(spec.kernel, stride=1, padding=spec.kernel // 2, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+
+class ReLUConvBlock(nn.Module):
+    """The module of a `ReLUConv`: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
+
+    def __init__(self, spec: ReLUConv) -> None:
+        super().__init__()
+        self.layers = conv_bn(spec.in_channels, spec.out_channels, spec.kernel, spec.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(F.relu(x))
+
+
+class CellBlock(nn.Module):
+    """The module of a decided `Cell`: (N, C, H, W) -> the same shape. Only edges on a path exist.
+
+    The convolutions that leave a node share one ReLU of it.
+    """
+
+    def __init__(self, spec: Cell) -> None:
+        super().__init__()
+        live = dict(spec.live_edges())
+        self.into: dict[int, list[int]] = {}
+        for source, target in live:
+            self.into.setdefault(target, []).append(source)
+        self.output_node = max(self.into, default=0)
+        self.edges = nn.ModuleDict({f"{source}-{target}": _edge(edge) for (source, target), edge in live.items()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.into:
+            return x * 0.0
+        nodes, activated = {0: x}, {}
+        for target, sources in self.into.items():
+            for source in sources:
+                edge = self.edges[f"{source}-{target}"]
+                if isinstance(edge, ReLUConvBlock):
+                    if source not in activated:
+                        activated[source] = F.relu(nodes[source])
+                    value = edge.layers(activated[source])
+                else:
+                    value = edge(nodes[source])
+                nodes[target] = nodes[target] + value if target in nodes else value
+        return nodes[self.output_node]
+
+
+class ReductionBlock(nn.Module):
+    """The module of a `Reduction`: (N, in, H, W) -> (N, out, H / 2, W / 2)."""
+
+    def __init__(self, spec: Reduction) -> None:
+        super().__init__()
+        self.first = conv_bn(spec.in_channels, spec.out_channels, 3, stride=2)
+        self.second = conv_bn(spec.out_channels, spec.out_channels, 3)
+        self.pool = nn.AvgPool2d(2)
+        self.shortcut = nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(self.pool(x)) + self.second(F.relu(self.first(F.relu(x))))
+
+
+class PoolHeadBlock(nn.Module):
+    """The module of a `PoolHead`: (N, in, H, W) -> logits (N, num_classes)."""
+
+    def __init__(self, spec: PoolHead) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(spec.in_channels)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.classifier = nn.Linear(spec.in_channels, spec.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.flatten(self.pool(F.relu(self.norm(x)))))
+
+
+_EDGES: dict[type[Spec], type[nn.Module]] = {ReLUConv: ReLUConvBlock, AvgPool: AvgPoolBlock, Skip: SkipBlock}
+
+
+def _edge(spec: Spec) -> nn.Module:
+    """The module of an operator of a cell. Raises HwnasError for anything else, a decision not made among them."""
+    if type(spec) not in _EDGES:
+        raise HwnasError(
+            f"no module builds {type(spec).__name__} on the edge of a cell; decide the cell's operators first "
+            "(`space.decode(code)`), or add the operator to hwnas/blocks/cell.py."
+        )
+    return _EDGES[type(spec)](spec)
