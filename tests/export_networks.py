@@ -27,6 +27,19 @@ class InvertedResidual(nn.Module):
         return x + self.layers(x) if self.has_residual else self.layers(x)
 
 
+class Function(nn.Module):
+    """A module whose forward is a function of itself and the image; its layers and parameters are given by name."""
+
+    def __init__(self, function, **layers: nn.Module | nn.Parameter) -> None:
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
 class Chain(nn.Module):
     """Blocks one after the other, in a list called ``blocks``."""
 
@@ -68,7 +81,7 @@ def trained(module: nn.Module, seed: int = 0) -> nn.Module:
     """`module` in evaluation mode with random batch norms: those of a fresh network do nothing, and hide mistakes."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             for tensor, low, high in (
                 (layer.running_mean, -0.3, 0.3),
                 (layer.running_var, 0.3, 2.0),

@@ -11,20 +11,9 @@ from torch import Tensor, nn
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.export.lower import lower
-from tests.export_networks import InvertedResidual, MobileNetV2, trained
+from tests.export_networks import Function, InvertedResidual, MobileNetV2, trained
 
 IMAGE = (1, 4, 8, 8)
-
-
-class Function(nn.Module):
-    """A module whose forward is the function it is given."""
-
-    def __init__(self, function) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 def kinds(module: nn.Module, shape: tuple[int, ...] = IMAGE) -> list[str]:
@@ -77,11 +66,13 @@ def test_layers_called_input_and_output_do_not_clash_with_the_ends() -> None:
 def test_dropout_and_identity_leave_nothing() -> None:
     network = nn.Sequential(nn.Identity(), nn.Dropout(0.5), nn.Conv2d(4, 4, 1), nn.Dropout2d(0.5), nn.ReLU())
     assert kinds(network) == ["conv"]
-    assert kinds(Function(lambda x: F.relu(F.dropout(x, 0.5, training=False)))) == ["activation"]
+    assert kinds(Function(lambda self, x: F.relu(F.dropout(x, 0.5, training=False)))) == ["activation"]
     assert kinds(nn.Identity()) == []
 
 
-@pytest.mark.parametrize("add", [lambda x: x + F.relu(x), lambda x: torch.add(x, F.relu(x)), lambda x: x.add(x.relu())])
+@pytest.mark.parametrize(
+    "add", [lambda self, x: x + F.relu(x), lambda self, x: torch.add(x, F.relu(x)), lambda self, x: x.add(x.relu())]
+)
 def test_every_way_to_write_an_addition(add) -> None:
     assert kinds(Function(add)) == ["activation", "add"]
 
@@ -91,11 +82,11 @@ def test_every_way_to_write_an_addition(add) -> None:
     [
         nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         nn.Sequential(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten()),
-        Function(lambda x: torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)),
-        Function(lambda x: F.adaptive_avg_pool2d(x, output_size=(1, 1)).flatten(start_dim=1)),
-        Function(lambda x: x.mean((2, 3))),
-        Function(lambda x: x.mean(dim=[-1, -2])),
-        Function(lambda x: torch.mean(x, (2, 3), keepdim=True).flatten(1)),
+        Function(lambda self, x: torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)),
+        Function(lambda self, x: F.adaptive_avg_pool2d(x, output_size=(1, 1)).flatten(start_dim=1)),
+        Function(lambda self, x: x.mean((2, 3))),
+        Function(lambda self, x: x.mean(dim=[-1, -2])),
+        Function(lambda self, x: torch.mean(x, (2, 3), keepdim=True).flatten(1)),
     ],
 )
 def test_every_way_to_write_global_average_pooling(pool) -> None:
@@ -108,7 +99,7 @@ def test_padding_as_numbers_and_as_a_word() -> None:
     for padding, expected in ((1, (1, 1)), ((2, 1), (2, 1)), ("same", (1, 1)), ("valid", (0, 0))):
         (operator,) = lower(nn.Conv2d(4, 8, 3, padding=padding), IMAGE).operators
         reference = nn.Conv2d(4, 8, 3, padding=padding)(torch.zeros(IMAGE))
-        assert operator.padding == expected
+        assert operator.padding == tuple((size, size) for size in expected)
         assert operator.output.shape == tuple(reference.shape)
 
 
@@ -144,15 +135,15 @@ def test_weights_of_other_precision_become_float32() -> None:
 
 
 def test_an_unsupported_layer_is_named_with_its_path_and_what_is_supported() -> None:
-    network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Sequential(nn.SiLU()))
+    network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Sequential(nn.Mish()))
     with pytest.raises(HwnasError) as error:
         lower(network, IMAGE)
     message = str(error.value)
-    assert "SiLU '1.0'" in message
-    assert "layers AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Dropout2d, Flatten, Identity, Linear" in message
-    assert "functions adaptive_avg_pool2d, add" in message
-    with pytest.raises(HwnasError, match=r"cannot export sigmoid '0\.sigmoid'"):
-        lower(nn.Sequential(Function(torch.sigmoid)), IMAGE)
+    assert "Mish '1.0'" in message
+    assert "layers AdaptiveAvgPool2d, AdaptiveMaxPool2d, AlphaDropout, AvgPool2d, BatchNorm1d" in message
+    assert "functions adaptive_avg_pool2d" in message
+    with pytest.raises(HwnasError, match=r"cannot export mish '0\.mish'"):
+        lower(nn.Sequential(Function(lambda self, x: F.mish(x))), IMAGE)
 
 
 class TwoInputs(nn.Module):
@@ -167,37 +158,96 @@ class OwnConv(nn.Conv2d):
         return super().forward(x) * 2
 
 
+class OptionalInput(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x.relu() if mask is None else x * mask
+
+
+def test_a_layer_of_the_users_own_is_what_its_forward_method_does() -> None:
+    layer = OwnConv(4, 4, 1)
+    (operator,) = lower(layer, IMAGE).operators
+    assert torch.equal(torch.from_numpy(operator.weight), 2 * layer.weight.detach())
+    assert kinds(OptionalInput()) == ["activation"]
+
+
+def in_halves(self: Function, x: Tensor) -> Tensor:
+    first, _second = x.chunk(2, dim=1)
+    first.relu_()
+    return x + 1
+
+
+def flattened(self: Function, x: Tensor) -> Tensor:
+    features = x.flatten(1)
+    features += 1
+    return x
+
+
+@pytest.mark.parametrize("change", [in_halves, flattened])
+def test_what_was_changed_through_a_view_is_not_read_any_more(change) -> None:
+    """PyTorch sees the change in `x`; a file that did not would compute something else."""
+    with pytest.raises(HwnasError, match="changed by an in-place operation on a view of it"):
+        lower(Function(change), IMAGE)
+
+
+def test_a_view_that_is_changed_in_place_is_fine_if_nothing_else_is_read() -> None:
+    assert kinds(Function(lambda self, x: F.relu(x.flatten(1), inplace=True))) == ["flatten", "activation"]
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Conv2d(4, 4, 3, dilation=2), "Conv2d 'conv2d': dilation must be 1"),
-        (nn.Conv2d(4, 4, 3, groups=2), r"groups must be 1 or in_channels \(4\), not 2"),
         (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "padding_mode must be 'zeros', not 'reflect'"),
-        (nn.Conv2d(4, 4, 2, padding="same"), "needs an odd kernel"),
         (nn.Conv2d(4, 4, 9), "larger than its padded input"),
         (nn.Conv2d(3, 4, 3), "takes 3 channels and gets 4"),
         (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)), "no running statistics"),
-        (nn.BatchNorm2d(4), "must directly follow a convolution"),
-        (nn.AdaptiveAvgPool2d(2), "output_size=1, not 2"),
-        (nn.Flatten(), "pool globally first"),
+        (nn.BatchNorm2d(5), "is for 5 channels and gets 4"),
+        (nn.ConvTranspose2d(4, 4, 2), "cannot export ConvTranspose2d 'convtranspose2d': no lowering"),
+        (nn.LayerNorm((4, 8, 8)), "cannot export LayerNorm"),
+        (nn.AdaptiveAvgPool2d(3), r"output_size must be 1 or divide the input size \(8, 8\), not \(3, 3\)"),
+        (nn.MaxPool2d(9), "window is larger than its padded input"),
+        (nn.MaxPool2d(2, dilation=2), "dilation must be 1"),
+        (nn.AvgPool2d(2, divisor_override=3), "divisor_override must be None"),
+        (nn.AvgPool2d(3, 2, 1, ceil_mode=True), "ceil_mode together with padding"),
         (nn.Flatten(0), "start_dim=1, not start_dim=0"),
         (nn.Linear(4, 2), r"must have shape \(N, 4\)"),
-        (Function(lambda x: x + 1), "cannot export add 'add': its argument number 2 must be a tensor"),
-        (Function(lambda x: x + x.mean((2, 3), keepdim=True)), "must be equal"),
-        (Function(lambda x: torch.add(x, x, alpha=2)), "alpha must be 1"),
-        (Function(lambda x: x.mean(1)), r"dim=\(2, 3\), not 1"),
-        (Function(lambda x: F.dropout(x, 0.5)), "training=self.training"),
-        (Function(lambda x: x if x.sum() > 0 else -x), "cannot be traced"),
-        (Function(lambda x: (x, x)), "must return one tensor"),
-        (Function(lambda x: x.view(x.shape[0], -1)), "no lowering"),
-        (nn.SiLU(), "cannot export SiLU 'silu': no lowering"),
-        (OwnConv(4, 4, 1), "no lowering"),
+        (nn.ELU(alpha=0.5), "alpha must be 1"),
+        (nn.Softmax(2), "over the channels, dim=1, not dim=2"),
+        (nn.Upsample(scale_factor=2, mode="bicubic"), "mode must be 'nearest' or 'bilinear'"),
+        (nn.Upsample(scale_factor=1.3), "must give whole numbers of pixels"),
+        (Function(lambda self, x: x + torch.ones(3, 1, 1)), r"a constant of shape \(3, 1, 1\) must fit"),
+        (Function(lambda self, x: x + x.flatten(1)), "as many dimensions"),
+        (Function(lambda self, x: x + x[:, :2]), "do not fit each other"),
+        (Function(lambda self, x: x / x.relu()), "divisions by a number or a parameter"),
+        (Function(lambda self, x: x**3), "only squares are supported, not the power 3"),
+        (Function(lambda self, x: torch.add(x, x, alpha=2)), "alpha must be 1"),
+        (Function(lambda self, x: x.mean(1)), r"dim=\(2, 3\), not 1"),
+        (Function(lambda self, x: x.clamp(-1, 1)), "limits 0 to 6 and 0 to infinity"),
+        (Function(lambda self, x: F.dropout(x, 0.5)), "training=self.training"),
+        (Function(lambda self, x: F.relu(x[:, :, ::2])), "is a view of shape"),
+        (Function(lambda self, x: x.permute(0, 2, 3, 1)), "is a view of shape"),
+        (Function(lambda self, x: x.view(1, 3, -1)), "does not fit its input of shape"),
+        (Function(lambda self, x: torch.cat([x, x], 2)), "along their channels, dim=1, not dim=2"),
+        (Function(lambda self, x: torch.stack([x, x])), "cannot export stack 'stack': no lowering"),
+        (Function(lambda self, x: x if x > 0 else -x), "cannot export gt"),
+        (Function(lambda self, x: x if x else -x), "cannot be traced"),
+        (Function(lambda self, x: x.undefined()), "cannot export undefined"),
+        (Function(lambda self, x: {}["no"]), "cannot be traced .'no'"),
+        (Function(lambda self, x: (x, x)), "must return one tensor"),
+        (Function(lambda self, x: torch.zeros(1)), "must return one tensor"),
+        (nn.Sequential(torch.nn.utils.spectral_norm(nn.Conv2d(4, 4, 1))), r"Conv2d '0': it has forward hooks"),
         (TwoInputs(), "it must take one input, the image, not .'x', 'y'."),
     ],
 )
 def test_what_cannot_be_exported_is_refused_with_the_reason(module: nn.Module, message: str) -> None:
     with pytest.raises(HwnasError, match=message):
         lower(module, IMAGE)
+
+
+def test_the_path_of_a_layer_inside_is_in_the_message() -> None:
+    inner = nn.ModuleDict({"pool": nn.MaxPool2d(9)})
+    network = nn.Sequential(nn.ReLU(), Function(lambda self, x: self.layers["pool"](x), layers=inner))
+    with pytest.raises(HwnasError, match=r"cannot export MaxPool2d '1\.layers\.pool'"):
+        lower(network, IMAGE)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 0, 8), (1, 3, 8.0, 8)])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import convert, export, tflite_writer
+from hwnas.export import convert, export, tflite_windows
 from hwnas.export.formats import FORMATS
 from hwnas.export.lower import lower
 from hwnas.export.parity import LIMIT, check_parity, relative_error
@@ -117,7 +117,7 @@ def test_the_check_refuses_a_file_with_one_other_weight() -> None:
 def test_wrong_padding_is_caught_and_the_block_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trap of TFLite: SAME has the right shape everywhere, and the wrong picture at stride 2 on even sizes."""
     network = trained(Chain(InvertedResidual(4, 4, 1, 2), InvertedResidual(4, 8, 2, 2, kernel=5)))
-    monkeypatch.setattr(tflite_writer, "pads_like_same", lambda *_: True)
+    monkeypatch.setattr(tflite_windows, "pads_like_same", lambda *_: True)
     with pytest.raises(HwnasError, match=r"block blocks\.1 \(InvertedResidual\)"):
         export(network, tmp_path / "model", input_shape=(1, 4, 16, 16))
     assert not (tmp_path / "model").exists(), "something was written although the check failed"

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
 from hwnas.export import convert
-from hwnas.export.tflite_writer import pads_like_same
+from hwnas.export.tflite_windows import pads_like_same
 from tests.export_networks import InvertedResidual, MobileNetV2, trained
 
 BLOCK, SHAPE = (trained(InvertedResidual(8, 8, 1, 3)), (1, 8, 14, 14))
@@ -47,7 +47,7 @@ def operators(model: bytes, delegated: bool = False) -> list[str]:
 def test_same_padding_is_pytorchs_at_stride_1_and_at_odd_sizes(
     size: int, kernel: int, stride: int, pad: int, same: bool
 ) -> None:
-    assert pads_like_same(size, kernel, stride, pad) is same
+    assert pads_like_same(size, kernel, stride, (pad, pad)) is same
 
 
 @pytest.mark.parametrize(

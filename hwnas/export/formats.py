@@ -1,6 +1,6 @@
-"""The formats a network is exported to: who writes each, and which runtime it is checked with.
+"""The formats a network is exported to: who writes each, what makes it smaller, and the runtime it is checked with.
 
-Adding a format is one writer and one line in `FORMATS`.
+Adding a format is one writer, what it says of int8 and metadata, and one line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -8,25 +8,61 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from hwnas.errors import unknown_name
-from hwnas.export.graph import Graph
+from hwnas.export.int8 import Int8Settings, Quantizer
+from hwnas.export.int8_onnx import OnnxQuantizer, onnx_int8_weights
+from hwnas.export.int8_tflite import TFLiteQuantizer, tflite_int8_weights
+from hwnas.export.metadata import ModelMetadata, onnx_with_metadata
 from hwnas.export.onnx_writer import write_onnx
+from hwnas.export.tflite_metadata import tflite_with_metadata
 from hwnas.export.tflite_writer import write_tflite
+from hwnas.export.uint8_input import onnx_uint8_input, tflite_uint8_input
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its name (also the suffix of its files), its writer, and the runtime that checks its files."""
+    """A file format.
+
+    Args:
+        name: As people type it; also the suffix of its files.
+        write: Graph -> file. With ``weights="float16"`` the weights are stored so.
+        runtime: What checks its files.
+        quantizer: (float32 file, images float32 (N, C, H, W), settings) -> what makes int8 files of it.
+        int8_weights: float32 file -> the same with int8 weights.
+        uint8_input: A file whose input means pixels -> one that takes them as uint8, NHWC.
+        with_metadata: (file, what it should say of itself) -> file.
+    """
 
     name: str
-    write: Callable[[Graph], bytes]
+    write: Callable[..., bytes]
     runtime: str
+    quantizer: Callable[[bytes, np.ndarray, Int8Settings], Quantizer]
+    int8_weights: Callable[[bytes], bytes]
+    uint8_input: Callable[[bytes], bytes]
+    with_metadata: Callable[[bytes, ModelMetadata], bytes]
 
 
-FORMATS = {
-    format.name: format
-    for format in (Format("tflite", write_tflite, "litert"), Format("onnx", write_onnx, "onnxruntime"))
-}
+TFLITE = Format(
+    "tflite",
+    write_tflite,
+    "litert",
+    TFLiteQuantizer,
+    tflite_int8_weights,
+    tflite_uint8_input,
+    tflite_with_metadata,
+)
+ONNX = Format(
+    "onnx",
+    write_onnx,
+    "onnxruntime",
+    OnnxQuantizer,
+    onnx_int8_weights,
+    onnx_uint8_input,
+    onnx_with_metadata,
+)
+FORMATS = {format.name: format for format in (TFLITE, ONNX)}
 """Every format by the name people type."""
 
 

@@ -18,12 +18,39 @@ Kind = Literal[
     "depthwise_conv",
     "linear",
     "add",
+    "subtract",
+    "multiply",
     "activation",
+    "prelu",
+    "softmax",
+    "log_softmax",
+    "average_pool",
+    "max_pool",
     "global_average_pool",
+    "concat",
+    "slice",
+    "channel_shuffle",
+    "pad",
+    "resize_nearest",
+    "resize_bilinear",
     "flatten",
-    "batch_norm",  # only until it is folded: a finished Graph has none
+    "unflatten",
+    "affine",  # only until it is folded: a finished Graph has none
 ]
-Activation = Literal["relu", "relu6"]
+FusedActivation = Literal["relu", "relu6"]
+Activation = Literal[
+    FusedActivation,
+    "hard_swish",
+    "hard_sigmoid",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "gelu_tanh",
+    "leaky_relu",
+    "elu",
+]
+Padding = tuple[tuple[int, int], tuple[int, int]]
 
 FLOAT32_BYTES = 4
 
@@ -44,16 +71,29 @@ class Tensor:
 class Operator:
     """One primitive operation, named by the path of the layer that it came from.
 
+    Shapes are NCHW throughout. A multiplication, say, has two inputs, or one and a `constant`. Operands broadcast as in
+    PyTorch; the output has the larger shape.
+
     Args:
         kind: What it computes. Fields that a kind does not use keep their defaults.
         name: Path of the layer, as in ``module.named_modules()``; unique within a Graph.
-        inputs: What it reads; two tensors for an addition, one otherwise.
+        inputs: What it reads.
         output: What it writes.
-        weight: float32 (out, in / groups, height, width) for convolutions, (out, in) for a linear layer.
-        bias: float32 (out,), present wherever there is a weight.
+        weight: float32 (out, in / groups, height, width) for convolutions, (out, in) for a linear layer. An affine has
+            its scale here, (C,), in float64.
+        bias: float32 (out,), present wherever there is a weight. The shift of an affine.
         stride: Step of the window (vertical, horizontal).
-        padding: Zeros on each side (top and bottom, left and right).
-        activation: Applied to the result, before it is written.
+        padding: Rows and columns added around the image, ((top, bottom), (left, right)): zeros for a convolution,
+            `value` for a pad; a pooling leaves them out of its maximum or average.
+        activation: Applied to the result before it is written, or all that an operator of that kind does.
+        dilation: Step between the pixels under the window (vertical, horizontal).
+        window: Height and width of what a pooling pools.
+        constant: float32 second operand of add, subtract and multiply, of the rank of the input or a scalar (); slopes
+            (C,) of a prelu.
+        groups: Groups of a channel shuffle; those of a convolution are in the shape of its weight.
+        begin: First index of a slice on each axis; its size is the output's.
+        value: Slope of a leaky ReLU, alpha of an ELU, what a pad fills with.
+        align_corners: Whether a resize keeps the centres of the corner pixels in place, instead of the corners.
     """
 
     kind: Kind
@@ -63,20 +103,33 @@ class Operator:
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
+    padding: Padding = ((0, 0), (0, 0))
     activation: Activation | None = None
+    dilation: tuple[int, int] = (1, 1)
+    window: tuple[int, int] = (1, 1)
+    constant: np.ndarray | None = None
+    groups: int = 1
+    begin: tuple[int, ...] = ()
+    value: float = 0.0
+    align_corners: bool = False
 
     @property
     def kernel(self) -> tuple[int, int]:
         """Height and width of the window: (1, 1) for an operator that looks at one pixel at a time."""
         if self.weight is None or self.weight.ndim != 4:
-            return (1, 1)
+            return self.window
         return (self.weight.shape[2], self.weight.shape[3])
 
     @property
+    def convolution_groups(self) -> int:
+        """How many separate convolutions a convolution is: 1 if dense, its input channels if depthwise."""
+        assert self.weight is not None
+        return self.inputs[0].shape[1] // self.weight.shape[1]
+
+    @property
     def macs(self) -> int:
-        """Multiply-accumulates of the convolution or linear layer (bias, activation and addition are free)."""
-        if self.weight is None:
+        """Multiply-accumulates of the convolution or linear layer (all that works on single values is free)."""
+        if self.weight is None or self.kind == "affine":
             return 0
         batch, _channels, *pixels = self.output.shape
         return batch * self.weight.size * math.prod(pixels)
@@ -88,8 +141,9 @@ class Operator:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of its weight and bias."""
-        return FLOAT32_BYTES * sum(array.size for array in (self.weight, self.bias) if array is not None)
+        """Bytes of its weight, bias and constant."""
+        arrays = (self.weight, self.bias, self.constant)
+        return FLOAT32_BYTES * sum(array.size for array in arrays if array is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,3 +163,8 @@ class Graph:
     def weight_bytes(self) -> int:
         """Bytes of all weights and biases."""
         return sum(operator.weight_bytes for operator in self.operators)
+
+
+def fits_float16(array: np.ndarray) -> bool:
+    """Whether no value of a weight is beyond the range of float16, which ends at 65504."""
+    return bool(np.abs(array).max(initial=0) <= np.finfo(np.float16).max)

@@ -1,203 +1,227 @@
-"""Graph -> .tflite: an NHWC flatbuffer, written through the schema that ``ai-edge-litert`` ships.
+"""Graph -> .tflite: an NHWC flatbuffer, one writer function per kind of operator.
 
-The schema is https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs. Nothing in the file
-depends on the time, the machine or the folder: equal Graphs give equal bytes.
+Nothing in the file depends on the time, the machine or the folder: equal Graphs give equal bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
-import flatbuffers
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from hwnas.export.decompose import decompose
 from hwnas.export.graph import Graph, Operator, Tensor
+from hwnas.export.tflite_model import TFLiteModel, Weights, channels_last, nhwc
+from hwnas.export.tflite_windows import (
+    ACTIVATION,
+    average_pool,
+    convolution,
+    global_average_pool,
+    max_pool,
+    pad,
+)
 
-SIGNATURE = b"serving_default"
-_ALIGNMENT = 16  # kernels read weights where they lie in the file, with vector instructions
-_ACTIVATION = {
-    None: schema.ActivationFunctionType.NONE,
-    "relu": schema.ActivationFunctionType.RELU,
-    "relu6": schema.ActivationFunctionType.RELU6,
+Codes = schema.BuiltinOperator
+
+_CONCAT_INPUTS = 4  # as many as XNNPACK takes in both interpreters
+
+
+def write_tflite(graph: Graph, weights: Weights = "float32") -> bytes:
+    """The .tflite file of a Graph: float32, NHWC, with the signature ``serving_default`` (``input`` -> ``output``).
+
+    Args:
+        graph: A finished Graph.
+        weights: Number format that weights, but not biases, are stored in; with ``float16`` the file is half as
+            large, and the arithmetic is still float32.
+    """
+    model = TFLiteModel(decompose(graph, ("hard_sigmoid", "silu")), weights)
+    for operator in model.graph.operators:
+        _WRITERS[operator.kind](model, operator)
+    return model.file()
+
+
+def _linear(model: TFLiteModel, operator: Operator) -> None:
+    assert operator.weight is not None and operator.bias is not None
+    options = schema.FullyConnectedOptionsT(ACTIVATION[operator.activation])
+    values = operator.weight
+    if image := _flattened_by_linear_layers(model, operator.inputs[0]):
+        values = values.reshape(-1, *image.shape[1:]).transpose(0, 2, 3, 1).reshape(values.shape)
+    weight = model.weight(f"{operator.name}.weight", values)
+    bias = model.constant(f"{operator.name}.bias", operator.bias)
+    inputs = [model.tensor(operator.inputs[0]), weight, bias]
+    model.operator(Codes.FULLY_CONNECTED, inputs, operator.output, options)
+
+
+def _flattened_by_linear_layers(model: TFLiteModel, features: Tensor) -> Tensor | None:
+    """The image that a flatten made `features` of, if linear layers alone read them: their weights take its layout."""
+    operators = model.graph.operators
+    maker = next((operator for operator in operators if operator.output == features), None)
+    readers = [operator for operator in operators if features in operator.inputs]
+    if maker is None or maker.kind != "flatten" or features == model.graph.output:
+        return None
+    return maker.inputs[0] if all(reader.kind == "linear" for reader in readers) else None
+
+
+def _binary(code: int, options: type[Any]) -> Callable[[TFLiteModel, Operator], None]:
+    def write(model: TFLiteModel, operator: Operator) -> None:
+        inputs = [model.tensor(tensor) for tensor in operator.inputs]
+        if operator.constant is not None:
+            inputs.append(model.constant(f"{operator.name}.constant", channels_last(operator.constant)))
+        fused = options()
+        fused.fusedActivationFunction = ACTIVATION[operator.activation]
+        model.operator(code, inputs, operator.output, fused)
+
+    return write
+
+
+def _activation(model: TFLiteModel, operator: Operator) -> None:
+    code, options = _ACTIVATIONS[operator.activation or ""](operator)
+    model.operator(code, [model.tensor(operator.inputs[0])], operator.output, options)
+
+
+_ACTIVATIONS: dict[str, Callable[[Operator], tuple[int, Any]]] = {
+    "relu": lambda operator: (Codes.RELU, None),
+    "relu6": lambda operator: (Codes.RELU6, None),
+    "hard_swish": lambda operator: (Codes.HARD_SWISH, schema.HardSwishOptionsT()),
+    "sigmoid": lambda operator: (Codes.LOGISTIC, None),
+    "tanh": lambda operator: (Codes.TANH, None),
+    "elu": lambda operator: (Codes.ELU, None),
+    "gelu": lambda operator: (Codes.GELU, schema.GeluOptionsT(approximate=False)),
+    "gelu_tanh": lambda operator: (Codes.GELU, schema.GeluOptionsT(approximate=True)),
+    "leaky_relu": lambda operator: (Codes.LEAKY_RELU, schema.LeakyReluOptionsT(alpha=operator.value)),
 }
 
 
-def write_tflite(graph: Graph) -> bytes:
-    """The .tflite file of a Graph: float32, NHWC, with the signature ``serving_default`` (``input`` -> ``output``)."""
-    model = _Model()
-    model.tensor(graph.input)
-    for operator in graph.operators:
-        _WRITERS[operator.kind](model, operator)
-    return model.file(graph.input, graph.output)
+def _prelu(model: TFLiteModel, operator: Operator) -> None:
+    assert operator.constant is not None
+    slopes = operator.constant.reshape((1, 1, -1) if len(operator.output.shape) == 4 else (-1,))
+    inputs = [model.tensor(operator.inputs[0]), model.constant(f"{operator.name}.slopes", slopes)]
+    model.operator(Codes.PRELU, inputs, operator.output)
 
 
-def pads_like_same(size: int, kernel: int, stride: int, pad: int) -> bool:
-    """Whether TFLite's SAME padding is, on one axis, `pad` zeros on each side.
-
-    SAME makes the output ``ceil(size / stride)`` and puts the smaller half of the zeros first. With stride 2 and an
-    even size that half is smaller than ``kernel // 2``: the same shape, but another picture.
-    """
-    same_output = -(-size // stride)
-    output = (size + 2 * pad - kernel) // stride + 1
-    zeros = max((same_output - 1) * stride + kernel - size, 0)
-    return output == same_output and zeros // 2 == pad
+def _softmax(model: TFLiteModel, operator: Operator) -> None:
+    image = model.tensor(operator.inputs[0])  # over the last axis, which the channels are
+    model.operator(Codes.SOFTMAX, [image], operator.output, schema.SoftmaxOptionsT(beta=1.0))
 
 
-class _Buffer(schema.BufferT):
-    """Constant data, aligned; the schema's own class aligns it to single bytes."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:
-        data = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), _ALIGNMENT)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
+def _log_softmax(model: TFLiteModel, operator: Operator) -> None:
+    image = model.tensor(operator.inputs[0])
+    model.operator(Codes.LOG_SOFTMAX, [image], operator.output, schema.LogSoftmaxOptionsT())
 
 
-class _Model:
-    """A TFLite model that grows by one tensor, constant or operator at a time."""
-
-    def __init__(self) -> None:
-        self._tensors: list[schema.TensorT] = []
-        self._operators: list[schema.OperatorT] = []
-        self._buffers = [_Buffer()]  # the format wants an empty one at 0: that of every tensor without data
-        self._codes: dict[int, int] = {}
-        self._index: dict[Tensor, int] = {}
-
-    def tensor(self, tensor: Tensor) -> int:
-        """Index of a tensor of the Graph."""
-        if tensor not in self._index:
-            self._index[tensor] = self._add_tensor(tensor.name, nhwc(tensor.shape), schema.TensorType.FLOAT32, 0)
-        return self._index[tensor]
-
-    def constant(self, name: str, array: np.ndarray) -> int:
-        """Index of a new constant tensor, float32 or int32."""
-        self._buffers.append(_Buffer(data=np.ascontiguousarray(array).tobytes()))
-        kind = schema.TensorType.FLOAT32 if array.dtype == np.float32 else schema.TensorType.INT32
-        return self._add_tensor(name, array.shape, kind, len(self._buffers) - 1)
-
-    def operator(self, code: int, inputs: Sequence[int], output: Tensor, options: Any = None) -> None:
-        """Append an operator of version 1; `options` is an object of the schema such as ``Conv2DOptionsT``."""
-        operator = schema.OperatorT(self._codes.setdefault(code, len(self._codes)), list(inputs), [self.tensor(output)])
-        if options is not None:
-            operator.builtinOptions = options
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
-        self._operators.append(operator)
-
-    def file(self, graph_input: Tensor, graph_output: Tensor) -> bytes:
-        """The finished flatbuffer."""
-        ends = [self.tensor(graph_input)], [self.tensor(graph_output)]
-        signature = schema.SignatureDefT(
-            [schema.TensorMapT(graph_input.name.encode(), ends[0][0])],
-            [schema.TensorMapT(graph_output.name.encode(), ends[1][0])],
-            SIGNATURE,
-        )
-        model = schema.ModelT(
-            version=3,
-            # readers that predate codes above 127 look at the deprecated field
-            operatorCodes=[schema.OperatorCodeT(min(code, 127), builtinCode=code) for code in self._codes],
-            subgraphs=[schema.SubGraphT(self._tensors, *ends, self._operators, b"main")],
-            description=b"hwnas",
-            buffers=self._buffers,
-            signatureDefs=[signature],
-        )
-        constants = sum(len(buffer.data) + _ALIGNMENT for buffer in self._buffers[1:])
-        # a builder that is large enough from the start never copies itself to grow
-        builder = flatbuffers.Builder(constants + 1024 * (len(self._tensors) + 8))
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
-
-    def _add_tensor(self, name: str, shape: Sequence[int], kind: int, buffer: int) -> int:
-        self._tensors.append(schema.TensorT(list(shape), kind, buffer, name.encode(), hasRank=True))
-        return len(self._tensors) - 1
-
-
-def nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape as TFLite stores it: (N, C, H, W) -> (N, H, W, C); other ranks stay."""
-    if len(shape) != 4:
-        return shape
-    batch, channels, height, width = shape
-    return (batch, height, width, channels)
-
-
-def _convolution(model: _Model, operator: Operator) -> None:
-    assert operator.weight is not None and operator.bias is not None
-    depthwise = operator.kind == "depthwise_conv"
-    options = schema.DepthwiseConv2DOptionsT() if depthwise else schema.Conv2DOptionsT()
-    if depthwise:
-        options.depthMultiplier = operator.output.shape[1] // operator.inputs[0].shape[1]
-    options.strideH, options.strideW = operator.stride
-    options.fusedActivationFunction = _ACTIVATION[operator.activation]
-    image, options.padding = _padded_input(model, operator)
-    # depthwise weights are (1, height, width, out), dense ones (out, height, width, in)
-    weight = operator.weight.transpose(1, 2, 3, 0) if depthwise else operator.weight.transpose(0, 2, 3, 1)
-    weight_index = model.constant(f"{operator.name}.weight", weight)
-    bias_index = model.constant(f"{operator.name}.bias", operator.bias)
-    code = schema.BuiltinOperator.DEPTHWISE_CONV_2D if depthwise else schema.BuiltinOperator.CONV_2D
-    model.operator(code, [image, weight_index, bias_index], operator.output, options)
-
-
-def _padded_input(model: _Model, operator: Operator) -> tuple[int, int]:
-    """Index of the tensor that the convolution reads, and its padding scheme: what it cannot express, PAD does."""
-    tensor, (vertical, horizontal) = operator.inputs[0], operator.padding
-    if (vertical, horizontal) == (0, 0):
-        return model.tensor(tensor), schema.Padding.VALID
-    axes = zip(tensor.shape[2:], operator.kernel, operator.stride, operator.padding, strict=True)
-    if all(pads_like_same(*axis) for axis in axes):
-        return model.tensor(tensor), schema.Padding.SAME
-    batch, channels, height, width = tensor.shape
-    padded = Tensor(f"{operator.name}.padded", (batch, channels, height + 2 * vertical, width + 2 * horizontal))
-    zeros = np.array([[0, 0], [vertical, vertical], [horizontal, horizontal], [0, 0]], np.int32)
-    inputs = [model.tensor(tensor), model.constant(f"{operator.name}.padding", zeros)]
-    model.operator(schema.BuiltinOperator.PAD, inputs, padded, schema.PadOptionsT())
-    return model.tensor(padded), schema.Padding.VALID
-
-
-def _linear(model: _Model, operator: Operator) -> None:
-    assert operator.weight is not None and operator.bias is not None
-    options = schema.FullyConnectedOptionsT(_ACTIVATION[operator.activation])
-    weight = model.constant(f"{operator.name}.weight", operator.weight)
-    bias = model.constant(f"{operator.name}.bias", operator.bias)
-    inputs = [model.tensor(operator.inputs[0]), weight, bias]
-    model.operator(schema.BuiltinOperator.FULLY_CONNECTED, inputs, operator.output, options)
-
-
-def _add(model: _Model, operator: Operator) -> None:
-    options = schema.AddOptionsT(_ACTIVATION[operator.activation])
+def _concat(model: TFLiteModel, operator: Operator) -> None:
     inputs = [model.tensor(tensor) for tensor in operator.inputs]
-    model.operator(schema.BuiltinOperator.ADD, inputs, operator.output, options)
+    channels = [tensor.shape[1] for tensor in operator.inputs]
+    shape = nhwc(operator.output.shape)
+    axis = len(shape) - 1
+    while len(inputs) > _CONCAT_INPUTS:
+        total = sum(channels[:_CONCAT_INPUTS])
+        part = model.intermediate(f"{operator.name}.part{len(inputs)}", (*shape[:-1], total))
+        model.operator(Codes.CONCATENATION, inputs[:_CONCAT_INPUTS], part, schema.ConcatenationOptionsT(axis))
+        inputs, channels = [part, *inputs[_CONCAT_INPUTS:]], [total, *channels[_CONCAT_INPUTS:]]
+    model.operator(Codes.CONCATENATION, inputs, operator.output, schema.ConcatenationOptionsT(axis))
 
 
-def _activation(model: _Model, operator: Operator) -> None:
-    code = schema.BuiltinOperator.RELU if operator.activation == "relu" else schema.BuiltinOperator.RELU6
-    model.operator(code, [model.tensor(operator.inputs[0])], operator.output)
+def _slice(model: TFLiteModel, operator: Operator) -> None:
+    begin = model.constant(f"{operator.name}.begin", nhwc(operator.begin))
+    size = model.constant(f"{operator.name}.size", nhwc(operator.output.shape))
+    inputs = [model.tensor(operator.inputs[0]), begin, size]
+    model.operator(Codes.SLICE, inputs, operator.output, schema.SliceOptionsT())
 
 
-def _global_average_pool(model: _Model, operator: Operator) -> None:
-    height_and_width = model.constant(f"{operator.name}.axes", np.array([1, 2], np.int32))
-    inputs = [model.tensor(operator.inputs[0]), height_and_width]
-    model.operator(schema.BuiltinOperator.MEAN, inputs, operator.output, schema.ReducerOptionsT(keepDims=True))
+def _channel_shuffle(model: TFLiteModel, operator: Operator) -> None:
+    """By way of NCHW, where a channel is one picture to move: faster than moving single values within every pixel."""
+    batch, channels, height, width = operator.output.shape
+    groups, pixels = operator.groups, height * width
+    size = channels // groups
+    name, image = operator.name, model.tensor(operator.inputs[0])
+    image = _reshaped(model, f"{name}.groups", image, (batch, pixels, groups, size))
+    image = _transposed(model, f"{name}.mixed", image, (0, 3, 2, 1), (batch, size, groups, pixels))
+    image = _reshaped(model, f"{name}.nchw", image, (batch, channels, height, width))
+    _transposed(model, name, image, (0, 2, 3, 1), operator.output)
 
 
-def _flatten(model: _Model, operator: Operator) -> None:
-    shape = list(operator.output.shape)
-    inputs = [model.tensor(operator.inputs[0]), model.constant(f"{operator.name}.shape", np.array(shape, np.int32))]
-    model.operator(schema.BuiltinOperator.RESHAPE, inputs, operator.output, schema.ReshapeOptionsT(shape))
+def _resize_bilinear(model: TFLiteModel, operator: Operator) -> None:
+    options = schema.ResizeBilinearOptionsT()
+    options.alignCorners, options.halfPixelCenters = operator.align_corners, not operator.align_corners
+    size = model.constant(f"{operator.name}.size", operator.output.shape[2:])
+    version = 3 if options.halfPixelCenters else 1
+    model.operator(Codes.RESIZE_BILINEAR, [model.tensor(operator.inputs[0]), size], operator.output, options, version)
 
 
-_WRITERS: dict[str, Callable[[_Model, Operator], None]] = {
-    "conv": _convolution,
-    "depthwise_conv": _convolution,
+def _resize_nearest(model: TFLiteModel, operator: Operator) -> None:
+    image = model.tensor(operator.inputs[0])
+    batch, channels, height, width = operator.inputs[0].shape
+    if operator.output.shape[2:] == (2 * height, 2 * width):
+        # XNNPACK takes these two, but no RESIZE_NEAREST_NEIGHBOR
+        four = model.intermediate(f"{operator.name}.four", (batch, height, width, 4 * channels))
+        model.operator(Codes.CONCATENATION, [image] * 4, four, schema.ConcatenationOptionsT(3))
+        model.operator(Codes.DEPTH_TO_SPACE, [four], operator.output, schema.DepthToSpaceOptionsT(2))
+        return
+    size = model.constant(f"{operator.name}.size", operator.output.shape[2:])
+    options = schema.ResizeNearestNeighborOptionsT()
+    model.operator(Codes.RESIZE_NEAREST_NEIGHBOR, [image, size], operator.output, options)
+
+
+def _flatten(model: TFLiteModel, operator: Operator) -> None:
+    """RESHAPE; where the order of values matters to what follows, they are brought into that of NCHW first."""
+    (source,), image = operator.inputs, model.tensor(operator.inputs[0])
+    pixels = math.prod(source.shape[2:])
+    if 1 not in (pixels, source.shape[1]) and not _flattened_by_linear_layers(model, operator.output):
+        image = _transposed(model, f"{operator.name}.nchw", image, (0, 3, 1, 2), source.shape)
+    _reshaped(model, operator.name, image, operator.output)
+
+
+def _unflatten(model: TFLiteModel, operator: Operator) -> None:
+    shape, features = operator.output.shape, model.tensor(operator.inputs[0])
+    if 1 in (shape[1], math.prod(shape[2:])):
+        _reshaped(model, operator.name, features, operator.output)
+        return
+    image = _reshaped(model, f"{operator.name}.nchw", features, shape)
+    _transposed(model, operator.name, image, (0, 2, 3, 1), operator.output)
+
+
+def _reshaped(model: TFLiteModel, name: str, image: int, output: Tensor | tuple[int, ...]) -> int:
+    """Append a RESHAPE to a tensor of the Graph, or to a new one of a shape as in the file; returns its index."""
+    shape = list(nhwc(output.shape) if isinstance(output, Tensor) else output)
+    index = model.tensor(output) if isinstance(output, Tensor) else model.intermediate(name, shape)
+    inputs = [image, model.constant(f"{name}.shape", shape)]
+    model.operator(Codes.RESHAPE, inputs, index, schema.ReshapeOptionsT(shape))
+    return index
+
+
+def _transposed(
+    model: TFLiteModel, name: str, image: int, order: tuple[int, ...], output: Tensor | tuple[int, ...]
+) -> int:
+    """Append a TRANSPOSE to a tensor of the Graph, or to a new one of a shape as in the file; returns its index."""
+    index = model.tensor(output) if isinstance(output, Tensor) else model.intermediate(name, output)
+    inputs = [image, model.constant(f"{name}.order", order)]
+    model.operator(Codes.TRANSPOSE, inputs, index, schema.TransposeOptionsT())
+    return index
+
+
+_WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
+    "conv": convolution,
+    "depthwise_conv": convolution,
     "linear": _linear,
-    "add": _add,
+    "add": _binary(Codes.ADD, schema.AddOptionsT),
+    "subtract": _binary(Codes.SUB, schema.SubOptionsT),
+    "multiply": _binary(Codes.MUL, schema.MulOptionsT),
     "activation": _activation,
-    "global_average_pool": _global_average_pool,
+    "prelu": _prelu,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "average_pool": average_pool,
+    "max_pool": max_pool,
+    "global_average_pool": global_average_pool,
+    "concat": _concat,
+    "slice": _slice,
+    "channel_shuffle": _channel_shuffle,
+    "pad": pad,
+    "resize_nearest": _resize_nearest,
+    "resize_bilinear": _resize_bilinear,
     "flatten": _flatten,
+    "unflatten": _unflatten,
 }

@@ -13,7 +13,11 @@ import numpy as np
 
 
 class Session(Protocol):
-    """One loaded model with one float32 input and one float32 output, ready to run."""
+    """One loaded model with one input and one output, ready to run.
+
+    Both are float32 here. Where the file stores integers, values are rounded by its scale on the way in, and made
+    float32 again on the way out, outside `invoke`.
+    """
 
     input_shape: tuple[int, ...]
     """Input shape, NCHW (or as in the file, where the input is not an image)."""

@@ -17,24 +17,27 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.runtimes.arguments import check_input, check_threads
 from hwnas.runtimes.files import describe, file_sha256, is_tflite, quiet_stderr, read_model
+from hwnas.runtimes.quantised import DTYPES, StoredTensor
 
 LIBRARIES = ("*pywrap_litert_common*", "_pywrap_tensorflow_interpreter_wrapper*")
 """Where the kernels are, newest layout first: LiteRT 2 keeps them in one library beside thin Python wrappers."""
 
 
 class TFLiteSession:
-    """One model in a TFLite interpreter: one float32 input, one float32 output."""
+    """One model in a TFLite interpreter: one input and one output, float32 or integers that stand for it."""
 
     def __init__(self, interpreter: Any, input_shape: tuple[int, ...]) -> None:
         self.input_shape = input_shape
         self._interpreter = interpreter
-        self._input_index = interpreter.get_input_details()[0]["index"]
-        self._output_index = interpreter.get_output_details()[0]["index"]
+        (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+        self._input_index, self._input = source["index"], _stored(source)
+        self._output_index, self._output = result["index"], _stored(result)
 
     def prepare(self, x: np.ndarray) -> None:
         """Copy `x` (float32, NCHW) into the interpreter's NHWC input."""
         check_input(x, self.input_shape)
-        self._interpreter.set_tensor(self._input_index, x.transpose(0, 2, 3, 1) if x.ndim == 4 else x)
+        stored = self._input.stored(x)
+        self._interpreter.set_tensor(self._input_index, stored.transpose(0, 2, 3, 1) if x.ndim == 4 else stored)
 
     def invoke(self) -> None:
         """One inference on the prepared input."""
@@ -44,7 +47,7 @@ class TFLiteSession:
         """Outputs for `x` (float32, NCHW); an output of 4 dimensions comes back as NCHW."""
         self.prepare(x)
         self.invoke()
-        output = self._interpreter.get_tensor(self._output_index)
+        output = self._output.values(self._interpreter.get_tensor(self._output_index))
         return np.ascontiguousarray(output.transpose(0, 3, 1, 2)) if output.ndim == 4 else output
 
 
@@ -143,15 +146,21 @@ def check_file(data: bytes, described: str, runtime: str) -> None:
             ) from None
 
 
+def _stored(details: dict[str, Any]) -> StoredTensor:
+    """How the file stores this input or output. A scale of 0 means that it gives none."""
+    scale, zero_point = details["quantization"]
+    return StoredTensor(np.dtype(details["dtype"]), float(scale) or 1.0, int(zero_point))
+
+
 def check_tensors(interpreter: Any, described: str) -> None:
-    """Raise HwnasError unless the model has one float32 input and one float32 output, both of fixed size."""
+    """Raise HwnasError unless the model has one input and one output, of fixed size and of a type in `DTYPES`."""
     for side, details in (("input", interpreter.get_input_details()), ("output", interpreter.get_output_details())):
         if len(details) != 1:
             raise HwnasError(f"a model must have one {side}, {described} has {len(details)}; export it with one.")
-        if details[0]["dtype"] is not np.float32:
+        if np.dtype(details[0]["dtype"]) not in DTYPES:
             raise HwnasError(
-                f"the {side} of a model must be float32, that of {described} is {np.dtype(details[0]['dtype'])}; "
-                f"export it with float32 inputs and outputs (the inside may be int8)."
+                f"the {side} of a model must be {', '.join(map(str, DTYPES))}, that of {described} is "
+                f"{np.dtype(details[0]['dtype'])}; export it with one of these."
             )
         if any(size < 0 for size in details[0]["shape_signature"][1:]):
             raise HwnasError(

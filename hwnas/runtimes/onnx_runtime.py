@@ -12,26 +12,39 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.runtimes.arguments import check_input, check_threads
 from hwnas.runtimes.files import describe, file_sha256, is_tflite, read_model
+from hwnas.runtimes.quantised import StoredTensor
 
 CURE = "install it with `pip install 'hwnas[onnx]'`"
 ERRORS_ONLY = 3
 """ONNX Runtime's log severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal."""
 
+DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+"""What an input or output may be, by ONNX Runtime's name for it. Integers mean themselves: .onnx stores no scale."""
+
+LAYOUT_KEY = "input_layout"
+"""Where a file of ours says ``NHWC``, if it takes its images that way; without it they are NCHW."""
+
 
 class OnnxSession:
-    """One model in an ONNX Runtime inference session: one float32 input, one float32 output."""
+    """One model in an ONNX Runtime inference session: one input and one output, float32 or integers."""
 
     def __init__(self, session: Any, input_shape: tuple[int, ...]) -> None:
-        self.input_shape = input_shape
+        self._nhwc = session.get_modelmeta().custom_metadata_map.get(LAYOUT_KEY) == "NHWC" and len(input_shape) == 4
+        n, *image = input_shape
+        self.input_shape = (n, image[2], image[0], image[1]) if self._nhwc else input_shape
         self._session = session
-        self._input_name = session.get_inputs()[0].name
+        (source,), (result,) = session.get_inputs(), session.get_outputs()
+        self._input_name = source.name
+        self._stored_input, self._stored_output = (StoredTensor(np.dtype(DTYPES[end.type])) for end in (source, result))
         self._binding = session.io_binding()
-        self._binding.bind_output(session.get_outputs()[0].name, "cpu")
+        self._binding.bind_output(result.name, "cpu")
 
     def prepare(self, x: np.ndarray) -> None:
         """Bind `x` (float32, NCHW) as the input, so that `invoke` neither copies nor looks up names."""
         check_input(x, self.input_shape)
-        self._input = np.array(x, order="C")  # the binding points into this copy, which must outlive the call
+        stored = self._stored_input.stored(x)
+        # the binding points into this copy, which must outlive the call
+        self._input = np.array(stored.transpose(0, 2, 3, 1) if self._nhwc else stored, order="C")
         self._binding.bind_cpu_input(self._input_name, self._input)
 
     def invoke(self) -> None:
@@ -42,7 +55,7 @@ class OnnxSession:
         """Outputs for `x` (float32, NCHW)."""
         self.prepare(x)
         self.invoke()
-        return self._binding.copy_outputs_to_cpu()[0]
+        return self._stored_output.values(self._binding.copy_outputs_to_cpu()[0])
 
 
 class OnnxRuntime:
@@ -111,14 +124,15 @@ def _options(onnxruntime: Any, threads: int) -> Any:
 
 
 def _checked_input_shape(session: Any, described: str) -> tuple[int, ...]:
-    """The input shape, a free batch size read as 1. Raises HwnasError unless there is one float32 input and output."""
+    """The input shape, a free batch size read as 1. Raises HwnasError unless there is one input and one output, of a
+    type in `DTYPES`."""
     for side, tensors in (("input", session.get_inputs()), ("output", session.get_outputs())):
         if len(tensors) != 1:
             raise HwnasError(f"a model must have one {side}, {described} has {len(tensors)}; export it with one.")
-        if tensors[0].type != "tensor(float)":
+        if tensors[0].type not in DTYPES:
             raise HwnasError(
-                f"the {side} of a model must be float32, that of {described} is {tensors[0].type}; export it with "
-                f"float32 inputs and outputs (the inside may be int8)."
+                f"the {side} of a model must be {', '.join(DTYPES.values())}, that of {described} is "
+                f"{tensors[0].type}; export it with one of these."
             )
     batch, *rest = session.get_inputs()[0].shape or [1]
     if not all(isinstance(size, int) for size in rest):

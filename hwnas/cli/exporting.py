@@ -1,0 +1,169 @@
+"""The verb that writes model files of a network: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.options import Json
+from hwnas.cli.output import print_json
+from hwnas.errors import HwnasError, UsageError
+
+if TYPE_CHECKING:
+    from hwnas.child import ChildNetwork
+    from hwnas.export import ExportedModel, ExportImages, Preprocessing
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder, or any folder with architecture.json and weights.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write [RUN/models].")] = None,
+    formats: Annotated[str, typer.Option("--format", help="tflite, onnx, or both with a comma.")] = "tflite,onnx",
+    precisions: Annotated[
+        str, typer.Option("--precision", help="Any of float32, float16, int8, int8-weights, with commas.")
+    ] = "float32",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Images to calibrate and test on [the run's own]; 'none' for no images."),
+    ] = None,
+    calibration_images: Annotated[int, typer.Option(min=1, help="Training images that calibrate int8.")] = 128,
+    uint8_input: Annotated[bool, typer.Option("--uint8-input", help="Take pixels 0..255 as they are (uint8).")] = False,
+    softmax: Annotated[bool, typer.Option("--softmax", help="Give probabilities instead of logits.")] = False,
+    max_loss: Annotated[float, typer.Option(min=0, help="Percentage points of accuracy that a file may lose.")] = 1.0,
+    int8_repair: Annotated[
+        bool, typer.Option("--int8-repair", help="Keep as few layers in float as keep the loss within --max-loss.")
+    ] = False,
+    keep_float: Annotated[str, typer.Option(help="Layers that int8 files keep in float, with commas.")] = "",
+    full_range: Annotated[
+        bool, typer.Option("--full-range", help="int8 .onnx weights of 8 bits: not for x86 without VNNI.")
+    ] = False,
+    licence: Annotated[str | None, typer.Option(help="Of the model, for its card: CARD.md beside the files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's network as .tflite and .onnx: checked against PyTorch, and on the test images.
+
+    Example: `hwnas export runs/demo --precision float32,int8 --uint8-input`
+    """
+    from hwnas.child import load_child
+    from hwnas.export import ExportOptions
+    from hwnas.export import export as export_child
+    from hwnas.export.precision import get_precision
+    from hwnas.report.console import CONSOLE, progress_bars
+    from hwnas.report.export_table import export_table, layers_table
+    from hwnas.report.model_card import write_model_card
+
+    child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
+    options = ExportOptions(uint8_input, softmax, max_loss, int8_repair, tuple(_names(keep_float)), not full_range)
+    required = uint8_input or any(precision.needs_images for precision in wanted)
+    with progress_bars() as bars:
+        images = _images(run, child, data, calibration_images, required, bars)
+        names = [precision.name for precision in wanted]
+        folder = out or run / "models"
+        models = export_child(child, folder, _names(formats), None, names, images, options, bars)
+    write_model_card(folder, _report(run), licence)
+    if as_json:
+        print_json({"models": [model.to_json() | {"path": str(model.path)} for model in models]})
+    else:
+        CONSOLE.print(export_table(str(folder), models, max_loss))
+        for model in models:
+            if model.noisiest_layers:
+                CONSOLE.print(layers_table(model))
+    _check_loss(models, max_loss, int8_repair)
+
+
+def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) -> None:
+    """Raise HwnasError, with what helps, if a file loses more accuracy than it may."""
+    over = [model for model in models if model.loses_more_than(max_loss)]
+    if not over:
+        return
+    named = ", ".join(f"{model.path.name} {model.loss_points:.2f}" for model in over)
+    if repaired:
+        cure = (
+            "Layers were kept in float until the validation images lost no more; the test images, which may not "
+            "choose, lose more still: lower --max-loss to keep more layers in float, or train longer."
+        )
+    elif any(model.noisiest_layers for model in over):
+        worst = next(model.noisiest_layers[0].layer for model in over if model.noisiest_layers)
+        cure = f"Repeat with --int8-repair, or with --keep-float {worst}, or raise --max-loss."
+    else:
+        cure = "Use float16 or float32, or raise --max-loss."
+    raise HwnasError(
+        f"a file may get {max_loss:g} percentage points fewer test images right than PyTorch, and these get fewer: "
+        f"{named}. The files were written. {cure}"
+    )
+
+
+def _images(
+    run: Path, child: ChildNetwork, data: str | None, count: int, required: bool, bars: Any
+) -> ExportImages | None:
+    """The images to export with: those that are named, or the run's own; None where there are none to be had."""
+    from hwnas.report.console import CONSOLE
+    from hwnas.run import RUN_FILE
+    from hwnas.train.data import load_data
+    from hwnas.train.export_images import export_images
+
+    config = _config(run)
+    source = data or config.get("data")
+    if data == "none" or source is None:
+        if required:
+            raise UsageError(
+                f"int8 and --uint8-input need images, and there are none: {run} holds no {RUN_FILE} that says what the "
+                "network was trained on, or --data is none. Name a folder of images with --data."
+            )
+        return None
+    shared: dict[str, Any] = {key: config[key] for key in ("batch_size", "seed", "workers") if key in config}
+    if data is None:  # the split that the run was trained on, image for image
+        shared["limit_train"] = config.get("limit_train")
+
+    def progress(done: int, total: int) -> None:
+        bars("images", done, total, "")
+
+    try:
+        loaded = load_data(source, child.architecture.input_shape[1], progress=progress, **shared)
+        preprocessing = _preprocessing(run, loaded.classes)
+    except HwnasError as error:
+        if required or data is not None:
+            raise
+        CONSOLE.print(f"exporting without images, so accuracy, labels and normalisation are left out: {error}")
+        return None
+    return export_images(loaded, count, config.get("seed", 0), preprocessing)
+
+
+def _config(run: Path) -> dict[str, Any]:
+    from hwnas.files import read_json
+    from hwnas.run import RUN_FILE
+
+    if not (run / RUN_FILE).exists():
+        return {}
+    found = read_json(run / RUN_FILE, "the run")
+    return dict(found.get("config") or {}) if isinstance(found, dict) else {}
+
+
+def _report(run: Path) -> dict[str, Any] | None:
+    """What the design that this run is found of its network; None where there was none."""
+    from hwnas.design import REPORT_FILE
+    from hwnas.files import read_json
+
+    return read_json(run / REPORT_FILE, "the run's report") if (run / REPORT_FILE).exists() else None
+
+
+def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
+    """How the run's network was trained to see pixels; None: not recorded. Raises UsageError for other classes."""
+    from hwnas.export import Preprocessing
+
+    report = _report(run)
+    if report is None:
+        return None
+    trained = tuple(report.get("classes", ()))
+    if trained and trained != classes:
+        raise UsageError(
+            f"the network was trained on the classes {', '.join(trained)}, the images are of {', '.join(classes)}; "
+            "give images of the same classes in folders of the same names."
+        )
+    seen = report.get("preprocessing")
+    return None if seen is None else Preprocessing(tuple(seen["mean"]), tuple(seen["std"]))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

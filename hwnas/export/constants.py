@@ -1,0 +1,34 @@
+"""Constants of a model file, so that equal ones are stored once: a layer that is called twice has one weight."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Reference = TypeVar("Reference")
+
+_FIRST = 16
+"""Values that tell arrays apart before they are compared: to hash a whole weight takes longer than to copy it."""
+
+
+class Constants(Generic[Reference]):
+    """What the arrays that were stored are called in the file: an index or a name."""
+
+    def __init__(self) -> None:
+        self._stored: defaultdict[tuple[object, ...], list[tuple[np.ndarray, Reference]]] = defaultdict(list)
+
+    def find(self, array: np.ndarray) -> Reference | None:
+        """The reference to an equal array of the same shape and type; None if there is none yet."""
+        equal = (reference for stored, reference in self._stored[_key(array)] if np.array_equal(stored, array))
+        return next(equal, None)
+
+    def add(self, array: np.ndarray, reference: Reference) -> Reference:
+        """Remember where an array is stored; returns the reference."""
+        self._stored[_key(array)].append((array, reference))
+        return reference
+
+
+def _key(array: np.ndarray) -> tuple[object, ...]:
+    return array.dtype, array.shape, array.ravel()[:_FIRST].tobytes()

@@ -1,0 +1,84 @@
+"""The images an export works with: what calibrates int8, what may choose between files, and what only judges them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import UsageError
+
+LabelledPixels = Iterable[tuple[np.ndarray, np.ndarray]]
+"""Batches of pixels (N, C, H, W) uint8 and labels (N) int64. It is gone through once per question asked of it."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network wants of pixels: mean and deviation of each channel, pixels in 0..1. Output (x - mean) / std.
+
+    Raises UsageError unless there is one positive, finite deviation for each mean.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = np.array([*self.mean, *self.std], np.float64)
+        if len(self.mean) != len(self.std) or not np.isfinite(numbers).all() or min(self.std, default=0) <= 0:
+            raise UsageError(
+                f"normalisation needs one finite mean and one positive deviation per channel, not mean={self.mean} and "
+                f"std={self.std}."
+            )
+
+    def normalised(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 of the same shape (N, C, H, W), of pixels in 0..255. Rounded once, from float64."""
+        mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        return ((pixels / 255.0 - mean) / std).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Images on which the ranges of activations are observed: pixels (N, C, H, W) uint8, and the seed of the choice."""
+
+    pixels: np.ndarray
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """How many images, chosen by which seed, and the SHA-256 of their pixels: the same digest is the same file."""
+        digest = hashlib.sha256(repr(self.pixels.shape).encode() + np.ascontiguousarray(self.pixels).tobytes())
+        return {"images": len(self.pixels), "seed": self.seed, "pixels_sha256": digest.hexdigest()}
+
+
+@dataclass(frozen=True, eq=False)
+class ExportImages:
+    """The user's images, as an export needs them.
+
+    Args:
+        preprocessing: How the network was trained to see pixels.
+        classes: Name of each output.
+        calibration: Of the training images.
+        validation: May choose which layers stay in float; never the test images, which must judge the result.
+        test: For the accuracy that is reported.
+    """
+
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    calibration: Calibration
+    validation: LabelledPixels
+    test: LabelledPixels
+
+
+def evenly_over_classes(labels: Sequence[int], count: int, seed: int) -> list[int]:
+    """Up to `count` positions in `labels`, chosen by `seed`: as many of each class as of any other, if it has them."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    # the first of every class, then the second of every class, and so on; which class comes first is random too
+    seen: dict[int, int] = {}
+    ranked = []
+    for turn, position in enumerate(order.tolist()):
+        rank = seen[labels[position]] = seen.get(labels[position], -1) + 1
+        ranked.append((rank, turn, position))
+    return sorted(position for _rank, _turn, position in sorted(ranked)[:count])

@@ -1,0 +1,50 @@
+"""A .tflite file as objects of its schema, for what is done to a file after it was written; and back, aligned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+
+ALIGNMENT = 16
+"""Kernels read weights where they lie in the file, with vector instructions."""
+
+
+def unpacked(model: bytes) -> Any:
+    """The schema's ``ModelT`` of a file, all of its constants in it: some writers put them behind the flatbuffer, where
+    older interpreters do not look for them."""
+    data = bytes(model)
+    file = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in file.buffers:
+        if buffer.offset > 1:  # 0 and 1 mean that there is nothing behind
+            buffer.data = data[buffer.offset : buffer.offset + buffer.size]
+            buffer.offset = buffer.size = 0
+    return file
+
+
+def packed(model: Any) -> bytes:
+    """The file of a ``ModelT``. Equal objects give equal bytes."""
+    for buffer in model.buffers:
+        buffer.__class__ = _AlignedBuffer
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + 65536)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+class _AlignedBuffer(schema.BufferT):
+    """Constant data, aligned; the schema's own class aligns it to single bytes."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        data = None
+        if self.data is not None and len(self.data):
+            raw = bytes(self.data)
+            builder.StartVector(1, len(raw), ALIGNMENT)
+            builder.head -= len(raw)
+            builder.Bytes[builder.head : builder.head + len(raw)] = raw
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)

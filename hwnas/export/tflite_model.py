@@ -1,0 +1,140 @@
+"""A .tflite file as it grows, through the schema that ``ai-edge-litert`` ships.
+
+The schema is https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from hwnas.export.constants import Constants
+from hwnas.export.graph import Graph, Tensor, fits_float16
+
+SIGNATURE = b"serving_default"
+_ALIGNMENT = 16  # kernels read weights where they lie in the file, with vector instructions
+_TYPES = {"float32": schema.TensorType.FLOAT32, "float16": schema.TensorType.FLOAT16, "int32": schema.TensorType.INT32}
+
+Weights = Literal["float32", "float16"]
+
+
+class _Buffer(schema.BufferT):
+    """Constant data, aligned; the schema's own class aligns it to single bytes."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        data = None
+        if self.data is not None:
+            builder.StartVector(1, len(self.data), _ALIGNMENT)
+            builder.head -= len(self.data)
+            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+class TFLiteModel:
+    """A model that grows by one tensor, constant or operator at a time. Shapes come in as NCHW and go out as NHWC.
+
+    Args:
+        graph: What is written; its input is the first tensor.
+        weights: How weights are stored. ``float16`` halves the file; the runtime computes in float32 all the same.
+    """
+
+    def __init__(self, graph: Graph, weights: Weights = "float32") -> None:
+        self.graph = graph
+        self._weights = weights
+        self._tensors: list[schema.TensorT] = []
+        self._operators: list[schema.OperatorT] = []
+        self._buffers = [_Buffer()]  # the format wants an empty one at 0: that of every tensor without data
+        self._codes: dict[tuple[int, int], int] = {}
+        self._index: dict[Tensor, int] = {}
+        self._constants: Constants[int] = Constants()
+        self._dequantized: dict[int, int] = {}
+        self.tensor(graph.input)
+
+    def tensor(self, tensor: Tensor) -> int:
+        """Index of a tensor of the Graph."""
+        if tensor not in self._index:
+            self._index[tensor] = self._add_tensor(tensor.name, nhwc(tensor.shape), "float32", 0)
+        return self._index[tensor]
+
+    def intermediate(self, name: str, shape: Sequence[int]) -> int:
+        """Index of a new tensor that the Graph does not know; its shape is as in the file."""
+        return self._add_tensor(name, shape, "float32", 0)
+
+    def constant(self, name: str, values: np.ndarray | Sequence[Any]) -> int:
+        """Index of a constant tensor, float32, or int32 where whole numbers are given. Equal ones are stored once."""
+        array = np.asarray(values)
+        array = np.ascontiguousarray(array, array.dtype if array.dtype.kind == "f" else np.int32)
+        index = self._constants.find(array)
+        if index is None:
+            self._buffers.append(_Buffer(data=array.reshape(-1).view(np.uint8).data))
+            index = self._add_tensor(name, array.shape, str(array.dtype), len(self._buffers) - 1)
+            self._constants.add(array, index)
+        return index
+
+    def weight(self, name: str, array: np.ndarray) -> int:
+        """Index of a float32 weight, which is stored in the number format of the file's weights."""
+        if self._weights == "float32" or not fits_float16(array):
+            return self.constant(name, array)
+        stored = self.constant(f"{name}.float16", array.astype(np.float16))
+        if stored not in self._dequantized:
+            self._dequantized[stored] = self.intermediate(name, array.shape)
+            options = schema.DequantizeOptionsT()
+            self.operator(schema.BuiltinOperator.DEQUANTIZE, [stored], self._dequantized[stored], options, version=3)
+        return self._dequantized[stored]
+
+    def operator(
+        self, code: int, inputs: Sequence[int], output: Tensor | int, options: Any = None, version: int = 1
+    ) -> None:
+        """Append an operator; `options` is an object of the schema such as ``Conv2DOptionsT``."""
+        opcode = self._codes.setdefault((code, version), len(self._codes))
+        result = self.tensor(output) if isinstance(output, Tensor) else output
+        operator = schema.OperatorT(opcode, list(inputs), [result])
+        if options is not None:
+            operator.builtinOptions = options
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        self._operators.append(operator)
+
+    def file(self) -> bytes:
+        """The finished flatbuffer, with the signature ``serving_default`` (``input`` -> ``output``)."""
+        ends = self.graph.input, self.graph.output
+        indices = [[self.tensor(end)] for end in ends]
+        maps = [[schema.TensorMapT(end.name.encode(), self.tensor(end))] for end in ends]
+        model = schema.ModelT(
+            version=3,
+            # readers that predate codes above 127 look at the deprecated field
+            operatorCodes=[schema.OperatorCodeT(min(c, 127), version=v, builtinCode=c) for c, v in self._codes],
+            subgraphs=[schema.SubGraphT(self._tensors, *indices, self._operators, b"main")],
+            description=b"hwnas",
+            buffers=self._buffers,
+            signatureDefs=[schema.SignatureDefT(*maps, SIGNATURE)],
+        )
+        constants = sum(len(buffer.data) + _ALIGNMENT for buffer in self._buffers[1:])
+        # a builder that is large enough from the start never copies itself to grow
+        builder = flatbuffers.Builder(constants + 1024 * (len(self._tensors) + 8))
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])
+
+    def _add_tensor(self, name: str, shape: Sequence[int], dtype: str, buffer: int) -> int:
+        self._tensors.append(schema.TensorT(list(shape), _TYPES[dtype], buffer, name.encode(), hasRank=True))
+        return len(self._tensors) - 1
+
+
+def nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape as TFLite stores it: (N, C, H, W) -> (N, H, W, C); other ranks stay."""
+    if len(shape) != 4:
+        return shape
+    batch, channels, height, width = shape
+    return (batch, height, width, channels)
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """A constant as TFLite stores it: (N, C, H, W) -> (N, H, W, C); other ranks stay."""
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array

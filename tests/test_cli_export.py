@@ -1,0 +1,102 @@
+"""`hwnas export`, as a person types it: precisions from a run folder, the table, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwnas.child import save_child
+from hwnas.files import write_json
+from tests.export_digits import digits, digits_child, hard_for_int8
+
+
+def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hwnas.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, as far as an export reads it."""
+    folder = tmp_path_factory.mktemp("run")
+    save_child(digits_child(), folder)
+    write_json(folder / "run.json", {"config": {"data": "digits", "batch_size": 32, "seed": 0, "workers": 0}})
+    seen = {"mean": list(digits().mean), "std": list(digits().std)}
+    write_json(folder / "report.json", {"classes": list(digits().classes), "preprocessing": seen})
+    return folder
+
+
+def test_int8_from_a_run_folder(run: Path) -> None:
+    done = hwnas("export", run, "--precision", "float32,int8", "--uint8-input", "--softmax", "--max-loss", 3, "--json")
+    assert done.returncode == 0, done.stderr
+    models = json.loads(done.stdout)["models"]
+    assert [Path(model["path"]).name for model in models] == [
+        "model.tflite",
+        "model.onnx",
+        "model.int8.tflite",
+        "model.int8.onnx",
+    ]
+    for model in models:
+        assert Path(model["path"]).stat().st_size == model["bytes"]
+        assert model["input"]["dtype"] == "uint8"
+        assert model["accuracy"]["images"] == digits().counts["test"]
+    about = json.loads((run / "models" / "export.json").read_text())
+    assert about["normalisation"] == json.loads((run / "report.json").read_text())["preprocessing"]
+    assert about["calibration"]["images"] == 128
+    measured = hwnas("bench", run / "models" / "model.int8.tflite", "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["median_ms"] > 0
+
+
+def test_the_table_names_every_file(run: Path, tmp_path: Path) -> None:
+    done = hwnas("export", run, "--format", "tflite", "--precision", "float32,float16", "--out", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    for words in ("model.tflite", "model.float16.tflite", "accuracy", "partitions"):
+        assert words in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "CARD.md",
+        "export.json",
+        "model.float16.tflite",
+        "model.tflite",
+    ]
+
+
+def test_a_loss_above_the_limit_is_an_error_that_says_what_helps(run: Path, tmp_path: Path) -> None:
+    hard = tmp_path / "hard"
+    save_child(hard_for_int8(digits_child()), hard)
+    (hard / "run.json").write_text((run / "run.json").read_text())
+    command = ("export", hard, "--format", "tflite", "--precision", "int8", "--max-loss", 2)
+    done = hwnas(*command)
+    assert done.returncode == 1
+    message = " ".join(done.stderr.split())
+    assert "model.int8.tflite: the layers that int8 hurts most" in message
+    assert "Repeat with --int8-repair, or with --keep-float blocks.2." in message
+    assert (hard / "models" / "model.int8.tflite").exists()
+    done = hwnas(*command, "--int8-repair", "--json")
+    (model,) = json.loads(done.stdout)["models"]
+    assert model["kept_float"] and model["partitions"] == 1 and model["loss_points"] < 5
+
+
+def test_wrong_usage(run: Path, tmp_path: Path) -> None:
+    for options, words in (
+        (("--precision", "dynamic"), "tflite-runtime 2.14"),
+        (("--precision", "int3"), "unknown precision"),
+        (("--precision", "int8", "--data", "none"), "int8 and --uint8-input need images"),
+        (("--precision", "int8", "--keep-float", "nowhere"), "no layer 'nowhere'"),
+    ):
+        done = hwnas("export", run, "--out", tmp_path / "out", *options)
+        assert (done.returncode, words in " ".join(done.stderr.split())) == (2, True), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_without_a_run_are_exported_without_images(run: Path, tmp_path: Path) -> None:
+    for name in ("architecture.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    done = hwnas("export", tmp_path, "--format", "onnx", "--precision", "int8-weights", "--json")
+    assert done.returncode == 0, done.stderr
+    (model,) = json.loads(done.stdout)["models"]
+    assert (model["accuracy"], model["precision"]) == (None, "int8-weights")
