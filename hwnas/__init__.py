@@ -1,7 +1,8 @@
 """hwnas designs a neural network for one device and one deadline: measure, fit, search, export, measure again.
 
-The verbs of the command line are functions here (`measure`, `fit`, `search`, `export`, `bench`, `design`), beside what
-they take and give. Nothing is imported before it is asked for: a child and its export never load the search.
+The verbs of the command line are functions here (`measure`, `fit`, `search`, `export`, `inspect`, `bench`, `design`),
+beside what they take and give. Nothing is imported before it is asked for: a child and its export never load the
+search.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _HOME = {
 }
 """Where each public name lives."""
 
-_VERBS = ("design", "export", "measure", "search")
+_VERBS = ("design", "export", "inspect", "measure", "search")
 """Modules that are named as the verb they are for: they can be called."""
 
 __all__ = [*_VERBS, *_HOME]

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hwnas.cli.designing import design, export, search
+from hwnas.cli.designing import design, search
+from hwnas.cli.exporting import export
+from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, devices, fit, measure
 from hwnas.errors import HwnasError
 
@@ -26,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (devices, measure, fit, search, export, bench, design):
+for verb in (devices, measure, fit, search, export, inspect, bench, design):
     app.command()(verb)
 
 

@@ -1,29 +1,37 @@
-"""The other side of `hwnas.measure.bench`: a task as JSON from stdin, the result as JSON to stdout."""
+"""The process that `hwnas.measure.bench` measures in."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
+from typing import Any
 
-from hwnas.errors import HwnasError, UsageError
+from hwnas.apart import serve
+from hwnas.errors import HwnasError
+from hwnas.inspect.onnx_file import check_external_data_of
 from hwnas.measure.bench import bench_here
 from hwnas.measure.device import Device
 from hwnas.runtimes import get_runtime
 
 
 def main() -> None:
-    task = json.load(sys.stdin)
-    with os.fdopen(os.dup(1), "w") as answer:  # a runtime that prints to stdout must not garble the answer
-        os.dup2(2, 1)
-        try:
-            reference = None if task["reference"] is None else Path(task["reference"])
-            device, runtime = Device(**task["device"]), get_runtime(task["runtime"])
-            result = bench_here(Path(task["model"]), device, runtime, reference).to_json()
-        except HwnasError as error:
-            result = {"error": str(error), "usage": isinstance(error, UsageError)}
-        json.dump(result, answer)
+    serve(_bench)
+
+
+def _bench(task: dict[str, Any]) -> dict[str, Any]:
+    model, device, runtime = Path(task["model"]), Device(**task["device"]), get_runtime(task["runtime"])
+    if runtime.suffix == ".onnx" and model.is_file():
+        check_external_data_of(model)
+    reference = None if task["reference"] is None else Path(task["reference"])
+    try:
+        return bench_here(model, device, runtime, reference).to_json()
+    except (HwnasError, MemoryError):
+        raise
+    except Exception as error:  # while it runs, a model can fail in any way; ONNX Runtime's errors have no common base
+        reason = " ".join(str(error).split())
+        raise HwnasError(
+            f"{runtime.name} {runtime.version()} loads {model} and cannot run it: {reason[:300]}. The file is damaged, "
+            "or holds what this runtime lacks: export it again, or use a newer runtime."
+        ) from error
 
 
 if __name__ == "__main__":

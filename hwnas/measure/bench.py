@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hwnas.errors import HwnasError, UsageError
+from hwnas.apart import MEMORY_BYTES, run_apart
 from hwnas.measure.affinity import pinned
 from hwnas.measure.conditions import Conditions, current_conditions
 from hwnas.measure.device import Device
@@ -20,6 +17,12 @@ from hwnas.measure.timing import open_session, time_session
 from hwnas.measure.visits import Visit, combine, visits_wanted
 from hwnas.runtimes import runtime_for
 from hwnas.runtimes.base import Runtime
+
+SLOWEST_RUN_S = 10.0
+"""A model whose single inference takes this long can still be measured without a longer timeout."""
+
+COPIES = 4
+"""How often the weights may lie in memory: file, copy, packed for the kernels, and one more while packing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def bench(
     runtime: Runtime | None = None,
     threads: int | None = None,
     reference: bytes | None = None,
+    timeout_s: float | None = None,
 ) -> Bench:
     """Measure a .tflite or .onnx model on a Device, in a fresh process.
 
@@ -64,8 +68,13 @@ def bench(
         runtime: None: litert for a .tflite, onnxruntime for an .onnx.
         threads: None: as the device says.
         reference: A model in the runtime's format that is looked at before each visit, to tell how fast the machine is.
+        timeout_s: Seconds after which the process is stopped; None: what the device's visits take at most, with single
+            inferences of up to `SLOWEST_RUN_S`.
 
-    Raises HwnasError if the model or the runtime cannot be used, UsageError for a suffix that no runtime takes.
+    Raises:
+        UsageError: For a suffix that no runtime takes, or fewer threads than one.
+        HwnasError: If the runtime is missing or refuses the model, crashes on it, needs more than 8 GiB beside it, or
+            does not finish in time.
     """
     runtime = runtime or runtime_for(model)
     device = device.with_threads(threads)
@@ -79,7 +88,14 @@ def bench(
             return path
 
         looked_at = None if reference is None else as_file("reference", reference)
-        return _apart(as_file("model", model), device, runtime, looked_at)
+        seconds = longest_s(device, reference is not None) if timeout_s is None else timeout_s
+        return _apart(as_file("model", model), device, runtime, looked_at, seconds)
+
+
+def longest_s(device: Device, with_reference: bool = False) -> float:
+    """Seconds that a bench on `device` takes at most, as long as no inference takes more than `SLOWEST_RUN_S`."""
+    warm_up_and_runs_s = 2 * (device.max_ms / 1000 + SLOWEST_RUN_S)
+    return (device.visits + device.extra_visits) * warm_up_and_runs_s * (2 if with_reference else 1)
 
 
 def bench_here(model: Path, device: Device, runtime: Runtime, reference: Path | None = None) -> Bench:
@@ -98,21 +114,21 @@ def bench_here(model: Path, device: Device, runtime: Runtime, reference: Path | 
     return Bench(combine(visits, device), conditions, tuple(looks_us))
 
 
-def _apart(model: Path, device: Device, runtime: Runtime, reference: Path | None) -> Bench:
-    """Run `bench_here` in a fresh process: a task as JSON goes in, a Bench or an error comes out."""
-    task: dict[str, Any] = {"model": str(model.absolute()), "device": device.model_dump(), "runtime": runtime.name}
-    task["reference"] = None if reference is None else str(reference)
-    process = subprocess.run(
-        [sys.executable, "-m", "hwnas.measure.apart"], input=json.dumps(task), capture_output=True, text=True
-    )
+def _apart(model: Path, device: Device, runtime: Runtime, reference: Path | None, timeout_s: float) -> Bench:
+    """Run `bench_here` in a fresh process with limits."""
+    task = {
+        "model": str(model.absolute()),
+        "device": device.model_dump(),
+        "runtime": runtime.name,
+        "reference": None if reference is None else str(reference.absolute()),
+    }
+    memory_bytes = MEMORY_BYTES + COPIES * _size(model)
+    return Bench.from_json(run_apart("hwnas.measure.apart", task, runtime.name, str(model), timeout_s, memory_bytes))
+
+
+def _size(model: Path) -> int:
+    """Bytes of a file; 0 for one that cannot be read, which the runtime will explain."""
     try:
-        answer = json.loads(process.stdout)
-    except json.JSONDecodeError:
-        reason = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
-        raise HwnasError(
-            f"{runtime.name} crashed on {model} ({reason}): the file is damaged, or holds what this runtime cannot "
-            f"run. Its last words: {process.stderr.strip()[-300:] or 'none'}"
-        ) from None
-    if "error" in answer:
-        raise (UsageError if answer["usage"] else HwnasError)(answer["error"])
-    return Bench.from_json(answer)
+        return model.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,105 @@
+"""What `hwnas inspect` shows: a model file on one screen, or operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from hwnas.inspect import EndInfo, ModelInfo, OperatorInfo
+from hwnas.report.console import key_value_table
+
+HEAVIEST = 10
+"""Operators that are listed by default."""
+
+
+def model_tables(info: ModelInfo, all_operators: bool = False) -> Group:
+    """A ModelInfo for people: what it is, its operators (the heaviest, or all in order), and what to look out for."""
+    multiplying = [pair for pair in enumerate(info.operators) if pair[1].macs]
+    heaviest = sorted(multiplying, key=lambda pair: -pair[1].macs)[:HEAVIEST]
+    if all_operators:
+        operators = operator_table("operators", enumerate(info.operators), info)
+    else:
+        operators = operator_table(f"the {len(heaviest)} operators with the most MACs", heaviest, info)
+    warnings = [Text(f"! {warning}", style="yellow") for warning in info.warnings]
+    return Group(_summary(info), operators, *warnings)
+
+
+def operator_table(title: str, operators: Iterable[tuple[int, OperatorInfo]], info: ModelInfo) -> Table:
+    """One row per (position, operator)."""
+    table = Table(title=title, title_justify="left", title_style="bold", min_width=60)
+    table.add_column("#", justify="right")
+    table.add_column("operator", style="cyan", overflow="fold")
+    table.add_column("in -> out")
+    for name in ("M MACs", "share", "parameters", "weights"):
+        table.add_column(name, justify="right")
+    for position, operator in operators:
+        outside = position in info.execution.outside
+        kernel = " " + "x".join(map(str, operator.kernel)) if operator.kernel else ""
+        table.add_row(
+            str(position),
+            Text(f"{operator.kind}{kernel}{' (not in XNNPACK)' if outside else ''}", style="yellow" if outside else ""),
+            f"{_shapes(operator.inputs)} -> {_shapes(operator.outputs)}",
+            f"{operator.macs / 1e6:.2f}" if operator.macs else "",
+            f"{operator.macs / info.macs:.1%}" if operator.macs else "",
+            f"{operator.parameters:,}" if operator.parameters else "",
+            _size(operator.weight_bytes) if operator.weight_bytes else "",
+        )
+    return table
+
+
+def _summary(info: ModelInfo) -> Table:
+    peak = info.peak_activation_bytes
+    weights = ", ".join(f"{_size(size)} {dtype}" for dtype, size in info.weight_bytes.items())
+    rows = {
+        "file": f"{info.format} {info.version}, {_size(info.bytes)}, sha256 {info.sha256[:16]}...",
+        **{f"input {i}" if i else "input": _end(end) for i, end in enumerate(info.inputs)},
+        **{f"output {i}" if i else "output": _end(end) for i, end in enumerate(info.outputs)},
+        "size": f"{info.macs / 1e6:,.2f} M MACs, {info.parameters:,} parameters ({weights or 'no weights'})",
+        "precision": info.precision,
+        "activations": "not known" if peak is None else f"{_size(peak)} at most at once",
+        "operators": f"{len(info.operators)}: {_counted(info.histogram)}",
+        "executed": f"{info.execution.runtime}: {_executed(info)}",
+    }
+    if info.metadata.labels:
+        labels = info.metadata.labels
+        rows["labels"] = f"{len(labels)}: {', '.join(labels[:5])}{' ...' if len(labels) > 5 else ''}"
+    if info.metadata.std:
+        rows["normalisation"] = f"(value - {list(info.metadata.mean)}) / {list(info.metadata.std)}"
+    signatures = [f"{name}({', '.join(ends['inputs'])})" for name, ends in info.metadata.signatures.items()]
+    rows |= {"signatures": ", ".join(signatures)} if signatures else {}
+    return key_value_table(escape(info.file), {key: escape(value) for key, value in (rows | _said(info)).items()})
+
+
+def _executed(info: ModelInfo) -> str:
+    execution = info.execution
+    if execution.refused is not None:
+        return execution.refused
+    if execution.partitions == 1 and not execution.outside:
+        return "XNNPACK takes all of it in one piece"
+    return _counted(execution.nodes)
+
+
+def _said(info: ModelInfo) -> dict[str, str]:
+    said = "; ".join(f"{key}: {value}" for key, value in info.metadata.entries.items())
+    return {"it says": said} if said else {}
+
+
+def _end(end: EndInfo) -> str:
+    quantised = "" if end.scale is None else f", {end.scale:.4g} * (stored - {end.zero_point or 0})"
+    return f"{end.name} {end.dtype} {_shapes([end.shape])}{f' {end.layout}' if end.layout else ''}{quantised}"
+
+
+def _shapes(shapes: Iterable[tuple[int | str, ...] | None]) -> str:
+    return " + ".join("?" if shape is None else "x".join(map(str, shape)) or "scalar" for shape in shapes) or "constant"
+
+
+def _size(size: int) -> str:
+    return f"{size} bytes" if size < 1024 else f"{size / 1024:,.1f} KiB"
+
+
+def _counted(kinds: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
