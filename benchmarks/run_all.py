@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("export_speed.py", "dsnas_step.py", "table_speed.py", "budget.py")
+BENCHMARKS = ("export.py", "dsnas_step.py", "table_speed.py", "budget.py", "mutated_files.py")
 
 
 def main() -> None:
