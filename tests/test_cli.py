@@ -184,7 +184,7 @@ def test_export_writes_one_format_on_request(hwnas, designed, tmp_path):
     code, out, _ = hwnas("export", designed["run"], "--format", "onnx", "--out", tmp_path, "--json")
     assert code == 0
     assert [model["format"] for model in json.loads(out)["models"]] == ["onnx"]
-    assert os.listdir(tmp_path) == ["model.onnx"]
+    assert sorted(os.listdir(tmp_path)) == ["CARD.md", "export.json", "model.onnx"]
 
 
 def test_bench_measures_any_model_and_records_its_conditions(hwnas, designed):

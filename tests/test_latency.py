@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.latency.terms import BIAS, COUNT, SUM
 from hwnas.space import OneOf
 from hwnas.spaces import get_space
 
@@ -45,8 +47,6 @@ def pixel1(shared_data) -> AdditivePredictor:
 
 def published_table(space, rows) -> AdditivePredictor:
     # the table has a row per layer, ours a row per distinct block: names make the 20 layers distinct here
-    from hwnas.latency.predictor import Calibration
-
     class PerLayer(AdditivePredictor):
         def decision_costs(self, space):
             costs = [
@@ -55,7 +55,8 @@ def published_table(space, rows) -> AdditivePredictor:
             ]
             return 19.5999, costs
 
-    return PerLayer({}, Calibration(), 0.0, fit(LatencyTable()).card)
+    nothing = AdditivePredictor.block_sum({})
+    return PerLayer(nothing.terms, {}, nothing.uncertainty, nothing.card)
 
 
 @pytest.mark.parametrize(("choice", "total_ms"), [(0, 65.69), (1, 110.65), (2, 76.36), (3, 131.46)])
@@ -109,10 +110,7 @@ def test_expected_ms_is_the_mean_over_sampled_architectures():
 
 def test_calibration_recovers_its_coefficients_and_reports_no_error():
     predictor = fit(made_table(networks=30, scale=0.8, per_block=0.03, bias=0.2))
-    calibration = predictor.calibration
-    assert (calibration.scale, calibration.per_block_ms, calibration.bias_ms) == pytest.approx(
-        (0.8, 0.03, 0.2), abs=0.02
-    )
+    assert [predictor.weights[term] for term in (SUM, COUNT, BIAS)] == pytest.approx([0.8, 0.03, 0.2], abs=0.02)
     assert predictor.card.mape < 0.5
     assert (predictor.card.hit5, predictor.card.hit10, predictor.card.n_networks) == (100, 100, 30)
     assert predictor.card.spearman > 0.99
@@ -158,7 +156,12 @@ def test_table_and_predictor_survive_saving(tmp_path):
     assert (again.blocks, again.networks, again.conditions) == (table.blocks, table.networks, table.conditions)
     predictor = fit(again)
     predictor.save(tmp_path / "predictor.json")
-    assert AdditivePredictor.load(tmp_path / "predictor.json") == predictor
+    loaded = AdditivePredictor.load(tmp_path / "predictor.json")
+    assert (loaded.digest, loaded.card) == (predictor.digest, predictor.card)
+    for architecture in table.networks:
+        before, after = predictor.predict(architecture), loaded.predict(architecture)
+        assert after.ms == before.ms
+        assert after.interval_ms == pytest.approx(before.interval_ms, rel=1e-4)
 
 
 def test_networks_of_a_space_leaves_out_other_spaces():
@@ -286,3 +289,46 @@ def test_the_multiplier_drives_the_expected_latency_to_the_budget():
         budget.update(expected_ms)
     assert expected_ms == pytest.approx(budget.target_ms, rel=0.1)
     assert budget.multiplier > 0
+
+
+def test_a_predictor_of_the_first_format_is_read(tmp_path):
+    table = made_table()
+    card = dict.fromkeys(("mape", "hit5", "hit10", "spearman", "noise_floor"))
+    blocks = [
+        {"spec": s.to_json(), "input_shape": shape, "ms": row.median_ms} for (s, shape), row in table.blocks.items()
+    ]
+    old = {
+        "format": "hwnas.additive-predictor/1",
+        "calibration": {"scale": 0.9, "per_block_ms": 0.01, "bias_ms": 0.2},
+        "half_width": 0.05,
+        "card": card | {"predictor": "calibrated block sum", "n_blocks": 20, "n_networks": 30, "protocol": ""},
+        "blocks": blocks,
+    }
+    (tmp_path / "predictor.json").write_text(json.dumps(old))
+    predictor = AdditivePredictor.load(tmp_path / "predictor.json")
+    architecture = TINY.decode([0] * 7)
+    placed = [b for b in architecture.placed_blocks() if not b[0].is_identity]
+    expected_ms = 0.2 + sum(0.9 * table.block_ms(*b) + 0.01 for b in placed)
+    prediction = predictor.predict(architecture)
+    assert prediction.ms == pytest.approx(expected_ms)
+    assert prediction.high_ms == pytest.approx(1.05 * expected_ms)
+
+
+def test_blocks_that_were_not_measured_are_estimated_and_say_so():
+    table = made_table(networks=30, noise=0.01)
+    missing = [b for b in TINY.distinct_blocks() if b[0].kind == "mbconv" and b[0].kernel == 5][:3]
+    for block in missing:
+        del table.blocks[block]
+    table.networks = {a: y for a, y in table.networks.items() if not set(missing) & set(a.placed_blocks())}
+    predictor = fit(table, TINY)
+    samples = [TINY.sample(random.Random(seed)) for seed in range(40)]
+    assert [predictor.predict(a).estimated for a in samples] == [holds(a, missing) for a in samples]
+    held = next(a for a in samples if holds(a, missing))
+    vague = replace(predictor.terms, estimated=dict.fromkeys(missing, 0.5), _remembered={})
+    wider = AdditivePredictor(vague, predictor.weights, predictor.uncertainty, predictor.card).predict(held)
+    assert wider.ms == predictor.predict(held).ms
+    assert wider.high_ms > predictor.predict(held).high_ms
+
+
+def holds(architecture, blocks) -> bool:
+    return bool(set(blocks) & set(architecture.placed_blocks()))

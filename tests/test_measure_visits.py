@@ -8,7 +8,8 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.measure.device import Device
-from hwnas.measure.visits import Visit, combine, reference_drifts_percent, visits_by_key, visits_wanted
+from hwnas.measure.drift import reference_drifts_percent
+from hwnas.measure.visits import Visit, combine, visits_by_key, visits_wanted
 
 DEVICE = Device(name="test", visits=2, drift_limit_percent=3)
 START: dict[str, Any] = {"start": {}}

@@ -237,3 +237,39 @@ def test_tflite_models_that_cannot_be_measured(name: str, change, message: str) 
     runtime = installed(name)
     with pytest.raises(HwnasError, match=message):
         runtime.load(changed_tflite(change))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_tflite_inputs_and_outputs_that_are_integers_are_spoken_to_in_float32(dtype: str) -> None:
+    """A file of one operator: the output is the input, in other steps. value = scale * (stored - zero point)."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from hwnas.export.tflite_file import packed, unpacked
+
+    file = unpacked(model_bytes(classifier_net(), ".tflite"))
+    graph, zero_point = file.subgraphs[0], {"int8": -10, "uint8": 100}[dtype]
+    for tensor, scale, offset in ((graph.tensors[0], 0.5, zero_point), (graph.tensors[1], 1.0, 0)):
+        tensor.shape, tensor.type, tensor.buffer = [1, 4], getattr(schema.TensorType, dtype.upper()), 0
+        tensor.quantization = schema.QuantizationParametersT(scale=[scale], zeroPoint=[offset])
+        tensor.shapeSignature = None
+    code = schema.BuiltinOperator.QUANTIZE
+    file.operatorCodes = [schema.OperatorCodeT(code, version=2, builtinCode=code)]
+    graph.tensors, graph.operators = graph.tensors[:2], [schema.OperatorT(0, [0], [1])]
+    graph.inputs, graph.outputs, file.signatureDefs = [0], [1], []
+    session = get_runtime("litert").load(packed(file))
+    x = np.array([[0.0, 3.1, 20.2, 1e6]], np.float32)
+    largest = np.iinfo(dtype).max
+    expected = [0, 3, 20, min(largest, (largest - zero_point) * 0.5)]
+    np.testing.assert_allclose(session.run(x)[0], expected, atol=0.5)
+
+
+def test_onnx_inputs_that_are_integers_mean_themselves() -> None:
+    onnx = pytest.importorskip("onnx")
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, [1, 4])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.UINT8, [1, 4])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "graph", [x], [y])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    output = get_runtime("onnxruntime").load(model).run(np.array([[0, 3.4, 254.6, 900]], np.float32))
+    assert output.dtype == np.float32
+    np.testing.assert_array_equal(output, [[0, 3, 255, 255]])

@@ -1,12 +1,10 @@
-"""The verbs that make a network: search, design, export."""
+"""The verbs that make a network: search, design."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from hwnas.cli.options import (
     Accept,
@@ -127,25 +125,3 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     except ValidationError as error:
         faults = [f"--{str(f['loc'][0]).replace('_', '-')}: {f['msg']}" for f in error.errors()]
         raise UsageError(f"{'; '.join(faults)}. See `hwnas design --help` for an example.") from None
-
-
-def export(
-    run: Annotated[Path, typer.Argument(help="Run folder, or any folder with architecture.json and weights.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write [RUN/models].")] = None,
-    formats: Annotated[str, typer.Option("--format", help="tflite, onnx, or both with a comma.")] = "tflite,onnx",
-    as_json: Json = False,
-) -> None:
-    """Write a run's network as .tflite and .onnx, checked number for number against PyTorch.
-
-    Example: `hwnas export runs/demo --format tflite`
-    """
-    from hwnas.child import load_child
-    from hwnas.export import export as export_child
-    from hwnas.report.console import CONSOLE, key_value_table
-
-    models = export_child(load_child(run), out or run / "models", formats.split(","))
-    if as_json:
-        print_json({"models": [{**vars(model), "path": str(model.path)} for model in models]})
-        return
-    rows = {m.format: f"{m.path} ({m.bytes / 1024:.0f} KiB, {m.max_relative_error:.0e} from PyTorch)" for m in models}
-    CONSOLE.print(key_value_table("exported", rows))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,15 +13,24 @@ from hwnas.cli.options import (
     Classes,
     DeviceName,
     Json,
+    Known,
     Networks,
     Resolution,
     RuntimeName,
     SpaceName,
     Tables,
     Threads,
+    UntilMape,
     Width,
 )
 from hwnas.cli.output import print_json
+from hwnas.errors import UsageError
+
+if TYPE_CHECKING:
+    from hwnas.measure.until_accurate import Round
+
+MANY_NETWORKS, FEW_NETWORKS = 30, 10
+"""How many whole networks are measured for a space, and for a device that is like a known one."""
 
 
 def devices(as_json: Json = False) -> None:
@@ -50,68 +60,116 @@ def measure(
     classes: Classes = None,
     width: Width = None,
     threads: Threads = None,
-    networks: Networks = 30,
+    networks: Networks = None,
+    known: Known = None,
+    until_mape: UntilMape = None,
     tables: Tables = Path("latency_models"),
     as_json: Json = False,
 ) -> None:
     """Measure a space's blocks and some whole networks on a device. Goes on where it was stopped.
 
     Example: `hwnas measure --space single-path --device local --runtime litert`
+
+    Only as much as predictions within 3 % need: `hwnas measure --space single-path --until-mape 3`
+
+    For a device like one that is known, 10 of its networks: `hwnas measure --from latency_models/phone/litert --device
+    local`, then `hwnas fit latency_models/local/litert --from latency_models/phone/litert`
     """
-    from hwnas.latency import fit
-    from hwnas.measure import Progress, load_device
+    from hwnas.latency import LatencyTable, fit
+    from hwnas.measure import Progress, load_device, measure_like, measure_until
     from hwnas.measure import measure as measure_space
     from hwnas.report.console import CONSOLE, measured_table, progress_bars
     from hwnas.spaces import get_space
 
+    if known and until_mape is not None:
+        raise UsageError("--from measures a few networks of known tables, --until-mape a space; give one of them.")
     started = time.perf_counter()
-    chosen = get_space(space, resolution, classes, width)
     target = load_device(device).with_threads(threads)
+    result: dict[str, Any] = {}
     with progress_bars() as bars:
+        stage = "measure"
 
         def on_visit(progress: Progress) -> None:
-            bars("measure", progress.done, progress.total, progress.text)
+            bars(stage, progress.done, progress.total, progress.text)
 
-        measured = measure_space(chosen, target, runtime, tables, networks, on_visit)
-    predictor = fit(measured.table, chosen)
-    fastest_ms, slowest_ms = (predictor.predict(architecture).ms for architecture in predictor.extremes(chosen))
-    result = {
+        if known:
+            tables_known = [LatencyTable.load(folder) for folder in known]
+            measured = measure_like(tables_known, target, runtime, tables, networks or FEW_NETWORKS, on_visit)
+        elif until_mape is not None:
+            chosen = get_space(space, resolution, classes, width)
+
+            def on_round(now: Round) -> None:
+                nonlocal stage
+                stage = f"error {now.mape:.1f} %"
+
+            found = measure_until(
+                chosen, until_mape, target, runtime, tables, networks or MANY_NETWORKS, on_visit, on_round
+            )
+            measured = found.measured
+            result = {
+                "goal_mape": until_mape,
+                "mape": found.rounds[-1].mape,
+                "reached": found.reached,
+                "used_entries": found.used,
+                "full_entries": found.full_entries,
+                "rounds": [asdict(each) for each in found.rounds],
+            }
+        else:
+            chosen = get_space(space, resolution, classes, width)
+            measured = measure_space(chosen, target, runtime, tables, networks or MANY_NETWORKS, on_visit)
+    result |= {
         "table": str(measured.folder),
         "entries": measured.entries,
         "measured": measured.measured,
         "reused": measured.reused,
         "seconds": time.perf_counter() - started,
-        "fastest_ms": fastest_ms,
-        "slowest_ms": slowest_ms,
         "summary": measured.summary.to_json(),
     }
+    if not known:
+        predictor = fit(measured.table, chosen)
+        fastest, slowest = (predictor.predict(architecture).ms for architecture in predictor.extremes(chosen))
+        result |= {"fastest_ms": fastest, "slowest_ms": slowest}
     if as_json:
         print_json(result)
     else:
-        CONSOLE.print(measured_table(f"measured {space} on {device}, {runtime}", result))
+        what = "networks of known tables" if known else space
+        CONSOLE.print(measured_table(f"measured {what} on {device}, {runtime}", result))
 
 
 def fit(
     table: Annotated[Path, typer.Argument(help="Folder of a latency table.")],
+    known: Known = None,
     as_json: Json = False,
 ) -> None:
-    """Calibrate a table on its whole networks and print the error card: how far off it is on networks not seen.
+    """Fit a table and judge it: how far off predictions are on networks not seen.
+
+    Writes `predictor.json`, `card.json`, `CARD.md` and its two pictures beside the table.
 
     Example: `hwnas fit latency_models/local/litert`
+
+    With few networks measured, let known devices help: `hwnas fit latency_models/local/litert --from
+    latency_models/phone/litert`
     """
-    from hwnas.files import write_json
     from hwnas.latency import LatencyTable
     from hwnas.latency import fit as fit_table
+    from hwnas.latency.carry_over import carry_over
+    from hwnas.latency.judging import judge
     from hwnas.report.console import CONSOLE, card_table
+    from hwnas.report.error_card import write_card
 
-    predictor = fit_table(LatencyTable.load(table))
-    predictor.save(table / "predictor.json")
-    card = predictor.card.to_json() | {"interval_percent": 100 * predictor.half_width}
-    write_json(table / "card.json", card)
-    if as_json:
-        print_json(card)
+    measured = LatencyTable.load(table)
+    if known:
+        predictor, card = carry_over(measured, [LatencyTable.load(folder) for folder in known])
     else:
-        CONSOLE.print(card_table(predictor.card))
+        predictor = fit_table(measured)
+        card = judge(predictor, measured)
+    predictor.save(table / "predictor.json")
+    written = write_card(card, table, 100 * predictor.half_width)
+    if as_json:
+        print_json(card.to_json() | {"interval_percent": 100 * predictor.half_width})
+    else:
+        CONSOLE.print(card_table(card))
+        CONSOLE.print(f"written: {', '.join(str(path) for path in [table / 'predictor.json', *written])}")
 
 
 def bench(
@@ -119,6 +177,9 @@ def bench(
     device: DeviceName = "local",
     runtime: Annotated[str | None, typer.Option("--runtime", help="litert, onnxruntime or tflite-runtime.")] = None,
     threads: Threads = None,
+    timeout_s: Annotated[
+        float | None, typer.Option("--timeout-s", min=0.1, help="Give up on a file after this long [by the device].")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure any model file the way tables are measured.
@@ -130,7 +191,9 @@ def bench(
     from hwnas.report.console import CONSOLE, key_value_table
     from hwnas.runtimes import get_runtime
 
-    result = bench_model(model, load_device(device), get_runtime(runtime) if runtime else None, threads)
+    result = bench_model(
+        model, load_device(device), get_runtime(runtime) if runtime else None, threads, timeout_s=timeout_s
+    )
     measured = result.measurement
     if as_json:
         values = result.to_json()

@@ -23,7 +23,18 @@ DeviceName = Annotated[str, typer.Option("--device", help="A device of `hwnas de
 RuntimeName = Annotated[str, typer.Option("--runtime", help=f"{_RUNTIMES}.")]
 Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
 Tables = Annotated[Path, typer.Option("--tables", help="Folder that latency tables are kept in.")]
-Networks = Annotated[int, typer.Option("--networks", min=5, max=1000, help="Whole networks to measure too.")]
+Networks = Annotated[
+    int | None,
+    typer.Option("--networks", min=3, max=1000, help="Whole networks to measure [30; with --from 10]."),
+]
+Known = Annotated[
+    list[Path] | None,
+    typer.Option("--from", help="Table of a known device; may be repeated."),
+]
+UntilMape = Annotated[
+    float | None,
+    typer.Option("--until-mape", help="Measure what tells most, until the error is at this percentage."),
+]
 
 # search, design: what is not said comes from --config, or from the defaults of DesignConfig
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any of the options; flags override it.")]

@@ -2,13 +2,14 @@
 
 During a search the multiplier of the latency term is adapted by dual ascent until the expected latency meets the limit,
 so that nobody tunes a lambda. Afterwards the architecture is decoded by exact constrained optimisation: the most
-probable one *within* the limit, a multiple-choice knapsack.
+probable one *within* the limit, a multiple-choice knapsack in which a cell is one item with thousands of choices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,9 @@ from hwnas.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LEAST_LOG_PROBABILITY = -1e3
+"""What stands for the logarithm of zero."""
 
 
 @dataclass
@@ -86,17 +90,57 @@ class Budget:
             log_probabilities: one vector per decision, in the order of ``space.decisions``.
             limit_ms: limit on the predicted latency.
         """
-        from scipy.optimize import Bounds, LinearConstraint, milp
-        from scipy.sparse import block_diag
-
         limit_ms = self.target_ms if limit_ms is None else limit_ms
         fixed_ms, costs = self.predictor.decision_costs(self.space)
-        gains = np.maximum(np.concatenate([np.asarray(p, float) for p in log_probabilities]), -1e3)
-        one_each = LinearConstraint(block_diag([np.ones((1, len(c))) for c in costs]), 1, 1)
-        # in units of the limit, and a hair below it: the solver keeps constraints to 1e-6 only
-        within = LinearConstraint(np.concatenate(costs)[None] / limit_ms, -np.inf, 1 - fixed_ms / limit_ms - 2e-6)
-        result = milp(-gains, constraints=[one_each, within], integrality=np.ones(len(gains)), bounds=Bounds(0, 1))
-        if result.x is None:
+        remaining = [np.maximum(np.asarray(p, float), LEAST_LOG_PROBABILITY) for p in log_probabilities]
+        options = []
+        for cost in costs:
+            gain, remaining = reduce(np.add.outer, remaining[: cost.ndim]), remaining[cost.ndim :]
+            options.append(_Options.worth_taking(cost, gain))
+        chosen = _knapsack(options, limit_ms - fixed_ms, limit_ms)
+        if chosen is None:
             return self.predictor.extremes(self.space)[0]
-        chosen = np.split(result.x, np.cumsum([len(c) for c in costs])[:-1])
-        return self.space.decode([int(x.argmax()) for x in chosen])
+        code = [
+            int(i)
+            for cost, option, k in zip(costs, options, chosen, strict=True)
+            for i in np.unravel_index(option.ways[k], cost.shape)
+        ]
+        return self.space.decode(code)
+
+
+@dataclass(frozen=True, eq=False)
+class _Options:
+    """The ways to decide one block, or one cell, that are worth taking: (n,) each, from the fastest to the likeliest.
+
+    `ways` are positions in the flattened array of costs.
+    """
+
+    ways: np.ndarray
+    costs: np.ndarray
+    gains: np.ndarray
+
+    @staticmethod
+    def worth_taking(cost: np.ndarray, gain: np.ndarray) -> _Options:
+        """Without those that another one beats in both: of a cell's thousands of ways some dozens remain."""
+        order = np.lexsort((-gain.ravel(), cost.ravel()))
+        best_before = np.concatenate([[-np.inf], np.maximum.accumulate(gain.ravel()[order])[:-1]])
+        ways = order[gain.ravel()[order] > best_before]
+        return _Options(ways, cost.ravel()[ways], gain.ravel()[ways])
+
+
+def _knapsack(options: list[_Options], rest_ms: float, unit_ms: float) -> list[int] | None:
+    """Which option to take of each, for the largest gain within `rest_ms`; None if nothing is within it."""
+    if len(options) == 1:
+        within = int((options[0].costs <= rest_ms).sum())
+        return [within - 1] if within else None
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import block_diag
+
+    costs, gains = (np.concatenate(values) for values in zip(*((o.costs, o.gains) for o in options), strict=True))
+    one_each = LinearConstraint(block_diag([np.ones((1, len(o.costs))) for o in options]), 1, 1)
+    # in units of the limit, and a hair below it: the solver keeps constraints to 1e-6 only
+    within = LinearConstraint(costs[None] / unit_ms, -np.inf, rest_ms / unit_ms - 2e-6)
+    result = milp(-gains, constraints=[one_each, within], integrality=np.ones(len(gains)), bounds=Bounds(0, 1))
+    if result.x is None:
+        return None
+    return [int(x.argmax()) for x in np.split(result.x, np.cumsum([len(o.costs) for o in options])[:-1])]

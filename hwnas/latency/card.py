@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+
+from hwnas.latency.table import Latency
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The error after measuring so many networks, on networks not seen."""
+
+    networks: int
+    mape: float
+    """Mean over several random choices of the networks, in percent."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One network, predicted by a fit that had not seen it."""
+
+    code: str
+    predicted_ms: float
+    low_ms: float
+    """Lower end of the 90 % interval."""
+    high_ms: float
+    measured_ms: float
+    reason: str = ""
+    """Why it may be far off, where something is known."""
+
+    @property
+    def error_percent(self) -> float:
+        """Positive where the network was predicted too slow."""
+        return 100 * (self.predicted_ms / self.measured_ms - 1)
+
+    @property
+    def covered(self) -> bool:
+        return self.low_ms <= self.measured_ms <= self.high_ms
 
 
 @dataclass(frozen=True)
@@ -13,6 +48,7 @@ class ErrorCard:
     """Errors in percent of the measured latency; None where there were too few networks to tell."""
 
     predictor: str
+    """What kind it is, and how it prices what a network holds."""
     n_blocks: int
     n_networks: int
     mape: float | None
@@ -23,8 +59,20 @@ class ErrorCard:
     spearman: float | None
     """Rank correlation of predicted and measured latency; None where all networks are equally fast."""
     noise_floor: float | None
-    """How far repeated visits of one network differ: what no predictor can beat."""
+    """How far repeated measurements of one network differ: what no predictor can beat."""
     protocol: str
+    kendall: float | None = None
+    """Another rank correlation: the share of pairs in the right order minus that in the wrong one."""
+    coverage90: float | None = None
+    """Share of networks within their 90 % interval."""
+    measured_on: Mapping[str, Any] | None = None
+    """What the table's numbers were taken under, in short."""
+    learning_curve: tuple[CurvePoint, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    """Every network, farthest off first."""
+    own_mape: float | None = None
+    """For a predictor carried over from other devices: the error of the fit to this table alone, on the same
+    networks."""
 
     @staticmethod
     def unjudged(n_blocks: int, n_networks: int) -> ErrorCard:
@@ -35,21 +83,68 @@ class ErrorCard:
     @staticmethod
     def judge(measured_ms: np.ndarray, unseen_ms: np.ndarray, noise_floor: float | None, n_blocks: int) -> ErrorCard:
         """The card of predictions for networks that the predictor had not seen; both arrays (n,) in ms."""
-        from scipy.stats import spearmanr
-
-        rank_correlation = float(spearmanr(measured_ms, unseen_ms).statistic)
-        error = 100 * np.abs(unseen_ms - measured_ms) / measured_ms
+        statistics = errors(measured_ms, unseen_ms)
         return ErrorCard(
             predictor="calibrated block sum",
             n_blocks=n_blocks,
             n_networks=len(measured_ms),
-            mape=float(error.mean()),
-            hit5=100 * float((error <= 5).mean()),
-            hit10=100 * float((error <= 10).mean()),
-            spearman=rank_correlation if np.isfinite(rank_correlation) else None,
             noise_floor=noise_floor,
             protocol="5-fold cross-validation over whole networks",
+            **statistics,
         )
 
+    def with_judged(self, judged: Iterable[Judged]) -> ErrorCard:
+        """This card about these networks: all its statistics, and the networks themselves."""
+        ordered = tuple(sorted(judged, key=lambda network: -abs(network.error_percent)))
+        measured_ms = np.array([network.measured_ms for network in ordered])
+        statistics = errors(measured_ms, np.array([network.predicted_ms for network in ordered]))
+        coverage90 = 100 * float(np.mean([network.covered for network in ordered]))
+        return replace(self, n_networks=len(ordered), judged=ordered, coverage90=coverage90, **statistics)
+
+    @property
+    def over_noise(self) -> float | None:
+        """How many times the noise floor the error is; None where either is not known."""
+        return self.mape / self.noise_floor if self.mape is not None and self.noise_floor else None
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields, as JSON data."""
+        return asdict(self) | {"judged": [asdict(n) | {"error_percent": n.error_percent} for n in self.judged]}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> ErrorCard:
+        """The card that `to_json` wrote, of this version or an earlier one. Raises KeyError, TypeError or ValueError
+        for anything else."""
+        known = {name: data[name] for name in (field.name for field in fields(ErrorCard)) if name in data}
+        curve = tuple(CurvePoint(**point) for point in data.get("learning_curve", ()))
+        judged = [{k: v for k, v in network.items() if k != "error_percent"} for network in data.get("judged", ())]
+        return ErrorCard(**known | {"learning_curve": curve, "judged": tuple(Judged(**n) for n in judged)})
+
+
+def errors(measured_ms: np.ndarray, predicted_ms: np.ndarray) -> dict[str, Any]:
+    """How far predictions are off: ``mape, hit5, hit10, spearman, kendall``, in percent but for the correlations.
+
+    Args:
+        measured_ms: (n,), n at least 1.
+        predicted_ms: (n,).
+    """
+    from scipy.stats import kendalltau, spearmanr
+
+    off = 100 * np.abs(predicted_ms - measured_ms) / measured_ms
+    ranked = len(off) > 1 and np.ptp(measured_ms) > 0 and np.ptp(predicted_ms) > 0
+    return {
+        "mape": float(off.mean()),
+        "hit5": 100 * float((off <= 5).mean()),
+        "hit10": 100 * float((off <= 10).mean()),
+        "spearman": float(spearmanr(measured_ms, predicted_ms).statistic) if ranked else None,
+        "kendall": float(kendalltau(measured_ms, predicted_ms).statistic) if ranked else None,
+    }
+
+
+def noise_floor(latencies: Iterable[Latency]) -> float | None:
+    """Percent that one half of the visits is off the other, on average over models; None if no model was visited twice.
+
+    No predictor can be better than that against measurements of half as many visits. Tables of earlier versions have
+    the range of the visits instead, which is larger.
+    """
+    known = [row.between_visits_percent if row.halves_percent is None else row.halves_percent for row in latencies]
+    return float(np.mean(known)) if known else None

@@ -1,42 +1,36 @@
-"""The additive LatencyPredictor: the sum of a network's measured blocks, calibrated on whole networks.
+"""The LatencyPredictor: ms for an Architecture with an interval, and ms for choice probabilities, differentiably.
 
-    ms(network) = scale * sum of block ms + per_block_ms * number of blocks + bias_ms
+    ms(network) = bias + sum over its blocks of (scale * block ms + what its kind adds + what the block itself adds)
 
 Blocks measured alone miss what a network shares (start-up of an inference, warm caches between blocks), and count per
-block what a network pays once. Three coefficients, fitted on a few dozen measured networks, mend this and leave the
-model additive: it stays differentiable in the choice probabilities and exactly optimisable under a budget.
+block what a network pays once; whole networks tell. A cell counts as one block, priced by what is executed of it: so
+the model stays a sum over the chain, whose expectation and optimum under a budget are exact. `hwnas.latency.fitting`
+makes it; `hwnas.latency.terms` says what is summed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.files import read_json, write_json
 from hwnas.latency.card import ErrorCard
-from hwnas.latency.table import Block, Latency, LatencyTable
-from hwnas.space import Architecture, OneOf, SearchSpace
-from hwnas.spec import Shape, Spec, spec_from_json
+from hwnas.latency.space_costs import space_costs
+from hwnas.latency.table import Block
+from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spec import Shape, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "hwnas.additive-predictor/1"
-
-PRIOR_STRENGTH = 1e-4
-"""Weight of the prior (scale 1, nothing per block, no bias) against one network's squared relative error."""
-
 UNCALIBRATED_HALF_WIDTH = 0.25
-"""Half width of the interval, relative, while fewer networks than `MIN_NETWORKS` say how far off the sum is."""
-
-MIN_NETWORKS = 5
-FOLDS = 5
+"""Half width of the interval, relative, of a plain sum of blocks that no whole network was compared with."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,8 @@ class Prediction:
     ms: float
     low_ms: float
     high_ms: float
+    estimated: bool = False
+    """True where some block was never measured: its ms is an estimate from blocks like it."""
 
     @property
     def interval_ms(self) -> tuple[float, float]:
@@ -53,64 +49,105 @@ class Prediction:
 
     def slowed(self, factor: float) -> Prediction:
         """The same on a machine that takes `factor` times as long as it did for the table."""
-        return Prediction(factor * self.ms, factor * self.low_ms, factor * self.high_ms)
+        return Prediction(factor * self.ms, factor * self.low_ms, factor * self.high_ms, self.estimated)
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """The three coefficients. The default is the plain sum of blocks."""
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """How far off predictions are.
 
-    scale: float = 1.0
-    per_block_ms: float = 0.0
-    bias_ms: float = 0.0
+    Attributes:
+        half_width: half of the 90 % interval of a network like those measured, relative to its ms.
+        noise: relative standard deviation of the error that the model expects of a network whose weights it knows.
+        spread: half width of the 90 % interval per unit of the model's standard deviation (conformal: from errors on
+            networks it had not seen).
+        covariance: (terms, terms) of the weights, in the order of the weights; None if only `half_width` is known.
+    """
 
-
-@dataclass(frozen=True)
-class AdditivePredictor:
-    """Table and calibration -> ms for an Architecture, or for choice probabilities, differentiably."""
-
-    block_ms: dict[Block, float]
-    calibration: Calibration
     half_width: float
-    """Half of the 90 % interval, relative to the predicted ms."""
+    noise: float = 0.0
+    spread: float = 0.0
+    covariance: np.ndarray | None = None
+
+    def half_widths(self, values: np.ndarray, ms: np.ndarray) -> np.ndarray:
+        """(n,): the half width of each of n predictions, from their terms (n, terms)."""
+        if self.covariance is None:
+            return np.full(len(ms), self.half_width)
+        variance = ((values @ self.covariance) * values).sum(1) / np.maximum(ms, 1e-12) ** 2
+        return self.spread * np.sqrt(self.noise**2 + variance)
+
+
+@dataclass(eq=False)
+class AdditivePredictor:
+    """Terms and their weights -> ms for an Architecture, or for choice probabilities, differentiably.
+
+    Attributes:
+        terms: how blocks become terms; holds the block table.
+        weights: ms per unit of each term; a term that is not here weighs nothing.
+        uncertainty: of the predictions.
+        card: the errors on networks that were not seen.
+    """
+
+    terms: Terms
+    weights: dict[Term, float]
+    uncertainty: Uncertainty
     card: ErrorCard
+    _rows: dict[Block, np.ndarray] = field(default_factory=dict, repr=False)
+    _costs: list[tuple[SearchSpace, float, list[np.ndarray]]] = field(default_factory=list, repr=False)
+
+    @staticmethod
+    def block_sum(
+        block_ms: dict[Block, float], estimated: Mapping[Block, float] | None = None, n_networks: int = 0
+    ) -> AdditivePredictor:
+        """The plain sum of blocks; `n_networks` were measured, too few to tell how far off it is."""
+        terms = Terms(block_ms, estimated or {})
+        card = ErrorCard.unjudged(len(block_ms) - len(terms.estimated), n_networks)
+        return AdditivePredictor(terms, {SUM: 1.0}, Uncertainty(UNCALIBRATED_HALF_WIDTH), card)
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 90 % interval of a network like those measured, relative to the predicted ms."""
+        return self.uncertainty.half_width
 
     @property
     def digest(self) -> str:
         """SHA-256 of every cost: two predictors of one digest are the same to a search."""
-        costs = sorted((str(spec), shape, ms) for (spec, shape), ms in self.block_ms.items())
-        return hashlib.sha256(repr((costs, self.calibration, self.half_width)).encode()).hexdigest()
+        blocks = sorted((str(spec.to_json()), shape, ms) for (spec, shape), ms in (self.terms.block_ms or {}).items())
+        priced = (self.terms.executed, self.terms.extras, sorted(self.weights.items()), self.half_width)
+        return hashlib.sha256(repr((blocks, priced)).encode()).hexdigest()
 
     def cost_ms(self, spec: Spec, input_shape: Shape) -> float:
-        """What one block adds to a network's ms. Raises HwnasError where it was never measured."""
-        if spec.is_identity:
-            return 0.0
-        if (spec, input_shape) not in self.block_ms:
-            shape = "x".join(map(str, input_shape))
-            raise HwnasError(
-                f"no latency for {spec} on a {shape} input in this predictor; measure its space with `hwnas measure`, "
-                "then `hwnas fit` again."
-            )
-        return self.calibration.scale * self.block_ms[spec, input_shape] + self.calibration.per_block_ms
+        """What one block adds to a network's ms. Raises HwnasError where nothing is known of it."""
+        return float(self._values([(spec, input_shape)])[0] @ self._weight_vector)
 
     def predict(self, architecture: Architecture) -> Prediction:
-        """The latency of a whole network with its 90 % interval."""
-        ms = self.calibration.bias_ms + sum(self.cost_ms(*block) for block in architecture.placed_blocks())
-        return Prediction(ms, ms * (1 - self.half_width), ms * (1 + self.half_width))
+        """The latency of a whole network with its 90 % interval. Raises HwnasError for a block that is not known."""
+        return self.predict_many([architecture])[0]
+
+    def predict_many(self, architectures: Sequence[Architecture]) -> list[Prediction]:
+        """As `predict`, for many networks at once: thousands in a second."""
+        values, estimated = self._network_values(architectures)
+        ms = values @ self._weight_vector
+        half_widths = self.uncertainty.half_widths(values, ms)
+        rows = zip(ms.tolist(), half_widths.tolist(), estimated, strict=True)
+        return [Prediction(x, x * (1 - half), x * (1 + half), mark) for x, half, mark in rows]
 
     def decision_costs(self, space: SearchSpace) -> tuple[float, list[np.ndarray]]:
-        """The ms of everything fixed, and per decision the ms that each candidate adds (summed where it recurs)."""
-        fixed_ms = self.calibration.bias_ms
-        costs = {d.name: np.zeros(len(d.candidates)) for d in space.decisions}
-        for node, shape in space.positions():
-            if isinstance(node, OneOf):
-                costs[node.name] += [self.cost_ms(spec, shape) for spec in node.candidates]
-            else:
-                fixed_ms += self.cost_ms(node, shape)
-        return fixed_ms, list(costs.values())
+        """The ms of everything fixed, and what the choices add.
+
+        The arrays follow one another in the order of ``space.decisions``: one axis per decision. A decision about a
+        block has an array of its own, ms per candidate; the decisions of a cell share one, since which of its edges
+        are executed depends on the others.
+        """
+        known = next((known for known in self._costs if known[0] is space), None)
+        if known is None:
+            fixed_ms, costs = space_costs(space, self._cell_costs, self.cost_ms)
+            known = (space, fixed_ms + self.weights.get(BIAS, 0.0), costs)
+            self._costs[:] = [known]  # a search asks for one space, at every step
+        return known[1], known[2]
 
     def expected_ms(self, space: SearchSpace, probabilities: Sequence[Tensor]) -> Tensor:
-        """Expected latency under independent choices: a scalar, differentiable; exact for one-hot probabilities.
+        """Expected latency under independent choices: a scalar, differentiable; exact, for cells too.
 
         Args:
             space: the search space.
@@ -119,93 +156,87 @@ class AdditivePredictor:
         import torch
 
         fixed_ms, costs = self.decision_costs(space)
-        terms = [
-            p @ torch.as_tensor(c, dtype=p.dtype, device=p.device) for p, c in zip(probabilities, costs, strict=True)
-        ]
-        return torch.stack(terms).sum() + fixed_ms
+        remaining = list(probabilities)
+        total = remaining[0].new_tensor(fixed_ms)
+        for cost in costs:
+            own, remaining = remaining[: cost.ndim], remaining[cost.ndim :]
+            expected = torch.as_tensor(cost, dtype=own[0].dtype, device=own[0].device)
+            for probability in reversed(own):
+                expected = expected @ probability
+            total = total + expected
+        return total
 
     def extremes(self, space: SearchSpace) -> tuple[Architecture, Architecture]:
         """The fastest and the slowest architecture of a space."""
         _, costs = self.decision_costs(space)
-        return space.decode([int(c.argmin()) for c in costs]), space.decode([int(c.argmax()) for c in costs])
+        fastest = [int(i) for c in costs for i in np.unravel_index(c.argmin(), c.shape)]
+        slowest = [int(i) for c in costs for i in np.unravel_index(c.argmax(), c.shape)]
+        return space.decode(fastest), space.decode(slowest)
 
     def save(self, path: Path) -> None:
         """Write the predictor with its error card as JSON."""
-        blocks = [{"spec": s.to_json(), "input_shape": shape, "ms": ms} for (s, shape), ms in self.block_ms.items()]
-        data = {"format": FORMAT, "calibration": asdict(self.calibration), "half_width": self.half_width}
-        write_json(path, data | {"card": self.card.to_json(), "blocks": blocks})
+        from hwnas.latency.predictor_file import save
+
+        save(self, path)
 
     @staticmethod
     def load(path: Path) -> AdditivePredictor:
         """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
-        data = read_json(path, "the latency predictor")
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise HwnasError(f"{path} is no latency predictor of this version; make it with `hwnas fit TABLE`.")
-        try:
-            blocks = {(spec_from_json(b["spec"]), tuple(b["input_shape"])): float(b["ms"]) for b in data["blocks"]}
-            calibration = Calibration(**data["calibration"])
-            return AdditivePredictor(blocks, calibration, float(data["half_width"]), ErrorCard(**data["card"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise HwnasError(f"{path} is damaged ({error!r}); make it again with `hwnas fit TABLE`.") from None
+        from hwnas.latency.predictor_file import load
+
+        return load(path)
+
+    @property
+    def _weight_vector(self) -> np.ndarray:
+        return np.fromiter(self.weights.values(), float, len(self.weights))
+
+    def _cell_costs(self, candidates: Sequence[Sequence[Spec]], codes: np.ndarray, shape: Shape) -> np.ndarray:
+        """(n,) ms of n cells; see `Terms.of_cells`."""
+        columns = self.terms.of_cells(candidates, codes, shape)
+        return sum((self.weights.get(t, 0.0) * values for t, values in columns.items()), np.zeros(len(codes)))
+
+    def _values(self, blocks: Sequence[Block]) -> np.ndarray:
+        """(blocks, weights): the terms of blocks. Raises HwnasError for a block that is not known."""
+        new = [block for block in blocks if block not in self._rows]
+        if new:
+            try:
+                columns = self.terms.columns(new)
+            except KeyError as error:
+                spec, shape = error.args[0]
+                raise HwnasError(
+                    f"no latency for {spec} on a {'x'.join(map(str, shape))} input in this predictor; measure its "
+                    "space with `hwnas measure`, then `hwnas fit` again."
+                ) from None
+            for group in OWN_GROUPS:  # blocks that no measured network held: uncertain together, which is cautious
+                own = [v for term, v in columns.items() if term[0] == group and term not in self.weights]
+                columns["unseen", group] = sum(own, np.zeros(len(new)))
+            nothing = np.zeros(len(new))
+            rows = np.array([columns.get(term, nothing) for term in self.weights]).T
+            self._rows.update(zip(new, rows.reshape(len(new), -1), strict=True))
+        return np.array([self._rows[block] for block in blocks]).reshape(len(blocks), len(self.weights))
+
+    def _network_values(self, architectures: Sequence[Architecture]) -> tuple[np.ndarray, list[bool]]:
+        """(networks, weights): the terms of networks; and which of them hold a block that was never measured."""
+        blocks, counts = count_blocks(architectures)
+        values = counts @ self._values(blocks)
+        if BIAS in self.weights:
+            values[:, list(self.weights).index(BIAS)] = 1.0
+        guessed = [any(part in self.terms.estimated for part in spec.parts(shape)) for spec, shape in blocks]
+        return values, (counts @ np.array(guessed, float) > 0).tolist()
 
 
-def fit(table: LatencyTable, space: SearchSpace | None = None) -> AdditivePredictor:
-    """Calibrate a table's block sum on its whole networks, and judge it on networks it has not seen.
+def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], np.ndarray]:
+    """The distinct links of some chains, and how often each occurs: a sparse matrix (networks, links)."""
+    from scipy.sparse import csr_matrix
 
-    The error card comes from 5-fold cross-validation; the 90 % interval is the conformal quantile of those errors. With
-    fewer than 5 networks the plain sum is returned, with a wide interval, and a card that says so.
-
-    Args:
-        table: the measured blocks and networks.
-        space: if given, only blocks and networks of this space are used.
-    """
-    blocks = (
-        table.blocks if space is None else {b: table.blocks[b] for b in space.distinct_blocks() if b in table.blocks}
-    )
-    block_ms = {block: latency.median_ms for block, latency in blocks.items()}
-    networks = table.networks if space is None else table.networks_of(space)
-    features = _features(table, networks)
-    measured_ms = np.array([latency.median_ms for latency in networks.values()])
-    if len(networks) < MIN_NETWORKS:
-        card = ErrorCard.unjudged(len(block_ms), len(networks))
-        return AdditivePredictor(block_ms, Calibration(), UNCALIBRATED_HALF_WIDTH, card)
-    unseen_ms = _cross_validated(features, measured_ms)
-    card = ErrorCard.judge(measured_ms, unseen_ms, noise_floor(networks), len(block_ms))
-    coefficients = _least_squares(features, measured_ms)
-    errors = np.sort(np.abs(unseen_ms - measured_ms) / unseen_ms)
-    rank = min(len(errors), int(np.ceil(0.9 * (len(errors) + 1))))
-    return AdditivePredictor(block_ms, Calibration(*map(float, coefficients)), float(errors[rank - 1]), card)
-
-
-def noise_floor(networks: dict[Architecture, Latency]) -> float | None:
-    """Percent by which the separate visits of one network differ, on average: no predictor can be better."""
-    values = [latency.between_visits_percent for latency in networks.values()]
-    return float(np.mean(values)) if values else None
-
-
-def _features(table: LatencyTable, networks: dict[Architecture, Latency]) -> np.ndarray:
-    """(networks, 3): sum of block ms, number of blocks, 1."""
-    rows = []
-    for architecture in networks:
-        blocks = [block for block in architecture.placed_blocks() if not block[0].is_identity]
-        rows.append([sum(table.block_ms(*block) for block in blocks), len(blocks), 1.0])
-    return np.array(rows).reshape(-1, 3)
-
-
-def _least_squares(features: np.ndarray, measured_ms: np.ndarray) -> np.ndarray:
-    """Coefficients that minimise the squared *relative* error, drawn weakly to the plain sum (1, 0, 0)."""
-    prior = np.array([1.0, 0.0, 0.0])
-    weighted = features / measured_ms[:, None]
-    size = np.sqrt((weighted**2).mean(0))  # the prior is as strong on each coefficient as its share of the latency
-    normal = weighted.T @ weighted + PRIOR_STRENGTH * len(features) * np.diag(size**2)
-    return prior + np.linalg.solve(normal, weighted.T @ (1.0 - weighted @ prior))
-
-
-def _cross_validated(features: np.ndarray, measured_ms: np.ndarray) -> np.ndarray:
-    """Each network predicted by a calibration that has not seen it."""
-    from sklearn.model_selection import KFold
-
-    predicted = np.empty_like(measured_ms)
-    for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(features):
-        predicted[test] = features[test] @ _least_squares(features[train], measured_ms[train])
-    return predicted
+    position: dict[Block, int] = {}
+    columns, ends = [], [0]
+    for architecture in architectures:
+        last: tuple[Spec | None, Shape | None, int] = (None, None, 0)
+        for spec, shape in architecture.chain():
+            if spec is not last[0] or shape != last[1]:  # a repeated cell is one object: its hash is computed once
+                last = (spec, shape, position.setdefault((spec, shape), len(position)))
+            columns.append(last[2])
+        ends.append(len(columns))
+    counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(architectures), len(position)))
+    return list(position), counts

@@ -38,6 +38,10 @@ class Latency:
     between_visits_percent: float
     """How far the medians of this model's separate visits lie apart: the noise that repeating shows."""
     noisy: bool = False
+    halves_percent: float | None = None
+    """How far one half of the visits is off the other: the noise of the median. None: visited once, or not known."""
+    drift_percent: float | None = None
+    """How far the reference model was off around these visits, at worst; None: there was none, or not known."""
 
     def __post_init__(self) -> None:
         numbers = (self.median_ms, self.p5_ms, self.p95_ms, self.between_visits_percent)
@@ -126,7 +130,11 @@ def _architecture_of(row: dict[str, Any]) -> Architecture:
 
 def _latency_of(row: dict[str, Any]) -> Latency:
     statistics = {name: float(row[name]) for name in ("median_ms", "p5_ms", "p95_ms", "between_visits_percent")}
-    return Latency(runs=int(row["runs"]), noisy={"True": True, "False": False}[str(row["noisy"])], **statistics)
+    # tables of earlier versions lack these columns
+    later_names = ("halves_percent", "drift_percent")
+    later: dict[str, Any] = {n: float(row[n]) if row.get(n, "") != "" else None for n in later_names}
+    noisy = {"True": True, "False": False}[str(row["noisy"])]
+    return Latency(runs=int(row["runs"]), noisy=noisy, **statistics, **later)
 
 
 def _rows(path: Path, key_of: Callable[[dict[str, Any]], Key]) -> Iterator[tuple[Key, Latency]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from hwnas.callable_package import make_callable
 from hwnas.measure.bench import Bench, bench
 from hwnas.measure.campaign import Campaign, Entry, Progress, Summary
@@ -9,7 +12,6 @@ from hwnas.measure.conditions import Conditions, check_same, current_conditions,
 from hwnas.measure.device import Device, known_devices, load_device
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
-from hwnas.measure.space_table import SpaceTable, measure, network_model, reference_model
 from hwnas.measure.timing import Timing, time_session
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "SpaceTable",
     "Summary",
     "Timing",
+    "UntilAccurate",
     "bench",
     "check_same",
     "current_conditions",
@@ -31,9 +34,33 @@ __all__ = [
     "known_devices",
     "load_device",
     "measure",
+    "measure_like",
+    "measure_until",
     "network_model",
     "reference_model",
     "time_session",
 ]
 
-make_callable(__name__, measure)
+_OF_SPACES = {
+    "SpaceTable": "table_campaign",
+    "UntilAccurate": "until_accurate",
+    "measure": "space_table",
+    "measure_like": "space_table",
+    "measure_until": "until_accurate",
+    "network_model": "table_campaign",
+    "reference_model": "table_campaign",
+}
+"""Loaded when asked for: they need PyTorch, and the process that `bench` measures a file in does not."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_SPACES:
+        return getattr(import_module(f"hwnas.measure.{_OF_SPACES[name]}"), name)
+    raise AttributeError(f"module 'hwnas.measure' has no attribute {name!r}")
+
+
+def _measure(*args: Any, **kwargs: Any) -> Any:
+    return __getattr__("measure")(*args, **kwargs)
+
+
+make_callable(__name__, _measure)

@@ -11,15 +11,17 @@ from pathlib import Path
 from random import Random
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.measure.affinity import pinned
 from hwnas.measure.conditions import Conditions, current_conditions
 from hwnas.measure.device import Device
+from hwnas.measure.drift import Drift, looks_us, reference_drifts_percent
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.timing import open_session, time_session
-from hwnas.measure.visits import combine, looks_us, reference_drifts_percent, visits_by_key, visits_wanted
+from hwnas.measure.visits import combine, correct, visits_by_key, visits_wanted
 from hwnas.runtimes.base import Runtime, Session
 
 
@@ -69,13 +71,15 @@ class Summary:
     """Median of all looks at the reference model: how fast the machine was, to compare a later one with."""
     drift_min_percent: float
     drift_max_percent: float
+    drift: Drift
+    """How far the visits of the whole journal follow the reference: what they were corrected by."""
 
     @property
     def inference_share(self) -> float:
         """How much of the time went into inference, from 0 to 1."""
         return self.inference_s / self.seconds if self.seconds else 0.0
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, Any]:
         """The fields, and `inference_share`."""
         return asdict(self) | {"inference_share": self.inference_share}
 
@@ -116,30 +120,24 @@ class Campaign:
         conditions, damaged or not writable. Whatever ends it early, Ctrl-C included, every finished visit is kept, and
         the next run goes on from there.
         """
+        with self.sitting() as sitting:
+            return sitting.measure(self.entries)
+
+    @contextmanager
+    def sitting(self) -> Iterator[Sitting]:
+        """The journal opened and the cores pinned, to measure some entries now and others in the light of them.
+
+        Raises as `run` does. `summary` is there when it ends.
+        """
         with Journal(self.journal, self.conditions.identity) as journal, pinned(self.device.cores):
-            sitting = _Sitting(self, journal)
+            sitting = Sitting(self, journal)
             try:
-                # a new pass only if the look at the reference after the last one finds disturbed visits
-                while pending := self._pending(journal):
-                    sitting.measure(pending)
+                yield sitting
             finally:
                 self.summary = sitting.summary()
-            visits = visits_by_key(journal.records)
-        return {entry.key: combine(visits[entry.key], self.device) for entry in self.entries}
-
-    def _pending(self, journal: Journal) -> list[Entry]:
-        """The visits to make: each round visits every entry that still lacks one, in an order of its own."""
-        visits = visits_by_key(journal.records)
-        missing = {entry.key: visits_wanted(visits.get(entry.key, []), self.device) for entry in self.entries}
-        order = Random(self.seed)
-        pending = []
-        for number in range(max(missing.values(), default=0)):
-            shuffled = order.sample(list(self.entries), len(self.entries))
-            pending += [entry for entry in shuffled if missing[entry.key] > number]
-        return pending
 
 
-class _Sitting:
+class Sitting:
     """One process's part of a campaign: from opening the journal to the end, or to whatever ends it early."""
 
     def __init__(self, campaign: Campaign, journal: Journal) -> None:
@@ -149,12 +147,49 @@ class _Sitting:
         self._looks_us = looks_us(journal.records)[self._digest]
         self._begin = perf_counter()
         self._inference_s = 0.0
-        keys = {entry.key for entry in campaign.entries}
-        self._reused = sum(record.get("entry") in keys for record in journal.records)
-        self._measured = 0
+        self._known: set[str] = set()
+        self._reused = self._measured = 0
         self._entries: set[str] = set()
 
-    def measure(self, pending: Sequence[Entry]) -> None:
+    def measure(self, entries: Sequence[Entry]) -> dict[str, Measurement]:
+        """Visit what these entries lack, then return their Measurements by key. Raises as `Campaign.run` does."""
+        new = {entry.key for entry in entries} - self._known
+        self._known |= new
+        self._reused += sum(record.get("entry") in new for record in self._journal.records)
+        while pending := self._pending(entries):
+            # a new pass only if the look at the reference after the last one finds disturbed visits
+            self._visit(pending)
+        visits, _ = correct(visits_by_key(self._journal.records))
+        return {entry.key: combine(visits[entry.key], self._device) for entry in entries}
+
+    def summary(self) -> Summary:
+        """What this sitting has done so far; the drift is that of the whole campaign."""
+        drifts = [drift for drift in reference_drifts_percent(self._journal.records) if drift is not None] or [0.0]
+        seconds = perf_counter() - self._begin
+        return Summary(
+            seconds,
+            self._inference_s,
+            self._measured,
+            self._reused,
+            len(self._entries),
+            median(self._looks_us) if self._looks_us else float("nan"),
+            min(drifts),
+            max(drifts),
+            correct(visits_by_key(self._journal.records))[1],
+        )
+
+    def _pending(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The visits to make: each round visits every entry that still lacks one, in an order of its own."""
+        visits, _ = correct(visits_by_key(self._journal.records))
+        missing = {entry.key: visits_wanted(visits.get(entry.key, []), self._device) for entry in entries}
+        order = Random(self._campaign.seed)
+        pending = []
+        for number in range(max(missing.values(), default=0)):
+            shuffled = order.sample(list(entries), len(entries))
+            pending += [entry for entry in shuffled if missing[entry.key] > number]
+        return pending
+
+    def _visit(self, pending: Sequence[Entry]) -> None:
         """Visit these entries in this order, with looks at the reference before, between and after."""
         if self._reference is None:  # loaded once: where its memory happens to lie must not look like drift
             with _named("the reference model"):
@@ -170,21 +205,6 @@ class _Sitting:
             if count % self._device.reference_every == 0 or count == len(pending):
                 self._look_at(self._reference)
             self._report(entry.label, remaining=len(pending) - count)
-
-    def summary(self) -> Summary:
-        """What this sitting has done so far; the drift is that of the whole campaign."""
-        drifts = [drift for drift in reference_drifts_percent(self._journal.records) if drift is not None] or [0.0]
-        seconds = perf_counter() - self._begin
-        return Summary(
-            seconds,
-            self._inference_s,
-            self._measured,
-            self._reused,
-            len(self._entries),
-            median(self._looks_us) if self._looks_us else float("nan"),
-            min(drifts),
-            max(drifts),
-        )
 
     def _open(self, model: bytes) -> Session:
         return open_session(self._campaign.runtime, model, self._device)

@@ -10,6 +10,13 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 
+FAR = 3.5
+"""Standard deviations from the median beyond which a visit is left out: with normal noise, one in two thousand."""
+MIDDLE_HALF = 0.6745
+"""Half of a normal distribution lies within so many standard deviations of its median."""
+NEAR_SHARE = 0.02
+"""A visit that is off by less than this is never left out."""
+
 ROUNDING = 1e-9
 """What a sum of weights may be off by; no run weighs as little."""
 
@@ -43,7 +50,14 @@ class Measurement:
 
     @cached_property
     def median_ms(self) -> float:
-        return self._quantile_ms(0.5)
+        """Mean of the medians of the visits, without visits that lie far from the rest.
+
+        Within a visit the median, because what interrupts a run makes it longer by any amount; between visits the mean,
+        because a machine that is now faster, now slower has no usual state for a median to find.
+        """
+        medians_ms = np.array(self.visit_medians_ms)
+        mean_ms = float(medians_ms[near(medians_ms)].mean())
+        return min(max(mean_ms, self.p5_ms), self.p95_ms)  # for visits that agree to the last bit
 
     @cached_property
     def p5_ms(self) -> float:
@@ -64,6 +78,15 @@ class Measurement:
     def between_visits_percent(self) -> float:
         """From the lowest to the highest visit median, in percent of the median; 0 for a single visit."""
         return 100 * (max(self.visit_medians_ms) - min(self.visit_medians_ms)) / self.median_ms
+
+    @property
+    def halves_percent(self) -> float | None:
+        """How far one half of the visits (every second one) is off the other, in percent: the noise that repeating
+        shows. None for a single visit."""
+        if len(self.runs_us) < 2:
+            return None
+        first, second = (Measurement(self.runs_us[start::2]).median_ms for start in (0, 1))
+        return 100 * abs(first - second) / self.median_ms
 
     def to_json(self) -> dict[str, Any]:
         """The statistics, for people, and the runs, from which `from_json` makes them again."""
@@ -89,3 +112,11 @@ class Measurement:
         below = np.cumsum(weights[order])
         around = np.searchsorted(below, [quantile - ROUNDING, quantile + ROUNDING])
         return float(runs_us[order][around].mean()) / 1000
+
+
+def near(values: np.ndarray) -> np.ndarray:
+    """Which of the values (n,) lie near their median: within `FAR` deviations, as the middle half of them shows those,
+    or within `NEAR_SHARE` of it where they agree better than that."""
+    distance = np.abs(values - np.median(values))
+    deviation = float(np.median(distance)) / MIDDLE_HALF
+    return np.asarray(distance <= max(FAR * deviation, NEAR_SHARE * float(np.median(values))))

@@ -7,17 +7,14 @@ a look at the reference model, or ``{"entry": key, "label": text, "runs_us": [..
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwnas.errors import HwnasError
 from hwnas.measure.device import Device
-from hwnas.measure.measurement import Measurement
-
-Record = dict[str, Any]
+from hwnas.measure.drift import Drift, Record, fit_drift, reference_drifts_percent, runs_of, slowdowns
+from hwnas.measure.measurement import Measurement, near
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,8 @@ class Visit:
     runs_us: tuple[float, ...]
     drift_percent: float | None
     """Of the two looks at the reference around this visit, the one farther off its campaign median; None: no look."""
+    slowdown: float = 1.0
+    """How many times its usual latency the reference took at the time of this visit."""
 
     @property
     def median_us(self) -> float:
@@ -39,70 +38,72 @@ class Visit:
 
 
 def visits_by_key(records: Sequence[Record]) -> dict[str, list[Visit]]:
-    """The visits to each entry, in the order they were made. Raises HwnasError for a record of another kind."""
+    """The visits to each entry, as and in the order they were made. Raises HwnasError for a record of another kind."""
     drifts = reference_drifts_percent(records)
     before = _last_seen(records, drifts)
     after = _last_seen(records[::-1], drifts[::-1])[::-1]
     visits: dict[str, list[Visit]] = defaultdict(list)
-    for record, *neighbours in zip(records, before, after, strict=True):
+    for record, slowdown, *neighbours in zip(records, slowdowns(records), before, after, strict=True):
         if "entry" in record:
             drift = max((drift for drift in neighbours if drift is not None), key=abs, default=None)
-            visits[record["entry"]].append(Visit(record["entry"], tuple(_runs(record)), drift))
+            visits[record["entry"]].append(Visit(record["entry"], tuple(runs_of(record)), drift, slowdown or 1.0))
     return visits
 
 
-def looks_us(records: Sequence[Record]) -> defaultdict[str, list[float]]:
-    """Median microseconds of every look at each reference model, by the model's digest."""
-    looks: defaultdict[str, list[float]] = defaultdict(list)
-    for record in records:
-        if "reference" in record:
-            looks[record["reference"]].append(float(np.median(_runs(record))))
-    return looks
-
-
-def reference_drifts_percent(records: Sequence[Record]) -> list[float | None]:
-    """For each record: how far a look at the reference is off the median of all looks; None for other records."""
-    looks = looks_us(records)
-    usual = {digest: float(np.median(medians)) for digest, medians in looks.items()}
-    next_look = {digest: iter(medians) for digest, medians in looks.items()}
-    return [
-        100 * (next(next_look[record["reference"]]) / usual[record["reference"]] - 1) if "reference" in record else None
-        for record in records
-    ]
+def correct(visits: Mapping[str, Sequence[Visit]]) -> tuple[dict[str, list[Visit]], Drift]:
+    """The visits at the machine's usual speed, as far as they follow the reference; and how far that is."""
+    drift = fit_drift(
+        {key: [visit.median_us for visit in made] for key, made in visits.items()},
+        {key: [visit.slowdown for visit in made] for key, made in visits.items()},
+    )
+    return {key: [_at_usual_speed(visit, drift) for visit in made] for key, made in visits.items()}, drift
 
 
 def visits_wanted(visits: Sequence[Visit], device: Device) -> int:
     """How many more visits an entry needs: until enough undisturbed ones agree, or there were too many."""
     allowed = device.visits + device.extra_visits - len(visits)
-    used = _agreeing([visit for visit in visits if not visit.disturbed(device)], device.visits)
+    used = _usable(visits, device)
     if len(used) < device.visits:
         return min(device.visits - len(used), allowed)
-    return min(1, allowed) if _disagree(used, device) else 0
+    return min(1, allowed) if _uncertain(used, device) else 0
 
 
 def combine(visits: Sequence[Visit], device: Device) -> Measurement:
-    """One entry's Measurement: from the undisturbed visits that agree best, or, too few, from the least disturbed.
+    """One entry's Measurement: from all undisturbed visits, or, too few, from the least disturbed.
 
-    It is marked noisy in the second case, and where the visits it is made of differ by more than the drift limit.
+    Visits far from the rest do not count. It is marked noisy if there were too few, and where their mean is not known
+    to the drift limit.
     """
-    used = _agreeing([visit for visit in visits if not visit.disturbed(device)], device.visits)
+    used = _usable(visits, device)
     too_few = len(used) < device.visits
     if too_few:
-        used = sorted(visits, key=lambda visit: abs(visit.drift_percent or 0.0))[: device.visits]
+        least = sorted(visits, key=lambda visit: abs(visit.drift_percent or 0.0))[: device.visits]
+        used = [visit for visit in visits if visit in least]
     drift = max((visit.drift_percent for visit in used if visit.drift_percent is not None), key=abs, default=None)
-    return Measurement(tuple(visit.runs_us for visit in used), drift, noisy=too_few or _disagree(used, device))
+    return Measurement(tuple(visit.runs_us for visit in used), drift, noisy=too_few or _uncertain(used, device))
 
 
-def _agreeing(visits: Sequence[Visit], count: int) -> list[Visit]:
-    """Those `count` visits whose medians lie closest together (all of them if there are no more)."""
-    ordered = sorted(visits, key=lambda visit: visit.median_us)
-    windows = [ordered[i : i + count] for i in range(max(1, len(ordered) - count + 1))]
-    return min(windows, key=lambda window: window[-1].median_us - window[0].median_us if window else 0.0)
+def _usable(visits: Sequence[Visit], device: Device) -> list[Visit]:
+    """The undisturbed visits, without those that lie far from the rest."""
+    undisturbed = [visit for visit in visits if not visit.disturbed(device)]
+    if not undisturbed:
+        return []
+    close = near(np.array([visit.median_us for visit in undisturbed]))
+    return [visit for visit, is_close in zip(undisturbed, close, strict=True) if is_close]
 
 
-def _disagree(visits: Sequence[Visit], device: Device) -> bool:
-    between = Measurement(tuple(visit.runs_us for visit in visits)).between_visits_percent
-    return between > device.drift_limit_percent
+def _uncertain(visits: Sequence[Visit], device: Device) -> bool:
+    """Whether the mean of the visits may be off by more than the drift limit (two standard errors)."""
+    medians_us = np.array([visit.median_us for visit in visits])
+    if len(medians_us) < 2:
+        return False
+    standard_error = medians_us.std(ddof=1) / np.sqrt(len(medians_us))
+    return bool(200 * standard_error > device.drift_limit_percent * medians_us.mean())
+
+
+def _at_usual_speed(visit: Visit, drift: Drift) -> Visit:
+    factor = visit.slowdown**drift.coefficient
+    return replace(visit, runs_us=tuple(run / factor for run in visit.runs_us)) if factor != 1 else visit
 
 
 def _last_seen(records: Sequence[Record], drifts: Sequence[float | None]) -> list[float | None]:
@@ -113,15 +114,3 @@ def _last_seen(records: Sequence[Record], drifts: Sequence[float | None]) -> lis
         latest = None if "start" in record else latest if drift is None else drift
         seen.append(latest)
     return seen
-
-
-def _runs(record: Record) -> list[float]:
-    try:
-        runs_us = [float(run) for run in record["runs_us"]]
-    except (KeyError, TypeError, ValueError):
-        runs_us = []
-    if not runs_us or min(runs_us) <= 0:
-        raise HwnasError(
-            f"the journal holds a visit without valid runs ({str(record)[:60]}); delete that line, or the journal."
-        )
-    return runs_us

@@ -99,8 +99,10 @@ def card_table(card: ErrorCard) -> Table:
     """The error card as a table."""
     percent = {
         "mean error (MAPE)": card.mape,
+        "own table alone": card.own_mape,
         "within 5 %": card.hit5,
         "within 10 %": card.hit10,
+        "within the 90 % interval": card.coverage90,
         "noise floor": card.noise_floor,
     }
     rows = {"predictor": f"{card.predictor}: {card.n_blocks} blocks, {card.n_networks} whole networks"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
     """What each candidate of each decision costs, in microseconds: a group of bars per decision."""
-    figure, axes = _figure(9, 3.2)
+    figure, axes = new_figure(9, 3.2)
     decisions = [(node, shape) for node, shape in space.positions() if isinstance(node, OneOf)]
     labels: dict[str, int] = {}
     for position, (one_of, shape) in enumerate(decisions):
@@ -36,7 +36,7 @@ def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
 
 def plot_predictions(table: LatencyTable, predictor: AdditivePredictor, space: SearchSpace) -> Figure:
     """Predicted against measured latency of every whole network of the table, with the 90 % interval."""
-    figure, axes = _figure(4.5, 4.2)
+    figure, axes = new_figure(4.5, 4.2)
     networks = table.networks_of(space)
     measured = np.array([latency.median_ms for latency in networks.values()])
     predicted = np.array([predictor.predict(architecture).ms for architecture in networks])
@@ -50,7 +50,7 @@ def plot_predictions(table: LatencyTable, predictor: AdditivePredictor, space: S
 
 def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
     """The loss and the expected latency over the steps of a search, with the budget as a line."""
-    figure, (top, bottom) = _figure(8, 4.5, rows=2)
+    figure, (top, bottom) = new_figure(8, 4.5, rows=2)
     steps = [record["step"] for record in metrics]
     epochs: dict[int, list[float]] = defaultdict(list)
     for record in metrics:
@@ -77,9 +77,11 @@ def _title(predictor: AdditivePredictor) -> str:
     return "not judged" if card.mape is None else f"{card.mape:.1f} % off on {card.n_networks} networks not seen"
 
 
-def _figure(width: float, height: float, rows: int = 1) -> Any:
+def new_figure(width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None) -> Any:
+    """A figure of so many inches, and its axes, one above the other. Raises HwnasError where matplotlib is missing."""
     try:
         from matplotlib import pyplot
     except ModuleNotFoundError:
         raise HwnasError("pictures need matplotlib; install it with pip install 'hwnas[notebook]'.") from None
-    return pyplot.subplots(rows, figsize=(width, height), layout="constrained", sharex=rows > 1)
+    size = {"figsize": (width, height), "height_ratios": height_ratios}
+    return pyplot.subplots(rows, layout="constrained", sharex=rows > 1, **size)

@@ -1,0 +1,84 @@
+"""What every choice of a SearchSpace costs: per block a number per candidate, per cell a number per way to decide it.
+
+Cells are small: the 15,625 ways to decide that of NAS-Bench-201 are priced one by one, so that whatever decides the
+latency of a cell, expectation and constrained optimum stay exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from hwnas.cell import Cell
+from hwnas.errors import HwnasError
+from hwnas.space import OneOf, SearchSpace
+from hwnas.spec import Shape, Spec
+
+MOST_WAYS = 2_000_000
+"""How many ways to decide one cell are priced one by one at most."""
+
+CellCosts = Callable[[Sequence[Sequence[Spec]], np.ndarray, Shape], np.ndarray]
+"""Candidates per edge, codes (cells, edges) and input shape -> ms per cell."""
+
+
+def space_costs(
+    space: SearchSpace, cell_ms: CellCosts, block_ms: Callable[[Spec, Shape], float]
+) -> tuple[float, list[np.ndarray]]:
+    """The ms of everything fixed, and arrays of ms with one axis per decision, in the order of ``space.decisions``.
+
+    Raises:
+        HwnasError: two kinds of cells share some but not all of their decisions, or a cell can be decided in too many
+            ways.
+    """
+    fixed_ms = 0.0
+    costs: dict[tuple[str, ...], np.ndarray] = {}
+    priced: dict[tuple[Any, Shape], np.ndarray] = {}
+    for node, shape in space.positions():
+        decisions = _decisions_of(node)
+        names = tuple(decisions)
+        if not decisions:
+            fixed_ms += block_ms(node, shape)  # type: ignore[arg-type]
+            continue
+        if (node, shape) not in priced:
+            priced[node, shape] = (
+                np.array([block_ms(spec, shape) for spec in node.candidates])
+                if isinstance(node, OneOf)
+                else _price_cell(node, decisions, shape, cell_ms)  # type: ignore[arg-type]
+            )
+        costs[names] = costs.get(names, 0.0) + priced[node, shape]
+    in_order = [decision.name for decision in space.decisions]
+    if [name for names in costs for name in names] != in_order:
+        raise HwnasError(
+            f"space {space.name!r} cannot be priced: two of its blocks share some but not all of their decisions. "
+            "Give the decisions of each kind of cell names of their own."
+        )
+    return fixed_ms, list(costs.values())
+
+
+def _decisions_of(node: Spec | OneOf) -> dict[str, OneOf]:
+    if isinstance(node, OneOf):
+        return {node.name: node}
+    edges = node.edges if isinstance(node, Cell) else ()
+    return {edge.name: edge for edge in edges if isinstance(edge, OneOf)}
+
+
+def _price_cell(cell: Cell, decisions: dict[str, OneOf], shape: Shape, cell_ms: CellCosts) -> np.ndarray:
+    """The ms of a cell for every way to decide it: one axis per decision."""
+    sizes = [len(decision.candidates) for decision in decisions.values()]
+    if math.prod(sizes) > MOST_WAYS:
+        raise HwnasError(
+            f"a cell of this space can be decided in {math.prod(sizes):,} ways, more than the {MOST_WAYS:,} that are "
+            "priced one by one. Give its edges fewer candidates, or split it into smaller cells."
+        )
+    ways = np.array(list(product(*map(range, sizes))))
+    codes = np.zeros((len(ways), len(cell.edges)), int)
+    names = list(decisions)
+    for e, edge in enumerate(cell.edges):
+        if isinstance(edge, OneOf):
+            codes[:, e] = ways[:, names.index(edge.name)]
+    candidates = [edge.candidates if isinstance(edge, OneOf) else (edge,) for edge in cell.edges]
+    return cell_ms(candidates, codes, shape).reshape(sizes)
