@@ -35,6 +35,7 @@ from hwnas.measure import (
     reference_model,
 )
 from hwnas.measure import Progress as Visit
+from hwnas.report.model_card import write_model_card
 from hwnas.run import Run
 from hwnas.runtimes import get_runtime, installed_runtimes
 from hwnas.search import SearchProblem, get_search
@@ -108,16 +109,20 @@ class DesignResult:
     models: list[ExportedModel]
     run: Path
     seconds: float
+    conditions: dict[str, dict[str, Any]]
+    """What each runtime was measured under: see `hwnas.measure.Conditions`."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "status": self.status,
             "budget_ms": self.config.budget_ms,
+            "device": self.config.device,
             "runtime": self.config.runtime,
             "predicted_ms": self.prediction.ms,
             "interval_ms": list(self.prediction.interval_ms),
             "drift_percent": self.drift_percent,
             "measured_ms": self.measured_ms,
+            "conditions": self.conditions,
             "accuracy": self.accuracy,
             "macs": self.architecture.macs,
             "params": self.architecture.params,
@@ -196,8 +201,11 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         models=models,
         run=run.folder,
         seconds=time.perf_counter() - started,
+        conditions=final.conditions,
     )
-    write_json(run.folder / REPORT_FILE, found.to_json() | _data_json(data) | {"card": predictor.card.to_json()})
+    described = found.to_json() | _data_json(data) | {"card": predictor.card.to_json()}
+    write_json(run.folder / REPORT_FILE, described)
+    write_model_card(run.folder / MODELS_FOLDER, described)
     return found
 
 
@@ -256,10 +264,11 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Pro
 
 @dataclass(frozen=True)
 class _FinalMeasurement:
-    """Median ms of the exported files per runtime, and median microseconds of the reference model beside them."""
+    """Per runtime: median ms of the exported files, median microseconds of the reference model, the conditions."""
 
     measured_ms: dict[str, float]
     reference_us: dict[str, float]
+    conditions: dict[str, dict[str, Any]]
 
 
 def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> _FinalMeasurement:
@@ -272,15 +281,18 @@ def _measure_models(models: list[ExportedModel], device: Device, report: Progres
     references = {model.format: reference_model(model.format) for model in models}
     visits: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     looks_us: dict[str, list[float]] = defaultdict(list)
+    conditions: dict[str, dict[str, Any]] = {}
     rounds = [pair for _ in range(FINAL_ROUNDS) for pair in pairs]
     for done, (runtime, model) in enumerate(rounds):
         report("measure again", done, len(rounds), runtime.name)
         measured = bench(model.path, device, runtime, reference=references[model.format])
         visits[runtime.name] += measured.measurement.runs_us
         looks_us[runtime.name] += measured.reference_us
+        conditions[runtime.name] = measured.conditions.to_json()
     report("measure again", len(rounds), len(rounds), "")
     measured_ms = {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
-    return _FinalMeasurement(measured_ms, {name: median(looks) for name, looks in looks_us.items()})
+    reference_us = {name: median(looks) for name, looks in looks_us.items()}
+    return _FinalMeasurement(measured_ms, reference_us, conditions)
 
 
 def _slowdown(table: LatencyTable, reference_us: float) -> float | None:

@@ -7,6 +7,7 @@ A command that finds its own run goes on with it; a folder of another configurat
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
 PACKAGES = ("hwnas", "torch", "numpy", "ai-edge-litert", "onnxruntime")
 
 
-def package_versions() -> dict[str, str | None]:
-    """Versions of the packages that decide a result; None where one is not installed."""
+def package_versions(others: Sequence[str] = ()) -> dict[str, str | None]:
+    """Versions of the packages that decide a result, and of `others`; None where one is not installed."""
     versions: dict[str, str | None] = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *others):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -11,6 +11,7 @@ from hwnas.errors import unknown_name
 from hwnas.latency import AdditivePredictor, Budget
 from hwnas.run import Run
 from hwnas.search.dsnas import DSNASSettings, dsnas
+from hwnas.search.lambda_search import LambdaSearchSettings, lambda_search
 from hwnas.search.one_shot import OneShotSettings, random_search, spos
 from hwnas.search.problem import Method, Search, SearchProblem, SearchResult, choose
 from hwnas.search.proxyless import ProxylessSettings, proxyless
@@ -26,6 +27,7 @@ SEARCHES: dict[str, Method] = {
     "spos": Method(spos, OneShotSettings),
     "random": Method(random_search, OneShotSettings),
     "single-path": Method(single_path, SinglePathSettings),
+    "single-path-lambda": Method(lambda_search, LambdaSearchSettings),
     "snas": Method(snas, SNASSettings),
     "proxyless": Method(proxyless, ProxylessSettings),
 }

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -146,16 +147,26 @@ class ImageData:
 
     def val_batches(self) -> Iterator[Batch]:
         """The validation split in a fixed, mixed order, not augmented; the last batch may be smaller."""
-        return self._plain_batches(self._val)
+        return ((self._normalised(pixels.float() / 255), labels) for pixels, labels in self.pixel_batches("val"))
 
     def test_batches(self) -> Iterator[Batch]:
         """The test split in a fixed, mixed order, not augmented. The first call reads its images (raises HwnasError
         if over 10 % are broken). For the final number: whatever chooses by these images has no test split left."""
-        if self._test is None:
-            self.splits_read.add("test")
-            self._test, broken = self._read(self._source.test)
-            self._broken |= broken
-        return self._plain_batches(self._test)
+        return ((self._normalised(pixels.float() / 255), labels) for pixels, labels in self.pixel_batches("test"))
+
+    def pixel_batches(self, split: Literal["val", "test"]) -> Iterator[Batch]:
+        """The images of a split as uint8 (N, 3, H, W), in the order of `val_batches` and `test_batches`."""
+        images = self._val if split == "val" else self._read_test()
+        positions = np.arange(len(images))
+        return images.batches(
+            [positions[start:][: self.batch_size] for start in range(0, len(images), self.batch_size)]
+        )
+
+    def training_pixels(self, choose: Callable[[Sequence[int]], Sequence[int]]) -> torch.Tensor:
+        """uint8 (n, 3, H, W) of the training images at the positions that `choose` makes of all their labels."""
+        positions = np.array(choose(self._train.labels.tolist()), np.int64)
+        ((pixels, _labels),) = self._train.batches([positions])
+        return pixels
 
     def _train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
@@ -169,11 +180,13 @@ class ImageData:
                 images = self._augmentation(images)
             yield self._normalised(images), labels
 
-    def _plain_batches(self, images: ImageSet) -> Iterator[Batch]:
-        positions = np.arange(len(images))
-        starts = range(0, len(images), self.batch_size)
-        for pixels, labels in images.batches([positions[start : start + self.batch_size] for start in starts]):
-            yield self._normalised(pixels.float() / 255), labels
+    def _read_test(self) -> ImageSet:
+        """The test split; the first call decodes its images."""
+        if self._test is None:
+            self.splits_read.add("test")
+            self._test, broken = self._read(self._source.test)
+            self._broken |= broken
+        return self._test
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
