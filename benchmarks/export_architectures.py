@@ -24,10 +24,10 @@ WEIGHTS = ("float32", "float16")
 
 FILES_EACH = len(FORMATS) * len(WEIGHTS)
 
-LIMITS = {**dict.fromkeys(FORMATS, 1e-5), "float16": 5e-2, "float16 files": 1e-5}
+LIMITS = {**dict.fromkeys(FORMATS, 1e-5), "float16": 5e-2, "float16 files": 2e-5}
 """Largest relative errors that pass: of the float32 files against PyTorch; of the float16 files against PyTorch, where
 it depends on the network how far 11 bits per weight carry; and between the two float16 files, which hold the same
-rounded weights."""
+rounded weights: there the rounding of two runtimes adds up."""
 
 RESOLUTION = 64
 """Of the spaces for larger images: which operators there are does not depend on it."""

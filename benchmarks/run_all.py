@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("export.py", "dsnas_step.py", "table_speed.py", "budget.py", "mutated_files.py")
+BENCHMARKS = (
+    "export.py",
+    "int8.py",
+    "mutated_files.py",
+    "predictor_accuracy.py",
+    "table_speed.py",
+    "dsnas_step.py",
+    "budget.py",
+    "search_quality.py",
+)
 
 
 def main() -> None:

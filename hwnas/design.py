@@ -43,6 +43,7 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.evaluate import accuracy
+from hwnas.train.export_images import export_images
 
 REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
 MODELS_FOLDER = "models"
@@ -180,13 +181,14 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     problem = SearchProblem(data, budget, config.epochs, config.seed, config.torch_device, measured_ms)
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
-        report("search", done, total, f"loss {now['loss']:.2f}, expected {now['expected_ms']:.3f} ms")
+        report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
 
     result = method.search(problem, run, on_step, settings)
     report("export", 0, 1, "")
     child = result.take()
     save_child(child, run.folder)
-    models = export(child, run.folder / MODELS_FOLDER)
+    # with the images, the files carry labels and normalisation, and their accuracy is known
+    models = export(child, run.folder / MODELS_FOLDER, images=export_images(data))
     report("export", 1, 1, "")
     final = _measure_models(models, device, report)
     slowdown = _slowdown(table, final.reference_us[config.runtime])

@@ -127,6 +127,23 @@ def test_taking_again_is_bounded_and_what_is_left_is_marked(tmp_path: Path) -> N
     assert all(len(m.runs_us) == 2 for m in measurements.values())
 
 
+def test_a_sitting_measures_in_rounds_with_one_load_of_the_reference(tmp_path: Path) -> None:
+    counted = Counted(5)
+    ran = campaign(tmp_path / "j", counted)
+    with ran.sitting() as sitting:
+        first = sitting.measure(counted.entries[:2])
+        both = sitting.measure(counted.entries)
+    assert list(first) == ["key 0", "key 1"] and list(both) == [entry.key for entry in counted.entries]
+    assert both["key 0"].runs == first["key 0"].runs
+    assert (ran.summary.visits_measured, ran.summary.visits_reused, ran.summary.entries_measured) == (10, 0, 5)
+    assert sum("start" in record for record in journaled(tmp_path / "j")) == 1
+    again = campaign(tmp_path / "j", counted)
+    with again.sitting() as sitting:
+        sitting.measure(counted.entries[:1])
+        sitting.measure(counted.entries[:3])
+    assert (again.summary.visits_measured, again.summary.visits_reused) == (0, 6)
+
+
 def test_progress_tells_how_far_it_is(tmp_path: Path) -> None:
     seen: list[Progress] = []
     campaign(tmp_path / "j", Counted(3), progress=seen.append).run()

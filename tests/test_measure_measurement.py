@@ -38,6 +38,18 @@ def test_one_disturbed_visit_of_three_does_not_move_the_median() -> None:
     assert Measurement((calm, (9000.0,) * 50, calm)).median_ms == 1.0
 
 
+def test_the_mean_of_visits_counts_those_that_lie_together() -> None:
+    visits = tuple((1000.0 * ms,) * 5 for ms in (1.0, 1.02, 1.04, 1.02, 9.0))
+    assert Measurement(visits).median_ms == pytest.approx(1.02)
+    assert Measurement(((1000.0,), (1010.0,), (1001.0,))).median_ms == pytest.approx(3.011 / 3)  # 1 % is never far
+
+
+def test_halves_are_every_second_visit() -> None:
+    visits = tuple((us,) * 3 for us in (1000.0, 1010.0, 1004.0, 1014.0))
+    assert Measurement(visits).halves_percent == pytest.approx(100 * 10 / 1007)
+    assert Measurement(visits[:1]).halves_percent is None
+
+
 @given(VISITS)
 def test_quantiles_are_ordered_and_within_the_runs(visits: list[list[float]]) -> None:
     measurement = Measurement(tuple(map(tuple, visits)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +28,10 @@ from hwnas.cli.output import print_json
 from hwnas.errors import UsageError
 
 if TYPE_CHECKING:
+    from hwnas.measure import Device, Progress
+    from hwnas.measure.table_campaign import SpaceTable
     from hwnas.measure.until_accurate import Round
+    from hwnas.space import SearchSpace
 
 MANY_NETWORKS, FEW_NETWORKS = 30, 10
 """How many whole networks are measured for a space, and for a device that is like a known one."""
@@ -75,8 +79,9 @@ def measure(
     For a device like one that is known, 10 of its networks: `hwnas measure --from latency_models/phone/litert --device
     local`, then `hwnas fit latency_models/local/litert --from latency_models/phone/litert`
     """
-    from hwnas.latency import LatencyTable, fit
-    from hwnas.measure import Progress, load_device, measure_like, measure_until
+    from hwnas.latency import LatencyTable
+    from hwnas.latency import fit as fit_table
+    from hwnas.measure import load_device, measure_like
     from hwnas.measure import measure as measure_space
     from hwnas.report.console import CONSOLE, measured_table, progress_bars
     from hwnas.spaces import get_space
@@ -85,38 +90,18 @@ def measure(
         raise UsageError("--from measures a few networks of known tables, --until-mape a space; give one of them.")
     started = time.perf_counter()
     target = load_device(device).with_threads(threads)
+    chosen = get_space(space, resolution, classes, width)
+    count = networks or (FEW_NETWORKS if known else MANY_NETWORKS)
     result: dict[str, Any] = {}
     with progress_bars() as bars:
-        stage = "measure"
-
-        def on_visit(progress: Progress) -> None:
-            bars(stage, progress.done, progress.total, progress.text)
-
+        watch = _Watch(bars)
         if known:
-            tables_known = [LatencyTable.load(folder) for folder in known]
-            measured = measure_like(tables_known, target, runtime, tables, networks or FEW_NETWORKS, on_visit)
+            loaded = [LatencyTable.load(folder) for folder in known]
+            measured = measure_like(loaded, target, runtime, tables, count, watch.visit)
         elif until_mape is not None:
-            chosen = get_space(space, resolution, classes, width)
-
-            def on_round(now: Round) -> None:
-                nonlocal stage
-                stage = f"error {now.mape:.1f} %"
-
-            found = measure_until(
-                chosen, until_mape, target, runtime, tables, networks or MANY_NETWORKS, on_visit, on_round
-            )
-            measured = found.measured
-            result = {
-                "goal_mape": until_mape,
-                "mape": found.rounds[-1].mape,
-                "reached": found.reached,
-                "used_entries": found.used,
-                "full_entries": found.full_entries,
-                "rounds": [asdict(each) for each in found.rounds],
-            }
+            measured, result = _until(chosen, until_mape, target, runtime, tables, count, watch)
         else:
-            chosen = get_space(space, resolution, classes, width)
-            measured = measure_space(chosen, target, runtime, tables, networks or MANY_NETWORKS, on_visit)
+            measured = measure_space(chosen, target, runtime, tables, count, watch.visit)
     result |= {
         "table": str(measured.folder),
         "entries": measured.entries,
@@ -126,7 +111,7 @@ def measure(
         "summary": measured.summary.to_json(),
     }
     if not known:
-        predictor = fit(measured.table, chosen)
+        predictor = fit_table(measured.table, chosen)
         fastest, slowest = (predictor.predict(architecture).ms for architecture in predictor.extremes(chosen))
         result |= {"fastest_ms": fastest, "slowest_ms": slowest}
     if as_json:
@@ -134,6 +119,36 @@ def measure(
     else:
         what = "networks of known tables" if known else space
         CONSOLE.print(measured_table(f"measured {what} on {device}, {runtime}", result))
+
+
+class _Watch:
+    """What the progress bars show of a campaign: its visits, and the error after each round where there are rounds."""
+
+    def __init__(self, bars: Callable[[str, int, int, str], None]) -> None:
+        self._bars, self._error = bars, ""
+
+    def visit(self, now: Progress) -> None:
+        self._bars("measure", now.done, now.total, self._error + now.text)
+
+    def round(self, now: Round) -> None:
+        self._error = f"error {now.mape:.1f} % with {now.blocks} blocks and {now.networks} networks; "
+
+
+def _until(
+    space: SearchSpace, mape: float, device: Device, runtime: str, tables: Path, networks: int, watch: _Watch
+) -> tuple[SpaceTable, dict[str, Any]]:
+    """Measure until the error is reached: the table, and how much of the full one that took."""
+    from hwnas.measure import measure_until
+
+    found = measure_until(space, mape, device, runtime, tables, networks, watch.visit, watch.round)
+    return found.measured, {
+        "goal_mape": mape,
+        "mape": found.rounds[-1].mape,
+        "reached": found.reached,
+        "used_entries": found.used,
+        "full_entries": found.full_entries,
+        "rounds": [asdict(each) for each in found.rounds],
+    }
 
 
 def fit(

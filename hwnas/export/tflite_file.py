@@ -26,23 +26,24 @@ def unpacked(model: bytes) -> Any:
 def packed(model: Any) -> bytes:
     """The file of a ``ModelT``. Equal objects give equal bytes."""
     for buffer in model.buffers:
-        buffer.__class__ = _AlignedBuffer
-    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(size + 65536)
+        buffer.__class__ = AlignedBuffer
+    constants = sum(len(buffer.data) + ALIGNMENT for buffer in model.buffers if buffer.data is not None)
+    tensors = sum(len(subgraph.tensors) for subgraph in model.subgraphs)
+    # a builder that is large enough from the start never copies itself to grow
+    builder = flatbuffers.Builder(constants + 1024 * (tensors + 64))
     builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
-class _AlignedBuffer(schema.BufferT):
+class AlignedBuffer(schema.BufferT):
     """Constant data, aligned; the schema's own class aligns it to single bytes."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
         if self.data is not None and len(self.data):
-            raw = bytes(self.data)
-            builder.StartVector(1, len(raw), ALIGNMENT)
-            builder.head -= len(raw)
-            builder.Bytes[builder.head : builder.head + len(raw)] = raw
+            builder.StartVector(1, len(self.data), ALIGNMENT)
+            builder.head -= len(self.data)
+            builder.Bytes[builder.head : builder.head + len(self.data)] = bytes(self.data)
             data = builder.EndVector()
         schema.BufferStart(builder)
         if data is not None:

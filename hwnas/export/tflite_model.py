@@ -8,34 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hwnas.export.constants import Constants
 from hwnas.export.graph import Graph, Tensor, fits_float16
+from hwnas.export.tflite_file import AlignedBuffer, packed
 
 SIGNATURE = b"serving_default"
-_ALIGNMENT = 16  # kernels read weights where they lie in the file, with vector instructions
 _TYPES = {"float32": schema.TensorType.FLOAT32, "float16": schema.TensorType.FLOAT16, "int32": schema.TensorType.INT32}
 
 Weights = Literal["float32", "float16"]
-
-
-class _Buffer(schema.BufferT):
-    """Constant data, aligned; the schema's own class aligns it to single bytes."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:
-        data = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), _ALIGNMENT)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
 
 
 class TFLiteModel:
@@ -51,7 +34,7 @@ class TFLiteModel:
         self._weights = weights
         self._tensors: list[schema.TensorT] = []
         self._operators: list[schema.OperatorT] = []
-        self._buffers = [_Buffer()]  # the format wants an empty one at 0: that of every tensor without data
+        self._buffers = [AlignedBuffer()]  # the format wants an empty one at 0: that of every tensor without data
         self._codes: dict[tuple[int, int], int] = {}
         self._index: dict[Tensor, int] = {}
         self._constants: Constants[int] = Constants()
@@ -74,7 +57,7 @@ class TFLiteModel:
         array = np.ascontiguousarray(array, array.dtype if array.dtype.kind == "f" else np.int32)
         index = self._constants.find(array)
         if index is None:
-            self._buffers.append(_Buffer(data=array.reshape(-1).view(np.uint8).data))
+            self._buffers.append(AlignedBuffer(data=array.reshape(-1).view(np.uint8).data))
             index = self._add_tensor(name, array.shape, str(array.dtype), len(self._buffers) - 1)
             self._constants.add(array, index)
         return index
@@ -116,11 +99,7 @@ class TFLiteModel:
             buffers=self._buffers,
             signatureDefs=[schema.SignatureDefT(*maps, SIGNATURE)],
         )
-        constants = sum(len(buffer.data) + _ALIGNMENT for buffer in self._buffers[1:])
-        # a builder that is large enough from the start never copies itself to grow
-        builder = flatbuffers.Builder(constants + 1024 * (len(self._tensors) + 8))
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(memoryview(builder.Bytes)[builder.Head() :])
+        return packed(model)
 
     def _add_tensor(self, name: str, shape: Sequence[int], dtype: str, buffer: int) -> int:
         self._tensors.append(schema.TensorT(list(shape), _TYPES[dtype], buffer, name.encode(), hasRank=True))

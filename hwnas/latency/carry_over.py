@@ -41,8 +41,8 @@ def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[Addi
     """
     predictors = [fit(each) for each in known]
 
-    def fit_carried(own: LatencyTable) -> AdditivePredictor:
-        return fit(_carried(own, known, predictors))
+    def fit_carried(own: LatencyTable, blocks: Sequence[Block] = ()) -> AdditivePredictor:
+        return fit(_carried(own, known, predictors), further_blocks=blocks)
 
     carried = fit_carried(table)
     name = f"carried over from {len(known)} known device{'s' if len(known) > 1 else ''}: {carried.card.predictor}"
@@ -54,7 +54,9 @@ def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[Addi
     rank = min(len(surprises), int(np.ceil(COVERAGE * (len(surprises) + 1))))
     half_width = float(surprises[rank - 1])
     judged = replace(carried, uncertainty=Uncertainty(half_width), card=replace(carried.card, predictor=name))
-    card = judge(judged, table, lambda own: replace(fit_carried(own), uncertainty=Uncertainty(half_width)))
+    card = judge(
+        judged, table, lambda own, blocks: replace(fit_carried(own, blocks), uncertainty=Uncertainty(half_width))
+    )
     own = ErrorCard.unjudged(0, 0).with_judged(cross_validate(table)).mape if _can_stand_alone(table) else None
     card = replace(card, n_blocks=len(table.blocks), own_mape=own)
     return replace(judged, card=replace(card, judged=(), learning_curve=())), card

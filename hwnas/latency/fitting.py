@@ -6,7 +6,7 @@ dozen the sum is scaled and shifted, with hundreds every block and edge has a we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -37,7 +37,9 @@ MIN_BLOCKS_TO_ESTIMATE = 10
 """How many blocks must be measured for others to be estimated from them."""
 
 
-def fit(table: LatencyTable, space: SearchSpace | None = None) -> AdditivePredictor:
+def fit(
+    table: LatencyTable, space: SearchSpace | None = None, further_blocks: Iterable[Block] = ()
+) -> AdditivePredictor:
     """A predictor from a block table, from whole networks, or from both, judged on networks it has not seen.
 
     How cells are priced, whether stray measurements are to be expected and which interactions count is decided by
@@ -49,13 +51,14 @@ def fit(table: LatencyTable, space: SearchSpace | None = None) -> AdditivePredic
         table: the measured blocks and networks.
         space: if given, only blocks and networks of this space are used, and those of its blocks that the table lacks
             are estimated from the others.
+        further_blocks: blocks that must be priced too, estimated where the table lacks them.
 
     Raises:
         HwnasError: neither blocks nor 5 networks are measured; the networks hold blocks that are not, and too few are
             to estimate them from.
     """
     networks = table.networks if space is None else table.networks_of(space)
-    block_ms, estimated = _block_ms(table, space, networks)
+    block_ms, estimated = _block_ms(table, space, networks, further_blocks)
     if len(networks) < MIN_NETWORKS:
         if block_ms is None:
             raise HwnasError(
@@ -71,7 +74,10 @@ def fit(table: LatencyTable, space: SearchSpace | None = None) -> AdditivePredic
 
 
 def _block_ms(
-    table: LatencyTable, space: SearchSpace | None, networks: Mapping[Architecture, Latency]
+    table: LatencyTable,
+    space: SearchSpace | None,
+    networks: Mapping[Architecture, Latency],
+    further_blocks: Iterable[Block],
 ) -> tuple[dict[Block, float] | None, dict[Block, float]]:
     """The ms of every block that is needed, None if none was measured; and the relative deviation of estimates."""
     if not table.blocks:
@@ -79,6 +85,7 @@ def _block_ms(
     wanted: dict[Block, None] = dict.fromkeys(table.blocks if space is None else space.distinct_blocks())
     for architecture in networks:
         wanted |= dict.fromkeys(block for block in architecture.placed_blocks() if not block[0].is_identity)
+    wanted |= dict.fromkeys(further_blocks)
     missing = [block for block in wanted if block not in table.blocks]
     if missing and len(table.blocks) < MIN_BLOCKS_TO_ESTIMATE:
         table.block_ms(*missing[0])  # raises, naming the block and the cure

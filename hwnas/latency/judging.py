@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from hwnas.latency.card import CurvePoint, ErrorCard, Judged, errors
 from hwnas.latency.fitting import FOLDS, MIN_NETWORKS, fit
 from hwnas.latency.predictor import AdditivePredictor, Prediction
-from hwnas.latency.table import Latency, LatencyTable
+from hwnas.latency.table import Block, Latency, LatencyTable
 from hwnas.space import Architecture
 
 CURVE = (0, 5, 10, 20, 50, 100, 200, 500)
@@ -22,11 +22,16 @@ MIN_UNSEEN = 5
 
 NOTICEABLE_DRIFT_PERCENT = 3.0
 
-Fit = Callable[[LatencyTable], AdditivePredictor]
-"""From a table to a predictor."""
+Fit = Callable[[LatencyTable, Sequence[Block]], AdditivePredictor]
+"""From a table, and blocks that must be priced whether or not they are in it, to a predictor."""
 
 
-def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fit) -> ErrorCard:
+def fit_itself(table: LatencyTable, blocks: Sequence[Block]) -> AdditivePredictor:
+    """The fit to a table alone."""
+    return fit(table, further_blocks=blocks)
+
+
+def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fit_itself) -> ErrorCard:
     """The full error card of a predictor that was fitted to a table.
 
     Statistics and intervals come from 5-fold cross-validation in which everything, the choice of the model too, is
@@ -38,7 +43,7 @@ def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fi
     return replace(card.with_judged(cross_validate(table, fit_table)), learning_curve=learning_curve(table, fit_table))
 
 
-def cross_validate(table: LatencyTable, fit_table: Fit = fit) -> list[Judged]:
+def cross_validate(table: LatencyTable, fit_table: Fit = fit_itself) -> list[Judged]:
     """Every network of the table as a fit predicts it that has seen the others of 4 folds only."""
     from sklearn.model_selection import KFold
 
@@ -49,7 +54,7 @@ def cross_validate(table: LatencyTable, fit_table: Fit = fit) -> list[Judged]:
     return found
 
 
-def learning_curve(table: LatencyTable, fit_table: Fit = fit) -> tuple[CurvePoint, ...]:
+def learning_curve(table: LatencyTable, fit_table: Fit = fit_itself) -> tuple[CurvePoint, ...]:
     """The error on networks not seen against the number of networks seen, in a few random choices of them each."""
     networks = list(table.networks)
     points = []
@@ -78,7 +83,8 @@ def measured_on(conditions: Mapping[str, Any]) -> dict[str, Any]:
 def _unseen(table: LatencyTable, seen: list[Architecture], unseen: list[Architecture], fit_table: Fit) -> list[Judged]:
     """Fit the table with the networks `seen` only, then predict `unseen`."""
     rows = {network: table.networks[network] for network in seen}
-    predictions = fit_table(replace(table, networks=rows)).predict_many(unseen)
+    blocks = [block for network in unseen for block in network.placed_blocks() if not block[0].is_identity]
+    predictions = fit_table(replace(table, networks=rows), blocks).predict_many(unseen)
     slowest_ms = max((row.median_ms for row in rows.values()), default=np.inf)
     fastest_ms = min((row.median_ms for row in rows.values()), default=0.0)
     return [

@@ -89,20 +89,31 @@ def measure_until(
     rounds: list[Round] = []
     with TableCampaign.begin(device, runtime, tables, progress) as campaign:
         while True:
+            if _enough(campaign.table, space, limit):
+                rounds.append(_round(campaign.table, space))
+                if on_round is not None:
+                    on_round(rounds[-1])
+                if rounds[-1].mape <= mape:
+                    break
             blocks, chosen = _next(campaign.table, space, pool, limit)
-            if rounds and not (blocks or chosen):
+            if not (blocks or chosen):
                 break
-            if blocks or chosen:
-                campaign.measure(blocks, chosen)
-            known = len(space.distinct_blocks()) - len(campaign.table.missing(space))
-            error = fit(campaign.table, space).card.mape
-            rounds.append(Round(known, len(campaign.table.networks_of(space)), np.inf if error is None else error))
-            if on_round is not None:
-                on_round(rounds[-1])
-            if rounds[-1].mape <= mape:
-                break
+            campaign.measure(blocks, chosen)
     full = len(space.distinct_blocks()) + limit
     return UntilAccurate(campaign.result, rounds, rounds[-1].mape <= mape, full)
+
+
+def _enough(table: LatencyTable, space: SearchSpace, limit: int) -> bool:
+    """Whether the first round is behind, in this sitting or an earlier one."""
+    blocks = len(space.distinct_blocks())
+    known = blocks - len(table.missing(space))
+    return known >= min(FIRST_BLOCKS, blocks) and len(table.networks_of(space)) >= min(FIRST_NETWORKS, limit)
+
+
+def _round(table: LatencyTable, space: SearchSpace) -> Round:
+    known = len(space.distinct_blocks()) - len(table.missing(space))
+    mape = fit(table, space).card.mape
+    return Round(known, len(table.networks_of(space)), np.inf if mape is None else mape)
 
 
 def _next(
@@ -111,7 +122,7 @@ def _next(
     """The blocks and networks of the next round; nothing where everything is measured."""
     missing, measured = table.missing(space), list(table.networks_of(space))
     known_blocks = len(space.distinct_blocks()) - len(missing)
-    first = known_blocks < FIRST_BLOCKS or len(measured) < FIRST_NETWORKS
+    first = not _enough(table, space, limit)
     more_blocks = max(0, FIRST_BLOCKS - known_blocks) if first else MORE_BLOCKS
     more_networks = max(0, FIRST_NETWORKS - len(measured)) if first else MORE_NETWORKS
     blocks = _blocks(missing, more_blocks, table, space, pool)

@@ -58,8 +58,19 @@ def measured_table(title: str, result: dict[str, Any]) -> Table:
         "entries": f"{result['entries']}: {result['measured']} measured now, {result['reused']} known already",
         "time": f"{result['seconds']:.0f} s, {summary['inference_share']:.0%} of measuring inside inference",
         "drift of the reference": f"{summary['drift_min_percent']:+.1f} to {summary['drift_max_percent']:+.1f} %",
-        "networks of this space": f"{result['fastest_ms']:.3f} to {result['slowest_ms']:.3f} ms, predicted",
     }
+    drift = summary["drift"]
+    if drift["corrected_spread_percent"] is not None:
+        spread = f"{drift['spread_percent']:.2f} %, {drift['corrected_spread_percent']:.2f} % with the drift taken off"
+        rows["visits to one model"] = f"differ by {spread}"
+    if "reached" in result:
+        verdict = "reached" if result["reached"] else "not reached with all there is, or --networks allows, to measure"
+        rows["error"] = (
+            f"{result['mape']:.1f} % on networks not seen: the goal of {result['goal_mape']:g} % is {verdict}"
+        )
+        rows["used"] = f"{result['used_entries']} of {result['full_entries']} blocks and networks"
+    if "fastest_ms" in result:
+        rows["networks of this space"] = f"{result['fastest_ms']:.3f} to {result['slowest_ms']:.3f} ms, predicted"
     return key_value_table(title, rows)
 
 

@@ -86,7 +86,10 @@ def plot_judged(card: ErrorCard) -> Figure:
     bottom.axhline(0, lw=1, color="grey")
     bottom.vlines(measured, low, high, lw=0.8, color="C0", alpha=0.4)
     bottom.plot(measured, error, "o", ms=3, mew=0)
-    bottom.set(xlabel="measured (ms)", ylabel="error (%)")
+    limit = max(
+        10, 1.2 * np.abs(error).max()
+    )  # by the errors: an interval that leaves the picture is wide, and shown so
+    bottom.set(xlabel="measured (ms)", ylabel="error (%)", ylim=(-limit, limit))
     return figure
 
 

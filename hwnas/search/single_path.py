@@ -40,8 +40,8 @@ class SinglePathSettings:
             proportion to it, as published, under the staircase.
         schedule: ``cosine`` to 0 (ours, for short schedules), or ``staircase``: times 0.97 every 2.4 epochs.
         warmup: share of the epochs with dropout of indicators and without latency (5 of 8 epochs in the paper).
-        keep: probability that an indicator is kept in the warm-up. 0.6 as published, where batch norms undo the division
-            by it; with our masks they do not, and 0.6 leaves too much noise to learn from in a short warm-up.
+        keep: probability that an indicator is kept in the warm-up. 0.6 as published, where batch norm undoes dividing
+            by it; behind our masks it does not, and 0.6 leaves too much noise to learn from in a short warm-up.
         search: share of the epochs after which the architecture is taken and its part of the weights is trained on by
             the same schedule. 1, as published: it is taken at the end, to be trained anew.
         ema: decay of the average of weights and thresholds that decides and is inherited.

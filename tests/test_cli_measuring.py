@@ -1,0 +1,96 @@
+"""`hwnas measure` and `hwnas fit`, as a person types them, on real runtimes with a device of very short visits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.latency import LatencyTable
+from hwnas.latency.predictor import AdditivePredictor
+
+SPACE = ("--space", "tiny", "--resolution", "16", "--width", "0.25")
+DEVICE = """
+name = "quick"
+warmup_runs = 1
+warmup_ms = 0
+min_ms = 0.5
+min_runs = 5
+max_runs = 20
+visits = 2
+extra_visits = 0
+reference_every = 10
+drift_limit_percent = 1e6
+"""
+
+
+def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hwnas.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def answer(*arguments: object) -> dict[str, Any]:
+    done = hwnas(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds a device file and, under `tables`, the table of the space on ONNX Runtime: the known device."""
+    folder = tmp_path_factory.mktemp("measuring")
+    (folder / "quick.toml").write_text(DEVICE)
+    options = ("--runtime", "onnxruntime", "--networks", "12", "--tables", folder / "tables")
+    result = answer("measure", *SPACE, "--device", folder / "quick.toml", *options)
+    assert (result["entries"], result["measured"]) == (26 + 12, 26 + 12)
+    assert 0 <= result["summary"]["drift"]["coefficient"] <= 1
+    return folder
+
+
+def test_fit_writes_the_card_and_its_pictures_beside_the_table(folder: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    table = folder / "tables" / "quick" / "onnxruntime"
+    card = answer("fit", table)
+    assert card["n_networks"] == 12 and card["mape"] > 0 and card["noise_floor"] > 0
+    assert len(card["judged"]) == 12 and card["learning_curve"] and card["measured_on"]["runtime"] == "onnxruntime"
+    assert json.loads((table / "card.json").read_text()) == card
+    assert AdditivePredictor.load(table / "predictor.json").half_width * 100 == pytest.approx(card["interval_percent"])
+    assert f"{card['mape']:.2f} %" in (table / "CARD.md").read_text()
+    assert (table / "predictions.png").exists() and (table / "learning_curve.png").exists()
+    done = hwnas("fit", table)
+    assert done.stdout == "" and "mean error" in done.stderr and "CARD.md" in "".join(done.stderr.split())
+
+
+def test_measure_until_an_error_is_reached(folder: Path) -> None:
+    device = ("--device", folder / "quick.toml", "--tables", folder / "until")
+    result = answer("measure", *SPACE, *device, "--until-mape", 500)
+    assert result["reached"] and result["mape"] <= 500
+    assert (result["used_entries"], result["full_entries"]) == (12 + 10, 26 + 30)
+    assert 0 < result["fastest_ms"] < result["slowest_ms"]
+    done = hwnas("measure", *SPACE, *device, "--until-mape", 500)
+    assert done.returncode == 0 and "of 56" in " ".join(done.stderr.split())
+
+
+def test_a_few_networks_of_a_known_table_make_a_predictor_for_another_runtime(folder: Path) -> None:
+    known = folder / "tables" / "quick" / "onnxruntime"
+    device = ("--device", folder / "quick.toml", "--tables", folder / "tables")
+    result = answer("measure", "--from", known, *device, "--networks", 8)
+    assert result["entries"] == result["measured"] == 8
+    table = LatencyTable.load(Path(result["table"]))
+    assert len(table.networks) == 8 and not table.blocks
+    card = answer("fit", result["table"], "--from", known)
+    assert card["n_networks"] == 8 and card["mape"] > 0 and card["own_mape"] > 0
+    assert card["predictor"].startswith("carried over from 1 known device")
+    predictor = AdditivePredictor.load(Path(result["table"]) / "predictor.json")
+    assert all(predictor.predict(network).ms > 0 for network in LatencyTable.load(known).networks)
+
+
+def test_options_that_contradict_are_refused(folder: Path) -> None:
+    done = hwnas("measure", "--from", folder, "--until-mape", 3)
+    assert done.returncode == 2 and "give one of them" in " ".join(done.stderr.split())
+    done = hwnas("fit", folder / "nowhere")
+    assert done.returncode == 1 and "there is no latency table" in " ".join(done.stderr.split())

@@ -1,0 +1,151 @@
+"""The error card: statistics on known answers, judging by fits that have not seen the network, and carrying over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwnas.errors import HwnasError
+from hwnas.latency import AdditivePredictor, ErrorCard, Latency, LatencyTable, fit
+from hwnas.latency.card import Judged, errors, noise_floor
+from hwnas.latency.carry_over import carry_over, informative_sample
+from hwnas.latency.judging import cross_validate, judge, learning_curve
+from hwnas.latency.table import Block
+from hwnas.measure.space_table import spread_sample
+from hwnas.spaces import get_space
+
+SPACE = get_space("tiny", resolution=16, width=0.25)
+NETWORKS = spread_sample(SPACE, 40)
+
+
+def row(ms: float, **more: object) -> Latency:
+    return Latency(ms, 0.95 * ms, 1.1 * ms, 50, 1.0, **more)  # type: ignore[arg-type]
+
+
+def synthetic(seed: int, ms_per_mac: float, noise: float = 0.01, networks: int = 40) -> LatencyTable:
+    """A device on which each block takes a time of its own, and a network the sum of its blocks and a constant."""
+    rng = np.random.default_rng(seed)
+    ms = {
+        b: (2e-3 + ms_per_mac * b[0].macs(b[1])) * np.exp(0.1 * rng.standard_normal()) for b in SPACE.distinct_blocks()
+    }
+    table = LatencyTable({block: row(float(value), halves_percent=0.5) for block, value in ms.items()})
+    for network in NETWORKS[:networks]:
+        whole = 0.01 + sum(ms[block] for block in network.placed_blocks() if not block[0].is_identity)
+        table.networks[network] = row(float(whole * np.exp(noise * rng.standard_normal())), halves_percent=1.5)
+    return table
+
+
+def test_statistics_on_known_answers() -> None:
+    found = errors(np.array([1.0, 2.0, 4.0, 10.0]), np.array([1.0, 2.08, 4.32, 8.0]))
+    assert found["mape"] == pytest.approx((0 + 4 + 8 + 20) / 4)
+    assert (found["hit5"], found["hit10"], found["spearman"], found["kendall"]) == (50, 75, 1, 1)
+    assert errors(np.array([1.0, 1.0]), np.array([1.0, 2.0]))["spearman"] is None
+    assert errors(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))["kendall"] == pytest.approx(1 / 3)
+
+
+def test_the_noise_floor_is_what_halves_differ_by_or_the_range_in_old_tables() -> None:
+    assert noise_floor([row(1.0, halves_percent=0.4), row(2.0, halves_percent=0.8)]) == pytest.approx(0.6)
+    assert noise_floor([row(1.0)]) == 1.0
+    assert noise_floor([]) is None
+
+
+def test_judged_networks_are_ordered_and_counted() -> None:
+    judged = [Judged("a", 1.0, 0.9, 1.1, 1.02), Judged("b", 1.0, 0.9, 1.1, 1.25, "noisy measurement")]
+    card = ErrorCard.unjudged(3, 2).with_judged(judged)
+    assert [network.code for network in card.judged] == ["b", "a"]
+    assert (card.coverage90, card.hit5, card.n_networks) == (50, 50, 2)
+    assert card.judged[0].error_percent == pytest.approx(-20)
+
+
+def test_json_and_back_and_the_card_of_an_earlier_version() -> None:
+    table = synthetic(0, 1e-6, networks=12)
+    card = judge(fit(table), table)
+    assert ErrorCard.from_json(json.loads(json.dumps(card.to_json()))) == card
+    new = ("kendall", "coverage90", "measured_on", "learning_curve", "judged", "own_mape")
+    old = {name: value for name, value in card.to_json().items() if name not in new}
+    loaded = ErrorCard.from_json(old | {"interval_percent": 3.0})
+    assert (loaded.mape, loaded.judged, loaded.kendall) == (card.mape, (), None)
+    with pytest.raises(TypeError):
+        ErrorCard.from_json({"mape": 1.0})
+
+
+def test_every_network_is_judged_once_by_a_fit_that_has_not_seen_it() -> None:
+    table = synthetic(0, 1e-6)
+    seen_by: list[set[str]] = []
+
+    def remember(part: LatencyTable, blocks: Sequence[Block]) -> AdditivePredictor:
+        seen_by.append({str(network.code) for network in part.networks})
+        return fit(part, further_blocks=blocks)
+
+    judged = cross_validate(table, remember)
+    assert sorted(n.code for n in judged) == sorted(str(n.code) for n in table.networks)
+    folds = [judged[8 * i : 8 * (i + 1)] for i in range(5)]
+    assert all(not {n.code for n in fold} & seen for fold, seen in zip(folds, seen_by, strict=True))
+
+
+def test_the_curve_falls_to_about_the_noise() -> None:
+    curve = learning_curve(synthetic(0, 1e-6))
+    assert [point.networks for point in curve] == [0, 5, 10, 20]
+    assert curve[0].mape > 2 * curve[-1].mape
+    assert curve[-1].mape < 2.5
+    blind = replace(synthetic(0, 1e-6), blocks={})
+    assert [point.networks for point in learning_curve(blind)] == [5, 10, 20]
+
+
+def test_what_is_known_about_a_bad_network_is_said() -> None:
+    table = synthetic(0, 1e-6, networks=20)
+    slowest = max(table.networks, key=lambda network: table.networks[network].median_ms)
+    quick = next(network for network in table.networks if network != slowest)
+    ms = table.networks[quick].median_ms
+    table.networks[quick] = row(1.5 * ms, noisy=True, drift_percent=-4.2)
+    card = judge(fit(table), table)
+    reasons = {network.code: network.reason for network in card.judged}
+    assert card.judged[0].code == str(quick.code)
+    assert reasons[str(quick.code)] == "noisy measurement, the machine was -4 % off its usual speed"
+    assert "slower than every network it was fitted to" in reasons[str(slowest.code)]
+    unmeasured = next(iter({b for b in slowest.placed_blocks() if b in table.blocks} - set(quick.placed_blocks())))
+    del table.blocks[unmeasured]
+    reasons = {network.code: network.reason for network in judge(fit(table), table).judged}
+    assert "holds blocks that were never measured" in reasons[str(slowest.code)]
+
+
+def test_too_few_networks_are_not_judged_but_the_conditions_are_there() -> None:
+    table = synthetic(0, 1e-6, networks=3)
+    table.conditions = {"identity": {"cpu": "C", "runtime": "litert"}, "circumstances": {"date": "today"}}
+    card = judge(fit(table), table)
+    assert card.mape is None and card.judged == ()
+    assert card.measured_on == {"cpu": "C", "runtime": "litert", "date": "today"}
+
+
+def test_known_devices_help_a_device_with_few_networks_and_no_blocks() -> None:
+    known, new = synthetic(0, 1e-6), synthetic(1, 3e-6)
+    chosen = informative_sample([known], 10)
+    assert len(set(chosen)) == 10 and set(chosen) <= set(known.networks)
+    few = LatencyTable(networks={network: new.networks[network] for network in chosen})
+    predictor, card = carry_over(few, [known])
+    others = [network for network in NETWORKS if network not in few.networks]
+    measured_ms = np.array([new.networks[network].median_ms for network in others])
+    predicted = predictor.predict_many(others)
+    assert errors(measured_ms, np.array([p.ms for p in predicted]))["mape"] < 8
+    assert np.mean([p.low_ms <= ms <= p.high_ms for p, ms in zip(predicted, measured_ms, strict=True)]) > 0.7
+    assert card.n_networks == 10 and card.mape is not None and card.own_mape is not None
+    assert card.predictor.startswith("carried over from 1 known device: ")
+    fixed_ms, costs = predictor.decision_costs(SPACE)  # it is a predictor like any other: a search can use it
+    assert len(costs) == len(SPACE.decisions)
+    assert fixed_ms + sum(cost.min() for cost in costs) == pytest.approx(
+        predictor.predict(predictor.extremes(SPACE)[0]).ms
+    )
+
+
+def test_what_cannot_be_carried_over_is_refused() -> None:
+    known = synthetic(0, 1e-6)
+    with pytest.raises(HwnasError, match="2 whole networks are measured on this device, 3 are needed"):
+        carry_over(synthetic(1, 1e-6, networks=2), [known])
+    with pytest.raises(HwnasError, match="holds no whole networks"):
+        carry_over(known, [LatencyTable(known.blocks)])
+    _, card = carry_over(synthetic(1, 1e-6, networks=4), [known])
+    assert card.mape is None
