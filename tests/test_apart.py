@@ -115,7 +115,8 @@ def test_it_does_not_outlive_the_one_that_waits_for_it(tmp_path: Path, name: str
         "from hwnas.apart import run_apart\n"
         f"run_apart('tests.misbehaviour', {{'do': 'hang', 'note': {str(note)!r}}}, 'the reader', 'a file', 60)"
     )
-    waiting = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # whoever is killed cannot remove its temporary folder
+    waiting = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     process, started_by_it = wait_for(note)
     waiting.send_signal(getattr(signal, name))
     waiting.wait(10)

@@ -347,7 +347,8 @@ def test_20_the_published_flops_term_is_zero_below_its_limit(net):
     total = sum(float(f[1]) for f in mflops)
     for limit, factor in ((total * 1.01, 0), (total * 0.99, 1)):
         term = flops_term("flops-sampled", net.probabilities(), choices, mflops, 0.5, limit)
-        expected = 0.5 * sum(float(p.detach()[1]) * float(f[1]) for p, f in zip(net.probabilities(), mflops, strict=True))
+        pairs = zip(net.probabilities(), mflops, strict=True)
+        expected = 0.5 * sum(float(p.detach()[1]) * float(f[1]) for p, f in pairs)
         assert float(term.detach()) == pytest.approx(factor * expected, rel=1e-5)
 
 

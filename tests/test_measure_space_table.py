@@ -11,7 +11,9 @@ from hwnas.measure.space_table import spread_sample
 from hwnas.spaces import SPACES, get_space
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
-QUICK = load_device("local").model_copy(update={"min_ms": 2.0, "warmup_ms": 1.0, "min_runs": 5, "visits": 1})
+QUICK = load_device("local").model_copy(
+    update={"min_ms": 2.0, "warmup_ms": 1.0, "min_runs": 5, "visits": 1, "drift_limit_percent": 1e6}
+)
 
 
 @pytest.mark.parametrize("name", SPACES)

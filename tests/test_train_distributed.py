@@ -49,7 +49,8 @@ else:
     train(trainer, data, run, checkpoint_seconds=0.0)
     if trainer.taken is None:
         trainer.take_architecture()
-state = {name: value.double().sum().item() for name, value in trainer.net.state_dict().items() if value.is_floating_point()}
+values = trainer.net.state_dict()
+state = {name: value.double().sum().item() for name, value in values.items() if value.is_floating_point()}
 result = {"paths": paths, "state": state, "taken": trainer.taken, "fixed": sorted(trainer.fixed)}
 with open(f"{out}/{distributed.rank()}.json", "w") as file:
     json.dump(result, file)
