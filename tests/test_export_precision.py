@@ -280,3 +280,28 @@ def test_a_network_without_classes_can_be_rounded_too(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
     (model,) = export(module, tmp_path, ["tflite"], (1, 3, 8, 8), ["int8-weights"])
     assert model.parity.signal_to_noise_db > 30
+
+
+class Difference(nn.Module):
+    """Two nearly equal convolutions, one taken from the other: what rounding does to them is all that is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(3, 8, 3, bias=False) for _ in range(2))
+        self.last = nn.Conv2d(8, 4, 1, bias=False)
+        with torch.no_grad():
+            self.second.weight.copy_(self.first.weight * 1.03)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x) - self.second(x))
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_layers_whose_rounding_is_magnified_keep_float32_weights(tmp_path: Path, format: str) -> None:
+    torch.manual_seed(0)
+    network = Difference().eval()
+    (model,) = export(network, tmp_path, [format], (1, 3, 8, 8), ["float16"])
+    assert set(model.kept_float) == {"first", "second"}  # one of them alone would not do
+    assert model.max_relative_error <= 2e-3
+    (plain,) = export(network.last, tmp_path / "plain", [format], (1, 8, 6, 6), ["float16"])
+    assert plain.kept_float == ()

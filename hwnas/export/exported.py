@@ -59,7 +59,7 @@ class ExportedModel:
         info: What `hwnas inspect` says of the file.
         accuracy: On the test images; None without images.
         loss_points: Percentage points that are lost against PyTorch.
-        kept_float: Layers of an int8 file that compute in float32.
+        kept_float: Layers of an int8 file that compute in float32, or of a float16 file whose weights are float32.
         noisiest_layers: Of an int8 file that loses more than was allowed: worst first.
     """
 

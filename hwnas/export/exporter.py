@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.export.accuracy import Accuracy, Model, accuracies, through
 from hwnas.export.exported import Parity
+from hwnas.export.float16 import layers_in_float32
 from hwnas.export.formats import ONNX, TFLITE, Format
 from hwnas.export.graph import Operator
 from hwnas.export.images import ExportImages, LabelledPixels
@@ -80,7 +82,11 @@ class Exporter:
     def make(self, format: Format, precision: Precision) -> File:
         """A file that was compared with PyTorch. Raises HwnasError if it strays further than its precision may."""
         names = tuple(layer.name for layer in self._kept) if precision.needs_images else ()
-        data = self._finished(format, self._written(format, precision))
+        if precision.name == "float16":
+            names = self._in_float32(format, precision)
+            data = self._finished(format, self._float16(format, names))
+        else:
+            data = self._finished(format, self._written(format, precision))
         if format is ONNX:
             _check_onnx(data)
         parity = self._parity(format, precision, data)
@@ -113,14 +119,30 @@ class Exporter:
 
     def _written(self, format: Format, precision: Precision, keep_float: Sequence[Operator] | None = None) -> bytes:
         """The file before its ends are put on."""
-        if precision.name == "float16":
-            return format.write(self._target.graph, weights="float16")
         if precision.name == "int8-weights":
             return format.int8_weights(format.write(self._target.graph))
         if not precision.needs_images:
             return format.write(self._target.graph)
         kept = operators_of(self._kept) if keep_float is None else keep_float
         return self._quantizer(format).quantized((*kept, *never_int8(self._target.int8_graph)))
+
+    def _float16(self, format: Format, float32_layers: Collection[str]) -> bytes:
+        return format.write(self._target.graph, weights="float16", float32_layers=float32_layers)
+
+    def _in_float32(self, format: Format, precision: Precision) -> tuple[str, ...]:
+        """Layers whose weights stay float32 in a float16 file, so that it strays no further than it may."""
+        one = self._target.random_input()
+        expected, limit = self._target.expected(one), precision.limit or math.inf
+
+        def error(kept: Collection[str]) -> float:
+            return relative_error(
+                _run(format.runtime, self._finished(format, self._float16(format, kept)), one), expected
+            )
+
+        def exact_enough(kept: Collection[str]) -> bool:
+            return self._parity(format, precision, self._finished(format, self._float16(format, kept))).worst <= limit
+
+        return layers_in_float32(self._target.graph, error, exact_enough)
 
     def _quantizer(self, format: Format) -> Quantizer:
         """What makes int8 files; the images are run through the network once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,13 +19,15 @@ class OnnxModel:
     Args:
         onnx: The package, which is optional.
         weights: How weights are stored. ``float16`` halves the file; the runtime computes in float32 all the same.
+        float32_layers: Layers whose weights are stored as float32 in any case.
     """
 
-    def __init__(self, onnx: Any, weights: Weights = "float32") -> None:
+    def __init__(self, onnx: Any, weights: Weights = "float32", float32_layers: Collection[str] = ()) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._onnx = onnx
         self._weights = weights
+        self._float32_layers = float32_layers
         self._stored: Constants[str] = Constants()
         self._cast: dict[str, str] = {}
 
@@ -43,9 +45,10 @@ class OnnxModel:
         """Name of a float32 constant without dimensions."""
         return self.constant(name, np.array(value, np.float32))
 
-    def weight(self, name: str, array: np.ndarray) -> str:
-        """Name of a float32 weight, which is stored in the number format of the file's weights."""
-        if self._weights == "float32" or not fits_float16(array):
+    def weight(self, layer: str, array: np.ndarray) -> str:
+        """Name of a layer's float32 weight, which is stored in the number format of the file's weights."""
+        name = f"{layer}.weight"
+        if self._weights == "float32" or layer in self._float32_layers or not fits_float16(array):
             return self.constant(name, array)
         stored = self.constant(f"{name}.float16", array.astype(np.float16))
         if stored not in self._cast:

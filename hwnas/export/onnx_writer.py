@@ -6,7 +6,7 @@ Nothing in the file depends on the time, the machine or the folder: equal Graphs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Graph, Operator, Tensor
@@ -16,13 +16,14 @@ OPSET = 17
 IR_VERSION = 8  # the file format that came with opset 17: ONNX Runtime reads it from 1.12 on
 
 
-def write_onnx(graph: Graph, weights: Weights = "float32") -> bytes:
+def write_onnx(graph: Graph, weights: Weights = "float32", float32_layers: Collection[str] = ()) -> bytes:
     """The .onnx file of a Graph: float32, NCHW, ``input`` -> ``output``, checked by `onnx.checker`.
 
     Args:
         graph: A finished Graph.
         weights: Number format that weights, but not biases, are stored in; with ``float16`` the file is half as
             large, and the arithmetic is still float32.
+        float32_layers: Names of operators whose weights stay float32 all the same.
 
     Raises:
         HwnasError: If the package ``onnx`` is not installed.
@@ -35,7 +36,7 @@ def write_onnx(graph: Graph, weights: Weights = "float32") -> bytes:
             f"writing .onnx needs the package onnx, which cannot be imported ({error}); "
             "install it with `pip install 'hwnas[onnx]'`."
         ) from None
-    model = OnnxModel(onnx, weights)
+    model = OnnxModel(onnx, weights, float32_layers)
     for operator in graph.operators:
         _WRITERS[operator.kind](model, operator)
     inputs, outputs = (
@@ -57,7 +58,7 @@ def _names(tensors: tuple[Tensor, ...]) -> list[str]:
 def _with_weights(model: OnnxModel, operator: Operator) -> list[str]:
     """Names of what the operator reads: its tensors, then its weight and bias."""
     assert operator.weight is not None and operator.bias is not None
-    weight = model.weight(f"{operator.name}.weight", operator.weight)
+    weight = model.weight(operator.name, operator.weight)
     return [*_names(operator.inputs), weight, model.constant(f"{operator.name}.bias", operator.bias)]
 
 

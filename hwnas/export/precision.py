@@ -31,8 +31,9 @@ PRECISIONS = {
     precision.name: precision
     for precision in (
         Precision("float32", LIMIT),
-        # rounding every weight to 11 bits changes MobileNetV2 by 4e-4; a mistake changes a network by more than 1e-2
-        Precision("float16", 1e-2),
+        # rounding every weight to 11 bits changes MobileNetV2 by 4e-4; where it changes a network by more than this,
+        # the layers that stray most keep float32 weights
+        Precision("float16", 2e-3),
         Precision("int8", None, needs_images=True),
         Precision("int8-weights", None),
     )

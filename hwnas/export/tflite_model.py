@@ -5,7 +5,7 @@ The schema is https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -27,11 +27,13 @@ class TFLiteModel:
     Args:
         graph: What is written; its input is the first tensor.
         weights: How weights are stored. ``float16`` halves the file; the runtime computes in float32 all the same.
+        float32_layers: Layers whose weights are stored as float32 in any case.
     """
 
-    def __init__(self, graph: Graph, weights: Weights = "float32") -> None:
+    def __init__(self, graph: Graph, weights: Weights = "float32", float32_layers: Collection[str] = ()) -> None:
         self.graph = graph
         self._weights = weights
+        self._float32_layers = float32_layers
         self._tensors: list[schema.TensorT] = []
         self._operators: list[schema.OperatorT] = []
         self._buffers = [AlignedBuffer()]  # the format wants an empty one at 0: that of every tensor without data
@@ -62,9 +64,10 @@ class TFLiteModel:
             self._constants.add(array, index)
         return index
 
-    def weight(self, name: str, array: np.ndarray) -> int:
-        """Index of a float32 weight, which is stored in the number format of the file's weights."""
-        if self._weights == "float32" or not fits_float16(array):
+    def weight(self, layer: str, array: np.ndarray) -> int:
+        """Index of a layer's float32 weight, which is stored in the number format of the file's weights."""
+        name = f"{layer}.weight"
+        if self._weights == "float32" or layer in self._float32_layers or not fits_float16(array):
             return self.constant(name, array)
         stored = self.constant(f"{name}.float16", array.astype(np.float16))
         if stored not in self._dequantized:

@@ -60,7 +60,7 @@ def convolution(model: TFLiteModel, operator: Operator) -> None:
     weight = operator.weight.transpose(1, 2, 3, 0) if depthwise else operator.weight.transpose(0, 2, 3, 1)
     inputs = [
         image,
-        model.weight(f"{operator.name}.weight", weight),
+        model.weight(operator.name, weight),
         model.constant(f"{operator.name}.bias", operator.bias),
     ]
     if depthwise:

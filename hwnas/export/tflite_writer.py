@@ -6,7 +6,7 @@ Nothing in the file depends on the time, the machine or the folder: equal Graphs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -28,15 +28,16 @@ Codes = schema.BuiltinOperator
 _CONCAT_INPUTS = 4  # as many as XNNPACK takes in both interpreters
 
 
-def write_tflite(graph: Graph, weights: Weights = "float32") -> bytes:
+def write_tflite(graph: Graph, weights: Weights = "float32", float32_layers: Collection[str] = ()) -> bytes:
     """The .tflite file of a Graph: float32, NHWC, with the signature ``serving_default`` (``input`` -> ``output``).
 
     Args:
         graph: A finished Graph.
         weights: Number format that weights, but not biases, are stored in; with ``float16`` the file is half as
             large, and the arithmetic is still float32.
+        float32_layers: Names of operators whose weights stay float32 all the same.
     """
-    model = TFLiteModel(decompose(graph, ("hard_sigmoid", "silu")), weights)
+    model = TFLiteModel(decompose(graph, ("hard_sigmoid", "silu")), weights, float32_layers)
     for operator in model.graph.operators:
         _WRITERS[operator.kind](model, operator)
     return model.file()
@@ -48,7 +49,7 @@ def _linear(model: TFLiteModel, operator: Operator) -> None:
     values = operator.weight
     if image := _flattened_by_linear_layers(model, operator.inputs[0]):
         values = values.reshape(-1, *image.shape[1:]).transpose(0, 2, 3, 1).reshape(values.shape)
-    weight = model.weight(f"{operator.name}.weight", values)
+    weight = model.weight(operator.name, values)
     bias = model.constant(f"{operator.name}.bias", operator.bias)
     inputs = [model.tensor(operator.inputs[0]), weight, bias]
     model.operator(Codes.FULLY_CONNECTED, inputs, operator.output, options)
