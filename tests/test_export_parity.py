@@ -13,7 +13,7 @@ from hwnas.errors import HwnasError
 from hwnas.export import convert, export, tflite_windows
 from hwnas.export.formats import FORMATS
 from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT, check_parity, relative_error
+from hwnas.export.parity import LIMIT, check_parity, exact_limit, relative_error
 from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
 from tests.export_networks import Chain, InvertedResidual, MobileNetV2, trained
 
@@ -143,3 +143,27 @@ def test_relative_error_by_hand() -> None:
     assert relative_error(np.array([1.5, -4.0]), expected) == 0.125
     assert relative_error(np.zeros(2), np.zeros(2)) == 0
     assert relative_error(np.ones(2), np.zeros(2)) == float("inf")
+
+
+def test_a_network_that_magnifies_rounding_is_held_to_what_pytorch_itself_is_worth() -> None:
+    class Magnifies(nn.Module):
+        """The difference of two nearly equal sums: PyTorch's float32 is off by thousands of its roundings."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = (nn.Conv2d(16, 8, 3, bias=False) for _ in range(2))
+            with torch.no_grad():
+                self.second.weight.copy_(self.first.weight * 1.0002)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.first(x) - self.second(x)
+
+    module, shape = Magnifies().eval(), (1, 16, 8, 8)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    assert exact_limit(module, x) > 10 * LIMIT
+    assert next(module.parameters()).dtype == torch.float32
+    for format in FORMATS.values():
+        error = check_parity(module, shape, format, format.write(lower(module, shape)))
+        assert LIMIT < error <= exact_limit(module, x)
+    assert exact_limit(nn.Conv2d(16, 8, 3).eval(), x) == LIMIT

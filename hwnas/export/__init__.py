@@ -150,7 +150,7 @@ def _put(file: File, folder: Path, block_error: float) -> ExportedModel:
         path=path,
         bytes=len(file.data),
         max_relative_error=error,
-        limit=file.precision.limit,
+        limit=file.limit,
         parity=file.parity,
         info=info,
         accuracy=file.accuracy,

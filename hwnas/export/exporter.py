@@ -17,7 +17,7 @@ from hwnas.export.graph import Operator
 from hwnas.export.images import ExportImages, LabelledPixels
 from hwnas.export.int8 import Int8Settings, Quantizer
 from hwnas.export.metadata import ModelMetadata
-from hwnas.export.parity import relative_error
+from hwnas.export.parity import exact_limit, relative_error
 from hwnas.export.precision import Precision
 from hwnas.export.sensitivity import (
     LayerNoise,
@@ -46,6 +46,7 @@ class File:
     precision: Precision
     data: bytes
     parity: Parity
+    limit: float | None
     accuracy: Accuracy | None = None
     loss_points: float | None = None
     kept_float: tuple[str, ...] = ()
@@ -90,13 +91,14 @@ class Exporter:
         if format is ONNX:
             _check_onnx(data)
         parity = self._parity(format, precision, data)
-        if precision.limit is not None and not parity.worst <= precision.limit:
+        limit = self._limit(precision, parity)
+        if limit is not None and not parity.worst <= limit:
             raise HwnasError(
                 f"the {precision.name} .{format.name} file computes something else than PyTorch: its relative error "
-                f"(max|difference| / max|output|) is {parity.worst:.1e}, the limit {precision.limit:.0e}. Nothing was "
+                f"(max|difference| / max|output|) is {parity.worst:.1e}, the limit {limit:.0e}. Nothing was "
                 "exported. Check that the weights are finite and below 65504; if they are, report this."
             )
-        return File(format, precision, data, parity, kept_float=names)
+        return File(format, precision, data, parity, limit, kept_float=names)
 
     def judge(self, files: Sequence[File], max_loss: float, repair: bool) -> Accuracy:
         """Give every file its accuracy on the test images, and an int8 file that loses more than `max_loss` points the
@@ -125,6 +127,13 @@ class Exporter:
             return format.write(self._target.graph)
         kept = operators_of(self._kept) if keep_float is None else keep_float
         return self._quantizer(format).quantized((*kept, *never_int8(self._target.int8_graph)))
+
+    def _limit(self, precision: Precision, parity: Parity) -> float | None:
+        """How far the file may stray: further than usual where PyTorch's own float32 is no more exact."""
+        if precision.limit is None or parity.worst <= precision.limit:
+            return precision.limit
+        inputs = [self._target.random_input(), *([] if self._inputs is None else [self._inputs])]
+        return max(precision.limit, *(exact_limit(self._target.module, x) for x in inputs))
 
     def _float16(self, format: Format, float32_layers: Collection[str]) -> bytes:
         return format.write(self._target.graph, weights="float16", float32_layers=float32_layers)

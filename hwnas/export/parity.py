@@ -6,6 +6,7 @@ convolution change the block's result by 97 %, that of an untrained network by 0
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ from hwnas.runtimes import get_runtime
 
 LIMIT = 1e-5
 """Largest relative error that passes: about ten times what float32 rounding makes of a 50-layer network."""
+
+TIMES_OWN_ERROR = 4.0
+"""Some networks magnify rounding, so that PyTorch's float32 is itself further than `LIMIT` off its float64. A file that
+is as exact as PyTorch is up to twice that off PyTorch; as much again is left for luck."""
 
 
 def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes) -> float:
@@ -37,7 +42,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
         The largest relative error found.
 
     Raises:
-        HwnasError: If an error is above `LIMIT` or not a number; it names the block, the error and the limit.
+        HwnasError: If an error is above `exact_limit` or not a number; it names the block, the error and the limit.
     """
     errors = []
     for path, (block, shape) in _blocks(module, input_shape).items():
@@ -56,6 +61,19 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return difference / scale
 
 
+def exact_limit(module: nn.Module, x: np.ndarray) -> float:
+    """How far from PyTorch's outputs for `x` those of an exact float32 file may be: `LIMIT`, or more where the network
+    magnifies rounding. The module is left as it was."""
+    try:
+        with torch.inference_mode():
+            single = deepcopy(module)(torch.from_numpy(x.copy())).numpy()
+            double = deepcopy(module).double()(torch.from_numpy(x).double()).numpy()
+    except RuntimeError:  # it holds or makes tensors that do not become float64
+        return LIMIT
+    own_error = relative_error(single, double)
+    return max(LIMIT, TIMES_OWN_ERROR * own_error) if np.isfinite(own_error) else LIMIT
+
+
 def _check(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes, what: str) -> float:
     """Relative error of `model` against `module` on one random input. Raises HwnasError if it is above the limit."""
     x = np.random.default_rng(0).standard_normal(input_shape, dtype=np.float32)
@@ -66,10 +84,10 @@ def _check(module: nn.Module, input_shape: tuple[int, ...], format: Format, mode
     if actual.shape != expected.shape:
         raise HwnasError(f"{what} returns shape {expected.shape} in PyTorch and {actual.shape} as .{format.name}.")
     error = relative_error(actual, expected)
-    if not error <= LIMIT:
+    if not error <= LIMIT and not error <= (limit := exact_limit(module, x)):
         raise HwnasError(
             f"{what} computes something else as .{format.name} than in PyTorch: on a random {input_shape} input, "
-            f"{format.runtime}'s relative error (max|difference| / max|output|) is {error:.1e}, the limit {LIMIT:.0e}. "
+            f"{format.runtime}'s relative error (max|difference| / max|output|) is {error:.1e}, the limit {limit:.0e}. "
             "Nothing was exported. Check that its weights are finite; if they are, report this with the network."
         )
     return error
