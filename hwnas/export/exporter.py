@@ -83,14 +83,14 @@ class Exporter:
     def make(self, format: Format, precision: Precision) -> File:
         """A file that was compared with PyTorch. Raises HwnasError if it strays further than its precision may."""
         names = tuple(layer.name for layer in self._kept) if precision.needs_images else ()
-        if precision.name == "float16":
+        data = self._finished(format, self._written(format, precision))
+        parity = self._parity(format, precision, data)
+        if precision.name == "float16" and precision.limit is not None and not parity.worst <= precision.limit:
             names = self._in_float32(format, precision)
             data = self._finished(format, self._float16(format, names))
-        else:
-            data = self._finished(format, self._written(format, precision))
+            parity = self._parity(format, precision, data)
         if format is ONNX:
             _check_onnx(data)
-        parity = self._parity(format, precision, data)
         limit = self._limit(precision, parity)
         if limit is not None and not parity.worst <= limit:
             raise HwnasError(
@@ -121,6 +121,8 @@ class Exporter:
 
     def _written(self, format: Format, precision: Precision, keep_float: Sequence[Operator] | None = None) -> bytes:
         """The file before its ends are put on."""
+        if precision.name == "float16":
+            return self._float16(format, ())
         if precision.name == "int8-weights":
             return format.int8_weights(format.write(self._target.graph))
         if not precision.needs_images:

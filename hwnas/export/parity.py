@@ -69,7 +69,7 @@ def exact_limit(module: nn.Module, x: np.ndarray) -> float:
     magnifies the rounding of sums, or of weights that a batch norm is folded into. The module is left as it was."""
     try:
         with torch.inference_mode():
-            single = deepcopy(module)(torch.from_numpy(x.copy())).numpy()
+            single = module(torch.from_numpy(x.copy())).numpy()
             double = deepcopy(module).double()(torch.from_numpy(x).double()).numpy()
             rounded = _with_rounded_weights(deepcopy(module).double())(torch.from_numpy(x).double()).numpy()
     except RuntimeError:  # it holds or makes tensors that do not become float64
