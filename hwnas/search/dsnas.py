@@ -20,7 +20,7 @@ from hwnas.search.problem import SearchProblem, SearchResult, choose
 from hwnas.search.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train import distributed
-from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
 
@@ -111,8 +111,7 @@ class DSNASTrainer:
         self.taken: list[int] | None = None
         self.fixed: dict[int, list[float]] = {}
         """Decisions fixed early, each with the logits it had then."""
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
-            torch.manual_seed(problem.seed)
+        with seeded(problem.seed):
             net = SampledNet(problem.budget.space)
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
@@ -135,9 +134,7 @@ class DSNASTrainer:
             self.fix_decisions()
         device = self.problem.torch_device
         choices, z = self.sample()
-        # dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
+        with seeded(self.problem.seed, self.step_count):
             loss = self.estimate(images.to(device, memory_format=torch.channels_last), labels.to(device), choices, z)
         # the resource term comes after the reward, which does not multiply it
         expected_ms = self.press(choices) if self.searching else None

@@ -23,7 +23,7 @@ from hwnas.search.problem import SearchProblem, SearchResult, choose_by
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train import distributed
-from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
 from hwnas.train.weights import WeightSettings, WeightTraining
 
 EVALUATIONS_FILE = "evaluations.jsonl"
@@ -51,8 +51,7 @@ class UniformTrainer:
     def __init__(self, problem: SearchProblem, settings: WeightSettings) -> None:
         self.problem = problem
         self.step_count, self.total_steps = 0, problem.epochs * problem.data.steps_per_epoch
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(problem.seed)
+        with seeded(problem.seed):
             net = SampledNet(problem.budget.space)
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
@@ -62,8 +61,7 @@ class UniformTrainer:
         device = self.problem.torch_device
         generator = step_generator(self.problem.seed, self.step_count)
         choices = [int(torch.randint(len(alpha), (), generator=generator)) for alpha in self.net.alphas]
-        with torch.random.fork_rng(devices=[]):  # dropout: tied to the step
-            torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
+        with seeded(self.problem.seed, self.step_count):
             logits = self.net(images.to(device, memory_format=torch.channels_last), choices)
             loss = self.weights.loss_function(logits, labels.to(device))
         loss.backward()

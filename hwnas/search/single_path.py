@@ -21,7 +21,7 @@ from hwnas.search.product_model import product_factors
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
-from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
 from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine
 
 LAMBDA_UNIT = 1000.0
@@ -115,8 +115,7 @@ class SinglePathTrainer:
         self.search_steps = math.ceil(settings.search * self.total_steps)
         self.step_count = 0
         self.taken: list[int] | None = None
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
-            torch.manual_seed(problem.seed)
+        with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale = data.batch_size / 256
@@ -144,8 +143,7 @@ class SinglePathTrainer:
         device = self.problem.torch_device
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         # the head's dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.problem.seed * 1_000_003 + self.step_count)
+        with seeded(self.problem.seed, self.step_count):
             if self.taken is None:
                 indicators = self.indicators()
                 logits = self.net(images, indicators)

@@ -13,7 +13,7 @@ from hwnas.space import Architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
-from hwnas.train.loop import Progress, train
+from hwnas.train.loop import Progress, seeded, train
 from hwnas.train.weights import WeightSettings, WeightTraining
 
 
@@ -31,8 +31,7 @@ class ChildTrainer:
     ) -> None:
         self.step_count, self.total_steps = 0, epochs * data.steps_per_epoch
         self.seed, self.torch_device = seed, torch_device
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
-            torch.manual_seed(seed)
+        with seeded(seed):
             net = ChildNetwork(architecture)
         self.net = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings = settings or WeightSettings()
@@ -41,8 +40,7 @@ class ChildTrainer:
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights. Returns its figures."""
         images = images.to(self.torch_device, memory_format=torch.channels_last)
-        with torch.random.fork_rng(devices=[]):  # dropout: tied to the step
-            torch.manual_seed(self.seed * 1_000_003 + self.step_count)
+        with seeded(self.seed, self.step_count):
             loss = self.weights.loss_function(self.net(images), labels.to(self.torch_device))
         loss.backward()
         distributed.average(self.net.parameters(), self.net.buffers())

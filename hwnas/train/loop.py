@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,6 +82,17 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step on this rank: the same when the step is repeated after a stop."""
     mixed = np.random.SeedSequence([seed, step, rank()]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed))
+
+
+@contextmanager
+def seeded(seed: int, step: int | None = None) -> Iterator[None]:
+    """Torch's global random numbers tied to a seed, and to a step of a training if one is named; put back after.
+
+    Initial weights and dropout draw from them, and a step that is repeated after a stop must draw the same.
+    """
+    with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
+        torch.manual_seed(seed if step is None else seed * 1_000_003 + step)
+        yield
 
 
 def resume(trainer: Trainer, checkpoint: Path) -> None:
