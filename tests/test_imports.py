@@ -19,7 +19,7 @@ ORDER = [
     {"spaces"},
     {"blocks"},
     {"child"},
-    {"runtimes"},
+    {"runtimes", "transports"},
     {"inspect"},
     {"export"},
     {"latency"},

@@ -1,0 +1,1 @@
+"""Runners: what times models on a device, wherever it is."""
