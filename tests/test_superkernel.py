@@ -49,11 +49,11 @@ def set_choice(node: SuperKernel, spec) -> None:
     with torch.no_grad():
         for thresholds in (node.kernel_thresholds, node.width_thresholds, node.squeeze_thresholds, node.keep_threshold):
             thresholds.fill_(-1e6)
-        if spec.is_identity:
+        if isinstance(spec, Skip):
             node.keep_threshold.fill_(1e6)
         else:
             node.kernel_thresholds[nesting.kernels.index(spec.kernel) :] = 1e6
-            node.width_thresholds[nesting.expansions.index(spec.expand) :] = 1e6
+            node.width_thresholds[nesting.expansions.index(spec.expand) :] = 1e6  # there is none if it is tied
             node.squeeze_thresholds[nesting.ratios.index(spec.se_ratio) :] = 1e6
 
 
@@ -253,7 +253,7 @@ def free_space(kernels=(3, 5, 7), expansions=(2, 4, 6), ratios=(0.0, 0.5), activ
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", ["tiny", "single-path", "single-path-se", "free"])
+@pytest.mark.parametrize("name", ["tiny", "single-path", "single-path-se", "nas-bench-macro", "free"])
 def test_a_child_equals_the_supernet_with_the_same_decisions(name, seed, training):
     """Also with batch norms far from their start, where the published masking would differ."""
     space = free_space() if name == "free" else get_space(name, resolution=16, num_classes=7, width=0.25)
@@ -326,8 +326,9 @@ def test_recalibration_changes_the_statistics_of_a_child_and_nothing_else():
 @pytest.mark.parametrize(
     ("candidates", "rule"),
     [
-        ((MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 6)), "it lacks k3 e6"),
-        ((MBConv(8, 16, 3, 3, 2), Skip(8, 16, 2)), "or the identity"),
+        ((MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 3), MBConv(8, 8, 5, 6)), "it lacks k3 e6"),
+        ((MBConv(8, 8, 3, 6), MBConv(8, 8, 5, 3)), "it lacks k3 e3"),
+        ((MBConv(8, 16, 3, 3, 2), Conv(8, 16, 3, 2)), "or one skip"),
         ((MBConv(8, 8, 3, 1), MBConv(8, 8, 3, 3)), "expansion 1"),
         ((MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 3, activation="silu")), "activation"),
         ((MBConv(8, 8, 3, 3, groups=2), MBConv(8, 8, 5, 3, groups=2)), "groups"),
@@ -342,7 +343,7 @@ def test_what_is_not_nested_is_refused_with_the_rule_it_breaks(candidates, rule)
     assert "block 3" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["fbnet", "nas-bench-macro", "nas-bench-201"])
+@pytest.mark.parametrize("name", ["fbnet", "shufflenet", "nas-bench-201"])
 def test_spaces_that_are_not_nested_are_refused(name):
     with pytest.raises(UsageError, match="--method dsnas"):
         SuperKernelNet(get_space(name, resolution=32, width=0.25))

@@ -21,6 +21,9 @@ def product_factors(space: SearchSpace, predictor: AdditivePredictor) -> list[np
     _, costs = predictor.decision_costs(space)
     for one_of, cost in zip(space.decisions, costs, strict=True):
         nesting = Nesting.of(one_of)
+        if nesting.tied:  # no candidate has the largest kernel at a smaller width: there is nothing to multiply
+            factors.append(np.ones(len(cost)))
+            continue
         shape = len(nesting.kernels), len(nesting.expansions), len(nesting.ratios)
         grid = np.empty(len(cost))
         grid[list(nesting.order)] = cost

@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from hwnas.blocks import build_block
 from hwnas.blocks.mbconv import MBConvBlock
+from hwnas.blocks.skip import SkipBlock
 from hwnas.blocks.squeeze_excite import SqueezeExcite
 from hwnas.space import OneOf
 from hwnas.supernet.indicator import Indicator
@@ -58,8 +59,10 @@ class SuperKernel(nn.Module):
 
     Attributes:
         block: the largest candidate; its weights are those of all.
+        skip: what stands there when the block is dropped, if that has weights of its own; None: the identity.
         kernel_thresholds, width_thresholds, squeeze_thresholds, keep_threshold: one per indicator; they start at 0, so
-            that everything is on (t5x5, t100c and t50c of the paper, and squeeze-and-excitation's).
+            that everything is on (t5x5, t100c and t50c of the paper, and squeeze-and-excitation's). Where kernel and
+            width are tied, kernel_thresholds decide both.
     """
 
     def __init__(self, one_of: OneOf, size: Size = "rms", mask: Mask = "norm") -> None:
@@ -67,10 +70,11 @@ class SuperKernel(nn.Module):
         self.nesting, self.size, self.mask = Nesting.of(one_of), size, mask
         nesting = self.nesting
         self.block = MBConvBlock(nesting.largest)
+        self.skip = build_block(nesting.skip) if nesting.skip is not None and not nesting.skip.is_identity else None
         self.kernel_thresholds = nn.Parameter(torch.zeros(len(nesting.kernels) - 1))
-        self.width_thresholds = nn.Parameter(torch.zeros(len(nesting.expansions) - 1))
+        self.width_thresholds = nn.Parameter(torch.zeros(0 if nesting.tied else len(nesting.expansions) - 1))
         self.squeeze_thresholds = nn.Parameter(torch.zeros(len(nesting.ratios) - 1))
-        self.keep_threshold = nn.Parameter(torch.zeros(int(nesting.droppable)))
+        self.keep_threshold = nn.Parameter(torch.zeros(0 if nesting.skip is None else 1))
         # constants, which follow the module to its device and are no part of its state
         for name, constant in _constants(nesting).items():
             self.register_buffer(name, constant, persistent=False)
@@ -95,14 +99,22 @@ class SuperKernel(nn.Module):
         depthwise, _, _ = self._depthwise()
         squares = self.groups @ (depthwise.weight.flatten(1).square() @ self.rings.flatten(1).T)
         ring_sizes = self._size(squares.sum(0), self.weights_in_group.sum(0))
+        if self.nesting.tied:
+            ring_sizes = self._size(self._per_step(squares), self._per_step(self.weights_in_group))
         kernel = Indicator.of(ring_sizes[1:] - self.kernel_thresholds, keep, generator)
         gates = kernel.gates()
         used = self.weights_in_group @ (gates.detach() > 0).to(gates)
         group_sizes = self._size(squares @ gates.square(), used)
-        width = Indicator.of(group_sizes[1:] - self.width_thresholds, keep, generator)
+        tied = self.nesting.tied
+        width = kernel if tied else Indicator.of(group_sizes[1:] - self.width_thresholds, keep, generator)
         whole = Indicator.of(group_sizes[: len(self.keep_threshold)] - self.keep_threshold, keep, generator)
         squeeze = Indicator.of(self._squeeze_sizes() - self.squeeze_thresholds, keep, generator)
         return BlockIndicators(kernel, width, squeeze, whole)
+
+    def _per_step(self, squares: Tensor) -> Tensor:
+        """(kernels,): of a (widths, kernels) table, what each tied kernel and width has more than the one before."""
+        covered = torch.stack([squares[:count, :count].sum() for count in range(1, len(squares) + 1)])
+        return covered.diff(prepend=covered.new_zeros(1))
 
     def _squeeze_sizes(self) -> Tensor:
         """(ratios - 1,): the sizes of the rows of the squeezing convolution that each ratio has more than the last."""
@@ -131,10 +143,12 @@ class SuperKernel(nn.Module):
         hidden = activation(norm(hidden) if in_kernel else _gated(norm, channels, hidden))
         if self.block.squeeze_excite is not None:
             hidden = self._squeeze_excite(hidden, indicators)
-        if in_kernel or not self.nesting.droppable:
+        if in_kernel or self.nesting.skip is None:
             out = self.block.project(hidden)
         else:
             out = _gated(self.block.project[1], kept, self.block.project[0](hidden))
+        if self.skip is not None:
+            out = out + (1 - kept).clamp_min(0) * self.skip(x)  # dropout makes kept more than 1
         return x + out if self.block.has_residual else out
 
     def _depthwise(self) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module]:
@@ -155,16 +169,18 @@ class SuperKernel(nn.Module):
     def candidate_gates(self, indicators: BlockIndicators) -> Tensor:
         """(candidates,): one-hot of the chosen one; linear in every indicator, also in those that dropout scales."""
         kernel, width = indicators.kernel.choices(), indicators.width.choices()
-        grid = (kernel[:, None, None] * width[:, None] * indicators.squeeze.choices()).flatten()
-        if self.nesting.droppable:
+        sizes = kernel if self.nesting.tied else torch.outer(kernel, width).flatten()
+        grid = torch.outer(sizes, indicators.squeeze.choices()).flatten()
+        if self.nesting.skip is not None:
             grid = torch.cat([grid * indicators.kept, 1 - indicators.keep.value])
         return grid[self.order]
 
     def candidate_scores(self, indicators: BlockIndicators) -> Tensor:
         """(candidates,): log-probability of the likeliest indicators that choose each; highest for the one chosen."""
         kernel, width = indicators.kernel.scores(), indicators.width.scores()
-        grid = (kernel[:, None, None] + width[:, None] + indicators.squeeze.scores()).flatten()
-        if self.nesting.droppable:
+        sizes = kernel if self.nesting.tied else (kernel[:, None] + width).flatten()
+        grid = (sizes[:, None] + indicators.squeeze.scores()).flatten()
+        if self.nesting.skip is not None:
             slack = indicators.keep.slack
             grid = torch.cat([grid + F.logsigmoid(slack), grid.max() + F.logsigmoid(-slack)])
         return grid[self.order]
@@ -179,7 +195,8 @@ class SuperKernel(nn.Module):
 
     def candidate_state(self, candidate: nn.Module) -> dict[str, Tensor]:
         """Parameters and buffers of a candidate's module, by name: views of the weights here."""
-        state = dict(self.block.named_parameters()) | dict(self.block.named_buffers())
+        holder = self.skip if self.skip is not None and isinstance(candidate, SkipBlock) else self.block
+        state = dict(holder.named_parameters()) | dict(holder.named_buffers())
         shapes = {name: tensor.shape for name, tensor in candidate.state_dict().items()}
         return {name: _part(state[name], shape) for name, shape in shapes.items()}
 
