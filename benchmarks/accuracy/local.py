@@ -36,7 +36,7 @@ COMMON_GOALS = {"hit5": 99.0, "hit10": 100.0, "spearman": 0.995, "error_per_nois
 SECONDS_BETWEEN_LINES = 20
 
 SHORT_VISITS = {
-    "visits": 10,
+    "visits": 20,
     "extra_visits": 2,
     "reference_every": 3,
     "warmup_ms": 15.0,

@@ -90,7 +90,7 @@ class Budget:
             log_probabilities: one vector per decision, in the order of ``space.decisions``.
             limit_ms: limit on the predicted latency.
         """
-        limit_ms = self.target_ms if limit_ms is None else limit_ms
+        limit_ms = self.predictor.curve.sum_ms(self.target_ms if limit_ms is None else limit_ms)
         fixed_ms, costs = self.predictor.decision_costs(self.space)
         remaining = [np.maximum(np.asarray(p, float), LEAST_LOG_PROBABILITY) for p in log_probabilities]
         options = []

@@ -13,11 +13,12 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.latency.card import ErrorCard
-from hwnas.latency.fitting import COVERAGE, MIN_NETWORKS, fit
+from hwnas.latency.fitting import MIN_NETWORKS, fit
 from hwnas.latency.judging import cross_validate, judge
 from hwnas.latency.predictor import AdditivePredictor, Uncertainty
 from hwnas.latency.table import Block, Latency, LatencyTable
 from hwnas.latency.transfer import Transfer, informative_networks
+from hwnas.latency.trial import COVERAGE
 from hwnas.space import Architecture
 
 UNJUDGED_HALF_WIDTH = 0.15

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.latency.card import CurvePoint, ErrorCard, Judged, errors
-from hwnas.latency.fitting import FOLDS, MIN_NETWORKS, fit
+from hwnas.latency.fitting import MIN_NETWORKS, fit
 from hwnas.latency.predictor import AdditivePredictor, Prediction
 from hwnas.latency.table import Block, Latency, LatencyTable
+from hwnas.latency.trial import FOLDS
 from hwnas.space import Architecture
 
 CURVE = (0, 5, 10, 20, 50, 100, 200, 500)

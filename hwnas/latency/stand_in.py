@@ -10,6 +10,7 @@ import numpy as np
 
 from hwnas.errors import UsageError
 from hwnas.latency.card import ErrorCard
+from hwnas.latency.curve import Curve
 from hwnas.latency.predictor import AdditivePredictor, Prediction
 from hwnas.space import Architecture, SearchSpace
 
@@ -32,6 +33,10 @@ class StandInPredictor:
     @property
     def half_width(self) -> float:
         return self.predictor.half_width
+
+    @property
+    def curve(self) -> Curve:
+        return self.predictor.curve
 
     @property
     def card(self) -> ErrorCard:
