@@ -105,8 +105,11 @@ class Transport(Protocol):
 
     name: str
     """For people: ``adb 0A1B2C3D``, ``ssh pi@board``, ``local``."""
-    folder: str
-    """Absolute POSIX path of the folder on the device that hwnas keeps its files in, shared by every process."""
+
+    @property
+    def folder(self) -> str:
+        """Absolute POSIX path of the folder on the device that hwnas keeps its files in, shared by every process."""
+        ...
 
     def run(self, arguments: Sequence[str], timeout_s: float = 30.0) -> Completed:
         """Run one program on the device, in `folder`, and wait for it.

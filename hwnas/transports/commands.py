@@ -1,0 +1,101 @@
+"""Commands: what every transport runs on a device in the same way, given a POSIX shell there."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+
+from hwnas.errors import UsageError
+from hwnas.transports.base import Completed, DeviceError, DeviceLost, DeviceTimeout, Facts, Health
+from hwnas.transports.client import ClientEnd
+from hwnas.transports.facts import FACTS, parse_facts
+from hwnas.transports.health import health_script, parse_health
+from hwnas.transports.leftovers import marked
+from hwnas.transports.shell import Ended, Script, cause, inside, program, quoted, tool
+
+ANSWER_S = 5.0
+"""How much longer than the program itself a device may take to answer."""
+SHORT_S = 20.0
+"""How long what hwnas itself does on a device may take: reading facts, comparing a file."""
+LIMIT_REACHED = (124, 137)
+"""Exit codes of `timeout` when it has ended its program: 124 of toybox and others, 137 of coreutils with KILL."""
+
+
+class Commands(ABC):
+    """The part of a Transport that runs commands."""
+
+    name: str
+    cure: str
+    """What to do if the device is not reached; the end of an error message."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> str:
+        """As `Transport.folder`."""
+
+    @abstractmethod
+    def _client(self, script: str, timeout_s: float, source: Path | None = None) -> ClientEnd:
+        """Let the device's shell run a script, with the bytes of `source` on its standard input."""
+
+    def run(self, arguments: Sequence[str], timeout_s: float = 30.0) -> Completed:
+        """As `Transport.run`; the limit counts in whole seconds, as not every device's `timeout` knows fractions."""
+        limit_s = max(1, math.ceil(timeout_s))
+        body = f"{marked(self.folder)}\n{program(arguments, limit_s)}"
+        began = monotonic()
+        ended = self._shell(body, limit_s + ANSWER_S, inside(self.folder) | tool("timeout"))
+        if ended.exit_code in LIMIT_REACHED and monotonic() - began >= limit_s:
+            raise DeviceTimeout(
+                f"{self.name}: {arguments[0]} was still running after {limit_s} s and was ended there. Give it more "
+                "time, or less to do."
+            )
+        return ended.completed()
+
+    def remove(self, *names: str) -> None:
+        """As `Transport.remove`."""
+        paths = " ".join(quoted(self._path(name)) for name in names)
+        ended = self._in_folder(f"rm -f {paths}" if names else ":")
+        if ended.exit_code:
+            raise DeviceError(f"{self.name} cannot delete files in {self.folder}: {cause(ended.error)}.")
+
+    def facts(self) -> Facts:
+        """As `Transport.facts`."""
+        return parse_facts(self._shell(FACTS, SHORT_S).completed().output)
+
+    def health(self, cores: Sequence[int] = (0,)) -> Health:
+        """As `Transport.health`."""
+        return parse_health(self._shell(health_script(cores, quoted(self.folder)), SHORT_S).completed().output)
+
+    def _in_folder(self, body: str, timeout_s: float = SHORT_S, source: Path | None = None) -> Ended:
+        """What hwnas itself does with its files; the C locale, so that reasons are in English."""
+        body = f"{marked(self.folder)}\nexport LC_ALL=C\n{body}"
+        return self._shell(body, timeout_s, inside(self.folder), source)
+
+    def _shell(
+        self, body: str, timeout_s: float, needs: Mapping[str, str] | None = None, source: Path | None = None
+    ) -> Ended:
+        """Let the device's shell run `body`. Raises DeviceTimeout, DeviceLost, or DeviceError for `needs`."""
+        script = Script(body, needs)
+        end = self._client(script.text, timeout_s, source)
+        ended = script.ended(end.output, end.error, self.name)
+        if ended is not None:
+            return ended
+        if end.exit_code is None:
+            raise self._silent(timeout_s)
+        raise self._lost(end.error if end.error.strip() else end.output)
+
+    def _silent(self, timeout_s: float) -> DeviceTimeout:
+        return DeviceTimeout(f"{self.name} gave no answer within {timeout_s:.0f} s. {self.cure}")
+
+    def _lost(self, said: bytes) -> DeviceError:
+        """The error when a client ended before its time, from what it said."""
+        reason = f" ({cause(said)})" if said.strip() else ""
+        return DeviceLost(f"{self.name} was lost, or is not there{reason}. {self.cure}")
+
+    def _path(self, name: str) -> str:
+        """The path of a file in the device's folder. Raises UsageError if `name` leads out of it."""
+        if "/" in name or name in ("", ".", ".."):
+            raise UsageError(f"{name!r} is no file of the device's folder: it must be a plain name, without a slash.")
+        return f"{self.folder}/{name}"

@@ -1,0 +1,33 @@
+"""What a lost connection leaves on a device: programs that go on running, and files that did not arrive whole.
+
+Everything that is run for hwnas carries a mark in its environment, which its children inherit. So exactly that is found
+and ended, whatever it is called and wherever it has gone, and never another person's program, nor the shell that looks.
+"""
+
+from __future__ import annotations
+
+from hwnas.transports.shell import quoted
+
+VARIABLE = "HWNAS_RUN_IN"
+
+
+def marked(folder: str) -> str:
+    """The shell command that marks what is started after it as run for hwnas in `folder`."""
+    return f"export {VARIABLE}={quoted(f'[{folder}]')}"
+
+
+def end_leftovers(folder: str) -> str:
+    """The script that ends what is marked, deletes what is half there, and prints the processes that do not end."""
+    pattern = quoted(f"{VARIABLE}=[{folder}]")
+    return f"""cd {quoted(folder)} 2> /dev/null && rm -f ./*.part ./.*.part && cd /
+for attempt in 1 2 3 4 5; do
+left=
+for found in $(grep -lsF -e {pattern} /proc/[0-9]*/environ); do
+found=${{found%/environ}}
+left="$left ${{found#/proc/}}"
+done
+[ "$left" ] || exit 0
+kill -9 $left 2> /dev/null
+[ $attempt = 1 ] || sleep 1
+done
+echo $left"""

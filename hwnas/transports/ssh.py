@@ -1,0 +1,93 @@
+"""Ssh: boards, through the system's `ssh`, as the user has configured it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from hwnas.errors import HwnasError, UsageError
+from hwnas.transports.base import DeviceError
+from hwnas.transports.client import ClientEnd, run_client
+from hwnas.transports.commands import SHORT_S
+from hwnas.transports.remote import PROBE_S, Remote, checked_folder
+from hwnas.transports.shell import cause, quoted
+
+INSTALL = "install OpenSSH's client (Debian, Ubuntu: apt install openssh-client)."
+
+OPTIONS = {
+    "BatchMode": "yes",  # never ask a person
+    "ConnectTimeout": "10",
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "3",
+    "LogLevel": "ERROR",
+    "ClearAllForwardings": "yes",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+    # one connection for all commands: agreeing on keys costs a board a second of work, and heat
+    "ControlMaster": "auto",
+    "ControlPersist": "60",
+}
+
+REFUSED = re.compile(rb"Permission denied \(|Host key verification failed|Too many authentication failures|Bad owner")
+"""What ssh says when trying again will not help."""
+
+
+class Ssh(Remote):
+    """The Transport to one board. Files go through the same `ssh`: a board needs no SFTP server."""
+
+    def __init__(self, host: str, folder: str | None = None) -> None:
+        """Args:
+        host: as in ``ssh HOST``: user@board, a name from the ssh configuration, or ssh://user@board:port. Nothing is
+            connected yet.
+        folder: absolute path on the board; None: ``.cache/hwnas`` in the user's home, which the board is asked for.
+
+        Raises:
+            UsageError: the host or the folder cannot be one.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_\[][A-Za-z0-9._%@:/\[\]-]*", host) or "@-" in host or "//-" in host:
+            raise UsageError(
+                f"{host!r} is no host: it must be what stands after `ssh`, such as pi@raspberrypi.local, of letters, "
+                "digits and . _ - % @ : / [ ]."
+            )
+        self._folder = None if folder is None else checked_folder(folder)
+        self.host = host
+        self.name = f"ssh {host}"
+        self.cure = f"Look whether it is on and in the network, and whether `ssh {host}` reaches it."
+        sockets = tempfile.mkdtemp(prefix="hwnas-")  # this user's only, and short, as paths of sockets must be
+        options = OPTIONS | {"ControlPath": f"{sockets}/socket"}
+        self._ssh = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items())]
+        weakref.finalize(self, _close, [*self._ssh, "-O", "exit", "--", host], sockets)
+
+    @property
+    def folder(self) -> str:
+        """As `Transport.folder`. The first time, this may ask the board. Raises as `run` does."""
+        if self._folder is None:
+            home = self._shell("cd && pwd", SHORT_S).completed().output.strip()
+            self._folder = checked_folder(f"{home.rstrip('/')}/.cache/hwnas")
+        return self._folder
+
+    def _client(self, script: str, timeout_s: float, source: Path | None = None) -> ClientEnd:
+        # through `sh`, as the user's own shell may be another kind
+        return run_client([*self._ssh, "--", self.host, f"sh -c {quoted(script)}"], timeout_s, INSTALL, source)
+
+    def _lost(self, said: bytes) -> DeviceError:
+        if REFUSED.search(said):
+            return DeviceError(
+                f"{self.name} does not let hwnas in: {cause(said)}. Run `ssh {self.host}` once by hand: accept "
+                "the board's key, and bring your own there with ssh-copy-id, so that no password is asked for."
+            )
+        return super()._lost(said)
+
+    def _connect_again(self, timeout_s: float) -> None:
+        run_client([*self._ssh, "-O", "exit", "--", self.host], timeout_s, INSTALL)
+
+
+def _close(command: list[str], sockets: str) -> None:
+    """End the shared connection, and delete the folder of its socket."""
+    with suppress(HwnasError):
+        run_client(command, PROBE_S, INSTALL)
+    shutil.rmtree(sockets, ignore_errors=True)
