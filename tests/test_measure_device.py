@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import psutil
@@ -9,13 +11,47 @@ import pytest
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.measure.affinity import pinned
-from hwnas.measure.device import Device, known_devices, load_device
+from hwnas.measure.device import Device, known_devices, load_device, shipped_devices
 
 
-def test_local_device_comes_with_hwnas_and_states_every_field() -> None:
+def test_the_local_device_comes_with_hwnas() -> None:
     device = load_device("local")
     assert (device.name, device.threads, device.cores, device.batch, device.visits) == ("local", 1, "any", 1, 4)
-    assert set(Device.model_fields) == device.model_fields_set
+    assert (device.transport, device.runtime) == ("local", "litert")
+
+
+def test_three_annotated_files_state_every_field() -> None:
+    stated: set[str] = set()
+    for name in ("local", "android-arm64", "raspberry-pi-5"):
+        lines = shipped_devices()[name].read_text().splitlines()
+        settings = [line for line in lines if re.match(r"(# )?[a-z_]+ = ", line)]
+        stated |= {line.removeprefix("# ").split(" = ")[0] for line in settings}
+    assert stated == set(Device.model_fields)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_devices()))
+def test_a_device_file_bears_its_name_and_says_what_it_is_for(name: str) -> None:
+    device = load_device(shipped_devices()[name])
+    assert device.name == name and device.description
+    if name != "local":
+        assert "ot tried on " in shipped_devices()[name].read_text(), "nobody has tried it: it must say so"
+
+
+def test_what_a_transport_runs_models_with_when_the_file_does_not_say() -> None:
+    assert Device(name="x").runtime == "litert"
+    assert Device(name="x", transport="adb").runtime == Device(name="x", transport="ssh").runtime == "native"
+    assert Device(name="x", transport="adb", runtime="benchmark-model").runtime == "benchmark-model"
+
+
+def test_a_device_survives_its_own_dump_as_json() -> None:
+    for path in shipped_devices().values():
+        device = load_device(path)
+        assert Device(**json.loads(json.dumps(device.model_dump()))) == device
+
+
+def test_the_path_of_a_program_may_begin_at_home() -> None:
+    device = Device(name="x", transport="adb", benchmark_model="~/benchmark_model")
+    assert device.benchmark_model == str(Path.home() / "benchmark_model")
 
 
 def test_found_by_name_in_the_working_folder_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +65,8 @@ def test_found_by_name_in_the_working_folder_and_by_path(tmp_path: Path, monkeyp
     assert load_device("local").threads == 7
 
 
-def test_unknown_name_lists_the_known_ones() -> None:
+def test_unknown_name_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # without adb: there is no phone of that name either
     with pytest.raises(UsageError, match=r"unknown device 'pixel-99'; known: .*local"):
         load_device("pixel-99")
 
@@ -41,7 +78,20 @@ def test_unknown_name_lists_the_known_ones() -> None:
         ('name = "x"\nthreads = 0', r"threads: .*greater than or equal to 1 \(found 0\)"),
         ('name = "x"\nthreads = "two"', r"threads: .*integer.* \(found 'two'\)"),
         ('name = "x"\ntransport = "carrier-pigeon"', "transport is 'carrier-pigeon'; .* by: local"),
-        ('name = "x"\ncores = [1, 1]', r"each core once, .* it is \[1, 1\]"),
+        ('name = "x"\ncores = [1, 1]', r"cores: must name each core once, .* \(found \[1, 1\]\)"),
+        ('name = "x"\ncores = [true]', r"cores: must name each core once, .* \(found \[True\]\)"),
+        ('name = "x"\ncores = "huge"', r"one of any, big, prime, little \(found 'huge'\)"),
+        ('name = "x"\nserial = "0A1B"', "serial is '0A1B', but transport is 'local'; a serial goes with .*adb"),
+        ('name = "x"\ntransport = "adb"\nhost = "board"', "host is 'board', but transport is 'adb'; .*ssh"),
+        ('name = "x"\ntransport = "ssh"\nhost = "-oProxyCommand=id"', "host: must not begin with '-'"),
+        ('name = "x"\ntransport = "adb"\nserial = "a\\nb"', r"serial: .*without control.*\(found 'a\\nb'\)"),
+        ('name = "x"\ntransport = "adb"\nserial = "a\\u0000b"', r"serial: .*without control"),
+        ('name = "x"\ntransport = "adb"\nserial = ""', "serial: must not be empty"),
+        ('name = "x"\nfolder = "files"', r"folder: must be the absolute path .*\(found 'files'\)"),
+        ('name = "../../etc"', r"name: names a folder of tables too, .*\(found '../../etc'\)"),
+        ('name = "x"\nmax_thermal_status = 7', r"max_thermal_status: .*less than or equal to 6 \(found 7\)"),
+        ('name = "x"\nmin_battery_percent = 101', r"min_battery_percent: .*100 \(found 101\)"),
+        ('name = "x"\ndelegate = "tpu"', r"delegate: .*'xnnpack', 'none', 'gpu' or 'nnapi' \(found 'tpu'\)"),
         ('name = "x"\nmin_runs = 9\nmax_runs = 8', "min_runs is 9, above max_runs = 8"),
         ("threads = 1", r"name: Field required"),
         ('name = "x"\nthreads 2', "is not TOML: .*line 2"),
@@ -71,3 +121,15 @@ def test_pinning_holds_inside_only() -> None:
         assert psutil.Process().cpu_affinity() == before
     with pytest.raises(HwnasError, match="names the cores \\[4096\\]"), pinned((4096,)):
         pass
+
+
+def test_the_manual_lists_every_field_with_its_default() -> None:
+    manual = (Path(__file__).parent.parent / "docs" / "measuring.md").read_text()
+    table = manual.partition("## Device files")[2].partition("**Cores by word.**")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table, re.MULTILINE))
+    assert list(rows) == list(Device.model_fields)
+    for name, field in Device.model_fields.items():
+        default = field.get_default()
+        if isinstance(default, str | int | float) and default != "":
+            shown = rows[name].split(";")[0].strip("` ")
+            assert json.loads(shown) == default, name

@@ -9,10 +9,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hwnas.cli.bundling import bundle
 from hwnas.cli.designing import design, search
+from hwnas.cli.devices import devices
 from hwnas.cli.exporting import export
 from hwnas.cli.inspecting import inspect
-from hwnas.cli.measuring import bench, devices, fit, measure
+from hwnas.cli.measuring import bench, fit, measure
+from hwnas.cli.pricing import price
 from hwnas.errors import HwnasError
 
 INTERRUPTED = 130
@@ -28,7 +31,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (devices, measure, fit, search, export, inspect, bench, design):
+app.add_typer(devices, name="devices")
+for verb in (measure, fit, price, search, export, inspect, bench, bundle, design):
     app.command()(verb)
 
 

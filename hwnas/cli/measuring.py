@@ -1,18 +1,22 @@
-"""The verbs that ask a device: devices, measure, fit, bench."""
+"""The verbs that ask a device: measure, fit, bench."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.importing import import_published
 from hwnas.cli.options import (
     Classes,
     DeviceName,
+    DeviceNames,
+    ImportFile,
     Json,
     Known,
     Networks,
@@ -25,41 +29,22 @@ from hwnas.cli.options import (
     Width,
 )
 from hwnas.cli.output import print_json
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
     from hwnas.measure import Device, Progress
     from hwnas.measure.table_campaign import SpaceTable
-    from hwnas.measure.until_accurate import Round
+    from hwnas.measure.until_accurate import Round, UntilAccurate
     from hwnas.space import SearchSpace
 
 MANY_NETWORKS, FEW_NETWORKS = 30, 10
 """How many whole networks are measured for a space, and for a device that is like a known one."""
 
 
-def devices(as_json: Json = False) -> None:
-    """List the devices and runtimes that can be used now, and what is wrong with the others.
-
-    Example: `hwnas devices`
-    """
-    from hwnas.measure.device import known_devices, load_device
-    from hwnas.report.console import CONSOLE, key_value_table
-    from hwnas.runtimes import available_runtimes
-
-    found = {name: load_device(path) for name, path in known_devices().items()}
-    runtimes = available_runtimes()
-    if as_json:
-        print_json({"devices": {name: d.model_dump() for name, d in found.items()}, "runtimes": runtimes})
-        return
-    described = {name: f"{d.description} ({d.transport}, threads: {d.threads})" for name, d in found.items()}
-    CONSOLE.print(key_value_table("devices", described))
-    CONSOLE.print(key_value_table("runtimes on this machine", runtimes))
-
-
 def measure(
     space: SpaceName = "tiny",
-    device: DeviceName = "local",
-    runtime: RuntimeName = "litert",
+    device: DeviceNames = None,
+    runtime: RuntimeName = None,
     resolution: Resolution = None,
     classes: Classes = None,
     width: Width = None,
@@ -67,88 +52,128 @@ def measure(
     networks: Networks = None,
     known: Known = None,
     until_mape: UntilMape = None,
+    published: ImportFile = None,
     tables: Tables = Path("latency_models"),
     as_json: Json = False,
 ) -> None:
     """Measure a space's blocks and some whole networks on a device. Goes on where it was stopped.
 
-    Example: `hwnas measure --space single-path --device local --runtime litert`
+    Example: `hwnas measure --space single-path --device pixel-8`
+
+    Several devices at once: `hwnas measure --space single-path --device pixel-6 --device pixel-8`
 
     Only as much as predictions within 3 % need: `hwnas measure --space single-path --until-mape 3`
 
     For a device like one that is known, 10 of its networks: `hwnas measure --from latency_models/phone/litert --device
     local`, then `hwnas fit latency_models/local/litert --from latency_models/phone/litert`
+
+    Without a phone, a published table: `hwnas measure --import pixel1_runtime_model.json --device pixel-1`
     """
+    if published is not None:
+        import_published(published, device or [], tables, as_json)
+        return
     from hwnas.latency import LatencyTable
-    from hwnas.latency import fit as fit_table
-    from hwnas.measure import load_device, measure_like
+    from hwnas.measure import load_device, measure_like, measure_until
     from hwnas.measure import measure as measure_space
-    from hwnas.report.console import CONSOLE, measured_table, progress_bars
+    from hwnas.report.console import CONSOLE, measured_table
     from hwnas.spaces import get_space
 
     if known and until_mape is not None:
         raise UsageError("--from measures a few networks of known tables, --until-mape a space; give one of them.")
-    started = time.perf_counter()
-    target = load_device(device).with_threads(threads)
+    targets = [load_device(name).with_threads(threads) for name in device or ["local"]]
     chosen = get_space(space, resolution, classes, width)
-    count = networks or (FEW_NETWORKS if known else MANY_NETWORKS)
-    result: dict[str, Any] = {}
+    options: dict[str, Any] = {"runtime": runtime, "tables": tables}
+    options["networks"] = networks or (FEW_NETWORKS if known else MANY_NETWORKS)
+    work: Callable[..., SpaceTable | UntilAccurate]
+    if known:
+        work = partial(measure_like, [LatencyTable.load(folder) for folder in known], **options)
+    elif until_mape is not None:
+        work = partial(measure_until, chosen, until_mape, **options)
+    else:
+        work = partial(measure_space, chosen, **options)
+    results, failures = _measure_all(targets, work, None if known else chosen, until_mape)
+    if as_json:
+        print_json(results[targets[0].name] if len(targets) == 1 else {"devices": results, "failed": failures})
+    else:
+        for name, result in results.items():
+            what = "networks of known tables" if known else space
+            CONSOLE.print(measured_table(f"measured {what} on {name}", result))
+    if failures:
+        told = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise HwnasError(f"{len(failures)} of {len(targets)} devices were not measured completely. {told}")
+
+
+def _measure_all(
+    devices: list[Device],
+    work: Callable[..., SpaceTable | UntilAccurate],
+    space: SearchSpace | None,
+    goal_mape: float | None,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """By device: what was measured, as JSON, and why it could not be. With one device the reason is raised."""
+    from hwnas.measure.several import measure_several
+    from hwnas.report.console import progress_bars
+
+    started = time.perf_counter()
+    found: Mapping[str, SpaceTable | UntilAccurate | HwnasError]
     with progress_bars() as bars:
         watch = _Watch(bars)
-        if known:
-            loaded = [LatencyTable.load(folder) for folder in known]
-            measured = measure_like(loaded, target, runtime, tables, count, watch.visit)
-        elif until_mape is not None:
-            measured, result = _until(chosen, until_mape, target, runtime, tables, count, watch)
+        if len(devices) == 1:
+            if goal_mape is not None:
+                work = partial(work, on_round=watch.round)
+            found = {devices[0].name: work(device=devices[0], progress=partial(watch.visit, "measure"))}
         else:
-            measured = measure_space(chosen, target, runtime, tables, count, watch.visit)
-    result |= {
-        "table": str(measured.folder),
-        "entries": measured.entries,
-        "measured": measured.measured,
-        "reused": measured.reused,
-        "seconds": time.perf_counter() - started,
-        "summary": measured.summary.to_json(),
-    }
-    if not known:
-        predictor = fit_table(measured.table, chosen)
-        fastest, slowest = (predictor.predict(architecture).ms for architecture in predictor.extremes(chosen))
-        result |= {"fastest_ms": fastest, "slowest_ms": slowest}
-    if as_json:
-        print_json(result)
-    else:
-        what = "networks of known tables" if known else space
-        CONSOLE.print(measured_table(f"measured {what} on {device}, {runtime}", result))
+            found = measure_several(devices, work, watch.visit)
+    seconds = time.perf_counter() - started
+    results, failures = {}, {}
+    for name, outcome in found.items():
+        if isinstance(outcome, HwnasError):
+            failures[name] = str(outcome)
+        else:
+            results[name] = _result(outcome, space, goal_mape) | {"seconds": seconds}
+    return results, failures
 
 
 class _Watch:
-    """What the progress bars show of a campaign: its visits, and the error after each round where there are rounds."""
+    """What the progress bars show of campaigns: visits, and the error after each round where there are rounds."""
 
     def __init__(self, bars: Callable[[str, int, int, str], None]) -> None:
         self._bars, self._error = bars, ""
 
-    def visit(self, now: Progress) -> None:
-        self._bars("measure", now.done, now.total, self._error + now.text)
+    def visit(self, name: str, now: Progress) -> None:
+        self._bars(name, now.done, now.total, self._error + now.text)
 
     def round(self, now: Round) -> None:
         self._error = f"error {now.mape:.1f} % with {now.blocks} blocks and {now.networks} networks; "
 
 
-def _until(
-    space: SearchSpace, mape: float, device: Device, runtime: str, tables: Path, networks: int, watch: _Watch
-) -> tuple[SpaceTable, dict[str, Any]]:
-    """Measure until the error is reached: the table, and how much of the full one that took."""
-    from hwnas.measure import measure_until
+def _result(found: SpaceTable | UntilAccurate, space: SearchSpace | None, goal_mape: float | None) -> dict[str, Any]:
+    """What a campaign found, as JSON; with a space, also what its networks cost."""
+    from hwnas.latency import fit as fit_table
+    from hwnas.measure.until_accurate import UntilAccurate
 
-    found = measure_until(space, mape, device, runtime, tables, networks, watch.visit, watch.round)
-    return found.measured, {
-        "goal_mape": mape,
-        "mape": found.rounds[-1].mape,
-        "reached": found.reached,
-        "used_entries": found.used,
-        "full_entries": found.full_entries,
-        "rounds": [asdict(each) for each in found.rounds],
+    rounds: dict[str, Any] = {}
+    if isinstance(found, UntilAccurate):
+        rounds = {
+            "goal_mape": goal_mape,
+            "mape": found.rounds[-1].mape,
+            "reached": found.reached,
+            "used_entries": found.used,
+            "full_entries": found.full_entries,
+            "rounds": [asdict(each) for each in found.rounds],
+        }
+    measured = found.measured if isinstance(found, UntilAccurate) else found
+    result = rounds | {
+        "table": str(measured.folder),
+        "entries": measured.entries,
+        "measured": measured.measured,
+        "reused": measured.reused,
+        "summary": measured.summary.to_json(),
     }
+    if space is not None:
+        predictor = fit_table(measured.table, space)
+        fastest, slowest = (predictor.predict(architecture).ms for architecture in predictor.extremes(space))
+        result |= {"fastest_ms": fastest, "slowest_ms": slowest}
+    return result
 
 
 def fit(
@@ -190,24 +215,31 @@ def fit(
 def bench(
     model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one float32 input.")],
     device: DeviceName = "local",
-    runtime: Annotated[str | None, typer.Option("--runtime", help="litert, onnxruntime or tflite-runtime.")] = None,
+    runtime: RuntimeName = None,
     threads: Threads = None,
     timeout_s: Annotated[
-        float | None, typer.Option("--timeout-s", min=0.1, help="Give up on a file after this long [by the device].")
+        float | None,
+        typer.Option(
+            "--timeout-s", min=0.1, help="Give up on a file after this long, on this machine [by the device]."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure any model file the way tables are measured.
 
-    Example: `hwnas bench runs/demo/models/model.tflite --threads 2`
+    Example: `hwnas bench runs/demo/models/model.tflite --device pixel-8 --threads 2`
     """
     from hwnas.measure import bench as bench_model
     from hwnas.measure import load_device
     from hwnas.report.console import CONSOLE, key_value_table
-    from hwnas.runtimes import get_runtime
 
     result = bench_model(
-        model, load_device(device), get_runtime(runtime) if runtime else None, threads, timeout_s=timeout_s
+        model,
+        load_device(device),
+        runtime,
+        threads,
+        timeout_s=timeout_s,
+        waiting=lambda reason: CONSOLE.print(f"waiting: {reason}"),
     )
     measured = result.measurement
     if as_json:
