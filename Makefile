@@ -23,7 +23,9 @@ demo: $(STAMP)
 	$(BIN)/hwnas design --space tiny --data digits --device local --runtime litert --budget-ms \
 	  $$($(BIN)/python -c 'import json; t = json.load(open("runs/demo-table.json")); print(round((t["fastest_ms"] + t["slowest_ms"]) / 2, 3))')
 
+# The tests that need a phone or a board skip where the script could not bring all they need.
 test: $(STAMP)
+	@tests/android/install.sh || true
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
@@ -36,4 +38,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .devices runs

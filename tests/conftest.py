@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.device_environment"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
