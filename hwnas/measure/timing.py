@@ -47,6 +47,11 @@ def open_session(runtime: Runtime, model: bytes | Path, device: Device) -> Sessi
     return session
 
 
+def fixed_input(shape: tuple[int, ...]) -> np.ndarray:
+    """What every model of this input shape is timed on: random numbers, float32, the same ones everywhere."""
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
 def time_session(session: Session, device: Device) -> Timing:
     """Time single inferences of `session` on a fixed random input, within the device's limits.
 
@@ -54,8 +59,7 @@ def time_session(session: Session, device: Device) -> Timing:
     known to `precision_percent`, or until `max_runs` or `max_ms`; there is always one run. Every run is kept: which of
     them to trust is decided by quantiles later, never here.
     """
-    x = np.random.default_rng(0).standard_normal(session.input_shape).astype(np.float32)
-    session.prepare(x)
+    session.prepare(fixed_input(session.input_shape))
     with _garbage_collector_off():
         warmup_us = _warm_up(session.invoke, device)
         return Timing(_timed_runs_us(session.invoke, device), warmup_us)

@@ -35,9 +35,7 @@ class TFLiteSession:
 
     def prepare(self, x: np.ndarray) -> None:
         """Copy `x` (float32, NCHW) into the interpreter's NHWC input."""
-        check_input(x, self.input_shape)
-        stored = self._input.stored(x)
-        self._interpreter.set_tensor(self._input_index, stored.transpose(0, 2, 3, 1) if x.ndim == 4 else stored)
+        self._interpreter.set_tensor(self._input_index, self.encoded(x))
 
     def invoke(self) -> None:
         """One inference on the prepared input."""
@@ -47,7 +45,17 @@ class TFLiteSession:
         """Outputs for `x` (float32, NCHW); an output of 4 dimensions comes back as NCHW."""
         self.prepare(x)
         self.invoke()
-        output = self._output.values(self._interpreter.get_tensor(self._output_index))
+        return self.decoded(self._interpreter.get_tensor(self._output_index))
+
+    def encoded(self, x: np.ndarray) -> np.ndarray:
+        """`x` (float32, NCHW) as the file takes it: NHWC, and of the file's own type."""
+        check_input(x, self.input_shape)
+        stored = self._input.stored(x)
+        return stored.transpose(0, 2, 3, 1) if x.ndim == 4 else stored
+
+    def decoded(self, stored: np.ndarray) -> np.ndarray:
+        """An output as the file gives it, as float32; of 4 dimensions as NCHW."""
+        output = self._output.values(stored)
         return np.ascontiguousarray(output.transpose(0, 3, 1, 2)) if output.ndim == 4 else output
 
 
