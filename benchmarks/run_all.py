@@ -16,7 +16,11 @@ BENCHMARKS = (
     "mutated_files.py",
     "predictor_accuracy.py",
     "table_speed.py",
-    "dsnas_step.py",
+    "native_agreement.py",
+    "noise.py",
+    "kills.py",
+    "throughput.py",
+    "step_cost.py",
     "budget.py",
     "search_quality.py",
 )

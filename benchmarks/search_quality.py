@@ -38,6 +38,8 @@ from hwnas.train.data import ImageData, load_data
 
 TABLE = SHARED_DATA / "nas_bench_macro.csv.gz"
 FULL = get_space("nas-bench-macro")
+UNIFORM = ("spos", "random")
+"""Their supernet, trained on uniformly sampled paths, does not depend on the budget: one serves them all."""
 RANKED = 60
 """Random architectures whose order under the supernet is compared with the published one."""
 
@@ -88,8 +90,11 @@ def run_seed(
     method = get_search(options.method)
     settings = method.resolve(json.loads(options.settings))
     problem = SearchProblem(data, budget, options.epochs, seed, options.torch_device)
-    name = f"{options.method}-{budget_ms:.4g}ms-{seed}-{options.epochs}x{options.images}-w{options.width:g}"
-    run = Run(CACHE / "search-quality" / name, {"settings": options.settings, "predictor": predictor.digest})
+    trained, config = "uniform", {"settings": options.settings}
+    if options.method not in UNIFORM:
+        trained, config["predictor"] = f"{options.method}-{budget_ms:.4g}ms", predictor.digest
+    name = f"{trained}-{seed}-{options.epochs}x{options.images}-w{options.width:g}"
+    run = Run(CACHE / "search-quality" / name, config)
 
     def progress(done: int, total: int, figures: dict[str, float]) -> None:
         if done % 50 == 0:
@@ -130,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", default="dsnas")
     parser.add_argument("--budget-ms", help="one or several, separated by commas")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--images", type=int, default=50_000)
@@ -143,7 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     predictor = fit(table, FULL)
     networks = ground_truth(predictor)
     budgets = [float(b) for b in options.budget_ms.split(",")] if options.budget_ms else percentiles(networks)
-    rows = [run_seed(options, seed, b, predictor, networks) for b in budgets for seed in range(options.seeds)]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    rows = [run_seed(options, seed, b, predictor, networks) for b in budgets for seed in seeds]
     if options.json:
         print(json.dumps(rows, indent=2))
     else:

@@ -10,19 +10,20 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from hwnas.callable_package import make_callable
-from hwnas.child import save_child
+from hwnas.child import ChildNetwork, save_child
 from hwnas.errors import HwnasError
 from hwnas.export import ExportedModel, export
-from hwnas.files import write_json
+from hwnas.files import read_json, write_json
 from hwnas.latency import Budget, LatencyTable, Prediction, fit
+from hwnas.latency.stand_in import published_predictor
 from hwnas.measure import (
     Device,
     Measurement,
@@ -35,18 +36,25 @@ from hwnas.measure import (
     reference_model,
 )
 from hwnas.measure import Progress as Visit
+from hwnas.pricing import Price, price_of
 from hwnas.report.model_card import write_model_card
+from hwnas.report.pictures import save_search_picture
+from hwnas.report.search_page import write_search_page
 from hwnas.run import Run
 from hwnas.runtimes import get_runtime, installed_runtimes
-from hwnas.search import SearchProblem, get_search
+from hwnas.search import Method, SearchProblem, SearchResult, get_search
+from hwnas.search.frontier import FrontierPoint, frontier, save_frontier
+from hwnas.search.single_path import INDICATORS_FILE
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.evaluate import accuracy
 from hwnas.train.export_images import export_images
+from hwnas.train.weights import WeightSettings
 
 REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
-MODELS_FOLDER = "models"
+MODELS_FOLDER, RETRAINED_FOLDER = "models", "retrained"
+BUDGET_PICTURE = "budget_following.png"
 
 FINAL_ROUNDS = 4
 """How often each exported file is measured, in turns with the others."""
@@ -64,6 +72,8 @@ class DesignConfig(BaseModel):
     data: str = "digits"
     """A folder of images, or ``digits``."""
     budget_ms: float = Field(gt=0, allow_inf_nan=False)
+    frontier: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
     device: str = "local"
     runtime: str = "litert"
     """The runtime whose latency the budget limits."""
@@ -84,6 +94,8 @@ class DesignConfig(BaseModel):
     method: str = "dsnas"
     settings: dict[str, Any] = {}
     """Hyper-parameters of the method by name, such as those of `hwnas.search.dsnas.DSNASSettings`."""
+    retrain: bool = False
+    """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(32, ge=2)
     limit_train: int | None = Field(None, ge=2)
@@ -93,13 +105,24 @@ class DesignConfig(BaseModel):
     seed: int = Field(0, ge=0)
     torch_device: str = "cpu"
 
+    @field_validator("frontier")
+    @classmethod
+    def _none_above_the_budget(cls, frontier: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        largest = info.data.get("budget_ms")
+        if largest is not None and max(frontier, default=0.0) > largest:
+            raise ValueError(
+                f"{max(frontier):g} ms is above the budget of {largest:g} ms that is searched; raise that one."
+            )
+        return frontier
+
 
 @dataclass(frozen=True)
 class DesignResult:
     """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read."""
 
     config: DesignConfig
-    status: Literal["within", "over"]
+    status: Literal["within", "over", "predicted"]
+    """The last where nothing was measured, since the latency table is a published one."""
     architecture: Architecture
     prediction: Prediction
     """At the speed that the machine has now, by the reference model: the table's, times one plus the drift."""
@@ -112,6 +135,11 @@ class DesignResult:
     seconds: float
     conditions: dict[str, dict[str, Any]]
     """What each runtime was measured under: see `hwnas.measure.Conditions`."""
+    price: Price
+    """Block by block, at the speed that the machine had for the table."""
+    publication: str | None = None
+    """Where the latency table is from, if it was not measured."""
+    frontier: tuple[FrontierPoint, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -128,6 +156,8 @@ class DesignResult:
             "macs": self.architecture.macs,
             "params": self.architecture.params,
             "architecture": self.architecture.to_json(),
+            "price": self.price.to_json() | {"architecture": self.price.architecture.to_json()},
+            "publication": self.publication,
             "models": [
                 {
                     "format": model.format,
@@ -138,6 +168,7 @@ class DesignResult:
                 }
                 for model in self.models
             ],
+            "frontier": [point.to_json() for point in self.frontier],
             "run": str(self.run),
             "seconds": self.seconds,
         }
@@ -146,7 +177,8 @@ class DesignResult:
 def design(config: DesignConfig, out: Path | str | None = None, progress: Progress | None = None) -> DesignResult:
     """Design a network for one device and one deadline.
 
-    Repeated with the same configuration and folder, it goes on where it was stopped.
+    Repeated with the same configuration and folder, it goes on where it was stopped. With a published latency table
+    nothing is measured: what is found and predicted is saved, with its weights, and no model files are written.
 
     Args:
         config: what is wanted.
@@ -160,16 +192,17 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     started = time.perf_counter()
     report = progress or _silent
     device, method = load_device(config.device).with_threads(config.threads), get_search(config.method)
-    settings = method.resolve(config.settings)
+    settings = method.resolve(_for_all_budgets(config, method) | config.settings)
     engine = get_runtime(config.runtime)
     engine.version()  # not installed: say so before anything is spent
     resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
     data = _load(config, resolution, report)
     space = get_space(config.space, config.resolution, len(data.classes), config.width)
     table = _table(config, space, device, report)
-    predictor = fit(table, space)
+    predictor = published_predictor(table, space) if table.publication else fit(table, space)
     budget = Budget(config.budget_ms, space, predictor)
-    budget.check_feasible()
+    for limit_ms in (config.budget_ms, *config.frontier):
+        replace(budget, limit_ms=limit_ms).check_feasible()
     resolved = config.model_dump() | {"settings": asdict(settings), "predictor": predictor.digest}
     run = Run(out or default_folder(config), resolved)
     predictor.save(run.folder / PREDICTOR_FILE)
@@ -178,37 +211,87 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         model = network_model(architecture, engine.suffix.removeprefix("."))
         return bench(model, device, engine).measurement.median_ms
 
-    problem = SearchProblem(data, budget, config.epochs, config.seed, config.torch_device, measured_ms)
+    measure_child = None if table.publication else measured_ms
+    problem = SearchProblem(data, budget, config.epochs, config.seed, config.torch_device, measure_child)
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
 
     result = method.search(problem, run, on_step, settings)
-    report("export", 0, 1, "")
-    child = result.take()
+    save_search_picture(run.metrics(), config.budget_ms, run.folder / BUDGET_PICTURE)
+    child_of = _Children(config, settings, run, on_step)
+    child = child_of(result)
     save_child(child, run.folder)
-    # with the images, the files carry labels and normalisation, and their accuracy is known
-    models = export(child, run.folder / MODELS_FOLDER, images=export_images(data))
-    report("export", 1, 1, "")
+    models = []
+    if not table.publication:
+        report("export", 0, 1, "")
+        # with the images, the files carry labels and normalisation, and their accuracy is known
+        models = export(child, run.folder / MODELS_FOLDER, images=export_images(data))
+        report("export", 1, 1, "")
     final = _measure_models(models, device, report)
-    slowdown = _slowdown(table, final.reference_us[config.runtime])
+    slowdown = _slowdown(table, final.reference_us.get(config.runtime))
+
+    def test_accuracy(child: ChildNetwork) -> float:
+        return accuracy(child, data.test_batches())
+
+    points = save_frontier(frontier(result, config.frontier), run.folder, child_of, test_accuracy)
     found = DesignResult(
         config=config,
-        status="within" if final.measured_ms[config.runtime] <= config.budget_ms else "over",
+        status=final.status(config),
         architecture=result.architecture,
         prediction=predictor.predict(result.architecture).slowed(slowdown or 1.0),
         drift_percent=None if slowdown is None else 100 * (slowdown - 1),
         measured_ms=final.measured_ms,
-        accuracy=accuracy(child, data.test_batches()),
+        accuracy=test_accuracy(child),
         models=models,
         run=run.folder,
         seconds=time.perf_counter() - started,
         conditions=final.conditions,
+        price=price_of(result.architecture, table, predictor),
+        publication=table.publication,
+        frontier=tuple(points),
     )
     described = found.to_json() | _data_json(data) | {"card": predictor.card.to_json()}
+    described |= {"method": config.method, "epochs": config.epochs}
     write_json(run.folder / REPORT_FILE, described)
-    write_model_card(run.folder / MODELS_FOLDER, described)
+    if models:
+        write_model_card(run.folder / MODELS_FOLDER, described)
+    write_search_page(run.folder, described, space, _indicators(run), run.folder / BUDGET_PICTURE)
     return found
+
+
+def _indicators(run: Run) -> list[dict[str, Any]]:
+    """What the architecture was decided by, where the method has indicators."""
+    path = run.folder / INDICATORS_FILE
+    return read_json(path, "the run's indicators") if path.is_file() else []
+
+
+def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
+    """With a frontier no budget's part of the weights is trained further than the others', unless the settings say so.
+
+    Otherwise the searches hand over half-way and train what they took for the largest budget.
+    """
+    hands_over = "search" in {field.name for field in fields(method.settings)}
+    return {"search": 1.0} if config.frontier and hands_over else {}
+
+
+class _Children:
+    """The trained child of what was found. Budgets that lead to one architecture share it."""
+
+    def __init__(self, config: DesignConfig, settings: Any, run: Run, on_step: Callable[..., None]) -> None:
+        self._config, self._run, self._on_step = config, run, on_step
+        self._weights = settings if isinstance(settings, WeightSettings) else None
+        self._made: dict[str, ChildNetwork] = {}
+
+    def __call__(self, found: SearchResult) -> ChildNetwork:
+        """With the weights it inherits, or with weights of its own if that is wanted."""
+        digest = found.architecture.digest
+        if digest not in self._made and self._config.retrain:
+            folder = self._run.folder / RETRAINED_FOLDER / digest[:12]
+            self._made[digest] = found.retrain(folder, self._on_step, self._weights)
+        elif digest not in self._made:
+            self._made[digest] = found.take()
+        return self._made[digest]
 
 
 def _data_json(data: ImageData) -> dict[str, Any]:
@@ -253,6 +336,8 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, report: Pro
 
         return measure(space, device, config.runtime, config.tables, config.networks, on_visit).table
     table = LatencyTable.load(config.latency)
+    if table.publication:
+        return table  # what it lacks is said by who prices with it, and its conditions are nobody's here
     if missing := table.missing(space):
         raise HwnasError(
             f"the table {config.latency} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
@@ -271,6 +356,12 @@ class _FinalMeasurement:
     measured_ms: dict[str, float]
     reference_us: dict[str, float]
     conditions: dict[str, dict[str, Any]]
+
+    def status(self, config: DesignConfig) -> Literal["within", "over", "predicted"]:
+        """Whether the wanted runtime is within the budget."""
+        if not self.measured_ms:
+            return "predicted"
+        return "within" if self.measured_ms[config.runtime] <= config.budget_ms else "over"
 
 
 def _measure_models(models: list[ExportedModel], device: Device, report: Progress) -> _FinalMeasurement:
@@ -291,16 +382,17 @@ def _measure_models(models: list[ExportedModel], device: Device, report: Progres
         visits[runtime.name] += measured.measurement.runs_us
         looks_us[runtime.name] += measured.reference_us
         conditions[runtime.name] = measured.conditions.to_json()
-    report("measure again", len(rounds), len(rounds), "")
+    if rounds:
+        report("measure again", len(rounds), len(rounds), "")
     measured_ms = {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
     reference_us = {name: median(looks) for name, looks in looks_us.items()}
     return _FinalMeasurement(measured_ms, reference_us, conditions)
 
 
-def _slowdown(table: LatencyTable, reference_us: float) -> float | None:
-    """How many times longer the reference model takes now than for the table; None if the table does not know it."""
+def _slowdown(table: LatencyTable, reference_us: float | None) -> float | None:
+    """How many times longer the reference model takes now than for the table; None if either is not known."""
     then_us = table.conditions.get("summary", {}).get("reference_us")
-    return reference_us / then_us if then_us else None
+    return reference_us / then_us if then_us and reference_us else None
 
 
 make_callable(__name__, design)

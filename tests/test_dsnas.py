@@ -12,12 +12,13 @@ from hwnas.errors import HwnasError
 from hwnas.latency import Budget, fit
 from hwnas.run import Run
 from hwnas.search import SearchProblem, choose, get_search
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas, estimate_gradients, sample_path
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas, estimate_gradients, one_hot, sample_path
 from hwnas.search.resource import decision_mflops, flops_term
 from hwnas.spaces import get_space
 from hwnas.supernet import SampledNet
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import recalibrate_batch_norm
+from hwnas.train.weights import WeightTraining
 from tests.test_latency import made_table
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
@@ -177,6 +178,34 @@ def test_unsampled_candidates_keep_zero_gradients_not_none(digits):
     trainer = DSNASTrainer(problem(digits), DSNASSettings())
     trainer.step(*next(iter(digits.train_batches(0))))
     assert all(parameter.grad is not None for parameter in trainer.net.parameters())
+
+
+def test_unsampled_candidates_still_move_by_momentum_as_published(digits):
+    """A side effect of the zeros, in the authors' code too (SNAS-Series, DSNAS/train_imagenet.py)."""
+    trainer = DSNASTrainer(problem(digits), DSNASSettings(lr_warmup=0.0))
+    batch = next(iter(digits.train_batches(0)))
+    trainer.sample = lambda: ([0] * 7, one_hot(trainer.net.alphas, [0] * 7))
+    trainer.step(*batch)
+    trainer.sample = lambda: ([1] * 7, one_hot(trainer.net.alphas, [1] * 7))
+    before = {name: p.detach().clone() for name, p in trainer.net.nodes[1].named_parameters()}
+    trainer.step(*batch)
+    moved = {name[0] for name, p in trainer.net.nodes[1].named_parameters() if (p - before[name]).abs().max() > 1e-4}
+    assert moved == {"0", "1"}  # sampled before, and now; the others have no momentum, only weight decay
+
+
+def test_the_published_settings_run(tmp_path, digits):
+    settings = DSNASSettings.published()
+    task = problem(digits, epochs=3)
+    found = dsnas(task, Run(tmp_path / "run", {}), settings=settings)
+    assert task.budget.predictor.predict(found.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    trainer = DSNASTrainer(task, settings)
+    assert (trainer.pretrain_steps, trainer.search_steps) == (0, digits.steps_per_epoch)
+    assert trainer.alpha_optimizer.param_groups[0]["lr"] == 1e-3
+    assert trainer.alpha_optimizer.param_groups[0]["betas"] == (0.5, 0.999)
+    weights = WeightTraining(trainer.net.weights(), settings, total_steps=2400, batch_size=1024)
+    for _ in range(50):
+        weights.step()
+    assert weights.schedule.get_last_lr() == [pytest.approx(0.5)] * 2  # the peak, after 5 of 240 epochs
 
 
 def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits):

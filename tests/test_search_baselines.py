@@ -2,27 +2,33 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
-from hwnas.search import SEARCHES, get_search
-from hwnas.search.dsnas import one_hot
+from hwnas.search import SEARCHES, SearchResult, get_search
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, one_hot
 from hwnas.search.inherited import InheritedAccuracy, inheritance_gap
 from hwnas.search.one_shot import EVALUATIONS_FILE, OneShotSettings, UniformTrainer, random_within, spos
 from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.search.snas import SNASSettings, SNASTrainer, concrete
-from hwnas.supernet import SampledNet
+from hwnas.supernet import SampledNet, SuperKernelNet
 from hwnas.supernet.mixed import gated, mixed
-from hwnas.train.child import train_child, trained_accuracy
+from hwnas.train.child import ChildTrainer, train_child, trained_accuracy
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
 from tests.test_dsnas import SPACE, problem
+from tests.test_superkernel import set_choice
 
-QUICK = {"spos": {"evaluations": 12, "population": 6}, "random": {"evaluations": 8}}
+QUICK = {
+    "spos": {"evaluations": 12, "population": 6},
+    "random": {"evaluations": 8},
+    "single-path-lambda": {"trials": 2},
+}
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +152,71 @@ def test_random_architectures_lie_within_the_budget(digits):
     assert len(found) > 20
 
 
-@pytest.mark.parametrize("name", ["spos", "random", "snas", "proxyless"])
-def test_every_baseline_keeps_the_budget_and_gives_a_child(tmp_path, digits, name):
-    task = problem(digits, budget_share=0.4)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test_split(tmp_path, name):
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    task = problem(data, budget_share=0.4)
     method = get_search(name)
     result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
     assert 0 <= result.val_accuracy(result.take()) <= 1
+    assert data.splits_read <= {"train", "val"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_35_expected_latency_of_a_decided_supernet_is_the_sum_of_the_table(digits, seed):
+    """For every method: one supernet holds the logits of DSNAS, SNAS, ProxylessNAS and SPOS, the other thresholds."""
+    architecture = SPACE.sample(random.Random(seed))
+    predictor = problem(digits).budget.predictor
+    summed_ms = predictor.predict(architecture).ms
+    net, kernels = SampledNet(SPACE), SuperKernelNet(SPACE)
+    with torch.no_grad():
+        for alpha, index in zip(net.alphas, SPACE.indices(architecture), strict=True):
+            alpha.copy_(200.0 * torch.eye(len(alpha))[index])
+    for node, index in zip(kernels.superkernels(), SPACE.indices(architecture), strict=True):
+        set_choice(node, node.nesting.one_of.candidates[index])
+    assert float(predictor.expected_ms(SPACE, net.probabilities()).detach()) == pytest.approx(summed_ms, rel=1e-5)
+    gates = kernels.candidate_gates(kernels.indicators())
+    assert float(predictor.expected_ms(SPACE, gates).detach()) == pytest.approx(summed_ms, rel=1e-5)
+
+
+def test_36_random_search_trains_as_the_methods_that_it_is_compared_with(digits):
+    """Sampled supernets and children trained alone: one optimiser, schedule and loss, and one way to retrain."""
+    task = problem(digits, epochs=4)
+    child = ChildTrainer(SPACE.decode([0] * 7), digits, task.epochs)
+    kinds = (DSNASTrainer, SNASTrainer, ProxylessTrainer, UniformTrainer)
+    defaults = (DSNASSettings(), SNASSettings(), ProxylessSettings(), OneShotSettings())
+    trainers = [kind(task, settings) for kind, settings in zip(kinds, defaults, strict=True)]
+    for _ in range(3):
+        for trainer in (child, *trainers):
+            trainer.weights.step()
+    for trainer in trainers:
+        assert trainer.total_steps == child.total_steps
+        assert trainer.weights.schedule.get_last_lr() == child.weights.schedule.get_last_lr()
+        for group, expected in zip(
+            trainer.weights.optimizer.param_groups, child.weights.optimizer.param_groups, strict=True
+        ):
+            assert {k: v for k, v in group.items() if k != "params"} == {
+                k: v for k, v in expected.items() if k != "params"
+            }
+        assert trainer.weights.loss_function.label_smoothing == child.weights.loss_function.label_smoothing
+    assert SEARCHES["random"].settings is SEARCHES["spos"].settings is OneShotSettings
+
+
+def test_what_is_found_can_be_retrained_from_scratch_and_goes_on(tmp_path, digits):
+    task = problem(digits, epochs=2)
+    torch.manual_seed(0)
+    result = SearchResult(task, SampledNet(SPACE), SPACE.decode([1] * 7))
+    alone = result.retrain(tmp_path / "retrained")
+    expected = train_child(result.architecture, digits, Run(tmp_path / "alone", {}), task.epochs, task.seed)
+    again = result.retrain(tmp_path / "retrained")  # finished already: read from its checkpoint
+    for a, b, c in zip(*(net.state_dict().values() for net in (alone, expected, again)), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+    slower = result.retrain(tmp_path / "slower", settings=DSNASSettings(lr=0.01))
+    assert not torch.equal(next(slower.parameters()), next(alone.parameters()))
+    with pytest.raises(HwnasError, match="another configuration"):
+        replace(result, architecture=SPACE.decode([0] * 7)).retrain(tmp_path / "retrained")
 
 
 @pytest.mark.parametrize(("name", "stops"), [("spos", (3, 9)), ("snas", (3, 5)), ("proxyless", (3, 5))])
@@ -240,4 +304,4 @@ def test_a_child_trained_alone_goes_on_bit_for_bit(tmp_path, digits):
 
 
 def test_every_method_is_listed():
-    assert {"dsnas", "spos", "random", "snas", "proxyless"} <= set(SEARCHES)
+    assert set(SEARCHES) == {"dsnas", "spos", "random", "single-path", "single-path-lambda", "snas", "proxyless"}

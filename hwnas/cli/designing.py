@@ -12,6 +12,7 @@ from hwnas.cli.options import (
     Config,
     Data,
     Epochs,
+    Frontier,
     Json,
     Latency,
     LimitTrain,
@@ -22,8 +23,9 @@ from hwnas.cli.options import (
     OptionalSpace,
     OptionalTables,
     Out,
-    RequiredLatency,
     Resolution,
+    Retrain,
+    SearchLatency,
     Seed,
     Threads,
     Width,
@@ -33,17 +35,20 @@ from hwnas.errors import HwnasError, UsageError
 
 
 def search(
-    latency: RequiredLatency,
+    latency: SearchLatency = None,
+    tables: OptionalTables = None,
     space: OptionalSpace = None,
     method: Method = None,
     data: Data = None,
     budget_ms: BudgetMs = None,
+    frontier: Frontier = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     threads: Threads = None,
     resolution: Resolution = None,
     width: Width = None,
     epochs: Epochs = None,
+    retrain: Retrain = False,
     limit_train: LimitTrain = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
@@ -53,9 +58,15 @@ def search(
 ) -> None:
     """Search under a budget with a latency table that exists; export what is found and measure it.
 
+    With a published table, from `hwnas measure --import`, no device is needed: what is found is predicted, and saved
+    with its weights and a page, `report.html`. Small images and widths then stand in for the published network.
+
     Example: `hwnas search --space tiny --data digits --latency latency_models/local/litert --budget-ms 0.4`
+
+    Without a phone: `hwnas search --method single-path --space single-path --device pixel-1 --data photos/
+    --resolution 32 --width 0.25 --budget-ms 75`
     """
-    _design(**locals())
+    _design(needs_table=True, **locals())
 
 
 def design(
@@ -63,6 +74,7 @@ def design(
     method: Method = None,
     data: Data = None,
     budget_ms: BudgetMs = None,
+    frontier: Frontier = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     threads: Threads = None,
@@ -72,6 +84,7 @@ def design(
     resolution: Resolution = None,
     width: Width = None,
     epochs: Epochs = None,
+    retrain: Retrain = False,
     limit_train: LimitTrain = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
@@ -83,15 +96,20 @@ def design(
 
     Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
     """
-    _design(**locals())
+    _design(needs_table=False, **locals())
 
 
-def _design(config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
+def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
     from hwnas.design import design as run_design
+    from hwnas.latency.known_tables import find_table
     from hwnas.report.console import CONSOLE, design_table, progress_bars
+    from hwnas.spaces import get_space
 
     wanted = _design_config(options, config)
+    if needs_table and wanted.latency is None:
+        found = find_table(wanted.tables, wanted.device, wanted.runtime, get_space(wanted.space))
+        wanted = wanted.model_copy(update={"latency": str(found)})
     with progress_bars() as bars:
         result = run_design(wanted, out, bars)
     if as_json:
@@ -120,8 +138,21 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
             raise UsageError(f"cannot read the configuration {path}: {error}.") from None
     given = {key: value for key, value in options.items() if value is not None and value is not False}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    if isinstance(values.get("frontier"), str):
+        values["frontier"] = _budgets_ms(values["frontier"])
+        values.setdefault("budget_ms", max(values["frontier"]))
     try:
         return DesignConfig(**values)
     except ValidationError as error:
         faults = [f"--{str(f['loc'][0]).replace('_', '-')}: {f['msg']}" for f in error.errors()]
         raise UsageError(f"{'; '.join(faults)}. See `hwnas design --help` for an example.") from None
+
+
+def _budgets_ms(text: str) -> list[float]:
+    """Budgets separated by commas. Raises UsageError for anything else."""
+    try:
+        return [float(budget) for budget in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--frontier takes budgets in ms, separated by commas, such as 0.3,0.4,0.5, not {text!r}."
+        ) from None

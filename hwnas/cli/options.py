@@ -20,7 +20,16 @@ Width = Annotated[float | None, typer.Option("--width", help="Multiplier of all 
 # measure, bench: what is not said has a value
 SpaceName = Annotated[str, typer.Option("--space", help=f"Search space: {_SPACES}.")]
 DeviceName = Annotated[str, typer.Option("--device", help="A device of `hwnas devices`, or the path of its TOML file.")]
-RuntimeName = Annotated[str, typer.Option("--runtime", help=f"{_RUNTIMES}.")]
+DeviceNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device", help="A device of `hwnas devices`, or its TOML file; repeat it to measure several at once [local]."
+    ),
+]
+RuntimeName = Annotated[
+    str | None,
+    typer.Option("--runtime", help=f"{_RUNTIMES}; native or benchmark-model on phones and boards [the device's own]."),
+]
 Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
 Tables = Annotated[Path, typer.Option("--tables", help="Folder that latency tables are kept in.")]
 Networks = Annotated[
@@ -30,6 +39,10 @@ Networks = Annotated[
 Known = Annotated[
     list[Path] | None,
     typer.Option("--from", help="Table of a known device; may be repeated."),
+]
+ImportFile = Annotated[
+    Path | None,
+    typer.Option("--import", help="Take a published table from this file (JSON, YAML, CSV) and measure nothing."),
 ]
 UntilMape = Annotated[
     float | None,
@@ -50,10 +63,19 @@ Data = Annotated[
     typer.Option("--data", help="Folder of images: train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE [digits]."),
 ]
 BudgetMs = Annotated[float | None, typer.Option("--budget-ms", help="Limit on the latency of one inference.")]
+Frontier = Annotated[
+    str | None,
+    typer.Option("--frontier", help="Budgets, such as 0.3,0.4,0.5, that one supernet is to serve."),
+]
 Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a latency table [measured if absent].")]
-RequiredLatency = Annotated[Path, typer.Option("--latency", help="Folder of a latency table, from `hwnas measure`.")]
+SearchLatency = Annotated[
+    Path | None, typer.Option("--latency", help="Folder of a latency table [of --device, in --tables].")
+]
 Method = Annotated[str | None, typer.Option("--method", help="Search method [dsnas].")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
+Retrain = Annotated[
+    bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
+]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
 Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]

@@ -74,18 +74,32 @@ def measured_table(title: str, result: dict[str, Any]) -> Table:
     return key_value_table(title, rows)
 
 
+def _latency_rows(result: DesignResult) -> dict[str, str]:
+    """The budget, the prediction, and what was measured, if it was."""
+    target, budget_ms = result.config.runtime, result.config.budget_ms
+    low, high = result.prediction.interval_ms
+    predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
+    if result.publication:
+        rows = {"budget": f"{budget_ms:g} ms on {result.config.device}", "predicted": predicted}
+        rows["measured"] = f"not: the latency table is published ({result.publication})"
+        if result.price.architecture != result.architecture:
+            shape = "x".join(map(str, result.price.architecture.input_shape))
+            rows["priced as"] = f"{result.price.architecture.space} on {shape}, the network of the same code"
+        return rows
+    measured = result.measured_ms[target]
+    error = 100 * (result.prediction.ms - measured) / measured
+    verdict = "[bold green]within[/]" if result.status == "within" else "[bold red]over[/]"
+    return {
+        "budget": f"{budget_ms:g} ms on {result.config.device}, {target}",
+        "measured": f"{measured:.3f} ms: {verdict} the budget ({100 * measured / budget_ms:.1f} % of it)",
+        "predicted": f"{predicted} ({error:+.1f} % off)",
+    }
+
+
 def design_table(result: DesignResult) -> Table:
     """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
     target = result.config.runtime
-    measured = result.measured_ms[target]
-    error = 100 * (result.prediction.ms - measured) / measured
-    low, high = result.prediction.interval_ms
-    verdict = "[bold green]within[/]" if result.status == "within" else "[bold red]over[/]"
-    rows = {
-        "budget": f"{result.config.budget_ms:g} ms on {result.config.device}, {target}",
-        "measured": f"{measured:.3f} ms: {verdict} the budget ({100 * measured / result.config.budget_ms:.1f} % of it)",
-        "predicted": f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms ({error:+.1f} % off)",
-    }
+    rows = _latency_rows(result)
     if result.drift_percent is not None:
         changed = "slower" if result.drift_percent > 0 else "faster"
         rows["machine"] = (
@@ -102,6 +116,11 @@ def design_table(result: DesignResult) -> Table:
     for model in result.models:
         checked = f"{model.bytes / 1024:.0f} KiB, {model.max_relative_error:.0e} from PyTorch"
         rows[f"{model.format} {model.precision}"] = f"{model.path} ({checked})"
+    for point in result.frontier:
+        ms = f"{point.prediction.ms:.3f} ms predicted"
+        if point.measured_ms is not None:
+            ms = f"{point.measured_ms:.3f} ms: {point.status}"
+        rows[f"for {point.budget_ms:g} ms"] = f"{ms}, {100 * point.accuracy:.1f} %, {point.folder}"
     rows["run"] = f"{result.run} ({result.seconds:.0f} s)"
     return key_value_table("hwnas design", rows)
 

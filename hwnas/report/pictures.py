@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +66,21 @@ def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
     bottom.annotate("budget", (steps[-1], budget_ms), ha="right", va="bottom", color="grey")
     bottom.set(xlabel="step", ylabel="expected latency (ms)", ylim=(0, None))
     return figure
+
+
+def save_search_picture(metrics: Sequence[dict[str, Any]], budget_ms: float, path: Path) -> bool:
+    """Save `plot_search`; False where there is nothing to draw it from, or matplotlib is not installed.
+
+    Searches that judge children one by one, such as ``spos``, expect no latency while they train.
+    """
+    if find_spec("matplotlib") is None or not metrics or not {"loss", "expected_ms"} <= set(metrics[0]):
+        return False
+    from matplotlib import pyplot
+
+    figure = plot_search(metrics, budget_ms)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    return True
 
 
 def _label(spec: Spec) -> str:

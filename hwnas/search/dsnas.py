@@ -58,6 +58,19 @@ class DSNASSettings(WeightSettings):
         if self.resource not in RESOURCES:
             raise UsageError(f"resource must be one of {', '.join(RESOURCES)}, not {self.resource!r}.")
 
+    @staticmethod
+    def published() -> DSNASSettings:
+        """What the authors' code runs, for 240 epochs of ImageNet in batches of 1024, on the space ``shufflenet``."""
+        return DSNASSettings(
+            lr_warmup=5 / 240,
+            clip_norm=None,
+            alpha_lr=1e-3,
+            pretrain=0.0,
+            search=80 / 240,
+            fixing_gap=0.3,
+            resource="flops-sampled",
+        )
+
 
 def one_hot(alphas: nn.ParameterList, choices: list[int]) -> list[Tensor]:
     """The choices as one-hot vectors of the logits' sizes, none of which requires a gradient."""

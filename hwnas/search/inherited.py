@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hwnas.child import ChildNetwork
 from hwnas.space import Architecture
 from hwnas.train.data import ImageData
-from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+from hwnas.train.evaluate import Batches, accuracy, recalibrate_batch_norm
 
 RECALIBRATION_BATCHES = 16
 
@@ -33,13 +35,19 @@ class InheritedAccuracy:
     def __init__(self, net: Inherits, data: ImageData, torch_device: str = "cpu") -> None:
         self._net = net
         self._device = torch_device
-        self._recalibration = list(islice(data.train_batches(epoch=0), RECALIBRATION_BATCHES))
-        self._validation = list(data.val_batches())
+        self._recalibration = _channels_last(islice(data.train_batches(epoch=0), RECALIBRATION_BATCHES))
+        self._validation = _channels_last(data.val_batches())
 
     def __call__(self, architecture: Architecture) -> float:
-        child = self._net.inherit(architecture).to(self._device)
+        child = self._net.inherit(architecture)
+        child = child.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         recalibrate_batch_norm(child, self._recalibration)
         return accuracy(child, self._validation)
+
+
+def _channels_last(batches: Batches) -> list[tuple[Tensor, Tensor]]:
+    """Batches in the layout that convolutions are twice as fast in."""
+    return [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in batches]
 
 
 @dataclass(frozen=True)

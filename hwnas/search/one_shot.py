@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import HwnasError
+from hwnas.files import write_atomically
 from hwnas.run import Run
 from hwnas.search.inherited import InheritedAccuracy
 from hwnas.search.problem import SearchProblem, SearchResult, choose_by
@@ -111,14 +112,18 @@ class Judged:
     def _read(self) -> dict[str, float]:
         if not self._path.exists():
             return {}
-        known = {}
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # a last line that was cut off is judged again
-                break
-            known[record["digest"]] = record["accuracy"]
-        return known
+        text = self._path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:  # a last line that was cut off is judged again, and the next one begins a line of its own
+            write_atomically(self._path, lambda path: path.write_text(whole, encoding="utf-8"))
+        try:
+            records = [json.loads(line) for line in whole.splitlines()]
+            return {record["digest"]: record["accuracy"] for record in records}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise HwnasError(
+                f"{self._path} is damaged ({error}). Delete it to have the children judged again; the trained weights "
+                "are not affected."
+            ) from None
 
 
 def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:
@@ -177,9 +182,14 @@ def one_shot(
         problem.budget.check_feasible()
         trainer = UniformTrainer(problem, settings)
         train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
-        judged = Judged(problem, run, InheritedAccuracy(trainer.net, problem.data, problem.torch_device))
-        find(problem, judged, settings, progress)
-        return SearchResult(problem, trainer.net, choose_by(problem, judged.best))
+        judge = InheritedAccuracy(trainer.net, problem.data, problem.torch_device)
+
+        def best_within(budgeted: SearchProblem) -> Architecture:
+            judged = Judged(budgeted, run, judge)
+            find(budgeted, judged, settings, progress)
+            return choose_by(budgeted, judged.best)
+
+        return SearchResult(problem, trainer.net, best_within(problem), best_within)
 
     return search
 

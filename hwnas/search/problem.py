@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
@@ -13,9 +14,11 @@ from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
 from hwnas.space import Architecture
+from hwnas.train.child import train_child
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
 from hwnas.train.loop import Progress
+from hwnas.train.weights import WeightSettings
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,32 @@ class SearchResult:
     net: Any
     """The SuperNetwork: a module with ``inherit(architecture) -> ChildNetwork``."""
     architecture: Architecture
+    best_within: Callable[[SearchProblem], Architecture] | None = None
+    """Searches the trained SuperNetwork for another budget; None: the net's probabilities are decoded."""
 
     def take(self) -> ChildNetwork:
         """The child with inherited weights and batch-norm statistics of its own, on the CPU: ready, not retrained."""
         child = self.net.inherit(self.architecture)
         recalibrate_batch_norm(child, self.problem.data.train_batches(epoch=0))
         return child
+
+    def retrain(
+        self, folder: Path | str, progress: Progress | None = None, settings: WeightSettings | None = None
+    ) -> ChildNetwork:
+        """The child trained from scratch, for as many epochs as the search: what inherited weights are compared with.
+
+        Every method's child is trained the same way, also those of random search. Goes on where it was stopped.
+
+        Args:
+            folder: a run folder of its own.
+            progress: called after each step with (steps done, steps in all, figures).
+            settings: of the optimiser; as a rule those of the search, where it has such.
+        """
+        problem = self.problem
+        run = Run(folder, {"retrain": self.architecture.digest, "epochs": problem.epochs, "seed": problem.seed})
+        return train_child(
+            self.architecture, problem.data, run, problem.epochs, problem.seed, progress, problem.torch_device, settings
+        )
 
     def val_accuracy(self, child: nn.Module) -> float:
         """Accuracy (0 to 1) on images cut out of the training split."""

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
+from hwnas.files import write_json
 from hwnas.run import Run
+from hwnas.search.indicator_record import indicator_record
 from hwnas.search.problem import SearchProblem, SearchResult, choose
 from hwnas.search.product_model import product_factors
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
@@ -26,6 +28,9 @@ from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase,
 
 LAMBDA_UNIT = 1000.0
 """The authors' loss multiplies lambda by this; R stays in ms."""
+
+INDICATORS_FILE = "indicators.json"
+"""What was decided by: every indicator when the architecture was taken."""
 
 LatencyModel = Literal["table", "product"]
 Schedule = Literal["cosine", "staircase"]
@@ -115,6 +120,7 @@ class SinglePathTrainer:
         self.search_steps = math.ceil(settings.search * self.total_steps)
         self.step_count = 0
         self.taken: list[int] | None = None
+        self.taken_by: list[dict[str, Any]] = []
         with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -200,6 +206,7 @@ class SinglePathTrainer:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
         indices = self.budget.space.indices
         self.taken = distributed.from_first(lambda: list(indices(choose(self.problem, self.averaged))))
+        self.taken_by = indicator_record(self.averaged)
 
     @property
     def averaged(self) -> SuperKernelNet:
@@ -217,6 +224,7 @@ class SinglePathTrainer:
         return {
             "step": self.step_count,
             "taken": self.taken,
+            "taken_by": self.taken_by,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -226,6 +234,7 @@ class SinglePathTrainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.taken = state["step"], state["taken"]
+        self.taken_by = state.get("taken_by", [])  # checkpoints of earlier versions lack it
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -246,4 +255,7 @@ def single_path(
     problem.budget.check_feasible()
     trainer = SinglePathTrainer(problem, settings)
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
-    return trainer.result()
+    result = trainer.result()
+    if distributed.rank() == 0:
+        write_json(run.folder / INDICATORS_FILE, trainer.taken_by)
+    return result

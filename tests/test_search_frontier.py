@@ -1,0 +1,148 @@
+"""Several budgets from one SuperNetwork: by decoding, by repeated search, and from the command line to the folders."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.child import load_child
+from hwnas.cli import main
+from hwnas.errors import HwnasError, UsageError
+from hwnas.latency import LatencyTable, fit
+from hwnas.run import Run
+from hwnas.search import SearchResult, choose, get_search
+from hwnas.search.frontier import frontier
+from hwnas.search.one_shot import EVALUATIONS_FILE
+from hwnas.space import Architecture
+from hwnas.supernet import SampledNet
+from hwnas.train.data import load_data
+from tests.test_dsnas import SPACE, problem
+from tests.test_latency import latency, made_table
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+
+
+def between(predictor, shares) -> list[float]:
+    """Limits that lie so far, from 0 to 1, between the fastest and the slowest network."""
+    fastest, slowest = (predictor.predict(a).high_ms for a in predictor.extremes(SPACE))
+    return [fastest + share * (slowest - fastest) for share in shares]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_budget_gets_the_most_probable_architecture_within_it(digits, seed):
+    """Against every one of the 40,000 architectures, at the final distribution of a DSNAS supernet."""
+    task = problem(digits, budget_share=0.7)
+    torch.manual_seed(seed)
+    net = SampledNet(SPACE)
+    with torch.no_grad():
+        for alpha in net.alphas:
+            alpha.copy_(torch.randn(len(alpha)))
+    predictor = task.budget.predictor
+    fixed_ms, costs = predictor.decision_costs(SPACE)
+    logs = [torch.log_softmax(alpha.detach().double(), 0).numpy() for alpha in net.alphas]
+    grids = [np.meshgrid(*vectors, indexing="ij") for vectors in (costs, logs)]
+    ms, log_probability = fixed_ms + sum(grids[0]), sum(grids[1])
+    budgets = between(predictor, (0.1, 0.3, 0.5))
+    for result in frontier(SearchResult(task, net, choose(task, net)), budgets):
+        index = SPACE.indices(result.architecture)
+        within = ms <= result.problem.budget.target_ms
+        assert within[index]
+        assert log_probability[index] == pytest.approx(log_probability[within].max(), abs=1e-4)
+
+
+def test_a_one_shot_search_is_repeated_with_each_budget_and_judges_nothing_twice(tmp_path, digits):
+    task, method = problem(digits, budget_share=0.4), get_search("spos")
+    run = Run(tmp_path / "run", {})
+    result = method.search(task, run, None, method.resolve({"evaluations": 10, "population": 5}))
+    predictor = task.budget.predictor
+    budgets = between(predictor, (0.2, 0.8))  # also one above what was searched: the supernet knows of neither
+    found = frontier(result, budgets)
+    assert [r.problem.budget.limit_ms for r in found] == sorted(budgets, reverse=True)
+    records = [json.loads(line) for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
+    accuracies = {record["digest"]: record["accuracy"] for record in records}
+    assert len(accuracies) == len(records)
+    for point in found:
+        assert predictor.predict(point.architecture).high_ms <= point.problem.budget.limit_ms * (1 + 1e-9)
+        assert point.architecture.digest in accuracies
+
+
+def test_a_larger_budget_than_the_one_that_was_searched_is_refused_for_dsnas(digits):
+    task = problem(digits, budget_share=0.4)
+    result = SearchResult(task, SampledNet(SPACE), SPACE.decode([0] * 7))
+    with pytest.raises(UsageError, match="Search at the largest budget"):
+        frontier(result, [2 * task.budget.limit_ms])
+    with pytest.raises(HwnasError, match="cannot be met"):
+        frontier(result, [1e-6])
+    assert frontier(result, [task.budget.limit_ms])[0].architecture == result.architecture
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table of a machine 300 times slower than this one, so that a real network is within any of its budgets."""
+    folder = tmp_path_factory.mktemp("tables") / "made"
+    made = made_table(SPACE, networks=12)
+    for entries in (made.blocks, made.networks):
+        for key, known in entries.items():
+            entries[key] = latency(300 * known.median_ms)
+    made.save(folder)
+    return folder
+
+
+def hwnas(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["hwnas", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, " ".join(captured.err.split())
+
+
+def quick_search(table, out, *more: object) -> list[object]:
+    quick = ["--space", "tiny", "--resolution", 16, "--width", 0.25, "--epochs", 2, "--limit-train", 96]
+    return ["search", *quick, "--latency", table, "--accept-conditions", "--out", out, "--json", *more]
+
+
+def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_wanted(
+    monkeypatch, capsys, tmp_path, table
+):
+    budgets = between(fit(LatencyTable.load(table), SPACE), (0.2, 0.5, 0.8))
+    text = ",".join(f"{budget:.4f}" for budget in budgets)
+    code, out, _ = hwnas(monkeypatch, capsys, *quick_search(table, tmp_path / "run", "--frontier", text, "--retrain"))
+    assert code == 0
+    result = json.loads(out)
+    assert result["budget_ms"] == pytest.approx(max(budgets), abs=1e-4)
+    points = result["frontier"]
+    assert [p["budget_ms"] for p in points] == sorted((round(b, 4) for b in budgets), reverse=True)
+    assert points[0]["architecture"] == result["architecture"]
+    for point in points:
+        assert point["interval_ms"][1] <= point["budget_ms"] * (1 + 1e-9)
+        assert point["measured_ms"] <= point["budget_ms"]
+        assert point["status"] == "within"
+        assert 0 <= point["accuracy"] <= 1
+        assert load_child(point["folder"]).architecture.to_json() == point["architecture"]
+    assert (tmp_path / "run" / "budget_following.png").stat().st_size > 10_000
+    trained = {folder.name for folder in (tmp_path / "run" / "retrained").iterdir()}
+    assert trained == {Architecture.from_json(point["architecture"]).digest[:12] for point in points}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--frontier", "3,x"], "separated by commas"),
+        (["--frontier", "3,4", "--budget-ms", "3.5"], "above the budget"),
+        (["--frontier", "-1,4"], "greater than 0"),
+        (["--frontier", "0.0001,400"], "cannot be met"),
+    ],
+)
+def test_a_frontier_that_cannot_be_is_refused_before_training(monkeypatch, capsys, tmp_path, table, arguments, reason):
+    code, out, err = hwnas(monkeypatch, capsys, *quick_search(table, tmp_path / "run", *arguments))
+    assert code in (1, 2)
+    assert out == ""
+    assert reason in err
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
