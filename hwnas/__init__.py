@@ -1,8 +1,8 @@
 """hwnas designs a neural network for one device and one deadline: measure, fit, search, export, measure again.
 
-The verbs of the command line are functions here (`measure`, `fit`, `search`, `export`, `inspect`, `bench`, `design`),
-beside what they take and give. Nothing is imported before it is asked for: a child and its export never load the
-search.
+The verbs of the command line are functions here (`measure`, `import_table`, `fit`, `price`, `search`, `export`,
+`inspect`, `bench`, `design`), beside what they take and give. Nothing is imported before it is asked for: a child and
+its export never load the search.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _HOME = {
     "Budget": "hwnas.latency",
     "LatencyTable": "hwnas.latency",
     "fit": "hwnas.latency",
+    "import_table": "hwnas.latency.imported",
+    "price": "hwnas.pricing",
     "bench": "hwnas.measure",
     "load_device": "hwnas.measure",
     "load_data": "hwnas.train.data",

@@ -19,7 +19,7 @@ ORDER = [
     {"spaces"},
     {"blocks"},
     {"child"},
-    {"runtimes", "transports"},
+    {"runtimes", "transports", "native"},
     {"inspect"},
     {"export"},
     {"latency"},
@@ -27,7 +27,7 @@ ORDER = [
     {"supernet"},
     {"train"},
     {"search"},
-    {"report", "design"},
+    {"report", "pricing", "searching", "design"},
     {"cli"},
 ]
 """From what everything may import to what may import everything; a module imports from its own part or from before."""

@@ -21,6 +21,8 @@ from hwnas.space import Architecture, SearchSpace
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hwnas.latency.stand_in import StandInPredictor
+
 LEAST_LOG_PROBABILITY = -1e3
 """What stands for the logarithm of zero."""
 
@@ -39,7 +41,7 @@ class Budget:
 
     limit_ms: float
     space: SearchSpace
-    predictor: AdditivePredictor
+    predictor: AdditivePredictor | StandInPredictor
     multiplier: float = 0.0
     step_size: float = 0.01
     damping: float = 2.0

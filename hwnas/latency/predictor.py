@@ -20,8 +20,9 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.latency.card import ErrorCard
+from hwnas.latency.curve import STRAIGHT, Curve
 from hwnas.latency.space_costs import space_costs
-from hwnas.latency.table import Block
+from hwnas.latency.table import Block, Layer
 from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spec import Shape, Spec
@@ -58,7 +59,8 @@ class Uncertainty:
 
     Attributes:
         half_width: half of the 90 % interval of a network like those measured, relative to its ms.
-        noise: relative standard deviation of the error that the model expects of a network whose weights it knows.
+        noise: relative standard deviation of the error of the sum that the model expects of a network whose weights it
+            knows.
         spread: half width of the 90 % interval per unit of the model's standard deviation (conformal: from errors on
             networks it had not seen).
         covariance: (terms, terms) of the weights, in the order of the weights; None if only `half_width` is known.
@@ -69,12 +71,12 @@ class Uncertainty:
     spread: float = 0.0
     covariance: np.ndarray | None = None
 
-    def half_widths(self, values: np.ndarray, ms: np.ndarray) -> np.ndarray:
-        """(n,): the half width of each of n predictions, from their terms (n, terms)."""
+    def half_widths(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
+        """(n,): the half width of each of n predictions, from their terms (n, terms) and the sums of these."""
         if self.covariance is None:
-            return np.full(len(ms), self.half_width)
-        variance = ((values @ self.covariance) * values).sum(1) / np.maximum(ms, 1e-12) ** 2
-        return self.spread * np.sqrt(self.noise**2 + variance)
+            return np.full(len(sums), self.half_width)
+        variance = ((values @ self.covariance) * values).sum(1) / np.maximum(sums, 1e-12) ** 2
+        return self.spread * curve.elasticity(sums) * np.sqrt(self.noise**2 + variance)
 
 
 @dataclass(eq=False)
@@ -86,12 +88,17 @@ class AdditivePredictor:
         weights: ms per unit of each term; a term that is not here weighs nothing.
         uncertainty: of the predictions.
         card: the errors on networks that were not seen.
+        curve: from the weighted sum of the terms, in ms, to the latency; straight unless networks showed a bend.
+        layers_ms: what the sum has more where a block stands at a certain place of the chain: of published tables that
+            give each layer a number of its own.
     """
 
     terms: Terms
     weights: dict[Term, float]
     uncertainty: Uncertainty
     card: ErrorCard
+    curve: Curve = STRAIGHT
+    layers_ms: Mapping[Layer, float] = field(default_factory=dict)
     _rows: dict[Block, np.ndarray] = field(default_factory=dict, repr=False)
     _costs: list[tuple[SearchSpace, float, list[np.ndarray]]] = field(default_factory=list, repr=False)
 
@@ -113,12 +120,19 @@ class AdditivePredictor:
     def digest(self) -> str:
         """SHA-256 of every cost: two predictors of one digest are the same to a search."""
         blocks = sorted((str(spec.to_json()), shape, ms) for (spec, shape), ms in (self.terms.block_ms or {}).items())
-        priced = (self.terms.executed, self.terms.extras, sorted(self.weights.items()), self.half_width)
-        return hashlib.sha256(repr((blocks, priced)).encode()).hexdigest()
+        priced = (self.terms.executed, self.terms.extras, sorted(self.weights.items()), self.half_width, self.curve)
+        layers = sorted(
+            (place, str(spec.to_json()), shape, ms) for (place, (spec, shape)), ms in self.layers_ms.items()
+        )
+        return hashlib.sha256(repr((blocks, priced, *layers)).encode()).hexdigest()
 
-    def cost_ms(self, spec: Spec, input_shape: Shape) -> float:
-        """What one block adds to a network's ms. Raises HwnasError where nothing is known of it."""
-        return float(self._values([(spec, input_shape)])[0] @ self._weight_vector)
+    def cost_ms(self, spec: Spec, input_shape: Shape, place: int | None = None) -> float:
+        """What one block adds to a network's sum in ms, at any place of the chain or at this one.
+
+        Raises HwnasError where nothing is known of it.
+        """
+        own_ms = 0.0 if place is None else self.layers_ms.get((place, (spec, input_shape)), 0.0)
+        return float(self._values([(spec, input_shape)])[0] @ self._weight_vector) + own_ms
 
     def predict(self, architecture: Architecture) -> Prediction:
         """The latency of a whole network with its 90 % interval. Raises HwnasError for a block that is not known."""
@@ -127,13 +141,13 @@ class AdditivePredictor:
     def predict_many(self, architectures: Sequence[Architecture]) -> list[Prediction]:
         """As `predict`, for many networks at once: thousands in a second."""
         values, estimated = self._network_values(architectures)
-        ms = values @ self._weight_vector
-        half_widths = self.uncertainty.half_widths(values, ms)
+        sums = values @ self._weight_vector + self._layers_ms(architectures)
+        ms, half_widths = self.curve.ms(sums), self.uncertainty.half_widths(values, sums, self.curve)
         rows = zip(ms.tolist(), half_widths.tolist(), estimated, strict=True)
         return [Prediction(x, x * (1 - half), x * (1 + half), mark) for x, half, mark in rows]
 
     def decision_costs(self, space: SearchSpace) -> tuple[float, list[np.ndarray]]:
-        """The ms of everything fixed, and what the choices add.
+        """The ms of everything fixed, and what the choices add: in the sum that `curve` makes a latency of.
 
         The arrays follow one another in the order of ``space.decisions``: one axis per decision. A decision about a
         block has an array of its own, ms per candidate; the decisions of a cell share one, since which of its edges
@@ -157,14 +171,16 @@ class AdditivePredictor:
 
         fixed_ms, costs = self.decision_costs(space)
         remaining = list(probabilities)
-        total = remaining[0].new_tensor(fixed_ms)
+        mean = remaining[0].new_tensor(fixed_ms)
+        variance = remaining[0].new_zeros(())
         for cost in costs:
             own, remaining = remaining[: cost.ndim], remaining[cost.ndim :]
-            expected = torch.as_tensor(cost, dtype=own[0].dtype, device=own[0].device)
-            for probability in reversed(own):
-                expected = expected @ probability
-            total = total + expected
-        return total
+            ms = torch.as_tensor(cost, dtype=own[0].dtype, device=own[0].device)
+            expected = _expectation(ms, own)
+            mean = mean + expected
+            if self.curve.bend:
+                variance = variance + _expectation(ms.square(), own) - expected.square()
+        return self.curve.expected_ms(mean, variance)
 
     def extremes(self, space: SearchSpace) -> tuple[Architecture, Architecture]:
         """The fastest and the slowest architecture of a space."""
@@ -189,6 +205,12 @@ class AdditivePredictor:
     @property
     def _weight_vector(self) -> np.ndarray:
         return np.fromiter(self.weights.values(), float, len(self.weights))
+
+    def _layers_ms(self, architectures: Sequence[Architecture]) -> np.ndarray:
+        """(n,): what n networks cost more because of where their blocks stand."""
+        if not self.layers_ms:
+            return np.zeros(len(architectures))
+        return np.array([sum(self.layers_ms.get(at, 0.0) for at in enumerate(a.chain())) for a in architectures])
 
     def _cell_costs(self, candidates: Sequence[Sequence[Spec]], codes: np.ndarray, shape: Shape) -> np.ndarray:
         """(n,) ms of n cells; see `Terms.of_cells`."""
@@ -223,6 +245,13 @@ class AdditivePredictor:
             values[:, list(self.weights).index(BIAS)] = 1.0
         guessed = [any(part in self.terms.estimated for part in spec.parts(shape)) for spec, shape in blocks]
         return values, (counts @ np.array(guessed, float) > 0).tolist()
+
+
+def _expectation(values: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
+    """The mean (a scalar) of values with one axis per independent choice."""
+    for probability in reversed(probabilities):
+        values = values @ probability
+    return values
 
 
 def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
 from hwnas.latency.card import ErrorCard
+from hwnas.latency.curve import Curve
 from hwnas.latency.table import Block
 from hwnas.latency.terms import BIAS, COUNT, EXECUTED, EXTRAS, SUM, Terms
 from hwnas.spec import spec_from_json
@@ -33,11 +35,16 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
             "executed": terms.executed,
             "extras": list(terms.extras),
             "weights_ms": [[group, name, weight] for (group, name), weight in predictor.weights.items()],
+            "curve": asdict(predictor.curve),
             "half_width": uncertainty.half_width,
             "noise": uncertainty.noise,
             "spread": uncertainty.spread,
             "covariance": None if uncertainty.covariance is None else _triangle(uncertainty.covariance),
             "card": predictor.card.to_json(),
+            "layers_ms": [
+                {"layer": place, "spec": spec.to_json(), "input_shape": shape, "ms": ms}
+                for (place, (spec, shape)), ms in predictor.layers_ms.items()
+            ],
             "blocks": None
             if blocks is None
             else [
@@ -63,9 +70,10 @@ def load(path: Path) -> AdditivePredictor:
             weights = {BIAS: old["bias_ms"], SUM: old["scale"], COUNT: old["per_block_ms"]}
             return AdditivePredictor(_terms(data), weights, Uncertainty(half_width), ErrorCard.from_json(data["card"]))
         weights = {(str(group), str(name)): float(weight) for group, name, weight in data["weights_ms"]}
-        return AdditivePredictor(
-            _terms(data), weights, _uncertainty(data, len(weights)), ErrorCard.from_json(data["card"])
-        )
+        curve = Curve(**data.get("curve", {}))  # the first files of this format have none
+        card = ErrorCard.from_json(data["card"])
+        layers_ms = {(int(r["layer"]), _block(r)): float(r["ms"]) for r in data.get("layers_ms", ())}
+        return AdditivePredictor(_terms(data), weights, _uncertainty(data, len(weights)), card, curve, layers_ms)
     except (KeyError, TypeError, ValueError, HwnasError) as error:
         raise HwnasError(f"{path} is damaged ({error!r}); make it again with `hwnas fit TABLE`.") from None
 
@@ -79,12 +87,16 @@ def _terms(data: dict[str, Any]) -> Terms:
     block_ms: dict[Block, float] = {}
     estimated: dict[Block, float] = {}
     for row in data["blocks"]:
-        channels, height, width = row["input_shape"]
-        block = (spec_from_json(row["spec"]), (channels, height, width))
+        block = _block(row)
         block_ms[block] = float(row["ms"])
         if "relative_std" in row:
             estimated[block] = float(row["relative_std"])
     return Terms(block_ms, estimated, executed, extras)
+
+
+def _block(row: dict[str, Any]) -> Block:
+    channels, height, width = row["input_shape"]
+    return spec_from_json(row["spec"]), (channels, height, width)
 
 
 def _uncertainty(data: dict[str, Any], terms: int) -> Uncertainty:

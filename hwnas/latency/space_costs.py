@@ -26,9 +26,14 @@ CellCosts = Callable[[Sequence[Sequence[Spec]], np.ndarray, Shape], np.ndarray]
 
 
 def space_costs(
-    space: SearchSpace, cell_ms: CellCosts, block_ms: Callable[[Spec, Shape], float]
+    space: SearchSpace, cell_ms: CellCosts, block_ms: Callable[[Spec, Shape, int], float]
 ) -> tuple[float, list[np.ndarray]]:
     """The ms of everything fixed, and arrays of ms with one axis per decision, in the order of ``space.decisions``.
+
+    Args:
+        space: what is priced.
+        cell_ms: ms of many cells.
+        block_ms: ms of a block, by its Spec, its input shape and its place in the chain.
 
     Raises:
         HwnasError: two kinds of cells share some but not all of their decisions, or a cell can be decided in too many
@@ -37,19 +42,18 @@ def space_costs(
     fixed_ms = 0.0
     costs: dict[tuple[str, ...], np.ndarray] = {}
     priced: dict[tuple[Any, Shape], np.ndarray] = {}
-    for node, shape in space.positions():
+    for place, (node, shape) in enumerate(space.positions()):
         decisions = _decisions_of(node)
         names = tuple(decisions)
         if not decisions:
-            fixed_ms += block_ms(node, shape)  # type: ignore[arg-type]
-            continue
-        if (node, shape) not in priced:
-            priced[node, shape] = (
-                np.array([block_ms(spec, shape) for spec in node.candidates])
-                if isinstance(node, OneOf)
-                else _price_cell(node, decisions, shape, cell_ms)  # type: ignore[arg-type]
-            )
-        costs[names] = costs.get(names, 0.0) + priced[node, shape]
+            fixed_ms += block_ms(node, shape, place)  # type: ignore[arg-type]
+        elif isinstance(node, OneOf):
+            own = np.array([block_ms(spec, shape, place) for spec in node.candidates])
+            costs[names] = costs.get(names, 0.0) + own
+        else:
+            if (node, shape) not in priced:
+                priced[node, shape] = _price_cell(node, decisions, shape, cell_ms)  # type: ignore[arg-type]
+            costs[names] = costs.get(names, 0.0) + priced[node, shape]
     in_order = [decision.name for decision in space.decisions]
     if [name for names in costs for name in names] != in_order:
         raise HwnasError(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
+from hwnas.latency.fitting import fit
 from hwnas.latency.predictor import AdditivePredictor, Prediction
+from hwnas.latency.table import LatencyTable
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +66,32 @@ class StandInPredictor:
         fastest, slowest = self.predictor.extremes(self.space)
         return copy.decode(fastest.code), copy.decode(slowest.code)
 
+    def save(self, path: Path) -> None:
+        """Write the predictor of the space that is priced."""
+        self.predictor.save(path)
+
     def _check(self, copy: SearchSpace) -> None:
         """Refuse a space with other decisions. Raises UsageError."""
         ours, theirs = ([(d.name, len(d.candidates)) for d in space.decisions] for space in (self.space, copy))
         if ours != theirs:
             raise UsageError(f"space {copy.name!r} cannot stand in for {self.space.name!r}: other decisions.")
+
+
+def published_predictor(table: LatencyTable, space: SearchSpace) -> AdditivePredictor | StandInPredictor:
+    """The predictor of a published table for a space, or for a copy of it of another resolution, width or classes.
+
+    What is published is one space at one size. Where the table has all blocks of `space`, they are priced; otherwise
+    `space` stands in for the one of its name that the table has.
+
+    Raises HwnasError if it has neither.
+    """
+    if not table.missing(space):
+        return fit(table, space)
+    whole = get_space(space.name)
+    if missing := table.missing(whole):
+        raise HwnasError(
+            f"{table.folder or 'the table'} ({table.publication}) lacks {len(missing)} of the "
+            f"{len(whole.distinct_blocks())} blocks of space {space.name!r}, among them {missing[0][0]}: it is about "
+            "another space. Search a space that it covers, or measure this one with `hwnas measure`."
+        )
+    return StandInPredictor(fit(table, whole), whole)

@@ -1,7 +1,8 @@
 """The LatencyTable: what was measured on one Device and Runtime, block by block and network by network.
 
 A table is a folder: ``blocks.csv`` and ``networks.csv`` for people and programs to read, and ``conditions.json`` with
-what the numbers were taken under. A block is known by its Spec and the (C, H, W) shape of its input, nothing else.
+what the numbers were taken under. A block is known by its Spec and the (C, H, W) shape of its input, nothing else; only
+where a publication gives each layer of its network a number of its own, these are kept too, in ``layers.csv``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.spec import Shape, Spec, spec_from_json
 
 BLOCKS_FILE, NETWORKS_FILE, CONDITIONS_FILE = "blocks.csv", "networks.csv", "conditions.json"
+LAYERS_FILE = "layers.csv"
 
 Block = tuple[Spec, Shape]
+Layer = tuple[int, Block]
+"""A block at a place of the chain: 0 is the first link."""
 Key = TypeVar("Key")
 
 
@@ -57,6 +61,13 @@ class LatencyTable:
     networks: dict[Architecture, Latency] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    layers: dict[Layer, Latency] = field(default_factory=dict)
+    """What a block costs at one place of the chain, where that is known; elsewhere it costs what `blocks` says."""
+
+    @property
+    def publication(self) -> str | None:
+        """What the table was imported from; None: it was measured."""
+        return self.conditions.get("imported", {}).get("publication")
 
     def block_ms(self, spec: Spec, input_shape: Shape) -> float:
         """Median ms of a block; 0 for an identity. Raises HwnasError, with the cure, where it was not measured."""
@@ -85,17 +96,16 @@ class LatencyTable:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the three files. Raises HwnasError if the folder cannot be written."""
-        blocks = [
-            {"block": str(spec), "input_shape": "x".join(map(str, shape)), **asdict(latency), "spec": _dump(spec)}
-            for (spec, shape), latency in self.blocks.items()
-        ]
+        """Write the files. Raises HwnasError if the folder cannot be written."""
+        blocks = [_block_row(block, latency) for block, latency in self.blocks.items()]
+        layers = [{"layer": place, **_block_row(block, row)} for (place, block), row in self.layers.items()]
         networks = [
             {"space": a.space, "code": a.code, **asdict(latency), "architecture": json.dumps(a.to_json())}
             for a, latency in self.networks.items()
         ]
-        for name, rows in ((BLOCKS_FILE, blocks), (NETWORKS_FILE, networks)):
-            write_atomically(folder / name, partial(pd.DataFrame(rows).to_csv, index=False))
+        for name, rows in ((BLOCKS_FILE, blocks), (NETWORKS_FILE, networks), (LAYERS_FILE, layers)):
+            if rows or name != LAYERS_FILE:
+                write_atomically(folder / name, partial(pd.DataFrame(rows).to_csv, index=False))
         write_json(folder / CONDITIONS_FILE, self.conditions)
         self.folder = folder
 
@@ -112,16 +122,24 @@ class LatencyTable:
         table.blocks = dict(_rows(folder / BLOCKS_FILE, _block_of))
         if (folder / NETWORKS_FILE).is_file():
             table.networks = dict(_rows(folder / NETWORKS_FILE, _architecture_of))
+        if (folder / LAYERS_FILE).is_file():
+            table.layers = dict(_rows(folder / LAYERS_FILE, _layer_of))
         return table
 
 
-def _dump(spec: Spec) -> str:
-    return json.dumps(spec.to_json(), separators=(",", ":"))
+def _block_row(block: Block, latency: Latency) -> dict[str, Any]:
+    spec, shape = block
+    dumped = json.dumps(spec.to_json(), separators=(",", ":"))
+    return {"block": str(spec), "input_shape": "x".join(map(str, shape)), **asdict(latency), "spec": dumped}
 
 
 def _block_of(row: dict[str, Any]) -> Block:
     channels, height, width = (int(side) for side in str(row["input_shape"]).split("x"))
     return spec_from_json(json.loads(row["spec"])), (channels, height, width)
+
+
+def _layer_of(row: dict[str, Any]) -> Layer:
+    return int(row["layer"]), _block_of(row)
 
 
 def _architecture_of(row: dict[str, Any]) -> Architecture:

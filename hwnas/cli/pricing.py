@@ -1,0 +1,39 @@
+"""The verb that says what an architecture costs: price."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.options import Classes, Json, Resolution, SpaceName, Width
+from hwnas.cli.output import print_json
+
+
+def price(
+    code: Annotated[str, typer.Option("--code", help="Of the architecture: one index per decision, such as 0,4,2.")],
+    latency: Annotated[Path, typer.Option("--latency", help="Folder of a latency table, measured or imported.")],
+    space: SpaceName = "tiny",
+    resolution: Resolution = None,
+    classes: Classes = None,
+    width: Width = None,
+    as_json: Json = False,
+) -> None:
+    """What an architecture costs on a device, in all and block by block, from a latency table.
+
+    Example: `hwnas price --space single-path --code 0,0,0,4,3,0,0,0,3,0,0,0,3,2,2,2,3,3,3,3 --latency
+    latency_models/pixel-1/single-path-nas`
+    """
+    from hwnas.latency import LatencyTable
+    from hwnas.pricing import price as price_architecture
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.price_table import price_table
+    from hwnas.spaces import get_space
+
+    table = LatencyTable.load(latency)
+    found = price_architecture(get_space(space, resolution, classes, width), code, table)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        CONSOLE.print(price_table(found, table))

@@ -1,0 +1,102 @@
+"""The price of one architecture: its predicted latency with interval, and what each of its blocks has in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hwnas.latency.fitting import fit
+from hwnas.latency.predictor import AdditivePredictor, Prediction
+from hwnas.latency.stand_in import StandInPredictor
+from hwnas.latency.table import Block, LatencyTable
+from hwnas.latency.terms import SUM
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spec import Shape, Spec
+
+Source = Literal["measured", "imported", "calibrated", "regression"]
+"""Where a block's ms is from: its own measurement; a published table; its measurement, as whole networks showed that it
+counts; other blocks like it, since it was never measured."""
+
+
+@dataclass(frozen=True)
+class BlockPrice:
+    """One link of the chain and what it adds to the network's ms."""
+
+    place: int
+    """In the chain, from 0."""
+    spec: Spec
+    input_shape: Shape
+    ms: float
+    source: Source
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "place": self.place,
+            "spec": str(self.spec),
+            "input_shape": list(self.input_shape),
+            "ms": self.ms,
+            "source": self.source,
+        }
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an architecture costs, block by block. Blocks that do nothing (skips) are left out: they cost nothing."""
+
+    architecture: Architecture
+    prediction: Prediction
+    blocks: tuple[BlockPrice, ...]
+
+    @property
+    def shared_ms(self) -> float:
+        """What the network costs beyond its blocks, or less than they: known from whole networks only."""
+        return self.prediction.ms - sum(block.ms for block in self.blocks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "predicted_ms": self.prediction.ms,
+            "interval_ms": list(self.prediction.interval_ms),
+            "blocks": [block.to_json() for block in self.blocks],
+            "shared_ms": self.shared_ms,
+            "space": self.architecture.space,
+            "code": self.architecture.code,
+        }
+
+
+def price(space: SearchSpace, code: str | Sequence[int], table: LatencyTable) -> Price:
+    """Price the architecture of a code.
+
+    Args:
+        space: the search space.
+        code: as `SearchSpace.decode` takes it.
+        table: measured or imported; blocks that it lacks are estimated from the others, and marked.
+
+    Raises:
+        UsageError: the code is none of the space.
+        HwnasError: the table holds too little to price it.
+    """
+    architecture = space.decode(code)
+    return price_of(architecture, table, fit(table, space))
+
+
+def price_of(architecture: Architecture, table: LatencyTable, predictor: AdditivePredictor | StandInPredictor) -> Price:
+    """Price an architecture by a predictor that was fitted to the table; of a copy, what it stands for."""
+    if isinstance(predictor, StandInPredictor):
+        architecture, predictor = predictor.space.decode(architecture.code), predictor.predictor
+    blocks = []
+    for place, (spec, shape) in enumerate(architecture.chain()):
+        if not spec.is_identity:
+            ms = predictor.cost_ms(spec, shape, place)
+            blocks.append(BlockPrice(place, spec, shape, ms, _source((spec, shape), table, predictor)))
+    return Price(architecture, predictor.predict(architecture), tuple(blocks))
+
+
+def _source(block: Block, table: LatencyTable, predictor: AdditivePredictor) -> Source:
+    spec, shape = block
+    parts = [part for part in spec.parts(shape) if not part[0].is_identity]
+    if any(part in predictor.terms.estimated or part not in table.blocks for part in parts):
+        return "regression"
+    if table.publication:
+        return "imported"
+    return "measured" if predictor.weights == {SUM: 1.0} else "calibrated"
