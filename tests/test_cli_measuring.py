@@ -94,3 +94,26 @@ def test_options_that_contradict_are_refused(folder: Path) -> None:
     assert done.returncode == 2 and "give one of them" in " ".join(done.stderr.split())
     done = hwnas("fit", folder / "nowhere")
     assert done.returncode == 1 and "there is no latency table" in " ".join(done.stderr.split())
+
+
+def test_several_devices_at_once_and_one_that_fails(folder: Path) -> None:
+    (folder / "batch.toml").write_text(DEVICE.replace('"quick"', '"batch"') + "batch = 2\n")
+    devices = ("--device", folder / "quick.toml", "--device", folder / "batch.toml")
+    options = ("--runtime", "onnxruntime", "--networks", "12", "--tables", folder / "tables")
+    done = hwnas("measure", *SPACE, *devices, *options, "--json")
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "1 of 2 devices were not measured completely. batch: " in said and "batch = 2" in said
+    result = json.loads(done.stdout)
+    assert list(result["devices"]) == ["quick"] and list(result["failed"]) == ["batch"]
+    assert result["devices"]["quick"]["entries"] == 26 + 12
+
+
+def test_a_file_is_benched_with_the_runtime_that_takes_it(folder: Path) -> None:
+    from tests.small_models import feature_net, model_bytes
+
+    (folder / "model.onnx").write_bytes(model_bytes(feature_net(), ".onnx"))
+    result = answer("bench", folder / "model.onnx", "--device", folder / "quick.toml")
+    assert result["conditions"]["identity"]["runtime"] == "onnxruntime" and result["median_ms"] > 0
+    done = hwnas("bench", folder / "model.onnx", "--device", folder / "quick.toml", "--runtime", "tensorrt")
+    assert done.returncode == 2 and "known: benchmark-model, litert, native" in " ".join(done.stderr.split())

@@ -27,7 +27,7 @@ ORDER = [
     {"supernet"},
     {"train"},
     {"search"},
-    {"report", "pricing", "searching", "design"},
+    {"report", "pricing", "design"},
     {"cli"},
 ]
 """From what everything may import to what may import everything; a module imports from its own part or from before."""

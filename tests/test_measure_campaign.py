@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,15 @@ import psutil
 import pytest
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.measure.campaign import Campaign, Entry, Progress
+from hwnas.measure.campaign import Campaign
 from hwnas.measure.device import Device
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
+from hwnas.measure.progress import Progress
+from hwnas.measure.runners.in_process import InProcessRunner
+from hwnas.measure.sitting import Entry
 from hwnas.runtimes import get_runtime
+from hwnas.transports.base import Health
 from tests.small_models import feature_net, model_bytes
 
 QUICK = {"warmup_runs": 1, "warmup_ms": 0, "min_runs": 6, "max_runs": 6, "min_ms": 0, "drift_limit_percent": 1e6}
@@ -41,7 +47,8 @@ class Counted:
 
 def campaign(path: Path, counted: Counted, *, limits: dict[str, Any] | None = None, **options: Any) -> Campaign:
     device = Device.model_validate({"name": "test"} | QUICK | (limits or {}))
-    return Campaign(device, get_runtime("litert"), path, counted.entries, counted.model, **options)
+    runner = InProcessRunner(device, get_runtime("litert"))
+    return Campaign(device, runner, path, counted.entries, counted.model, **options)
 
 
 def journaled(path: Path) -> list[dict[str, Any]]:
@@ -78,8 +85,9 @@ def test_order_is_random_repeatable_and_in_rounds(tmp_path: Path) -> None:
 
 def test_reference_is_looked_at_before_between_and_after(tmp_path: Path) -> None:
     campaign(tmp_path / "j", Counted(5), limits={"reference_every": 4}).run()
-    kinds = "".join(next(iter(record))[0] for record in journaled(tmp_path / "j"))
-    assert kinds == "sreeeereeeereer"
+    kinds = [next(iter(record))[0] for record in journaled(tmp_path / "j")]
+    assert "".join(kind for kind in kinds if kind != "h") == "sreeeereeeereer"
+    assert kinds[1] == kinds[-1] == "h"  # how the machine was, from the beginning to the end
 
 
 def test_a_finished_campaign_measures_nothing_again(tmp_path: Path) -> None:
@@ -211,9 +219,107 @@ def test_an_entry_that_cannot_be_made_is_named_and_the_rest_is_kept(tmp_path: Pa
     counted.entries[-1] = Entry("key bad", "a bad block", lambda: b"no model at all")
     with pytest.raises(HwnasError, match=r"a bad block \(key bad\): the model given as 15 bytes is not a TFLite model"):
         campaign(tmp_path / "j", counted).run()
+    assert Counter(visited(tmp_path / "j")) == {"key 0": 2, "key 1": 2}
     counted.entries.pop()
     campaign(tmp_path / "j", counted).run()
     assert len(counted.converted) == 4
+
+
+def test_entries_that_cannot_be_measured_are_journaled_and_tried_again_the_next_time(tmp_path: Path) -> None:
+    counted = Counted(3)
+    broken = [Entry(f"bad {n}", f"broken {n}", lambda: b"no model at all") for n in range(7)]
+    ran = campaign(tmp_path / "j", counted)
+    with ran.sitting() as sitting:
+        found = sitting.measure([*broken, *counted.entries])
+        assert sitting.measure([*broken, *counted.entries]) == found  # given up for this sitting
+        assert list(found) == ["key 0", "key 1", "key 2"] and sitting.failures.keys() == {e.key for e in broken}
+        with pytest.raises(HwnasError, match=r"cannot measure the entry broken \d \(bad \d\): .*and 4 more.* and kept"):
+            sitting.raise_failures()
+    failed = [record for record in journaled(tmp_path / "j") if "failed" in record]
+    assert sorted(record["failed"] for record in failed) == [entry.key for entry in broken]
+    assert all("is not a TFLite model" in record["reason"] for record in failed)
+    mended = [Entry(entry.key, entry.label, lambda: counted.model) for entry in broken]
+    again = campaign(tmp_path / "j", counted)
+    again.entries = [*mended, *counted.entries]
+    assert len(again.run()) == 10 and again.summary.entries_measured == 7
+
+
+class Watched(InProcessRunner):
+    """This machine, except that it tells what its health is to be."""
+
+    def __init__(self, device: Device, **told: list[Any]) -> None:
+        super().__init__(device, get_runtime("litert"))
+        self.told = told
+
+    def health(self) -> Health:
+        now = {name: values.pop(0) if len(values) > 1 else values[0] for name, values in self.told.items()}
+        return replace(super().health(), **now)
+
+
+def watched(path: Path, counted: Counted, limits: dict[str, Any] | None = None, **told: list[Any]) -> Campaign:
+    ran = campaign(path, counted, limits=limits)
+    ran.runner = Watched(ran.device, **told)
+    return ran
+
+
+def test_a_device_that_is_throttled_meanwhile_is_measured_again(tmp_path: Path) -> None:
+    """At the beginning it runs at full speed, after the first pass at half of it, then fully again."""
+    counted = Counted(3)
+    measurements = watched(tmp_path / "j", counted, max_frequency_khz=[2_000, 1_000, 2_000]).run()
+    assert Counter(counted.converted) == {entry.key: 4 for entry in counted.entries}
+    assert all(len(m.runs_us) == 2 and m.noisy for m in measurements.values())  # the second pass began throttled
+
+
+def test_a_hot_device_is_waited_for_before_anything_is_measured(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    ran = watched(
+        tmp_path / "j", Counted(1), {"max_temperature_celsius": 45.0, "max_wait_s": 0.05}, temperature_celsius=[60.0]
+    )
+    ran.progress = seen.append
+    with pytest.raises(HwnasError, match=r"was not fit to be measured for 0\.05 s: the CPU is at 60 C, above 45 C"):
+        ran.run()
+    assert visited(tmp_path / "j") == [] and {p.text for p in seen} == {"waiting: the CPU is at 60 C, above 45 C"}
+    ran = watched(tmp_path / "j", Counted(1), {"max_temperature_celsius": 45.0}, temperature_celsius=[40.0])
+    ran.progress = seen.append
+    assert len(ran.run()) == 1  # a limit is no condition: the journal goes on
+    assert "label 0, 40 C, drift" in seen[-1].text
+
+
+def test_a_device_that_was_started_again_is_noted(tmp_path: Path) -> None:
+    watched(tmp_path / "j", Counted(1), uptime_s=[500.0, 20.0]).run()
+    health = [record for record in journaled(tmp_path / "j") if "health" in record]
+    assert [record.get("restarted", False) for record in health] == [False, True]
+    assert health[0]["health"].keys() == {each.name for each in fields(Health)}
+
+
+def test_visits_are_apart_as_the_device_asks(tmp_path: Path) -> None:
+    ran = campaign(tmp_path / "j", Counted(2), limits={"cool_down_s": 0.1})
+    ran.run()
+    assert ran.summary.seconds >= 4 * 0.1
+
+
+def test_nothing_that_measures_reads_a_clock_that_can_be_set() -> None:
+    """Durations come from clocks that only go forward; the date is for people, and stands in the conditions alone."""
+    settable = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "date.today", "datetime.utcnow"}
+    found = []
+    for path in sorted((_root() / "hwnas" / "measure").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        names = {
+            a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "time" for a in n.names
+        }
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        found += [path.name] if calls & settable or names & {"time", "time_ns"} else []
+    assert found == ["conditions.py"]
+
+
+def test_a_machine_without_memory_stops_at_once(tmp_path: Path) -> None:
+    def fail() -> bytes:
+        raise MemoryError
+
+    ran = campaign(tmp_path / "j", Counted(0))
+    ran.entries = [Entry("key 0", "a huge block", fail)]
+    with pytest.raises(HwnasError, match=r"stopped at the entry a huge block \(key 0\): memory ran out\. .* is kept"):
+        ran.run()
 
 
 def test_a_broken_reference_is_named(tmp_path: Path) -> None:
@@ -236,7 +342,9 @@ def test_cores_are_those_of_the_device_while_it_measures(tmp_path: Path) -> None
     core = max(before)
     seen: list[set[int]] = []
     limits = {"cores": [core]}
-    campaign(tmp_path / "j", Counted(1), limits=limits, progress=lambda _: seen.append(os.sched_getaffinity(0))).run()
+    ran = campaign(tmp_path / "j", Counted(1), limits=limits, progress=lambda _: seen.append(os.sched_getaffinity(0)))
+    with ran.runner:
+        ran.run()
     assert seen == [{core}, {core}]
     assert os.sched_getaffinity(0) == before
 
@@ -245,7 +353,7 @@ def test_a_record_that_someone_edited_is_named(tmp_path: Path) -> None:
     ran = campaign(tmp_path / "j", Counted(1))
     ran.run()
     with Journal(tmp_path / "j", ran.conditions.identity) as journal:
-        journal.append({"reference": journal.records[1]["reference"]})
+        journal.append({"reference": "without runs"})
     with pytest.raises(HwnasError, match="without valid runs"):
         ran.run()
 

@@ -103,12 +103,14 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
     from hwnas.design import design as run_design
     from hwnas.latency.known_tables import find_table
+    from hwnas.measure import load_device
     from hwnas.report.console import CONSOLE, design_table, progress_bars
     from hwnas.spaces import get_space
 
     wanted = _design_config(options, config)
     if needs_table and wanted.latency is None:
-        found = find_table(wanted.tables, wanted.device, wanted.runtime, get_space(wanted.space))
+        runtime = wanted.runtime or load_device(wanted.device).runtime
+        found = find_table(wanted.tables, wanted.device, runtime, get_space(wanted.space))
         wanted = wanted.model_copy(update={"latency": str(found)})
     with progress_bars() as bars:
         result = run_design(wanted, out, bars)
@@ -118,7 +120,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
         CONSOLE.print(design_table(result))
     if result.status == "over":
         raise HwnasError(
-            f"the network measures {result.measured_ms[wanted.runtime]:.4g} ms on {wanted.runtime}, over the budget of "
+            f"the network measures {result.measured_ms[result.runtime]:.4g} ms on {result.runtime}, over the budget of "
             f"{wanted.budget_ms:g} ms, and so did the faster ones that were tried. Its files are kept in {result.run}. "
             "Raise the budget by the difference, or measure the table again if the machine was busy."
         )

@@ -54,7 +54,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any 
 OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [tiny].")]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
 OptionalRuntime = Annotated[
-    str | None, typer.Option("--runtime", help=f"What the budget is for: {_RUNTIMES} [litert].")
+    str | None, typer.Option("--runtime", help=f"What the budget is for: {_RUNTIMES} [the device's own].")
 ]
 OptionalTables = Annotated[Path | None, typer.Option("--tables", help="Folder of measured tables [latency_models].")]
 OptionalNetworks = Annotated[int | None, typer.Option("--networks", help="Whole networks to calibrate with [30].")]

@@ -7,11 +7,14 @@ from typing import Any
 
 from hwnas.callable_package import make_callable
 from hwnas.measure.bench import Bench, bench
-from hwnas.measure.campaign import Campaign, Entry, Progress, Summary
+from hwnas.measure.campaign import Campaign
 from hwnas.measure.conditions import Conditions, check_same, current_conditions, differences
 from hwnas.measure.device import Device, known_devices, load_device
 from hwnas.measure.journal import Journal
 from hwnas.measure.measurement import Measurement
+from hwnas.measure.progress import Progress, Summary
+from hwnas.measure.runners import open_runner
+from hwnas.measure.sitting import Entry
 from hwnas.measure.timing import Timing, time_session
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "measure_like",
     "measure_until",
     "network_model",
+    "open_runner",
     "reference_model",
     "time_session",
 ]

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.apart import serve
-from hwnas.errors import HwnasError
 from hwnas.inspect.onnx_file import check_external_data_of
-from hwnas.measure.bench import bench_here
+from hwnas.measure.bench import bench_with
 from hwnas.measure.device import Device
-from hwnas.runtimes import get_runtime
+from hwnas.measure.runners import open_runner
 
 
 def main() -> None:
@@ -18,20 +17,12 @@ def main() -> None:
 
 
 def _bench(task: dict[str, Any]) -> dict[str, Any]:
-    model, device, runtime = Path(task["model"]), Device(**task["device"]), get_runtime(task["runtime"])
-    if runtime.suffix == ".onnx" and model.is_file():
-        check_external_data_of(model)
+    model, device = Path(task["model"]), Device(**task["device"])
     reference = None if task["reference"] is None else Path(task["reference"])
-    try:
-        return bench_here(model, device, runtime, reference).to_json()
-    except (HwnasError, MemoryError):
-        raise
-    except Exception as error:  # while it runs, a model can fail in any way; ONNX Runtime's errors have no common base
-        reason = " ".join(str(error).split())
-        raise HwnasError(
-            f"{runtime.name} {runtime.version()} loads {model} and cannot run it: {reason[:300]}. The file is damaged, "
-            "or holds what this runtime lacks: export it again, or use a newer runtime."
-        ) from error
+    with open_runner(device, task["runtime"]) as runner:
+        if runner.suffix == ".onnx" and model.is_file():
+            check_external_data_of(model)
+        return bench_with(runner, model, device, reference).to_json()
 
 
 if __name__ == "__main__":

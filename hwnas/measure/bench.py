@@ -1,21 +1,23 @@
-"""Measuring one model file, of whatever origin, the way a campaign measures its entries, in a process of its own."""
+"""Measuring one model file, of whatever origin, the way a campaign measures its entries."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from hwnas.apart import MEMORY_BYTES, run_apart
-from hwnas.measure.affinity import pinned
-from hwnas.measure.conditions import Conditions, current_conditions
+from hwnas.measure.conditions import Conditions, conditions_of
 from hwnas.measure.device import Device
+from hwnas.measure.gate import Gate
 from hwnas.measure.measurement import Measurement
-from hwnas.measure.timing import open_session, time_session
+from hwnas.measure.runners import default_runtime, is_in_process, open_runner, runtime_suffix
+from hwnas.measure.runners.base import Runner
+from hwnas.measure.visitor import Visitor
 from hwnas.measure.visits import Visit, combine, visits_wanted
-from hwnas.runtimes import runtime_for
 from hwnas.runtimes.base import Runtime
 
 SLOWEST_RUN_S = 10.0
@@ -48,48 +50,59 @@ class Bench:
         return Bench(Measurement.from_json(data), conditions, tuple(data["reference_us"]))
 
 
+def _silent(_: object) -> None:
+    pass
+
+
 def bench(
     model: Path | bytes,
     device: Device,
-    runtime: Runtime | None = None,
+    runtime: Runtime | str | None = None,
     threads: int | None = None,
     reference: bytes | None = None,
     timeout_s: float | None = None,
+    waiting: Callable[[str], None] = _silent,
 ) -> Bench:
-    """Measure a .tflite or .onnx model on a Device, in a fresh process.
+    """Measure a .tflite or .onnx model on a Device; with this machine's Python runtimes, in a fresh process.
 
     What a process did before, such as training, lies in its memory and makes models a percent or two slower; and a
-    damaged file that crashes a runtime must not take more with it.
+    damaged file that crashes a runtime must not take more with it. On a phone or a board each visit is a fresh process
+    anyhow.
 
     Args:
         model: With one float32 input and one float32 output, of fixed size.
         device: Its `visits` are made one after the other, each with the model loaded anew: where its memory lies
             changes a latency by more than repeating runs shows.
-        runtime: None: litert for a .tflite, onnxruntime for an .onnx.
+        runtime: A runtime of this machine, or the name of one of the Device; None: the Device's own if it takes the
+            model, otherwise the first that does.
         threads: None: as the device says.
         reference: A model in the runtime's format that is looked at before each visit, to tell how fast the machine is.
-        timeout_s: Seconds after which the process is stopped; None: what the device's visits take at most, with single
-            inferences of up to `SLOWEST_RUN_S`.
+        timeout_s: Seconds after which the fresh process is stopped; None: what the device's visits take at most, with
+            single inferences of up to `SLOWEST_RUN_S`.
+        waiting: Told the reason while a phone is too hot to be measured.
 
     Raises:
         UsageError: For a suffix that no runtime takes, or fewer threads than one.
-        HwnasError: If the runtime is missing or refuses the model, crashes on it, needs more than 8 GiB beside it, or
-            does not finish in time.
+        HwnasError: If the device cannot be reached or stays unfit; if the runtime is missing or refuses the model,
+            crashes on it, needs more than 8 GiB beside it, or does not finish in time.
     """
-    runtime = runtime or runtime_for(model)
+    chosen = runtime if isinstance(runtime, str) else runtime.name if runtime else default_runtime(device, model)
     device = device.with_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
 
         def as_file(name: str, given: Path | bytes) -> Path:
             if isinstance(given, Path):
                 return given
-            path = Path(folder) / f"{name}{runtime.suffix}"
+            path = Path(folder) / f"{name}{runtime_suffix(chosen)}"
             path.write_bytes(given)
             return path
 
         looked_at = None if reference is None else as_file("reference", reference)
-        seconds = longest_s(device, reference is not None) if timeout_s is None else timeout_s
-        return _apart(as_file("model", model), device, runtime, looked_at, seconds)
+        if is_in_process(device, chosen):
+            seconds = longest_s(device, reference is not None) if timeout_s is None else timeout_s
+            return _apart(as_file("model", model), device, chosen, looked_at, seconds)
+        with open_runner(device, chosen) as runner:
+            return bench_with(runner, as_file("model", model), device, looked_at, waiting)
 
 
 def longest_s(device: Device, with_reference: bool = False) -> float:
@@ -98,32 +111,40 @@ def longest_s(device: Device, with_reference: bool = False) -> float:
     return (device.visits + device.extra_visits) * warm_up_and_runs_s * (2 if with_reference else 1)
 
 
-def bench_here(model: Path, device: Device, runtime: Runtime, reference: Path | None = None) -> Bench:
-    """The same in this process."""
-    witness = None if reference is None else open_session(runtime, reference, device)
+def bench_with(
+    runner: Runner,
+    model: Path,
+    device: Device,
+    reference: Path | None = None,
+    waiting: Callable[[str], None] = _silent,
+) -> Bench:
+    """The same with an open runner. What a lost connection costs is measured again."""
+
     looks_us: list[float] = []
-    conditions = current_conditions(device, runtime)  # before: measuring raises the load average
     visits: list[Visit] = []
-    with pinned(device.cores):
+    conditions = conditions_of(runner, device)  # before: measuring raises the load average
+    with Visitor(runner, reference, _silent) as visitor:
+        gate = Gate(device, visitor.health, _silent, waiting)
         while (wanted := visits_wanted(visits, device)) > 0:
             for _ in range(wanted):
-                if witness is not None:
-                    looks_us.append(median(time_session(witness, device).runs_us))
-                timing = time_session(open_session(runtime, model, device), device)
+                gate.wait()
+                if reference is not None:
+                    looks_us.append(median(visitor.time_reference().runs_us))
+                timing = visitor.time(lambda: model)
                 visits.append(Visit("", tuple(timing.runs_us), drift_percent=None))
     return Bench(combine(visits, device), conditions, tuple(looks_us))
 
 
-def _apart(model: Path, device: Device, runtime: Runtime, reference: Path | None, timeout_s: float) -> Bench:
-    """Run `bench_here` in a fresh process with limits."""
+def _apart(model: Path, device: Device, runtime: str, reference: Path | None, timeout_s: float) -> Bench:
+    """Run `bench_with` in a fresh process with limits."""
     task = {
         "model": str(model.absolute()),
         "device": device.model_dump(),
-        "runtime": runtime.name,
+        "runtime": runtime,
         "reference": None if reference is None else str(reference.absolute()),
     }
     memory_bytes = MEMORY_BYTES + COPIES * _size(model)
-    return Bench.from_json(run_apart("hwnas.measure.apart", task, runtime.name, str(model), timeout_s, memory_bytes))
+    return Bench.from_json(run_apart("hwnas.measure.apart", task, runtime, str(model), timeout_s, memory_bytes))
 
 
 def _size(model: Path) -> int:

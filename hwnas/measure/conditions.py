@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,23 +10,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from hwnas.errors import HwnasError
 from hwnas.measure.device import Device
+from hwnas.measure.runners import open_runner
+from hwnas.measure.runners.base import Runner
 from hwnas.runtimes.base import Runtime
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a number was measured under, as JSON values; what the machine does not tell is recorded as None."""
+    """What a number was measured under, as JSON values; what the device does not tell is recorded as None."""
 
     identity: dict[str, Any]
     """Must be equal before numbers are mixed: the machine (system, architecture, cpu, core_count), the runtime
     (runtime, runtime_version, library_sha256), and how it was used (threads, cores, batch, precision)."""
     circumstances: dict[str, Any]
-    """Recorded only: device, platform, governor, frequency_mhz, temperature_celsius, load_average, hwnas_version,
-    date."""
+    """Recorded only: device, platform, every field of `hwnas.transports.base.Health`, hwnas_version, date."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,28 +39,36 @@ class Conditions:
             raise HwnasError(f"the conditions of a measurement are damaged ({error!r}); measure again.") from error
 
 
-def current_conditions(device: Device, runtime: Runtime, precision: str | None = None) -> Conditions:
-    """The Conditions of what is measured now.
+def current_conditions(
+    device: Device, runtime: Runtime | str | None = None, precision: str | None = None
+) -> Conditions:
+    """The Conditions of what would be measured now: see `open_runner` for the arguments, `conditions_of` for the rest.
+
+    Raises as `open_runner`; HwnasError also if the runtime is not installed.
+    """
+    with open_runner(device, runtime) as runner:
+        return conditions_of(runner, device, precision)
+
+
+def conditions_of(runner: Runner, device: Device, precision: str | None = None) -> Conditions:
+    """The Conditions of what an open runner measures now.
 
     Args:
-        device: Gives threads, cores and batch.
-        runtime: Must be installed: its version and library hash are taken from what is loaded here.
+        runner: Tells what the device and the runtime are, and how the device is.
+        device: Gives threads, cores and batch, as far as the runner does not tell what became of them.
         precision: What the models compute in, such as "float32"; None if that is not known.
     """
-    identity = {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "cpu": _cpu_model(),
-        "core_count": os.cpu_count(),
-        "runtime": runtime.name,
-        "runtime_version": runtime.version(),
-        "library_sha256": runtime.library_sha256(),
+    settings = {
         "threads": device.threads,
-        "cores": device.cores if device.cores == "any" else list(device.cores),
+        "cores": device.cores if isinstance(device.cores, str) else list(device.cores),
         "batch": device.batch,
         "precision": precision,
     }
-    return Conditions(identity, _circumstances(device))
+    identity = runner.identity()
+    identity |= {name: value for name, value in settings.items() if name not in identity}
+    circumstances = {"device": device.name} | runner.circumstances() | asdict(runner.health())
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return Conditions(identity, circumstances | {"hwnas_version": _hwnas_version(), "date": date})
 
 
 def differences(recorded: Mapping[str, Any], current: Mapping[str, Any], recorded_in: str = "the table") -> list[str]:
@@ -99,52 +104,6 @@ def _shown(identity: Mapping[str, Any], name: str) -> str:
     if name == "library_sha256" and value:
         return str(value)[:12]
     return "unknown" if value is None else str(value)
-
-
-def _circumstances(device: Device) -> dict[str, Any]:
-    return {
-        "device": device.name,
-        "platform": platform.platform(),
-        "governor": _governor(0 if device.cores == "any" else device.cores[0]),
-        "frequency_mhz": _frequency_mhz(),
-        "temperature_celsius": _temperature_celsius(),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "hwnas_version": _hwnas_version(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _cpu_model() -> str | None:
-    """The CPU's name; Linux has it under another key on each architecture, single-board computers as the board's."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        named = {key.strip(): value.strip() for key, value in fields.items()}
-        for key in ("model name", "Hardware", "Model", "CPU part"):
-            if named.get(key):
-                return named[key]
-    return platform.processor() or None
-
-
-def _governor(core: int) -> str | None:
-    with suppress(OSError):
-        return Path(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor").read_text().strip()
-    return None
-
-
-def _frequency_mhz() -> float | None:
-    with suppress(OSError, NotImplementedError, RuntimeError, AttributeError):
-        frequency = psutil.cpu_freq()
-        return float(frequency.current) if frequency else None
-    return None
-
-
-def _temperature_celsius() -> float | None:
-    """The hottest sensor; psutil has the function only where the system has sensors at all."""
-    with suppress(OSError, AttributeError):
-        sensors = psutil.sensors_temperatures()
-        return max((float(reading.current) for readings in sensors.values() for reading in readings), default=None)
-    return None
 
 
 def _hwnas_version() -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.measure.conditions import differences
+from hwnas.measure.lock import lock
 
 HEADER_START = b'{"hwnas_journal": 1, '
 """What every journal begins with: a file that does not is never written to."""
@@ -38,7 +39,11 @@ class Journal:
         except OSError as error:
             raise self._unwritable(error, "What it may hold is unchanged.") from error
         try:
-            _lock(self._file, path)
+            # a second campaign would disturb the timing of the first, whatever it wrote
+            lock(
+                self._file,
+                f"{path} is in use: another process is measuring into it. Wait until it ends, or stop it.",
+            )
             self._end = self._read(path.read_bytes(), identity)
             os.ftruncate(self._file, self._end)
             if not self._end:
@@ -131,20 +136,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
         return record if isinstance(record, dict) else None
     return None
-
-
-def _lock(file: int, path: Path) -> None:
-    """Keep a second campaign out: it would disturb the timing of the first, whatever it wrote."""
-    try:
-        import fcntl  # not on Windows
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise HwnasError(
-            f"{path} is in use: another process is measuring into it. Wait until it ends, or stop it."
-        ) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hwnas.latency.carry_over import informative_sample
 from hwnas.latency.table import LatencyTable
-from hwnas.measure.campaign import Progress
 from hwnas.measure.device import Device
+from hwnas.measure.progress import Progress
 from hwnas.measure.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
 from hwnas.space import Architecture, OneOf, SearchSpace
 
@@ -21,7 +21,7 @@ GOLDEN_RATIO = 0.6180339887498949
 def measure(
     space: SearchSpace,
     device: Device | str = "local",
-    runtime: str = "litert",
+    runtime: str | None = None,
     tables: Path | str = TABLES_FOLDER,
     networks: int = 30,
     progress: Callable[[Progress], None] | None = None,
@@ -34,14 +34,15 @@ def measure(
     Args:
         space: the search space.
         device: a Device, or the name of one.
-        runtime: one of `hwnas.runtimes.RUNTIMES`.
+        runtime: one of `hwnas.measure.runners.ALL_RUNTIMES`; None: the device's own.
         tables: the folder that tables are kept in.
         networks: how many whole networks.
         progress: called after each visit.
 
     Raises:
         UsageError: unknown device or runtime.
-        HwnasError: the runtime is not installed; the table was measured under other conditions; the disk is full.
+        HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other conditions;
+            the disk is full; some models cannot be measured (the table with all others is saved before).
     """
     with TableCampaign.begin(device, runtime, tables, progress) as campaign:
         campaign.measure(space.distinct_blocks(), spread_sample(space, networks))
@@ -51,7 +52,7 @@ def measure(
 def measure_like(
     known: Sequence[LatencyTable],
     device: Device | str = "local",
-    runtime: str = "litert",
+    runtime: str | None = None,
     tables: Path | str = TABLES_FOLDER,
     networks: int = 10,
     progress: Callable[[Progress], None] | None = None,

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hwnas.errors import HwnasError
 from hwnas.latency.table import Block, Latency, LatencyTable
-from hwnas.measure.campaign import Campaign, Entry, Progress, Sitting, Summary
+from hwnas.measure.campaign import Campaign
 from hwnas.measure.conditions import Conditions, check_same
 from hwnas.measure.device import Device, load_device
 from hwnas.measure.measurement import Measurement
-from hwnas.runtimes import get_runtime
+from hwnas.measure.progress import Progress, Summary
+from hwnas.measure.runners import open_runner
+from hwnas.measure.sitting import Entry, Sitting
 from hwnas.space import Architecture
 from hwnas.spec import MBConv, Shape, Spec
 
@@ -54,7 +57,7 @@ class TableCampaign:
     @contextmanager
     def begin(
         device: Device | str,
-        runtime: str,
+        runtime: str | None,
         tables: Path | str,
         progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[TableCampaign]:
@@ -62,35 +65,41 @@ class TableCampaign:
 
         Raises:
             UsageError: unknown device or runtime.
-            HwnasError: the runtime is not installed; the table was measured under other conditions; the disk is full.
+            HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other
+                conditions; the disk is full.
         """
         device = device if isinstance(device, Device) else load_device(device)
-        engine = get_runtime(runtime)
-        folder = Path(tables) / device.name / engine.name
-        reference = reference_model(engine.suffix.removeprefix("."))
-        campaign = Campaign(device, engine, folder / JOURNAL_FILE, (), reference, PRECISION)
-        if progress is not None:
-            campaign.progress = progress
-        made = TableCampaign(campaign, folder)
-        with campaign.sitting() as made._sitting:
-            yield made
+        with open_runner(device, runtime) as runner:
+            folder = Path(tables) / device.name / runner.runtime
+            reference = reference_model(runner.suffix.removeprefix("."))
+            campaign = Campaign(device, runner, folder / JOURNAL_FILE, (), reference, PRECISION)
+            if progress is not None:
+                campaign.progress = progress
+            made = TableCampaign(campaign, folder)
+            with campaign.sitting() as made._sitting:
+                yield made
 
     def measure(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> None:
-        """Measure what the journal lacks of these, and save the table with them."""
+        """Measure what the journal lacks of these, and save the table with them.
+
+        Raises HwnasError, naming them, if some cannot be measured; the table with all others is saved before.
+        """
         assert self._sitting is not None, "a TableCampaign measures after `begin`"
-        format = self._campaign.runtime.suffix.removeprefix(".")
+        format = self._campaign.runner.suffix.removeprefix(".")
         keys = {_key(*block): block for block in blocks}
         entries = [
-            Entry(key, str(spec), partial(_block_model, spec, shape, format)) for key, (spec, shape) in keys.items()
+            Entry(key, str(spec), partial(block_model, spec, shape, format)) for key, (spec, shape) in keys.items()
         ]
         entries += [Entry(a.digest, f"network {a.code}", partial(network_model, a, format)) for a in networks]
         self.keys |= {entry.key for entry in entries}
         measurements = self._sitting.measure(entries)
-        self.table.blocks |= {block: _latency(measurements[key]) for key, block in keys.items()}
-        self.table.networks |= {network: _latency(measurements[network.digest]) for network in networks}
+        latencies = {key: _latency(measurement) for key, measurement in measurements.items()}
+        self.table.blocks |= {block: latencies[key] for key, block in keys.items() if key in latencies}
+        self.table.networks |= {n: latencies[n.digest] for n in networks if n.digest in latencies}
         summary = self._sitting.summary().to_json()
         self.table.conditions = self._campaign.conditions.to_json() | {"summary": summary}
         self.table.save(self._folder)
+        self._sitting.raise_failures()
 
     @property
     def result(self) -> SpaceTable:
@@ -115,7 +124,7 @@ def reference_model(format: str) -> bytes:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same bytes in every process: the journal knows the reference by their hash
-        return _block_model(*REFERENCE, format)
+        return block_model(*REFERENCE, format)
 
 
 def _key(spec: Spec, shape: Shape) -> str:
@@ -123,7 +132,7 @@ def _key(spec: Spec, shape: Shape) -> str:
     return hashlib.sha256(json.dumps([spec.to_json(), shape], sort_keys=True).encode()).hexdigest()
 
 
-def _block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
+def block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
     """A block with random weights as a model file."""
     from hwnas.blocks import build_block  # torch takes a second to load: `hwnas devices` and `bench` do without
     from hwnas.export import convert
@@ -136,6 +145,11 @@ def _existing(folder: Path, conditions: Conditions) -> LatencyTable:
     if not (folder / "blocks.csv").is_file():
         return LatencyTable()
     table = LatencyTable.load(folder)
+    if table.publication:
+        raise HwnasError(
+            f"{folder} holds a published table ({table.publication}), and measured numbers are never mixed with one. "
+            "Measure into another folder with --tables, or delete that one."
+        )
     check_same(table.conditions, conditions, folder)
     return table
 

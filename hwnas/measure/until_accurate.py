@@ -18,8 +18,8 @@ from hwnas.latency.choice import most_informative
 from hwnas.latency.features import NOMINAL_MS, feature_rows
 from hwnas.latency.fitting import fit
 from hwnas.latency.table import Block, LatencyTable
-from hwnas.measure.campaign import Progress
 from hwnas.measure.device import Device
+from hwnas.measure.progress import Progress
 from hwnas.measure.space_table import spread_sample
 from hwnas.measure.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
 from hwnas.space import Architecture, SearchSpace
@@ -62,7 +62,7 @@ def measure_until(
     space: SearchSpace,
     mape: float,
     device: Device | str = "local",
-    runtime: str = "litert",
+    runtime: str | None = None,
     tables: Path | str = TABLES_FOLDER,
     networks: int = 30,
     progress: Callable[[Progress], None] | None = None,

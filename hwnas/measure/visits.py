@@ -1,7 +1,9 @@
 """What the records of a campaign's journal mean: visits to models, and how disturbed the machine was around each.
 
 A record is ``{"start": circumstances}`` at the beginning of a sitting, ``{"reference": digest, "runs_us": [...]}`` for
-a look at the reference model, or ``{"entry": key, "label": text, "runs_us": [...]}`` for a visit to an entry.
+a look at the reference model, ``{"entry": key, "label": text, "runs_us": [...]}`` for a visit to an entry, or
+``{"health": fields}`` for a look at how the device is. Two more are for people: ``{"lost": reason}`` where the device
+was lost and came back, and ``{"failed": key, "label": text, "reason": text}`` for an entry that could not be measured.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from hwnas.measure.device import Device
 from hwnas.measure.drift import Drift, Record, fit_drift, reference_drifts_percent, runs_of, slowdowns
 from hwnas.measure.measurement import Measurement, near
+from hwnas.measure.throttle import throttled
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,17 @@ class Visit:
     """Of the two looks at the reference around this visit, the one farther off its campaign median; None: no look."""
     slowdown: float = 1.0
     """How many times its usual latency the reference took at the time of this visit."""
+    throttled: bool = False
+    """Whether the device ran slower than it can, to keep cool."""
 
     @property
     def median_us(self) -> float:
         return float(np.median(self.runs_us))
 
     def disturbed(self, device: Device) -> bool:
-        """Whether the reference was off by more than the device allows."""
-        return self.drift_percent is not None and abs(self.drift_percent) > device.drift_limit_percent
+        """Whether the reference was off by more than the device allows, or the device was throttled."""
+        drifted = self.drift_percent is not None and abs(self.drift_percent) > device.drift_limit_percent
+        return drifted or self.throttled
 
 
 def visits_by_key(records: Sequence[Record]) -> dict[str, list[Visit]]:
@@ -43,10 +49,12 @@ def visits_by_key(records: Sequence[Record]) -> dict[str, list[Visit]]:
     before = _last_seen(records, drifts)
     after = _last_seen(records[::-1], drifts[::-1])[::-1]
     visits: dict[str, list[Visit]] = defaultdict(list)
-    for record, slowdown, *neighbours in zip(records, slowdowns(records), before, after, strict=True):
+    around = zip(records, slowdowns(records), throttled(records), before, after, strict=True)
+    for record, slowdown, is_throttled, *neighbours in around:
         if "entry" in record:
             drift = max((drift for drift in neighbours if drift is not None), key=abs, default=None)
-            visits[record["entry"]].append(Visit(record["entry"], tuple(runs_of(record)), drift, slowdown or 1.0))
+            visit = Visit(record["entry"], tuple(runs_of(record)), drift, slowdown or 1.0, is_throttled)
+            visits[record["entry"]].append(visit)
     return visits
 
 
@@ -77,7 +85,7 @@ def combine(visits: Sequence[Visit], device: Device) -> Measurement:
     used = _usable(visits, device)
     too_few = len(used) < device.visits
     if too_few:
-        least = sorted(visits, key=lambda visit: abs(visit.drift_percent or 0.0))[: device.visits]
+        least = sorted(visits, key=lambda visit: (visit.throttled, abs(visit.drift_percent or 0.0)))[: device.visits]
         used = [visit for visit in visits if visit in least]
     drift = max((visit.drift_percent for visit in used if visit.drift_percent is not None), key=abs, default=None)
     return Measurement(tuple(visit.runs_us for visit in used), drift, noisy=too_few or _uncertain(used, device))

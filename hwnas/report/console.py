@@ -76,7 +76,7 @@ def measured_table(title: str, result: dict[str, Any]) -> Table:
 
 def _latency_rows(result: DesignResult) -> dict[str, str]:
     """The budget, the prediction, and what was measured, if it was."""
-    target, budget_ms = result.config.runtime, result.config.budget_ms
+    target, budget_ms = result.runtime, result.config.budget_ms
     low, high = result.prediction.interval_ms
     predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
     if result.publication:
@@ -98,7 +98,7 @@ def _latency_rows(result: DesignResult) -> dict[str, str]:
 
 def design_table(result: DesignResult) -> Table:
     """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
-    target = result.config.runtime
+    target = result.runtime
     rows = _latency_rows(result)
     if result.drift_percent is not None:
         changed = "slower" if result.drift_percent > 0 else "faster"

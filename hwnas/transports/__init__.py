@@ -1,1 +1,1 @@
-"""Transports: how a device is reached. Adding one is one module with a `Transport` and one line in the registry."""
+"""Transports: how a device is reached. `base.py` says what one does; a new one says how its shell is come by."""

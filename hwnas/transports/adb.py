@@ -73,9 +73,11 @@ class Adb(Remote):
     )
 
     def __init__(self, serial: str, folder: str = "/data/local/tmp/hwnas") -> None:
-        """Args:
-        serial: as `adb devices` lists it, or HOST:PORT. Nothing is connected yet.
-        folder: absolute path on the phone; programs cannot be run from /sdcard.
+        """Name a phone; nothing is connected yet.
+
+        Args:
+            serial: as `adb devices` lists it, or HOST:PORT.
+            folder: absolute path on the phone; programs cannot be run from /sdcard.
 
         Raises:
             UsageError: the serial or the folder cannot be one.

@@ -18,11 +18,15 @@ def marked(folder: str) -> str:
 
 def end_leftovers(folder: str) -> str:
     """The script that ends what is marked, deletes what is half there, and prints the processes that do not end."""
-    pattern = quoted(f"{VARIABLE}=[{folder}]")
+
+    def look(options: str) -> str:
+        return f"grep {options} -e {quoted(f'{VARIABLE}=[{folder}]')} /proc/[0-9]*/environ 2> /dev/null"
+
+    # busybox sees no further than to the first NUL, unless that is what ends its lines, which others do not know
     return f"""cd {quoted(folder)} 2> /dev/null && rm -f ./*.part ./.*.part && cd /
 for attempt in 1 2 3 4 5; do
 left=
-for found in $(grep -lsF -e {pattern} /proc/[0-9]*/environ); do
+for found in $({look("-lsF")} || {look("-lszF")}); do
 found=${{found%/environ}}
 left="$left ${{found#/proc/}}"
 done

@@ -79,9 +79,11 @@ class Script:
     """A script between its marks, to be used once."""
 
     def __init__(self, body: str, needs: Mapping[str, str] | None = None) -> None:
-        """Args:
-        body: runs in a shell of its own.
-        needs: what must be so before, as commands by what is wrong with the device if they fail.
+        """Write the script.
+
+        Args:
+            body: runs in a shell of its own.
+            needs: what must be so before, as commands by what is wrong with the device if they fail.
         """
         self._mark = f"hwnas-{secrets.token_hex(8)}"
         self._problems = tuple(needs or {})

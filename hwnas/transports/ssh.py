@@ -40,10 +40,11 @@ class Ssh(Remote):
     """The Transport to one board. Files go through the same `ssh`: a board needs no SFTP server."""
 
     def __init__(self, host: str, folder: str | None = None) -> None:
-        """Args:
-        host: as in ``ssh HOST``: user@board, a name from the ssh configuration, or ssh://user@board:port. Nothing is
-            connected yet.
-        folder: absolute path on the board; None: ``.cache/hwnas`` in the user's home, which the board is asked for.
+        """Name a board; nothing is connected yet.
+
+        Args:
+            host: as in ``ssh HOST``: user@board, a name from the ssh configuration, or ssh://user@board:port.
+            folder: absolute path on the board; None: ``.cache/hwnas`` in the user's home, which the board is asked for.
 
         Raises:
             UsageError: the host or the folder cannot be one.
@@ -57,7 +58,7 @@ class Ssh(Remote):
         self.host = host
         self.name = f"ssh {host}"
         self.cure = f"Look whether it is on and in the network, and whether `ssh {host}` reaches it."
-        sockets = tempfile.mkdtemp(prefix="hwnas-")  # this user's only, and short, as paths of sockets must be
+        sockets = tempfile.mkdtemp(prefix="hwnas-ssh-")  # this user's only, and short, as paths of sockets must be
         options = OPTIONS | {"ControlPath": f"{sockets}/socket"}
         self._ssh = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items())]
         weakref.finalize(self, _close, [*self._ssh, "-O", "exit", "--", host], sockets)

@@ -1,0 +1,90 @@
+"""What `hwnas measure` does: a campaign on one device, or on several at once, and what is told of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import HwnasError
+
+if TYPE_CHECKING:
+    from hwnas.measure import Device, Progress
+    from hwnas.measure.table_campaign import SpaceTable
+    from hwnas.measure.until_accurate import Round, UntilAccurate
+    from hwnas.space import SearchSpace
+
+
+def measure_all(
+    devices: list[Device],
+    work: Callable[..., SpaceTable | UntilAccurate],
+    space: SearchSpace | None,
+    goal_mape: float | None,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """By device: what was measured, as JSON, and why it could not be. With one device the reason is raised."""
+    from hwnas.measure.several import measure_several
+    from hwnas.report.console import progress_bars
+
+    started = time.perf_counter()
+    found: Mapping[str, SpaceTable | UntilAccurate | HwnasError]
+    with progress_bars() as bars:
+        watch = _Watch(bars)
+        if len(devices) == 1:
+            if goal_mape is not None:
+                work = partial(work, on_round=watch.round)
+            found = {devices[0].name: work(device=devices[0], progress=partial(watch.visit, "measure"))}
+        else:
+            found = measure_several(devices, work, watch.visit)
+    seconds = time.perf_counter() - started
+    results, failures = {}, {}
+    for name, outcome in found.items():
+        if isinstance(outcome, HwnasError):
+            failures[name] = str(outcome)
+        else:
+            results[name] = _result(outcome, space, goal_mape) | {"seconds": seconds}
+    return results, failures
+
+
+class _Watch:
+    """What the progress bars show of campaigns: visits, and the error after each round where there are rounds."""
+
+    def __init__(self, bars: Callable[[str, int, int, str], None]) -> None:
+        self._bars, self._error = bars, ""
+
+    def visit(self, name: str, now: Progress) -> None:
+        self._bars(name, now.done, now.total, self._error + now.text)
+
+    def round(self, now: Round) -> None:
+        self._error = f"error {now.mape:.1f} % with {now.blocks} blocks and {now.networks} networks; "
+
+
+def _result(found: SpaceTable | UntilAccurate, space: SearchSpace | None, goal_mape: float | None) -> dict[str, Any]:
+    """What a campaign found, as JSON; with a space, also what its networks cost."""
+    from hwnas.latency import fit as fit_table
+    from hwnas.measure.until_accurate import UntilAccurate
+
+    rounds: dict[str, Any] = {}
+    if isinstance(found, UntilAccurate):
+        rounds = {
+            "goal_mape": goal_mape,
+            "mape": found.rounds[-1].mape,
+            "reached": found.reached,
+            "used_entries": found.used,
+            "full_entries": found.full_entries,
+            "rounds": [asdict(each) for each in found.rounds],
+        }
+    measured = found.measured if isinstance(found, UntilAccurate) else found
+    result = rounds | {
+        "table": str(measured.folder),
+        "entries": measured.entries,
+        "measured": measured.measured,
+        "reused": measured.reused,
+        "summary": measured.summary.to_json(),
+    }
+    if space is not None:
+        predictor = fit_table(measured.table, space)
+        fastest, slowest = (predictor.predict(architecture).ms for architecture in predictor.extremes(space))
+        result |= {"fastest_ms": fastest, "slowest_ms": slowest}
+    return result

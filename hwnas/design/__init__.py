@@ -1,0 +1,159 @@
+"""Design: from a folder of images and a budget in ms to model files that were measured to meet it.
+
+measure -> fit -> search under the budget -> export -> measure again -> within or over
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hwnas.callable_package import make_callable
+from hwnas.child import ChildNetwork, save_child
+from hwnas.design.config import DesignConfig, Progress, default_folder
+from hwnas.design.final import measure_models
+from hwnas.design.result import DesignResult
+from hwnas.design.task import Task
+from hwnas.export import ExportedModel, export
+from hwnas.files import read_json, write_json
+from hwnas.pricing import price_of
+from hwnas.report.model_card import write_model_card
+from hwnas.report.pictures import save_search_picture
+from hwnas.report.search_page import write_search_page
+from hwnas.run import Run
+from hwnas.search import SearchResult
+from hwnas.search.frontier import frontier, save_frontier
+from hwnas.search.single_path import INDICATORS_FILE
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import accuracy
+from hwnas.train.export_images import export_images
+from hwnas.train.weights import WeightSettings
+
+__all__ = ["DesignConfig", "DesignResult", "default_folder", "design"]
+
+REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
+MODELS_FOLDER, RETRAINED_FOLDER = "models", "retrained"
+BUDGET_PICTURE = "budget_following.png"
+
+Step = Callable[[int, int, dict[str, float]], None]
+"""Called with (steps done, steps in all, the newest figures)."""
+
+
+def design(config: DesignConfig, out: Path | str | None = None, progress: Progress | None = None) -> DesignResult:
+    """Design a network for one device and one deadline.
+
+    Repeated with the same configuration and folder, it goes on where it was stopped. With a published latency table
+    nothing is measured: what is found and predicted is saved, with its weights, and no model files are written.
+
+    Args:
+        config: what is wanted.
+        out: the run folder; None: a name made of the configuration, in ``runs``.
+        progress: told what is going on.
+
+    Raises:
+        UsageError: an unknown name or a value out of range.
+        HwnasError: infeasible budget, unusable images or table, a device that cannot be reached, a run folder of
+            something else, a full disk.
+    """
+    started = time.perf_counter()
+    report = progress or _silent
+    task = Task.of(config, report)
+    run = Run(out or default_folder(config), task.resolved())
+    task.predictor.save(run.folder / PREDICTOR_FILE)
+
+    def on_step(done: int, total: int, now: dict[str, float]) -> None:
+        report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
+
+    result = task.method.search(task.problem, run, on_step, task.settings)
+    save_search_picture(run.metrics(), config.budget_ms, run.folder / BUDGET_PICTURE)
+    child_of = _Children(task, run, on_step)
+    models = _export(child_of(result), task, run, report)
+    final = measure_models(models, task.device, task.runtime, report)
+    slowdown = final.slowdown(task.table, task.runtime)
+
+    def test_accuracy(child: ChildNetwork) -> float:
+        return accuracy(child, task.data.test_batches())
+
+    points = save_frontier(frontier(result, config.frontier), run.folder, child_of, test_accuracy)
+    found = DesignResult(
+        config=config,
+        runtime=task.runtime,
+        status=final.status(task.runtime, config.budget_ms),
+        architecture=result.architecture,
+        prediction=task.predictor.predict(result.architecture).slowed(slowdown or 1.0),
+        drift_percent=None if slowdown is None else 100 * (slowdown - 1),
+        measured_ms=final.measured_ms,
+        accuracy=test_accuracy(child_of(result)),
+        models=models,
+        run=run.folder,
+        seconds=time.perf_counter() - started,
+        conditions=final.conditions,
+        price=price_of(result.architecture, task.table, task.predictor),
+        publication=task.table.publication,
+        frontier=tuple(points),
+    )
+    _write_report(found, task, run)
+    return found
+
+
+def _export(child: ChildNetwork, task: Task, run: Run, report: Progress) -> list[ExportedModel]:
+    """Save the child, and its model files where there is a device to measure them on."""
+    save_child(child, run.folder)
+    if task.table.publication:
+        return []
+    report("export", 0, 1, "")
+    # with the images, the files carry labels and normalisation, and their accuracy is known
+    models = export(child, run.folder / MODELS_FOLDER, images=export_images(task.data))
+    report("export", 1, 1, "")
+    return models
+
+
+def _write_report(found: DesignResult, task: Task, run: Run) -> None:
+    """report.json, the card beside the model files, and the page."""
+    described = found.to_json() | _data_json(task.data) | {"card": task.predictor.card.to_json()}
+    described |= {"method": task.config.method, "epochs": task.config.epochs}
+    write_json(run.folder / REPORT_FILE, described)
+    if found.models:
+        write_model_card(run.folder / MODELS_FOLDER, described)
+    indicators = run.folder / INDICATORS_FILE
+    recorded = read_json(indicators, "the run's indicators") if indicators.is_file() else []
+    write_search_page(run.folder, described, task.space, recorded, run.folder / BUDGET_PICTURE)
+
+
+class _Children:
+    """The trained child of what was found. Budgets that lead to one architecture share it."""
+
+    def __init__(self, task: Task, run: Run, on_step: Step) -> None:
+        self._retrain, self._run, self._on_step = task.config.retrain, run, on_step
+        self._weights = task.settings if isinstance(task.settings, WeightSettings) else None
+        self._made: dict[str, ChildNetwork] = {}
+
+    def __call__(self, found: SearchResult) -> ChildNetwork:
+        """With the weights it inherits, or with weights of its own if that is wanted."""
+        digest = found.architecture.digest
+        if digest not in self._made and self._retrain:
+            folder = self._run.folder / RETRAINED_FOLDER / digest[:12]
+            self._made[digest] = found.retrain(folder, self._on_step, self._weights)
+        elif digest not in self._made:
+            self._made[digest] = found.take()
+        return self._made[digest]
+
+
+def _data_json(data: ImageData) -> dict[str, Any]:
+    """What an app must know of the images, and what was left out of them."""
+    return {
+        "classes": list(data.classes),
+        "preprocessing": {"resolution": data.resolution, "mean": list(data.mean), "std": list(data.std)},
+        "images": data.counts,
+        "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
+    }
+
+
+def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
+    pass
+
+
+make_callable(__name__, design)
