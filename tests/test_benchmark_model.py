@@ -6,6 +6,7 @@ print. The transports are real.
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.cli.measuring import bench
 from hwnas.errors import HwnasError, UsageError
 from hwnas.measure.bench import bench_with
 from hwnas.measure.device import Device
@@ -201,6 +203,20 @@ def test_operators_are_profiled_in_a_launch_of_their_own(transport, tmp_path):
     assert operator.type == "Convolution (NHWC, F32) GEMM" and operator.times_called == 2
     assert made.operators_ms == pytest.approx(TIME_US // 2000 * 2)
     assert made.inference_ms == made.profiled_ms == (TIME_US + 1) / 1000 and made.profiling_percent == 0
+
+
+def test_people_see_the_operators(tmp_path, capsys):
+    device = tmp_path / "phone.toml"
+    device.write_text(f'name = "phone"\nbenchmark_model = "{program(tmp_path, "new")}"\n')
+    model = tmp_path / "model.tflite"
+    model.write_bytes(MODEL)
+
+    bench(model, device=str(device), operators=True)
+    assert "GEMM" in (shown := capsys.readouterr().err) and "ms per inference" in shown
+    bench(model, device=str(device), operators=True, as_json=True)
+    assert [row["times_called"] for row in json.loads(capsys.readouterr().out)["operators"]] == [2]
+    with pytest.raises(UsageError, match="benchmark-model"):
+        bench(model, device=str(device), operators=True, runtime="litert")
 
 
 def test_a_build_without_profiling_says_so(local, tmp_path):

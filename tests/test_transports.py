@@ -22,6 +22,7 @@ from hwnas.transports.base import Completed, DeviceError, DeviceFull, DeviceTime
 from hwnas.transports.carrying import Carrying
 from hwnas.transports.local import Local
 from hwnas.transports.ssh import Ssh
+from tests.device_environment import lacking
 
 HOSTILE = [
     *(
@@ -318,7 +319,7 @@ class TestBusybox(Conformance):
     def reached(self, tmp_path, monkeypatch):
         busybox = shutil.which("busybox")
         if not busybox:
-            pytest.skip("busybox is not installed here: boards that have it instead of GNU's tools are not tried")
+            lacking("busybox is not installed here: boards that have it instead of GNU's tools are not tried")
         programs = tmp_path / "programs"
         programs.mkdir()
         for name in subprocess.run([busybox, "--list"], capture_output=True, text=True).stdout.split():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.transports.leftovers import end_leftovers, marked
+from tests.device_environment import lacking
 
 
 @pytest.fixture(params=["coreutils", "toybox", "busybox"])
@@ -18,7 +19,7 @@ def shell(request, tmp_path, monkeypatch) -> str:
         return "sh"
     tools, interpreter = shutil.which(request.param), shutil.which("mksh" if request.param == "toybox" else "busybox")
     if not tools or not interpreter:
-        pytest.skip(f"{request.param} is not installed here, or has no shell")
+        lacking(f"{request.param} is not installed here, or has no shell")
     listed = subprocess.run(
         [tools, *(["--list"] if request.param == "busybox" else [])], capture_output=True, text=True
     )

@@ -12,6 +12,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.transports.base import DeviceError
 from hwnas.transports.client import run_client
 from hwnas.transports.shell import CHECKSUM, Ended, Script, cause, quoted
+from tests.device_environment import lacking
 
 SHELLS = ["dash", "mksh", "bash", "busybox"]
 
@@ -21,7 +22,7 @@ def shell(name: str) -> list[str]:
     try:
         subprocess.run([*command, "-c", ":"], check=True)
     except FileNotFoundError:
-        pytest.skip(f"{name} is not installed here")
+        lacking(f"{name} is not installed here")
     return command
 
 
@@ -73,7 +74,7 @@ def test_checksums_with_whatever_there_is(tool, tmp_path):
     if tool:
         found = subprocess.run(["which", tool], capture_output=True, text=True).stdout.strip()
         if not found:
-            pytest.skip(f"{tool} is not installed here")
+            lacking(f"{tool} is not installed here")
         (tmp_path / tool).symlink_to(found)
     script = f"PATH={quoted(str(tmp_path))}\n{CHECKSUM}\nchecksum {quoted(str(tmp_path / 'a file'))}"
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" if tool else "unknown"

@@ -147,6 +147,10 @@ def bench(
             "--timeout-s", min=0.1, help="Give up on a file after this long, on this machine [by the device]."
         ),
     ] = None,
+    operators: Annotated[
+        bool,
+        typer.Option("--operators", help="Show what each operator takes; needs Google's benchmark_model."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure any model file the way tables are measured.
@@ -157,6 +161,9 @@ def bench(
     from hwnas.measure import load_device
     from hwnas.report.console import CONSOLE, key_value_table
 
+    if operators:
+        _show_operators(model, device, runtime, threads, as_json)
+        return
     result = bench_model(
         model,
         load_device(device),
@@ -178,3 +185,15 @@ def bench(
         "under": "{runtime} {runtime_version}, threads: {threads}, {cpu}".format(**identity),
     }
     CONSOLE.print(key_value_table(str(model), rows))
+
+
+def _show_operators(model: Path, device: str, runtime: str | None, threads: int | None, as_json: bool) -> None:
+    from hwnas.measure import load_device, profile_operators
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.operator_table import operator_table
+
+    profile = profile_operators(model, load_device(device), runtime, threads)
+    if as_json:
+        print_json(profile.to_json())
+    else:
+        CONSOLE.print(operator_table(profile, f"{model} on {device}"))

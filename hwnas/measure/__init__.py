@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from hwnas.callable_package import make_callable
-from hwnas.measure.bench import Bench, bench
+from hwnas.measure.bench import Bench, bench, profile_operators
 from hwnas.measure.campaign import Campaign
 from hwnas.measure.conditions import Conditions, check_same, current_conditions, differences
 from hwnas.measure.device import Device, known_devices, load_device
@@ -41,6 +41,7 @@ __all__ = [
     "measure_until",
     "network_model",
     "open_runner",
+    "profile_operators",
     "reference_model",
     "time_session",
 ]

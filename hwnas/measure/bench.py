@@ -10,12 +10,15 @@ from statistics import median
 from typing import Any
 
 from hwnas.apart import MEMORY_BYTES, run_apart
+from hwnas.errors import UsageError
 from hwnas.measure.conditions import Conditions, conditions_of
 from hwnas.measure.device import Device
 from hwnas.measure.gate import Gate
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.runners import default_runtime, is_in_process, open_runner, runtime_suffix
 from hwnas.measure.runners.base import Runner
+from hwnas.measure.runners.benchmark_model import BenchmarkModel
+from hwnas.measure.runners.operator_profile import OperatorProfile
 from hwnas.measure.visitor import Visitor
 from hwnas.measure.visits import Visit, combine, visits_wanted
 from hwnas.runtimes.base import Runtime
@@ -103,6 +106,31 @@ def bench(
             return _apart(as_file("model", model), device, chosen, looked_at, seconds)
         with open_runner(device, chosen) as runner:
             return bench_with(runner, as_file("model", model), device, looked_at, waiting)
+
+
+def profile_operators(
+    model: Path, device: Device, runtime: str | None = None, threads: int | None = None
+) -> OperatorProfile:
+    """What each operator of a model takes on a Device, from launches of their own: profiling makes a model slower.
+
+    Args:
+        model: With one float32 input and one float32 output, of fixed size.
+        device: Where; with the path of Google's program in `benchmark_model`.
+        runtime: Only ``benchmark-model`` tells of operators; it is the default here.
+        threads: None: as the device says.
+
+    Raises:
+        UsageError: For another runtime, or where the program is not named.
+        HwnasError: If the device cannot be reached, or the program fails or has no profiling.
+    """
+    if runtime not in (None, "benchmark-model"):
+        raise UsageError(
+            f"the runtime {runtime} does not tell what single operators take; benchmark-model, Google's program, does."
+        )
+    device = device.with_threads(threads)
+    with open_runner(device, "benchmark-model") as runner, runner.load(model) as loaded:
+        assert isinstance(loaded, BenchmarkModel)
+        return loaded.profile()
 
 
 def longest_s(device: Device, with_reference: bool = False) -> float:

@@ -8,8 +8,8 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 
 PLACE=$PWD/.devices
-PROGRAMS=(adb ssh aarch64-linux-gnu-gcc mksh toybox ip unshare nsenter setpriv)
-PACKAGES=(adb openssh-client qemu-user-static gcc-aarch64-linux-gnu mksh toybox iproute2 util-linux
+PROGRAMS=(adb ssh aarch64-linux-gnu-gcc mksh toybox busybox ip unshare nsenter setpriv)
+PACKAGES=(adb openssh-client qemu-user-static gcc-aarch64-linux-gnu mksh toybox busybox iproute2 util-linux
   libc6-dev-arm64-cross libstdc++6-arm64-cross)
 export PATH=$PATH:/usr/sbin:/sbin DEBIAN_FRONTEND=noninteractive
 missing=()

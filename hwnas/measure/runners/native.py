@@ -26,11 +26,6 @@ from hwnas.transports.local import Local
 ONE_RUN = {"warmup-runs": 1, "warmup-ms": 0, "min-runs": 1, "max-runs": 1, "min-ms": 0}
 """The options with which hwbench computes an output and measures nothing."""
 
-REMOVE_ALL = "rm -f model-* input-*"
-"""Takes models and inputs off a device that is held for us alone: a hwnas that was killed left them."""
-REMOVE_OLD = "find . -type f \\( -name 'model-*' -o -name 'input-*' \\) -mtime +0 -delete"
-"""The same for this machine, which may have several campaigns at once: only what is older than a day."""
-
 SAYS = "hwbench: "
 """What its own complaints begin with, among those of LiteRT."""
 
@@ -87,11 +82,6 @@ class NativeRunner(RemoteRunner):
         self._given = bundle
         self._here = isinstance(transport, Local)
         self._inputs: dict[bytes, str] = {}
-
-    def __enter__(self) -> NativeRunner:
-        super().__enter__()
-        self.transport.run(["sh", "-c", REMOVE_OLD if self._here else REMOVE_ALL])
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._remove_inputs()

@@ -15,9 +15,15 @@ from hwnas.measure.cores import resolve_cores
 from hwnas.measure.device import Device
 from hwnas.runtimes.files import read_model
 from hwnas.transports.base import Completed, DeviceError, Health, Transport
+from hwnas.transports.local import Local
 
 START_S = 60.0
 """How long a program may take to load a model and to finish the run it is in, on a slow device."""
+
+REMOVE_ALL = "rm -f model-* input-*"
+"""Takes models and inputs off a device that is held for us alone: a hwnas that was killed left them."""
+REMOVE_OLD = "find . -type f \\( -name 'model-*' -o -name 'input-*' \\) -mtime +0 -delete"
+"""The same for this machine, which may have several campaigns at once: only what is older than a day."""
 
 
 class RemoteRunner(ABC):
@@ -36,6 +42,7 @@ class RemoteRunner(ABC):
     def __enter__(self) -> Self:
         self.facts = self.transport.facts()
         self.cores = resolve_cores(self.device.cores, self.facts)
+        self.transport.run(["sh", "-c", REMOVE_OLD if isinstance(self.transport, Local) else REMOVE_ALL])
         self._install()
         return self
 
