@@ -6,7 +6,10 @@ whole, nothing is lost but the visit in hand, and no process is left on the phon
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +35,7 @@ from hwnas.measure.sitting import Entry
 from tests.android.board import Board
 from tests.android.phone import Phone
 from tests.conftest import ROOT
+from tests.device_environment import lacking
 from tests.small_models import feature_net, model_bytes
 
 LIMITS = {
@@ -364,3 +368,51 @@ def test_a_killed_hwnas_leaves_nothing_behind_for_the_next_one(lab: Lab, tmp_pat
     assert len(lab.measure(entries(6))) == 6
     assert lab.kinds()["entry"] == 6 and lab.kinds()["start"] == 2
     assert not list(lab.folder.glob("*model-*"))
+
+
+WHILE_THE_CLOCK_JUMPS = """
+import sys
+from datetime import date
+from pathlib import Path
+from hwnas.measure import Campaign, open_runner
+from hwnas.measure.device import Device
+from tests.test_faults import entries, model
+
+device = Device.model_validate_json(Path(sys.argv[1]).read_text())
+seen = lambda _: print(date.today().year, flush=True)
+with open_runner(device) as runner:
+    Campaign(device, runner, Path(sys.argv[2]), entries(6), model(), progress=seen).run()
+"""
+
+
+def test_the_clock_is_set_back_and_forth(lab: Lab, tmp_path: Path) -> None:
+    """The clock of the machine that measures: no duration and no time limit follows it."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        lacking("there is no C compiler to make a clock that jumps")
+    library, device, clock = tmp_path / "clock.so", tmp_path / "device.json", tmp_path / "clock"
+    source = Path(__file__).parent / "jumping_clock.c"
+    subprocess.run([str(compiler), "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    device.write_text(lab.device.model_dump_json())
+    clock.write_text("0")
+    process = subprocess.Popen(
+        [sys.executable, "-c", WHILE_THE_CLOCK_JUMPS, str(device), str(lab.journal)],
+        env=os.environ | {"LD_PRELOAD": str(library), "CLOCK_JUMP_FILE": str(clock)},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    begin = time.monotonic()
+    for jump in itertools.cycle(["-400000000", "400000000"]):
+        clock.write_text(jump)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.3)
+            break
+    printed, said = process.communicate()
+    assert process.returncode == 0, said
+    assert len(set(printed.split())) == 2, "the clock never jumped between two visits"
+    runs_us = [run for record in lab.records() if "entry" in record for run in record["runs_us"]]
+    assert lab.kinds()["entry"] == 6 and not lab.kinds()["failed"] and not lab.kinds()["lost"]
+    assert 0 < min(runs_us) <= max(runs_us) < 1e6 * (time.monotonic() - begin)
+    assert lab.phone.processes() == []
