@@ -351,7 +351,7 @@ class Android:
     serial = sys.argv[1]
 
 lab = Lab(Android, Path(sys.argv[2]))
-lab.measure(entries(6), lambda progress: print(progress.done, flush=True))
+lab.measure(entries(30), lambda progress: print(progress.done, flush=True))
 """
 
 
@@ -360,13 +360,12 @@ def test_a_killed_hwnas_leaves_nothing_behind_for_the_next_one(lab: Lab, tmp_pat
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert [int(line) for line, _ in zip(process.stdout, range(2), strict=False)] == [1, 2]
-        time.sleep(0.5)  # in the middle of the next visit
+        time.sleep(0.2)  # in the middle of a visit
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    before = lab.kinds()["entry"]
-    assert 2 <= before < 6
-    assert len(lab.measure(entries(6))) == 6
-    assert lab.kinds()["entry"] == 6 and lab.kinds()["start"] == 2
+    assert 2 <= lab.kinds()["entry"] < 30
+    assert len(lab.measure(entries(30))) == 30
+    assert lab.kinds()["entry"] == 30 and lab.kinds()["start"] == 2
     assert not list(lab.folder.glob("*model-*"))
 
 
@@ -381,7 +380,7 @@ from tests.test_faults import entries, model
 device = Device.model_validate_json(Path(sys.argv[1]).read_text())
 seen = lambda _: print(date.today().year, flush=True)
 with open_runner(device) as runner:
-    Campaign(device, runner, Path(sys.argv[2]), entries(6), model(), progress=seen).run()
+    Campaign(device, runner, Path(sys.argv[2]), entries(20), model(), progress=seen).run()
 """
 
 
@@ -407,12 +406,12 @@ def test_the_clock_is_set_back_and_forth(lab: Lab, tmp_path: Path) -> None:
     for jump in itertools.cycle(["-400000000", "400000000"]):
         clock.write_text(jump)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(0.3)
+            process.wait(0.1)
             break
     printed, said = process.communicate()
     assert process.returncode == 0, said
-    assert len(set(printed.split())) == 2, "the clock never jumped between two visits"
+    assert len(set(printed.split())) >= 2, "the clock never jumped between two visits"
     runs_us = [run for record in lab.records() if "entry" in record for run in record["runs_us"]]
-    assert lab.kinds()["entry"] == 6 and not lab.kinds()["failed"] and not lab.kinds()["lost"]
+    assert lab.kinds()["entry"] == 20 and not lab.kinds()["failed"] and not lab.kinds()["lost"]
     assert 0 < min(runs_us) <= max(runs_us) < 1e6 * (time.monotonic() - begin)
     assert lab.phone.processes() == []
