@@ -6,11 +6,15 @@ import json
 import os
 import platform
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from hwnas.runtimes.base import Session
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -46,6 +50,17 @@ def cifar10_subset(train_per_class: int, test_per_class: int) -> Path:
                 target.write_bytes(tar.extractfile(member).read())
     folder.with_suffix(".part").rename(folder)
     return folder
+
+
+def plain_runs_us(session: Session) -> list[float]:
+    """What scripts do with a loaded model: 10 warm-ups, then 50 runs, in microseconds."""
+    session.prepare(np.random.default_rng(0).standard_normal(session.input_shape).astype(np.float32))
+    runs_us = []
+    for _ in range(60):
+        begin = time.perf_counter_ns()
+        session.invoke()
+        runs_us.append((time.perf_counter_ns() - begin) / 1000)
+    return runs_us[10:]
 
 
 def show(title: str, rows: list[dict[str, Any]], as_json: bool, **facts: Any) -> None:

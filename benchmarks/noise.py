@@ -24,7 +24,7 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from common import show
+from common import plain_runs_us, show
 
 from hwnas.measure import Campaign, Entry, load_device, open_runner, reference_model
 from hwnas.measure.table_campaign import block_model
@@ -82,14 +82,7 @@ def by_fixed_runs(models: dict[str, bytes], runtime: Runtime) -> Table:
     """Each model once, one after the other: the mean of 50 runs after 10 warm-ups."""
     table = {}
     for name, model in models.items():
-        session = runtime.load(model)
-        session.prepare(np.random.default_rng(0).standard_normal(session.input_shape).astype(np.float32))
-        runs = []
-        for _ in range(60):
-            begin = time.perf_counter_ns()
-            session.invoke()
-            runs.append((time.perf_counter_ns() - begin) / 1e6)
-        table[name] = mean(runs[10:])
+        table[name] = mean(plain_runs_us(runtime.load(model))) / 1000
     return table
 
 

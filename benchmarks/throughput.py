@@ -21,7 +21,7 @@ from statistics import geometric_mean, median
 from typing import Any
 
 import numpy as np
-from common import show
+from common import plain_runs_us, show
 
 from hwnas.measure import Measurement, load_device, network_model
 from hwnas.measure.space_table import spread_sample
@@ -74,14 +74,7 @@ class Launches:
 
 def plain_launch(model: bytes) -> list[float]:
     """Load, 10 warm-ups, 50 runs."""
-    session = RUNTIME.load(model)
-    session.prepare(np.random.default_rng(0).standard_normal(session.input_shape).astype(np.float32))
-    runs_us = []
-    for _ in range(60):
-        begin = time.perf_counter_ns()
-        session.invoke()
-        runs_us.append((time.perf_counter_ns() - begin) / 1000)
-    return runs_us[10:]
+    return plain_runs_us(RUNTIME.load(model))
 
 
 def hwnas_launch(model: bytes) -> list[float]:

@@ -11,6 +11,12 @@ from typing import Any
 from hwnas.errors import HwnasError
 
 
+def cache_folder() -> Path:
+    """hwnas's own folder in the user's cache, by the XDG base directory rules, which ignore a relative path."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "hwnas"
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place: a reader sees the old file or the new.
 

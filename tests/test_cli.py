@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from hwnas.cli import main
+from tests.commands import run_command
 from tests.conftest import ROOT
 
 QUICK = ["--space", "tiny", "--resolution", "16", "--width", "0.25"]
@@ -23,17 +24,7 @@ def hwnas(capsys, monkeypatch):
     """Run a command in this process: (exit code, stdout, stderr with its line breaks removed)."""
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hwnas", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, " ".join(captured.err.split())
-
-    return run
+    return partial(run_command, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hwnas.cli import main
 from hwnas.errors import HwnasError, UsageError
 from hwnas.measure.device import Device, load_device
 from hwnas.measure.listing import list_devices
 from hwnas.measure.reach import only_phone, open_transport, phone_problem
 from hwnas.report.console import CONSOLE
+from tests.commands import run_command
 
 
 @pytest.fixture
@@ -30,17 +30,7 @@ def hwnas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """Run a command in this process: exit code, standard output, and error output with its line breaks removed."""
     monkeypatch.setattr(CONSOLE, "width", 200)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hwnas", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, " ".join(captured.err.split())
-
-    return run
+    return partial(run_command, monkeypatch, capsys)
 
 
 @pytest.fixture

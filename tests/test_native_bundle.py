@@ -23,7 +23,7 @@ from hwnas.native.bundle import (
     PROGRAM,
     Bundle,
     build_bundle,
-    cache_folder,
+    bundles_folder,
     copy_bundle,
     open_bundle,
 )
@@ -204,9 +204,9 @@ def test_the_cache_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("HOME", str(tmp_path))
     for given in ("", "relative/path"):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
-        assert cache_folder() == tmp_path / ".cache" / "hwnas" / "bundles"
+        assert bundles_folder() == tmp_path / ".cache" / "hwnas" / "bundles"
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path("/somewhere/hwnas/bundles")
+    assert bundles_folder() == Path("/somewhere/hwnas/bundles")
 
 
 def test_copies(bundle: Bundle, tmp_path: Path) -> None:

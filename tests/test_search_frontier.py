@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from hwnas.child import load_child
-from hwnas.cli import main
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency import LatencyTable, fit
 from hwnas.run import Run
@@ -17,6 +16,7 @@ from hwnas.search.one_shot import EVALUATIONS_FILE
 from hwnas.space import Architecture
 from hwnas.supernet import SampledNet
 from hwnas.train.data import load_data
+from tests.commands import run_command
 from tests.test_dsnas import SPACE, problem
 from tests.test_latency import latency, made_table
 
@@ -92,17 +92,6 @@ def table(tmp_path_factory):
     return folder
 
 
-def hwnas(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["hwnas", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, " ".join(captured.err.split())
-
-
 def quick_search(table, out, *more: object) -> list[object]:
     quick = ["--space", "tiny", "--resolution", 16, "--width", 0.25, "--epochs", 2, "--limit-train", 96]
     return ["search", *quick, "--latency", table, "--accept-conditions", "--out", out, "--json", *more]
@@ -113,7 +102,9 @@ def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_
 ):
     budgets = between(fit(LatencyTable.load(table), SPACE), (0.2, 0.5, 0.8))
     text = ",".join(f"{budget:.4f}" for budget in budgets)
-    code, out, _ = hwnas(monkeypatch, capsys, *quick_search(table, tmp_path / "run", "--frontier", text, "--retrain"))
+    code, out, _ = run_command(
+        monkeypatch, capsys, *quick_search(table, tmp_path / "run", "--frontier", text, "--retrain")
+    )
     assert code == 0
     result = json.loads(out)
     assert result["budget_ms"] == pytest.approx(max(budgets), abs=1e-4)
@@ -141,7 +132,7 @@ def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_
     ],
 )
 def test_a_frontier_that_cannot_be_is_refused_before_training(monkeypatch, capsys, tmp_path, table, arguments, reason):
-    code, out, err = hwnas(monkeypatch, capsys, *quick_search(table, tmp_path / "run", *arguments))
+    code, out, err = run_command(monkeypatch, capsys, *quick_search(table, tmp_path / "run", *arguments))
     assert code in (1, 2)
     assert out == ""
     assert reason in err

@@ -9,7 +9,7 @@ from hwnas.design.config import DesignConfig, Progress
 from hwnas.errors import HwnasError
 from hwnas.latency import AdditivePredictor, Budget, LatencyTable, fit
 from hwnas.latency.stand_in import StandInPredictor, published_predictor
-from hwnas.measure import Device, bench, check_same, current_conditions, load_device, measure, network_model
+from hwnas.measure import Conditions, Device, bench, check_same, current_conditions, load_device, measure, network_model
 from hwnas.measure import Progress as Visit
 from hwnas.measure.runners import runtime_suffix
 from hwnas.search import Method, SearchProblem, get_search
@@ -53,13 +53,18 @@ class Task:
         device, method = load_device(config.device).with_threads(config.threads), get_search(config.method)
         runtime = config.runtime or device.runtime
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
-        published = config.latency is not None and LatencyTable.load(config.latency).publication
-        if not published:
-            current_conditions(device, runtime)  # not there, or not installed: say so before anything is spent
+        table = None if config.latency is None else LatencyTable.load(config.latency)
+        conditions = None
+        if table is None or not table.publication:  # not there, or not installed: say so before anything is spent
+            conditions = current_conditions(device, runtime, "float32")
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
-        table = _table(config, space, device, runtime, report)
+        if table is None:
+            table = _measured(config, space, device, runtime, report)
+        elif conditions is not None:
+            _check_usable(table, config, space, conditions)
+        # what a published table lacks is said by who prices with it, and its conditions are nobody's here
         predictor = published_predictor(table, space) if table.publication else fit(table, space)
         task = Task(config, device, runtime, method, settings, data, space, table, predictor)
         for limit_ms in (config.budget_ms, *config.frontier):
@@ -109,17 +114,17 @@ def _load(config: DesignConfig, resolution: int, report: Progress) -> ImageData:
     )
 
 
-def _table(config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: Progress) -> LatencyTable:
-    """The table that is named, if it was measured as this run will be; otherwise one measured now."""
-    if config.latency is None:
+def _measured(config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: Progress) -> LatencyTable:
+    """A table measured now, as far as it was not measured before."""
 
-        def on_visit(visit: Visit) -> None:
-            report("measure", visit.done, visit.total, visit.text)
+    def on_visit(visit: Visit) -> None:
+        report("measure", visit.done, visit.total, visit.text)
 
-        return measure(space, device, runtime, config.tables, config.networks, on_visit).table
-    table = LatencyTable.load(config.latency)
-    if table.publication:
-        return table  # what it lacks is said by who prices with it, and its conditions are nobody's here
+    return measure(space, device, runtime, config.tables, config.networks, on_visit).table
+
+
+def _check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace, conditions: Conditions) -> None:
+    """Raises HwnasError unless a measured table has all blocks of the space, under the conditions of this run."""
     if missing := table.missing(space):
         raise HwnasError(
             f"the table {config.latency} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
@@ -127,5 +132,4 @@ def _table(config: DesignConfig, space: SearchSpace, device: Device, runtime: st
             "or measure them with `hwnas measure` and the same --resolution, --classes and --width."
         )
     if not config.accept_conditions:
-        check_same(table.conditions, current_conditions(device, runtime, "float32"), config.latency)
-    return table
+        check_same(table.conditions, conditions, str(config.latency))

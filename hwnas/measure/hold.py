@@ -6,9 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from hwnas.errors import HwnasError
+from hwnas.files import cache_folder
 from hwnas.measure.device import Device
 from hwnas.measure.lock import lock
 from hwnas.transports.base import DeviceError, Transport
@@ -52,8 +52,7 @@ def held(device: Device, transport: Transport) -> Iterator[None]:
 
 def _open_lock_file(transport: Transport) -> int:
     """One file per device, in this user's own folder, for every version of hwnas alike."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "hwnas" / "locks" / f"{hashlib.sha256(transport.name.encode()).hexdigest()[:16]}.lock"
+    path = cache_folder() / "locks" / f"{hashlib.sha256(transport.name.encode()).hexdigest()[:16]}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

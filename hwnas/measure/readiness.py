@@ -9,7 +9,7 @@ from pathlib import Path
 from hwnas.errors import HwnasError
 from hwnas.measure.device import Device
 from hwnas.native.abi import Abi, abi_for
-from hwnas.native.bundle import cache_folder
+from hwnas.native.bundle import bundles_folder
 from hwnas.native.library import installed_library
 from hwnas.native.toolchain import find_compiler
 from hwnas.runtimes import available_runtimes
@@ -49,5 +49,5 @@ def remote_runtimes(facts: Facts, devices: Iterable[Device]) -> dict[str, str]:
 
 def _check_hwbench(abi: Abi) -> None:
     """Raises HwnasError if hwbench neither lies in the cache nor can be compiled here."""
-    if not any(cache_folder().glob(f"{abi.name}-*")):
+    if not any(bundles_folder().glob(f"{abi.name}-*")):
         find_compiler(abi)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.files import read_json, write_json
+from hwnas.files import cache_folder, read_json, write_json
 from hwnas.native.abi import Abi
 from hwnas.native.library import DISTRIBUTION, fetch_library, installed_library
 from hwnas.native.toolchain import compile_hwbench, compiler_version, find_compiler, find_library, source_sha256
@@ -60,10 +59,9 @@ class Bundle:
         return [*start, "--library", f"{folder}/{self.library}"]
 
 
-def cache_folder() -> Path:
-    """Where bundles are kept: ``hwnas/bundles`` in the user's cache folder, by the XDG base directory rules."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "hwnas" / "bundles"
+def bundles_folder() -> Path:
+    """Where bundles are kept."""
+    return cache_folder() / "bundles"
 
 
 def build_bundle(abi: Abi, installed: bool = False, cache: Path | None = None) -> Bundle:
@@ -73,13 +71,13 @@ def build_bundle(abi: Abi, installed: bool = False, cache: Path | None = None) -
         abi: what the device runs.
         installed: With the library of the installed ai-edge-litert, for this very machine, instead of the release that
             is pinned for the Abi.
-        cache: Folder of bundles; None: `cache_folder`. With a filled one, neither compiler nor network is needed.
+        cache: Folder of bundles; None: `bundles_folder`. With a filled one, neither compiler nor network is needed.
 
     Raises:
         HwnasError: a compiler or library is missing, the wheel cannot be fetched, or the cache cannot be written; the
             message says what to install.
     """
-    cache = cache or cache_folder()
+    cache = cache or bundles_folder()
     library = installed_library()[0] if installed else None
     parts = {"abi": asdict(abi), "source": source_sha256(), "library": library and file_sha256(library)}
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

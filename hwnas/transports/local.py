@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from hwnas.files import cache_folder
 from hwnas.transports.carrying import Carrying
 from hwnas.transports.client import ClientEnd, run_client
 
@@ -17,8 +17,7 @@ class Local(Carrying):
 
     def __init__(self, folder: str | Path | None = None) -> None:
         """`folder`: where the files go; None: a folder of this user's cache."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._folder = str(Path(folder or cache / "hwnas" / "local").absolute())
+        self._folder = str(Path(folder or cache_folder() / "local").absolute())
 
     @property
     def folder(self) -> str:
