@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from hwnas.child import build_child
 from hwnas.latency import Budget, Latency, LatencyTable, fit
 from hwnas.search import SearchProblem
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, one_hot
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, Reward, one_hot
 from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.search.resource import decision_mflops
 from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer
@@ -97,7 +97,7 @@ class Methods:
     def __init__(self, space: SearchSpace, batch_size: int) -> None:
         self.problem = problem(space, batch_size)
         self.batch = (torch.randn(batch_size, *space.input_shape), torch.randint(0, 10, (batch_size,)))
-        self._dsnas: DSNASTrainer | None = None
+        self._dsnas: dict[Reward, DSNASTrainer] = {}
         self._proxyless: ProxylessTrainer | None = None
 
     def child(self, code: list[int]) -> Step:
@@ -106,10 +106,10 @@ class Methods:
         trainer.net.train()
         return lambda: trainer.step(*self.batch)
 
-    def dsnas(self, code: list[int]) -> Step:
-        if self._dsnas is None:
-            self._dsnas = DSNASTrainer(self.problem, DSNASSettings(pretrain=0.0, search=1.0))
-        return self._on_path(self._dsnas, code)
+    def dsnas(self, code: list[int], reward: Reward = "gradient") -> Step:
+        if reward not in self._dsnas:
+            self._dsnas[reward] = DSNASTrainer(self.problem, DSNASSettings(pretrain=0.0, search=1.0, reward=reward))
+        return self._on_path(self._dsnas[reward], code)
 
     def snas(self) -> Step:
         trainer = SNASTrainer(self.problem, SNASSettings(pretrain=0.0, search=1.0))
@@ -155,7 +155,7 @@ class Methods:
 
     def _on_path(self, trainer: DSNASTrainer, code: list[int]) -> Step:
         def step() -> None:
-            trainer.sample = lambda: (code, one_hot(trainer.net.alphas, code))  # type: ignore[method-assign]
+            trainer.sample = lambda again=False: (code, one_hot(trainer.net.alphas, code))  # type: ignore[method-assign]
             trainer.step(*self.batch)
 
         return step
@@ -176,6 +176,7 @@ def time_ratios(space: SearchSpace, batch_size: int, rounds: int) -> dict[str, f
     for path, code in enumerate(codes):
         steps["child", path] = methods.child(code)
         steps["dsnas", path] = methods.dsnas(code)
+        steps["dsnas-loss", path] = methods.dsnas(code, "loss")
         steps["proxyless-plain", path] = methods.proxyless(code, updates_logits=False)
         steps["proxyless-update", path] = methods.proxyless(code, updates_logits=True)
     for step in steps.values():
@@ -191,6 +192,7 @@ def time_ratios(space: SearchSpace, batch_size: int, rounds: int) -> dict[str, f
         "child_ms": 1000 * mean["child"],
         "largest_child_ms": 1000 * mean["largest-child"],
         "dsnas_over_child_time": mean["dsnas"] / mean["child"],
+        "dsnas_by_loss_over_child_time": mean["dsnas-loss"] / mean["child"],
         "snas_over_dsnas_time": mean["snas"] / mean["dsnas"],
         "proxyless_over_dsnas_time": mean["proxyless"] / mean["dsnas"],
         "proxyless_update_over_dsnas_time": mean["proxyless-update"] / mean["dsnas"],

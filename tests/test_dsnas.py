@@ -8,11 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.latency import Budget, fit
 from hwnas.run import Run
 from hwnas.search import SearchProblem, choose, get_search
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas, estimate_gradients, one_hot, sample_path
+from hwnas.search.dsnas import (
+    DSNASSettings,
+    DSNASTrainer,
+    compare_paths,
+    dsnas,
+    estimate_gradients,
+    one_hot,
+    sample_path,
+)
 from hwnas.search.resource import decision_mflops, flops_term
 from hwnas.spaces import get_space
 from hwnas.supernet import SampledNet
@@ -142,6 +150,47 @@ def test_17_asking_for_the_gradient_of_z_too_early_changes_the_reward(net, batch
     assert any(not torch.allclose(a, alpha.grad) for a, alpha in zip(right, net.alphas, strict=True))
 
 
+def test_two_paths_are_unbiased_for_the_expected_loss_where_decisions_depend_on_each_other():
+    """The mean over all pairs of paths is the gradient of sum_ij p_i q_j C_ij."""
+    alphas = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in ([0.3, -0.2, 0.9], [0.5, 0.1])]
+    losses = torch.tensor([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.7]], dtype=torch.float64)
+    p, q = (torch.softmax(a, 0) for a in alphas)
+    exact = torch.autograd.grad(p @ losses @ q, alphas)
+
+    class TwoLayers(nn.Module):
+        """A net whose loss is that of its path, whatever it sees."""
+
+        def __init__(self):
+            super().__init__()
+            self.alphas = nn.ParameterList([nn.Parameter(a.detach().clone()) for a in alphas])
+
+        def forward(self, _images, choices):
+            return losses[choices[0], choices[1]]
+
+    estimate = [torch.zeros_like(e) for e in exact]
+    paths = list(itertools.product(range(3), range(2)))
+    for first, second in itertools.product(paths, paths):
+        net = TwoLayers()
+        fill_zero_gradients(net)
+        other = (second, one_hot(net.alphas, second))
+        z = one_hot(net.alphas, first)
+        compare_paths(net, None, None, lambda out, _labels: out, losses[first], z, other)
+        weight = (p[first[0]] * q[first[1]] * p[second[0]] * q[second[1]]).detach()
+        for total, alpha in zip(estimate, net.alphas, strict=True):
+            total += weight * alpha.grad
+    torch.testing.assert_close(estimate, list(exact))
+
+
+def test_the_published_reward_is_nearly_zero_where_a_normalised_convolution_follows(net, batch):
+    """Batch norm undoes a gate before its convolution, unless a residual passes the block: docs/methods.md."""
+    choices = [3] * 7
+    gates = [z.requires_grad_(True) for z in one_hot(net.alphas, choices)]
+    LOSS(net(batch[0], choices, gates), batch[1]).backward()
+    rewards = [abs(float(gate.grad[3])) for gate in gates]
+    last_of_stages = (1, 4, 6)
+    assert max(rewards[i] for i in last_of_stages) < 0.02 * min(rewards[i] for i in (0, 2, 3, 5))
+
+
 def test_paths_are_sampled_with_the_probabilities_of_the_logits(net):
     with torch.no_grad():
         net.alphas[0].copy_(torch.log(torch.tensor([0.7, 0.1, 0.1, 0.1])))
@@ -184,13 +233,36 @@ def test_unsampled_candidates_still_move_by_momentum_as_published(digits):
     """A side effect of the zeros, in the authors' code too (SNAS-Series, DSNAS/train_imagenet.py)."""
     trainer = DSNASTrainer(problem(digits), DSNASSettings(lr_warmup=0.0))
     batch = next(iter(digits.train_batches(0)))
-    trainer.sample = lambda: ([0] * 7, one_hot(trainer.net.alphas, [0] * 7))
+    trainer.sample = lambda again=False: ([0] * 7, one_hot(trainer.net.alphas, [0] * 7))
     trainer.step(*batch)
-    trainer.sample = lambda: ([1] * 7, one_hot(trainer.net.alphas, [1] * 7))
+    trainer.sample = lambda again=False: ([1] * 7, one_hot(trainer.net.alphas, [1] * 7))
     before = {name: p.detach().clone() for name, p in trainer.net.nodes[1].named_parameters()}
     trainer.step(*batch)
     moved = {name[0] for name, p in trainer.net.nodes[1].named_parameters() if (p - before[name]).abs().max() > 1e-4}
     assert moved == {"0", "1"}  # sampled before, and now; the others have no momentum, only weight decay
+
+
+def test_an_unknown_reward_is_refused():
+    with pytest.raises(UsageError, match="reward must be one of gradient, loss"):
+        DSNASSettings(reward="accuracy")
+
+
+@pytest.mark.parametrize("reward", ["gradient", "loss"])
+def test_the_logits_follow_either_reward_and_the_weights_neither(digits, reward):
+    """The second path of ``loss`` leaves no gradient: weights move as they do in pre-training."""
+    batch = next(iter(digits.train_batches(0)))
+    moved = {}
+    for name, settings in (
+        ("with", DSNASSettings(pretrain=0.0, reward=reward)),
+        ("without", DSNASSettings(pretrain=0.5)),
+    ):
+        trainer = DSNASTrainer(problem(digits, budget_share=0.99), settings)
+        before = [alpha.detach().clone() for alpha in trainer.net.alphas]
+        trainer.step(*batch)
+        moved[name] = {key: p.detach() for key, p in trainer.net.weights()}
+        assert any(not torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True)) == (name == "with")
+    for key, value in moved["with"].items():
+        torch.testing.assert_close(value, moved["without"][key], rtol=1e-4, atol=1e-6)
 
 
 def test_the_published_settings_run(tmp_path, digits):
@@ -199,6 +271,7 @@ def test_the_published_settings_run(tmp_path, digits):
     found = dsnas(task, Run(tmp_path / "run", {}), settings=settings)
     assert task.budget.predictor.predict(found.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
     trainer = DSNASTrainer(task, settings)
+    assert settings.reward == "gradient"
     assert (trainer.pretrain_steps, trainer.search_steps) == (0, digits.steps_per_epoch)
     assert trainer.alpha_optimizer.param_groups[0]["lr"] == 1e-3
     assert trainer.alpha_optimizer.param_groups[0]["betas"] == (0.5, 0.999)

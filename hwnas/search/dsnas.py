@@ -2,14 +2,15 @@
 
 The estimator and the order of its steps follow SNAS-Series/SNAS-Series, `DSNAS/network.py` and `train_imagenet.py`; the
 letters (a) to (f) below mark them. Where the paper adds a FLOPs term, expected latency in ms under a Budget is the
-default here.
+default here, and where it credits a block with X * dL/dX, what its path is worth beside another one (docs/methods.md,
+"Two rewards").
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from hwnas.supernet.sampled import SampledNet
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
+
+Reward = Literal["gradient", "loss"]
+REWARDS = get_args(Reward)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class DSNASSettings(WeightSettings):
             schedules need the steps). 1: take the child at the end.
         fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch is fixed
             (early fixing; 0.3 in the authors' code); None: nothing is fixed before the architecture is taken.
+        reward: what a sampled candidate is credited with: ``gradient``, X * dL/dX, as published (`estimate_gradients`),
+            or ``loss``, by how much its path is better than a second one on the same batch (`compare_paths`).
         resource: ``latency`` (expected ms under the budget; our default), ``flops-sampled`` (as published) or
             ``flops-expected`` (see `hwnas.search.resource`). The architecture is decoded within the budget in any case.
         flops_coefficient: weight of a FLOPs term per million multiply-adds (1e-6 in the authors' command).
@@ -49,14 +55,16 @@ class DSNASSettings(WeightSettings):
     pretrain: float = 0.15
     search: float = 0.5
     fixing_gap: float | None = None
+    reward: Reward = "loss"
     resource: Resource = "latency"
     flops_coefficient: float = 1e-6
     flops_limit: float = 290.0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
-        if self.resource not in RESOURCES:
-            raise UsageError(f"resource must be one of {', '.join(RESOURCES)}, not {self.resource!r}.")
+        for name, value, known in (("reward", self.reward, REWARDS), ("resource", self.resource, RESOURCES)):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
 
     @staticmethod
     def published() -> DSNASSettings:
@@ -68,8 +76,13 @@ class DSNASSettings(WeightSettings):
             pretrain=0.0,
             search=80 / 240,
             fixing_gap=0.3,
+            reward="gradient",
             resource="flops-sampled",
         )
+
+
+Path = tuple[list[int], list[Tensor]]
+"""One choice per decision: as indices, and as one-hot vectors that do not require a gradient."""
 
 
 def one_hot(alphas: nn.ParameterList, choices: list[int]) -> list[Tensor]:
@@ -77,7 +90,7 @@ def one_hot(alphas: nn.ParameterList, choices: list[int]) -> list[Tensor]:
     return [torch.eye(len(a), dtype=a.dtype, device=a.device)[c] for a, c in zip(alphas, choices, strict=True)]
 
 
-def sample_path(alphas: nn.ParameterList, generator: torch.Generator) -> tuple[list[int], list[Tensor]]:
+def sample_path(alphas: nn.ParameterList, generator: torch.Generator) -> Path:
     """One independent choice per decision: Z ~ OneHotCategorical(softmax(alpha)), as indices and one-hot vectors."""
     choices = [int(torch.multinomial(torch.softmax(a.detach().cpu(), 0), 1, generator=generator)) for a in alphas]
     return choices, one_hot(alphas, choices)
@@ -108,6 +121,36 @@ def estimate_gradients(
         assert alpha.grad is not None and gate.grad is not None
         alpha.grad *= gate.grad.sum()  # (e) the reward, (f) times the gradient of log p
     return loss.detach()
+
+
+def compare_paths(
+    net: SampledNet,
+    images: Tensor,
+    labels: Tensor,
+    loss_function: nn.Module,
+    loss: Tensor,
+    z: list[Tensor],
+    other: Path,
+) -> None:
+    """Add to the logits' gradients what a second path tells of the first: ``(L - L') * (z - z') / 2`` per decision.
+
+    That is REINFORCE for both paths, each with the other's loss as its baseline; their scores z - p and z' - p differ
+    by z - z'. It is unbiased for the gradient of the expected loss. Both see the same images, whose difficulty, most
+    of what makes one loss differ from the next, drops out. The second path runs forwards only.
+
+    Args:
+        images: (N, C, H, W).
+        labels: (N,).
+        loss: the cross-entropy of the first path on them (a scalar).
+        z: the first path, as one-hot vectors.
+        other: the second path, sampled independently: indices and one-hot vectors.
+    """
+    choices, others = other
+    with torch.no_grad():
+        advantage = (loss - loss_function(net(images, choices), labels)) / 2
+        for alpha, chosen, instead in zip(net.alphas, z, others, strict=True):
+            assert alpha.grad is not None
+            alpha.grad += advantage * (chosen - instead)
 
 
 class DSNASTrainer:
@@ -162,7 +205,14 @@ class DSNASTrainer:
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         """Fill the gradients of weights and logits for a batch; returns the cross-entropy."""
-        return estimate_gradients(self.net, images, labels, self.weights.loss_function, choices, z)
+        loss_function = self.weights.loss_function
+        if self.settings.reward == "gradient":
+            return estimate_gradients(self.net, images, labels, loss_function, choices, z)
+        loss = loss_function(self.net(images, choices), labels)
+        loss.backward()
+        if self.searching:
+            compare_paths(self.net, images, labels, loss_function, loss.detach(), z, self.sample(again=True))
+        return loss.detach()
 
     def press(self, choices: list[int]) -> float:
         """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
@@ -183,11 +233,15 @@ class DSNASTrainer:
     def figures(self) -> dict[str, float]:
         return {"multiplier": self.budget.multiplier, "fixed": len(self.fixed)}
 
-    def sample(self) -> tuple[list[int], list[Tensor]]:
-        """A random path while the architecture is searched, another on every rank, and the taken one afterwards."""
+    def sample(self, again: bool = False) -> Path:
+        """A random path while the architecture is searched, another on every rank, and the taken one afterwards.
+
+        Args:
+            again: the second path of this step, independent of the first.
+        """
         if self.taken is not None:
             return self.taken, one_hot(self.net.alphas, self.taken)
-        choices, _ = sample_path(self.net.alphas, step_generator(self.problem.seed, self.step_count))
+        choices, _ = sample_path(self.net.alphas, step_generator(self.problem.seed, self.step_count, int(again)))
         for decision, logits in self.fixed.items():
             choices[decision] = logits.index(max(logits))
         return choices, one_hot(self.net.alphas, choices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +17,8 @@ from hwnas.space import Architecture
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import Batches, accuracy, recalibrate_batch_norm
 
-RECALIBRATION_BATCHES = 16
+RECALIBRATION_IMAGES = 4096
+"""Statistics of so many training images: as many as 16 batches of 256, however small the batches are."""
 
 
 class Inherits(Protocol):
@@ -35,7 +37,8 @@ class InheritedAccuracy:
     def __init__(self, net: Inherits, data: ImageData, torch_device: str = "cpu") -> None:
         self._net = net
         self._device = torch_device
-        self._recalibration = _channels_last(islice(data.train_batches(epoch=0), RECALIBRATION_BATCHES))
+        batches = math.ceil(RECALIBRATION_IMAGES / data.batch_size)
+        self._recalibration = _channels_last(islice(data.train_batches(epoch=0), batches))
         self._validation = _channels_last(data.val_batches())
 
     def __call__(self, architecture: Architecture) -> float:

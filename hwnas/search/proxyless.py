@@ -23,7 +23,7 @@ from hwnas.train.loop import Progress
 
 @dataclass(frozen=True)
 class ProxylessSettings(DSNASSettings):
-    """As `DSNASSettings`.
+    """As `DSNASSettings`, whose ``reward`` there is not: the gates' gradients are what counts.
 
     Attributes:
         alpha_betas: Adam without momentum for the logits, as published.

@@ -20,7 +20,10 @@ from hwnas.train.loop import Progress, step_generator
 
 @dataclass(frozen=True)
 class SNASSettings(DSNASSettings):
-    """As `DSNASSettings`, and the temperature of the concrete distribution, which falls linearly over the search."""
+    """As `DSNASSettings`, and the temperature of the concrete distribution, which falls linearly over the search.
+
+    There is no ``reward`` to choose: the gradient goes through the mixture.
+    """
 
     first_temperature: float = 1.0
     last_temperature: float = 0.03

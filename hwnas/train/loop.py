@@ -78,9 +78,13 @@ def train(
                 saved_at = time.monotonic()
 
 
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """The random numbers of one step on this rank: the same when the step is repeated after a stop."""
-    mixed = np.random.SeedSequence([seed, step, rank()]).generate_state(1, np.uint64)[0]
+def step_generator(seed: int, step: int, draw: int = 0) -> torch.Generator:
+    """The random numbers of one step on this rank: the same when the step is repeated after a stop.
+
+    Args:
+        draw: 0, 1, ... for numbers of the same step that do not depend on each other.
+    """
+    mixed = np.random.SeedSequence([seed, step, rank(), draw]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed))
 
 
