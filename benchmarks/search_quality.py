@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from common import CACHE, SHARED_DATA, cifar10_subset, machine, show
+from common import CACHE, SHARED_DATA, cifar10_subset, show
 from scipy.stats import kendalltau
 
 from hwnas.latency import Budget, fit
@@ -153,6 +153,17 @@ def percentiles(networks: dict[str, Network]) -> list[float]:
     return [ordered[int(share * len(ordered))] for share in (0.3, 0.5, 0.7)]
 
 
+def over_all(rows: list[dict]) -> dict[str, Any]:
+    """What the aims are stated for."""
+    return {
+        "median_top_percent": statistics.median(row["top_percent"] for row in rows),
+        "better_than_random": f"{sum(row['relative_improvement'] > 0 for row in rows)} of {len(rows)}",
+        "over_budget": f"{sum(not row['within'] for row in rows)} of {len(rows)}",
+        "median_tau": statistics.median(row["tau"] for row in rows),
+        "median_tau_above_90": statistics.median(row["tau_above_90"] for row in rows),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="dsnas")
@@ -177,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
-        show(f"search quality on NAS-Bench-Macro, {len(networks):,} distinct networks", rows, False, on=machine())
+        show(f"search quality on NAS-Bench-Macro, {len(networks):,} distinct networks", rows, False, **over_all(rows))
 
 
 if __name__ == "__main__":
