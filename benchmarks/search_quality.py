@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -47,12 +48,14 @@ RANKED = 60
 
 CIFAR = {"weight_decay": 5e-4, "label_smoothing": 0.0}
 """What is usual for CIFAR-10; the defaults are ImageNet's."""
+BY_LOGITS = {**CIFAR, "pretrain": 0.4, "search": 1.0}
+ONE_SHOT = {**CIFAR, "evaluations": 100}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "dsnas": {**CIFAR, "pretrain": 0.4, "search": 1.0},
-    "snas": {**CIFAR, "pretrain": 0.4, "search": 1.0},
-    "proxyless": {**CIFAR, "pretrain": 0.4, "search": 1.0},
-    "spos": {**CIFAR, "evaluations": 100},
-    "random": {**CIFAR, "evaluations": 100},
+    "dsnas": BY_LOGITS,
+    "snas": BY_LOGITS,
+    "proxyless": BY_LOGITS,
+    "spos": ONE_SHOT,
+    "random": ONE_SHOT,
     "single-path": {"search": 1.0},
 }
 """The architecture is taken at the end: what is looked up needs no weights. `--settings` adds to these."""
@@ -68,6 +71,7 @@ class Network:
     ms: float
 
 
+@cache
 def published_accuracies() -> dict[str, float]:
     """Published accuracy in percent of each of the 6,561 codes."""
     if not TABLE.is_file():

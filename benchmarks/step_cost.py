@@ -37,7 +37,8 @@ from torch import Tensor, nn
 from hwnas.child import build_child
 from hwnas.latency import Budget, Latency, LatencyTable, fit
 from hwnas.search import SearchProblem
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, Reward, one_hot
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, Reward
+from hwnas.search.path_gradients import one_hot
 from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.search.resource import decision_mflops
 from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer

@@ -12,15 +12,8 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.latency import Budget, fit
 from hwnas.run import Run
 from hwnas.search import SearchProblem, choose, get_search
-from hwnas.search.dsnas import (
-    DSNASSettings,
-    DSNASTrainer,
-    compare_paths,
-    dsnas,
-    estimate_gradients,
-    one_hot,
-    sample_path,
-)
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas
+from hwnas.search.path_gradients import compare_paths, estimate_gradients, one_hot, sample_path
 from hwnas.search.resource import decision_mflops, flops_term
 from hwnas.spaces import get_space
 from hwnas.supernet import SampledNet

@@ -11,9 +11,10 @@ from torch import nn
 from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
 from hwnas.search import SEARCHES, SearchResult, get_search
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, one_hot
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.search.inherited import InheritedAccuracy, inheritance_gap
 from hwnas.search.one_shot import EVALUATIONS_FILE, OneShotSettings, UniformTrainer, random_within, spos
+from hwnas.search.path_gradients import one_hot
 from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.search.snas import SNASSettings, SNASTrainer, concrete
 from hwnas.supernet import SampledNet, SuperKernelNet
