@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import pytest
 
+from hwnas.cli.options import METHODS
 from hwnas.search import SEARCHES
 from tests.conftest import ROOT
 
@@ -30,6 +31,12 @@ def test_every_method_is_in_its_table():
     assert set(re.findall(r"^\| `([a-z][a-z-]+)` \|", TEXT.split("## What all of them share")[0], re.MULTILINE)) == set(
         SEARCHES
     )
+
+
+def test_the_help_and_the_readme_name_every_method():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(METHODS.split(", ")) == set(SEARCHES)
+    assert all(f"`{method}`" in readme for method in SEARCHES)
 
 
 @pytest.mark.parametrize("method", ["single-path", "dsnas"])
