@@ -235,6 +235,11 @@ def test_unsampled_candidates_still_move_by_momentum_as_published(digits):
     assert moved == {"0", "1"}  # sampled before, and now; the others have no momentum, only weight decay
 
 
+def test_an_unknown_way_to_decode_is_refused():
+    with pytest.raises(UsageError, match="decode must be one of mean, mode"):
+        DSNASSettings(decode="median")
+
+
 def test_an_unknown_reward_is_refused():
     with pytest.raises(UsageError, match="reward must be one of gradient, loss"):
         DSNASSettings(reward="accuracy")
@@ -343,6 +348,19 @@ def test_an_architecture_that_measures_over_the_budget_is_replaced_by_a_faster_o
     assert len(tried) == 2
     assert measured_ms(tried[0]) > task.budget.limit_ms
     assert measured_ms(chosen) <= task.budget.limit_ms
+
+
+def test_what_stays_open_does_not_leave_the_budget_unused(digits):
+    """Each decision as good as undecided, a little for the fastest: its mode is the fastest network of all."""
+    task = problem(digits, budget_share=0.9)
+    net, costs = SampledNet(SPACE), task.budget.predictor.decision_costs(SPACE)[1]
+    with torch.no_grad():
+        for alpha, cost in zip(net.alphas, costs, strict=True):
+            alpha.copy_(torch.as_tensor(-0.1 * cost / cost.max()))
+        mean_ms = float(task.budget.predictor.expected_ms(SPACE, net.probabilities()))
+    mode, mean = (task.budget.predictor.predict(choose(task, net, decode)).ms for decode in ("mode", "mean"))
+    assert mode == pytest.approx(task.budget.predictor.predict(task.budget.predictor.extremes(SPACE)[0]).ms)
+    assert mean_ms <= mean <= task.budget.target_ms
 
 
 def test_37_a_search_never_reads_the_test_split(tmp_path):

@@ -234,21 +234,62 @@ def test_a_budget_must_be_a_positive_number(limit_ms):
         Budget(limit_ms, TINY, fit(made_table()))
 
 
-def test_decoding_is_exact_against_all_40000_architectures():
-    """The knapsack's answer equals brute force over the whole space, for several limits."""
-    predictor = fit(made_table(networks=10))
-    rng = np.random.default_rng(0)
-    log_p = [np.log(rng.dirichlet(np.ones(len(d.candidates)))) for d in TINY.decisions]
+def all_of_tiny(predictor, log_p) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted ms and log probability of each of the 40,000 codes of `tiny`."""
     fixed_ms, costs = predictor.decision_costs(TINY)
     codes = np.array(list(itertools.product(*[range(len(c)) for c in costs])))
     ms = fixed_ms + sum(c[codes[:, i]] for i, c in enumerate(costs))
-    gain = sum(p[codes[:, i]] for i, p in enumerate(log_p))
+    return ms, sum(p[codes[:, i]] for i, p in enumerate(log_p))
+
+
+def random_log_probabilities(seed: int, concentration: float = 1.0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.log(rng.dirichlet(np.full(len(d.candidates), concentration))) for d in TINY.decisions]
+
+
+@pytest.mark.parametrize("per_ms", [0.0, 3.0])
+def test_decoding_is_exact_against_all_40000_architectures(per_ms):
+    """The knapsack's answer equals brute force over the whole space, for several limits, tilted or not."""
+    predictor = fit(made_table(networks=10))
+    log_p = random_log_probabilities(0)
+    ms, gain = all_of_tiny(predictor, log_p)
     for quantile in (0.001, 0.05, 0.5, 0.95):
         limit_ms = float(np.quantile(ms, quantile))
-        best = gain[ms <= limit_ms].max()
-        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms=limit_ms * (1 + 1e-5))
-        assert predictor.predict(found).ms <= limit_ms * (1 + 1e-5)
-        assert sum(p[i] for p, i in zip(log_p, TINY.indices(found), strict=True)) == pytest.approx(best)
+        best = (gain + per_ms * ms)[ms <= limit_ms].max()
+        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms * (1 + 1e-5), per_ms)
+        found_ms = predictor.predict(found).ms
+        assert found_ms <= limit_ms * (1 + 1e-5)
+        score = sum(p[i] for p, i in zip(log_p, TINY.indices(found), strict=True)) + per_ms * found_ms
+        assert score == pytest.approx(best)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_tilt_is_the_least_with_which_the_likeliest_costs_what_the_mean_does(seed):
+    predictor = fit(made_table(networks=10))
+    log_p = random_log_probabilities(seed, concentration=5)
+    ms, gain = all_of_tiny(predictor, log_p)
+    mean_ms = (np.exp(gain) * ms).sum()
+    likeliest_ms = ms[gain.argmax()]
+    budget = Budget(2 * ms.max(), TINY, predictor)
+    per_ms = budget.mean_per_ms(log_p)
+    if likeliest_ms >= mean_ms:
+        assert per_ms == 0
+    else:
+        assert ms[(gain + per_ms * ms).argmax()] >= mean_ms * (1 - 1e-6)
+        assert ms[(gain + 0.98 * per_ms * ms).argmax()] < mean_ms
+        assert predictor.predict(budget.decode(log_p, per_ms=per_ms)).ms > predictor.predict(budget.decode(log_p)).ms
+
+
+def test_a_tilt_is_not_for_more_than_the_budget():
+    """Where the mean is over the target, as at the largest budgets of a frontier's end, the target counts."""
+    predictor = fit(made_table(networks=10))
+    log_p = random_log_probabilities(0, concentration=5)
+    ms, gain = all_of_tiny(predictor, log_p)
+    small = Budget(float(ms[gain.argmax()]), TINY, predictor)
+    assert small.target_ms <= ms[gain.argmax()] < (np.exp(gain) * ms).sum()
+    assert small.mean_per_ms(log_p) == 0
+    certain = [np.where(np.arange(len(p)) == 0, 0.0, -np.inf) for p in log_p]
+    assert Budget(2 * ms.max(), TINY, predictor).mean_per_ms(certain) == 0
 
 
 def test_decoding_within_nothing_gives_the_fastest():

@@ -18,7 +18,7 @@ from torch import Tensor
 from hwnas.errors import UsageError
 from hwnas.run import Run
 from hwnas.search.path_gradients import Path, compare_paths, estimate_gradients, one_hot, sample_path
-from hwnas.search.problem import SearchProblem, SearchResult, choose
+from hwnas.search.problem import Decode, SearchProblem, SearchResult, choose
 from hwnas.search.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train import distributed
@@ -45,8 +45,11 @@ class DSNASSettings(WeightSettings):
             (early fixing; 0.3 in the authors' code); None: nothing is fixed before the architecture is taken.
         reward: what a sampled candidate is credited with: ``gradient``, X * dL/dX, as published (`estimate_gradients`),
             or ``loss``, by how much its path is better than a second one on the same batch (`compare_paths`).
+        decode: what is taken: ``mean``, the most probable architecture that costs what sampled ones cost on average
+            (our default), or ``mode``, the most probable one, as published; within the budget in any case
+            (`hwnas.search.problem.choose`).
         resource: ``latency`` (expected ms under the budget; our default), ``flops-sampled`` (as published) or
-            ``flops-expected`` (see `hwnas.search.resource`). The architecture is decoded within the budget in any case.
+            ``flops-expected`` (see `hwnas.search.resource`).
         flops_coefficient: weight of a FLOPs term per million multiply-adds (1e-6 in the authors' command).
         flops_limit: millions of multiply-adds below which a FLOPs term is 0 (290 in the authors' code).
     """
@@ -57,13 +60,18 @@ class DSNASSettings(WeightSettings):
     search: float = 0.5
     fixing_gap: float | None = None
     reward: Reward = "loss"
+    decode: Decode = "mean"
     resource: Resource = "latency"
     flops_coefficient: float = 1e-6
     flops_limit: float = 290.0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
-        for name, value, known in (("reward", self.reward, REWARDS), ("resource", self.resource, RESOURCES)):
+        for name, value, known in (
+            ("reward", self.reward, REWARDS),
+            ("decode", self.decode, get_args(Decode)),
+            ("resource", self.resource, RESOURCES),
+        ):
             if value not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
 
@@ -78,6 +86,7 @@ class DSNASSettings(WeightSettings):
             search=80 / 240,
             fixing_gap=0.3,
             reward="gradient",
+            decode="mode",
             resource="flops-sampled",
         )
 
@@ -188,9 +197,9 @@ class DSNASTrainer:
                 self.fixed[decision] = self.net.alphas[decision].tolist()
 
     def take_architecture(self) -> None:
-        """Decide the architecture: the most probable one within the budget, measured if the problem says how."""
+        """Decide the architecture within the budget, measured if the problem says how."""
         indices = self.budget.space.indices
-        self.taken = distributed.from_first(lambda: list(indices(choose(self.problem, self.net))))
+        self.taken = distributed.from_first(lambda: list(indices(choose(self.problem, self.net, self.settings.decode))))
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -229,4 +238,5 @@ def run_to_end(trainer: DSNASTrainer, problem: SearchProblem, run: Run, progress
     if trainer.taken is None:
         trainer.take_architecture()
     assert trainer.taken is not None
-    return SearchResult(problem, trainer.net, problem.budget.space.decode(trainer.taken))
+    architecture = problem.budget.space.decode(trainer.taken)
+    return SearchResult(problem, trainer.net, architecture, decode=trainer.settings.decode)

@@ -33,7 +33,7 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
         HwnasError: a budget that no architecture meets.
     """
     searched = result.problem.budget
-    best_within = result.best_within or (lambda problem: choose(problem, result.net))
+    best_within = result.best_within or (lambda problem: choose(problem, result.net, result.decode))
     results = []
     for limit_ms in sorted(set(budgets_ms), reverse=True):
         if limit_ms > searched.limit_ms and result.best_within is None:

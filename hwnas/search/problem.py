@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -50,10 +50,20 @@ REPEATABLE = 0.99
 """Share of the budget that a measurement must not exceed to be within it when it is repeated."""
 
 
-def choose(problem: SearchProblem, net: Any) -> Architecture:
-    """The most probable architecture of a net's ``probabilities()`` within the budget, also as `choose_by` measures."""
+Decode = Literal["mean", "mode"]
+
+
+def choose(problem: SearchProblem, net: Any, decode: Decode = "mode") -> Architecture:
+    """The most probable architecture of a net's ``probabilities()`` within the budget, also as `choose_by` measures.
+
+    Args:
+        net: a SuperNetwork.
+        decode: ``mode``, what is most probable, or ``mean``, what is so among those that cost what the mean one does
+            (`Budget.mean_per_ms`).
+    """
     log_probabilities = [p.detach().double().log().cpu().numpy() for p in net.probabilities()]
-    return choose_by(problem, lambda limit_ms: problem.budget.decode(log_probabilities, limit_ms))
+    per_ms = problem.budget.mean_per_ms(log_probabilities) if decode == "mean" else 0.0
+    return choose_by(problem, lambda limit_ms: problem.budget.decode(log_probabilities, limit_ms, per_ms))
 
 
 def choose_by(problem: SearchProblem, best: Callable[[float], Architecture]) -> Architecture:
@@ -86,6 +96,8 @@ class SearchResult:
     architecture: Architecture
     best_within: Callable[[SearchProblem], Architecture] | None = None
     """Searches the trained SuperNetwork for another budget; None: the net's probabilities are decoded."""
+    decode: Decode = "mode"
+    """How they are: see `choose`."""
 
     def take(self) -> ChildNetwork:
         """The child with inherited weights and batch-norm statistics of its own, on the CPU: ready, not retrained."""
