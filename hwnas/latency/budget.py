@@ -112,8 +112,8 @@ class Budget:
     def mean_per_ms(self, log_probabilities: Sequence[np.ndarray]) -> float:
         """What a ms must add to log probabilities for the most probable architecture to cost what the mean one does.
 
-        The least such tilt, and 1 % more; 0 where the most probable one costs as much already. Latency is pressed to the
-        target in the *mean* over what is sampled. The most probable architecture alone is often a good deal faster,
+        The least such tilt, and 1 % more; 0 where the most probable one costs as much already. What is pressed to the
+        target is the *mean* over what is sampled. The most probable architecture alone is often a good deal faster,
         where decisions stay open, and would leave that share of the budget unused.
 
         Args:
