@@ -1,6 +1,6 @@
 """Do the searches find what is really best? NAS-Bench-Macro knows the trained accuracy of every architecture.
 
-    python benchmarks/search_quality.py --method dsnas [--budget-ms 1.2,1.5] [--seeds 3] [--epochs 8] [--width 0.25]
+    python benchmarks/search_quality.py --method dsnas [--budget-ms 1.2,1.5] [--seeds 3] [--epochs 12] [--width 0.25]
 
 Each seed trains a supernet on the real CIFAR-10 images (a narrower copy of the space, by default a quarter), searches
 under the budget, which is priced by a table measured at full width, and only then is the published accuracy looked up.
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget-ms", help="one or several, separated by commas")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--batch-size", type=int, default=64)
