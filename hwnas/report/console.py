@@ -7,8 +7,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from hwnas.design import DesignResult
@@ -17,17 +26,26 @@ if TYPE_CHECKING:
 CONSOLE = Console(stderr=True, soft_wrap=False)
 
 
+class FiguresColumn(TextColumn):
+    """Text that is cut off where the terminal is too narrow, so that counts and times are not."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 @contextmanager
 def progress_bars() -> Iterator[Any]:
     """A function (stage, done, total, text) that keeps one bar per stage, with the time left."""
     columns = (
         TextColumn("{task.description:<14}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16, table_column=Column(no_wrap=True)),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
+        FiguresColumn("{task.fields[text]}", markup=False, table_column=Column()),  # alone in giving way
     )
     with Progress(*columns, console=CONSOLE) as bars:
         tasks: dict[str, Any] = {}
