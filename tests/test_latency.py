@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import block_diag
+from scipy.optimize import LinearConstraint, milp
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
@@ -256,11 +258,47 @@ def test_decoding_is_exact_against_all_40000_architectures(per_ms):
     for quantile in (0.001, 0.05, 0.5, 0.95):
         limit_ms = float(np.quantile(ms, quantile))
         best = (gain + per_ms * ms)[ms <= limit_ms].max()
-        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms * (1 + 1e-5), per_ms)
+        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms * (1 + 1e-9), per_ms)
         found_ms = predictor.predict(found).ms
-        assert found_ms <= limit_ms * (1 + 1e-5)
+        assert found_ms <= limit_ms * (1 + 1e-8)
         score = sum(p[i] for p, i in zip(log_p, TINY.indices(found), strict=True)) + per_ms * found_ms
         assert score == pytest.approx(best)
+
+
+@pytest.fixture(scope="module")
+def shufflenet():
+    """A space of 20 decisions, and a predictor for it."""
+    space = get_space("shufflenet", resolution=32)
+    return space, fit(made_table(space))
+
+
+def test_decoding_equals_an_integer_program_where_nothing_can_be_enumerated(shufflenet):
+    """4^20 architectures, by scipy's solver: one candidate of each decision, a limit on their sum."""
+    space, predictor = shufflenet
+    fixed_ms, costs = predictor.decision_costs(space)
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))
+    rng = np.random.default_rng(0)
+    log_p = [np.log(rng.dirichlet(np.ones(len(cost)))) for cost in costs]
+    one_each = LinearConstraint(block_diag(*[np.ones((1, len(cost))) for cost in costs]), 1, 1)
+    for share in (0.1, 0.4, 0.7):
+        limit_ms = fastest + share * (slowest - fastest)
+        within = LinearConstraint(np.concatenate(costs)[None], ub=limit_ms - fixed_ms)
+        gains = np.concatenate(log_p)
+        solved = milp(-gains, integrality=1, bounds=(0, 1), constraints=[one_each, within], options={"mip_rel_gap": 0})
+        found = Budget(2 * limit_ms, space, predictor).decode(log_p, limit_ms)
+        assert predictor.predict(found).ms <= limit_ms
+        score = sum(p[i] for p, i in zip(log_p, space.indices(found), strict=True))
+        assert score == pytest.approx(-solved.fun, rel=1e-4)
+
+
+def test_decoding_ends_where_every_architecture_is_worth_taking(shufflenet):
+    """All equally likely, and each ms worth something: no architecture beats another, but the slowest within is best."""
+    space, predictor = shufflenet
+    uniform = [np.zeros(len(d.candidates)) for d in space.decisions]
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))
+    limit_ms = (fastest + slowest) / 2
+    found = Budget(2 * limit_ms, space, predictor).decode(uniform, limit_ms, per_ms=1.0)
+    assert 0.9999 * limit_ms <= predictor.predict(found).ms <= limit_ms
 
 
 @pytest.mark.parametrize("seed", range(5))
