@@ -61,10 +61,11 @@ def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
     top.plot(steps, [record["loss"] for record in metrics], lw=0.5, alpha=0.4)
     top.plot([(epoch + 0.5) * per_epoch for epoch in epochs], [np.mean(v) for v in epochs.values()], lw=1.5, color="C0")
     top.set(ylabel="loss", title="the search")
-    bottom.plot(steps, [record["expected_ms"] for record in metrics], color="C1")
+    expected_ms = [record["expected_ms"] for record in metrics]
+    bottom.plot(steps, expected_ms, color="C1")
     bottom.axhline(budget_ms, ls="--", lw=1, color="grey")
     bottom.annotate("budget", (steps[-1], budget_ms), ha="right", va="bottom", color="grey")
-    bottom.set(xlabel="step", ylabel="expected latency (ms)", ylim=(0, None))
+    bottom.set(xlabel="step", ylabel="expected latency (ms)", ylim=(0, 1.2 * max(budget_ms, *expected_ms)))
     return figure
 
 
