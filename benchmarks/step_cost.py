@@ -3,8 +3,9 @@
     python benchmarks/step_cost.py [--space tiny] [--batch-size 128] [--rounds 5] [--json]
 
 Time: every method takes the same random paths and the same batch in turn, in one process; of each path the fastest of
-several rounds counts, since whatever else the machine does only adds to it. ProxylessNAS updates its logits at every
-fifth step, as published; its figure is the mean over five steps.
+several rounds counts, since whatever else the machine does only adds to it. DSNAS, with its default reward, runs a
+second path at every third step of the search, and ProxylessNAS updates its logits at every fifth, as published: their
+figures are the mean over so many steps.
 
 Memory: the peak of resident memory that a fresh process adds on the path of the largest candidates, beyond what it had
 before it built the network. The allocator gives every block above 64 KiB back as soon as it is free, so that the peak
@@ -37,7 +38,7 @@ from torch import Tensor, nn
 from hwnas.child import build_child
 from hwnas.latency import Budget, Latency, LatencyTable, fit
 from hwnas.search import SearchProblem
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, Reward
+from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.search.path_gradients import one_hot
 from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.search.resource import decision_mflops
@@ -98,7 +99,8 @@ class Methods:
     def __init__(self, space: SearchSpace, batch_size: int) -> None:
         self.problem = problem(space, batch_size)
         self.batch = (torch.randn(batch_size, *space.input_shape), torch.randint(0, 10, (batch_size,)))
-        self._dsnas: dict[Reward, DSNASTrainer] = {}
+        self._dsnas: DSNASTrainer | None = None
+        self._published: DSNASTrainer | None = None
         self._proxyless: ProxylessTrainer | None = None
 
     def child(self, code: list[int]) -> Step:
@@ -107,10 +109,17 @@ class Methods:
         trainer.net.train()
         return lambda: trainer.step(*self.batch)
 
-    def dsnas(self, code: list[int], reward: Reward = "gradient") -> Step:
-        if reward not in self._dsnas:
-            self._dsnas[reward] = DSNASTrainer(self.problem, DSNASSettings(pretrain=0.0, search=1.0, reward=reward))
-        return self._on_path(self._dsnas[reward], code)
+    def dsnas(self, code: list[int], compares: bool) -> Step:
+        if self._dsnas is None:
+            self._dsnas = DSNASTrainer(self.problem, DSNASSettings(pretrain=0.0, search=1.0))
+        return self._on_path(self._dsnas, code, int(not compares))
+
+    def published_dsnas(self, code: list[int]) -> Step:
+        """With the published reward."""
+        if self._published is None:
+            settings = DSNASSettings(pretrain=0.0, search=1.0, reward="gradient")
+            self._published = DSNASTrainer(self.problem, settings)
+        return self._on_path(self._published, code)
 
     def snas(self) -> Step:
         trainer = SNASTrainer(self.problem, SNASSettings(pretrain=0.0, search=1.0))
@@ -121,14 +130,7 @@ class Methods:
             self._proxyless = ProxylessTrainer(self.problem, ProxylessSettings(pretrain=0.0, search=1.0))
             # validation batches as large as those of training, which the digits are too few for
             self._proxyless.validation_batch = lambda: self.batch  # type: ignore[method-assign]
-        trainer = self._proxyless
-        step = self._on_path(trainer, code)
-
-        def positioned() -> None:
-            trainer.step_count = trainer.settings.alpha_every * 2 + (not updates_logits)
-            step()
-
-        return positioned
+        return self._on_path(self._proxyless, code, int(not updates_logits))
 
     def superkernel(self) -> Step:
         trainer = SinglePathTrainer(self.problem, SinglePathSettings(warmup=0.0, search=1.0))
@@ -154,8 +156,11 @@ class Methods:
 
         return step
 
-    def _on_path(self, trainer: DSNASTrainer, code: list[int]) -> Step:
+    def _on_path(self, trainer: DSNASTrainer, code: list[int], step_count: int = 0) -> Step:
+        """The step of that number, on one path; what is not done at every step is done at step 0 and not at step 1."""
+
         def step() -> None:
+            trainer.step_count = step_count
             trainer.sample = lambda again=False: (code, one_hot(trainer.net.alphas, code))  # type: ignore[method-assign]
             trainer.step(*self.batch)
 
@@ -176,8 +181,9 @@ def time_ratios(space: SearchSpace, batch_size: int, rounds: int) -> dict[str, f
     steps: dict[tuple[str, int], Step] = {(name, path): step for path in range(PATHS) for name, step in whole.items()}
     for path, code in enumerate(codes):
         steps["child", path] = methods.child(code)
-        steps["dsnas", path] = methods.dsnas(code)
-        steps["dsnas-loss", path] = methods.dsnas(code, "loss")
+        steps["dsnas-plain", path] = methods.dsnas(code, compares=False)
+        steps["dsnas-compare", path] = methods.dsnas(code, compares=True)
+        steps["dsnas-published", path] = methods.published_dsnas(code)
         steps["proxyless-plain", path] = methods.proxyless(code, updates_logits=False)
         steps["proxyless-update", path] = methods.proxyless(code, updates_logits=True)
     for step in steps.values():
@@ -187,13 +193,17 @@ def time_ratios(space: SearchSpace, batch_size: int, rounds: int) -> dict[str, f
         for key in sorted(steps, key=lambda key: key[1]):  # all methods of a path in turn
             fastest[key] = min(fastest[key], seconds_of(steps[key]))
     mean = {name: statistics.mean(fastest[n, p] for n, p in fastest if n == name) for name, _ in fastest}
-    every = ProxylessSettings().alpha_every
-    mean["proxyless"] = (mean["proxyless-update"] + (every - 1) * mean["proxyless-plain"]) / every
+    for name, now_and_then, every in (
+        ("dsnas", "compare", DSNASSettings().compare_every),
+        ("proxyless", "update", ProxylessSettings().alpha_every),
+    ):
+        mean[name] = (mean[f"{name}-{now_and_then}"] + (every - 1) * mean[f"{name}-plain"]) / every
     return {
         "child_ms": 1000 * mean["child"],
         "largest_child_ms": 1000 * mean["largest-child"],
         "dsnas_over_child_time": mean["dsnas"] / mean["child"],
-        "dsnas_by_loss_over_child_time": mean["dsnas-loss"] / mean["child"],
+        "dsnas_compare_over_child_time": mean["dsnas-compare"] / mean["child"],
+        "published_dsnas_over_child_time": mean["dsnas-published"] / mean["child"],
         "snas_over_dsnas_time": mean["snas"] / mean["dsnas"],
         "proxyless_over_dsnas_time": mean["proxyless"] / mean["dsnas"],
         "proxyless_update_over_dsnas_time": mean["proxyless-update"] / mean["dsnas"],
@@ -204,7 +214,7 @@ def time_ratios(space: SearchSpace, batch_size: int, rounds: int) -> dict[str, f
 def peak_bytes(space: SearchSpace, batch_size: int, method: str) -> int:
     """Run in a fresh process: what building a method and a few of its steps add to the peak."""
     small = Methods(space_of(2), 2)  # what torch loads and allocates once is not part of the comparison
-    small.dsnas(largest(space_of(2)))()
+    small.dsnas(largest(space_of(2)), compares=True)()
     small.superkernel()()
     methods = Methods(space, batch_size)
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak counts from here
@@ -212,7 +222,7 @@ def peak_bytes(space: SearchSpace, batch_size: int, method: str) -> int:
     code = largest(space)
     step = {
         "child": lambda: methods.child(code),
-        "dsnas": lambda: methods.dsnas(code),
+        "dsnas": lambda: methods.dsnas(code, compares=True),
         "snas": methods.snas,
         "proxyless": lambda: methods.proxyless(code, updates_logits=True),
         "largest-child": methods.largest_child,

@@ -12,8 +12,8 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.latency import Budget, fit
 from hwnas.run import Run
 from hwnas.search import SearchProblem, choose, get_search
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer, dsnas
-from hwnas.search.path_gradients import compare_paths, estimate_gradients, one_hot, sample_path
+from hwnas.search.dsnas import MEAN_LOSS_RATE, DSNASSettings, DSNASTrainer, dsnas
+from hwnas.search.path_gradients import compare_paths, compare_with_mean, estimate_gradients, one_hot, sample_path
 from hwnas.search.resource import decision_mflops, flops_term
 from hwnas.spaces import get_space
 from hwnas.supernet import SampledNet
@@ -174,6 +174,24 @@ def test_two_paths_are_unbiased_for_the_expected_loss_where_decisions_depend_on_
     torch.testing.assert_close(estimate, list(exact))
 
 
+def test_one_path_and_a_mean_are_half_of_that():
+    """The mean over all paths is half the gradient of the expected loss, whatever the baseline."""
+    logits = ([0.3, -0.2, 0.9], [0.5, 0.1])
+    alphas = nn.ParameterList([nn.Parameter(torch.tensor(a, dtype=torch.float64)) for a in logits])
+    losses = torch.tensor([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.7]], dtype=torch.float64)
+    p, q = (torch.softmax(a, 0) for a in alphas)
+    exact = torch.autograd.grad(p @ losses @ q, list(alphas))
+    for mean_loss in (0.0, 5.0):
+        estimate = [torch.zeros_like(e) for e in exact]
+        for path in itertools.product(range(3), range(2)):
+            for alpha in alphas:
+                alpha.grad = torch.zeros_like(alpha)
+            compare_with_mean(alphas, losses[path], torch.tensor(mean_loss), one_hot(alphas, path))
+            for total, alpha in zip(estimate, alphas, strict=True):
+                total += (p[path[0]] * q[path[1]]).detach() * alpha.grad
+        torch.testing.assert_close(estimate, [e / 2 for e in exact])
+
+
 def test_the_published_reward_is_nearly_zero_where_a_normalised_convolution_follows(net, batch):
     """Batch norm undoes a gate before its convolution, unless a residual passes the block: docs/methods.md."""
     choices = [3] * 7
@@ -215,6 +233,30 @@ def test_logits_rest_while_weights_are_pretrained(digits):
             assert moved == (epoch == 1)
 
 
+@pytest.mark.parametrize(("reward", "passes"), [("loss", [1, 1, 1, 1, 2, 1, 1, 2]), ("gradient", [1] * 8)])
+def test_a_second_path_runs_at_every_third_step_of_the_search(digits, reward, passes):
+    """What a step costs: the first epoch, here of 4 steps, pretrains."""
+    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.25, search=1.0, reward=reward))
+    ran = []
+    trainer.net.register_forward_hook(lambda *_: ran.append(trainer.step_count))
+    moved = []
+    for batch in [*digits.train_batches(0), *digits.train_batches(1)]:
+        before = [alpha.detach().clone() for alpha in trainer.net.alphas]
+        trainer.step(*batch)
+        moved.append(any(not torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True)))
+    assert [ran.count(step) for step in range(8)] == passes
+    assert moved == [False] * 4 + [True] * 4
+
+
+def test_the_mean_loss_that_stands_for_a_second_path_follows_the_loss(digits):
+    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.5))
+    losses = [trainer.step(*batch)["loss"] for batch in digits.train_batches(0)]
+    expected = losses[0]
+    for loss in losses[1:]:
+        expected += MEAN_LOSS_RATE * (loss - expected)
+    assert float(trainer.mean_loss) == pytest.approx(expected)
+
+
 def test_unsampled_candidates_keep_zero_gradients_not_none(digits):
     """DSNAS needs them: ranks sample different candidates and their gradients are added up."""
     trainer = DSNASTrainer(problem(digits), DSNASSettings())
@@ -243,6 +285,11 @@ def test_an_unknown_way_to_decode_is_refused():
 def test_an_unknown_reward_is_refused():
     with pytest.raises(UsageError, match="reward must be one of gradient, loss"):
         DSNASSettings(reward="accuracy")
+
+
+def test_a_second_path_that_would_never_run_is_refused():
+    with pytest.raises(UsageError, match="compare_every must be 1 or more, not 0"):
+        DSNASSettings(compare_every=0)
 
 
 @pytest.mark.parametrize("reward", ["gradient", "loss"])

@@ -284,7 +284,8 @@ def test_decoding_equals_an_integer_program_where_nothing_can_be_enumerated(shuf
         limit_ms = fastest + share * (slowest - fastest)
         within = LinearConstraint(np.concatenate(costs)[None], ub=limit_ms - fixed_ms)
         gains = np.concatenate(log_p)
-        solved = milp(-gains, integrality=1, bounds=(0, 1), constraints=[one_each, within], options={"mip_rel_gap": 0})
+        exact = {"mip_rel_gap": 0}
+        solved = milp(-gains, integrality=1, bounds=(0, 1), constraints=[one_each, within], options=exact)
         found = Budget(2 * limit_ms, space, predictor).decode(log_p, limit_ms)
         assert predictor.predict(found).ms <= limit_ms
         score = sum(p[i] for p, i in zip(log_p, space.indices(found), strict=True))
@@ -292,7 +293,7 @@ def test_decoding_equals_an_integer_program_where_nothing_can_be_enumerated(shuf
 
 
 def test_decoding_ends_where_every_architecture_is_worth_taking(shufflenet):
-    """All equally likely, and each ms worth something: no architecture beats another, but the slowest within is best."""
+    """All equally likely, and each ms worth something: none beats another, the slowest within the limit is best."""
     space, predictor = shufflenet
     uniform = [np.zeros(len(d.candidates)) for d in space.decisions]
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))

@@ -108,6 +108,18 @@ def test_proxyless_moves_the_logits_at_each_fifth_step_only(digits):
     assert moved == [step % 5 == 0 for step in range(len(moved))]
 
 
+def test_proxyless_fixes_what_is_clear_at_the_start_of_any_epoch(digits):
+    """Also where that is not one of its fifth steps."""
+    trainer = ProxylessTrainer(problem(digits, epochs=4), ProxylessSettings(pretrain=0.0, search=1.0, fixing_gap=0.3))
+    for batch in digits.train_batches(0):
+        trainer.step(*batch)
+    assert trainer.step_count % 5 != 0
+    with torch.no_grad():
+        trainer.net.alphas[2].copy_(torch.tensor([0.0, 3.0, 0.0, 0.0]))  # a gap of 0.87
+    trainer.step(*next(iter(digits.train_batches(1))))
+    assert set(trainer.fixed) == {2}
+
+
 def test_proxyless_needs_validation_images():
     data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.0, workers=0)
     with pytest.raises(UsageError, match="val_fraction"):

@@ -3,7 +3,7 @@
 The estimator and the order of its steps follow SNAS-Series/SNAS-Series, `DSNAS/network.py` and `train_imagenet.py`;
 the letters (a) to (f) in `hwnas.search.path_gradients` mark them. Where the paper adds a FLOPs term, expected latency
 in ms under a Budget is the default here, and where it credits a block with X * dL/dX, what its path is worth beside
-another one (docs/methods.md, "Two rewards").
+others (docs/methods.md, "Two rewards").
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.run import Run
-from hwnas.search.path_gradients import Path, compare_paths, estimate_gradients, one_hot, sample_path
+from hwnas.search.path_gradients import (
+    Path,
+    compare_paths,
+    compare_with_mean,
+    estimate_gradients,
+    one_hot,
+    sample_path,
+)
 from hwnas.search.problem import Decode, SearchProblem, SearchResult, choose
 from hwnas.search.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.supernet.sampled import SampledNet
@@ -28,6 +35,9 @@ from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 Reward = Literal["gradient", "loss"]
 REWARDS = get_args(Reward)
 
+MEAN_LOSS_RATE = 0.05
+"""How fast the running mean of the loss follows: over some 20 steps."""
+
 
 @dataclass(frozen=True)
 class DSNASSettings(WeightSettings):
@@ -35,7 +45,7 @@ class DSNASSettings(WeightSettings):
 
     Attributes:
         alpha_lr: learning rate of the logits. 1e-3 in the paper, for 10^5 steps; None: as high as lets a logit travel
-            equally far, some 10 units, in the steps there are (our choice; 1e-3 from 10^4 steps on).
+            equally far, some 15 units, in the steps there are (our choice; 1e-3 from 15,000 steps on).
         pretrain: share of the epochs in which only weights are trained (0 by default in the authors' code, which
             suggests 15 to 30 of 240).
         search: share of the epochs after which the architecture is taken and its weights, inherited, are trained on by
@@ -44,7 +54,9 @@ class DSNASSettings(WeightSettings):
         fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch is fixed
             (early fixing; 0.3 in the authors' code); None: nothing is fixed before the architecture is taken.
         reward: what a sampled candidate is credited with: ``gradient``, X * dL/dX, as published (`estimate_gradients`),
-            or ``loss``, by how much its path is better than a second one on the same batch (`compare_paths`).
+            or ``loss``, by how much its path is better than others (`compare_paths`, `compare_with_mean`).
+        compare_every: with the reward ``loss``, a second path runs forwards, on the same batch, at each so many-th step
+            of the search; at the other steps the running mean of the loss stands for it.
         decode: what is taken: ``mean``, the most probable architecture that costs what sampled ones cost on average
             (our default), or ``mode``, the most probable one, as published; within the budget in any case
             (`hwnas.search.problem.choose`).
@@ -60,6 +72,7 @@ class DSNASSettings(WeightSettings):
     search: float = 0.5
     fixing_gap: float | None = None
     reward: Reward = "loss"
+    compare_every: int = 3
     decode: Decode = "mean"
     resource: Resource = "latency"
     flops_coefficient: float = 1e-6
@@ -74,6 +87,8 @@ class DSNASSettings(WeightSettings):
         ):
             if value not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+        if self.compare_every < 1:
+            raise UsageError(f"compare_every must be 1 or more, not {self.compare_every}.")
 
     @staticmethod
     def published() -> DSNASSettings:
@@ -110,15 +125,27 @@ class DSNASTrainer:
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
-        alpha_lr = settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps))
+        alpha_lr = settings.alpha_lr or min(0.05, max(1e-3, 15 / alpha_steps))
         self.alpha_optimizer = torch.optim.Adam(self.net.alphas.parameters(), alpha_lr, settings.alpha_betas)
         zero_gradients(self.net.alphas.parameters())
         self.mflops = decision_mflops(problem.budget.space)
+        self.mean_loss = torch.zeros((), device=problem.torch_device)
+        """Running mean of the cross-entropy."""
 
     @property
     def searching(self) -> bool:
-        """Whether the logits are trained in this step."""
+        """Whether this step belongs to the search: after pre-training, before the hand-over."""
         return self.taken is None and self.step_count >= self.pretrain_steps
+
+    @property
+    def updates_logits(self) -> bool:
+        """Whether this step updates the logits: each one of the search."""
+        return self.searching
+
+    @property
+    def compares(self) -> bool:
+        """Whether a second path runs in this step, for the reward ``loss``."""
+        return self.searching and (self.step_count - self.pretrain_steps) % self.settings.compare_every == 0
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights and, between pre-training and hand-over, of the logits. Returns its figures."""
@@ -131,8 +158,8 @@ class DSNASTrainer:
         with seeded(self.problem.seed, self.step_count):
             loss = self.estimate(images.to(device, memory_format=torch.channels_last), labels.to(device), choices, z)
         # the resource term comes after the reward, which does not multiply it
-        expected_ms = self.press(choices) if self.searching else None
-        distributed.average(self.net.parameters(), self.net.buffers())
+        expected_ms = self.press(choices) if self.updates_logits else None
+        distributed.average(self.net.parameters(), [*self.net.buffers(), self.mean_loss])
         self.weights.step()
         if expected_ms is not None:
             self.alpha_optimizer.step()
@@ -148,9 +175,13 @@ class DSNASTrainer:
             return estimate_gradients(self.net, images, labels, loss_function, choices, z)
         loss = loss_function(self.net(images, choices), labels)
         loss.backward()
-        if self.searching:
-            compare_paths(self.net, images, labels, loss_function, loss.detach(), z, self.sample(again=True))
-        return loss.detach()
+        loss = loss.detach()
+        if self.compares:
+            compare_paths(self.net, images, labels, loss_function, loss, z, self.sample(again=True))
+        elif self.searching:
+            compare_with_mean(self.net.alphas, loss, self.mean_loss, z)
+        self.mean_loss.lerp_(loss, MEAN_LOSS_RATE if self.step_count else 1.0)
+        return loss
 
     def press(self, choices: list[int]) -> float:
         """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
@@ -210,6 +241,7 @@ class DSNASTrainer:
             "weights": self.weights.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "multiplier": self.budget.multiplier,
+            "mean_loss": float(self.mean_loss),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -218,6 +250,7 @@ class DSNASTrainer:
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
         self.budget.multiplier = state["multiplier"]
+        self.mean_loss.fill_(state["mean_loss"])
 
 
 def dsnas(

@@ -77,3 +77,22 @@ def compare_paths(
         for alpha, chosen, instead in zip(net.alphas, z, others, strict=True):
             assert alpha.grad is not None
             alpha.grad += advantage * (chosen - instead)
+
+
+@torch.no_grad()
+def compare_with_mean(alphas: nn.ParameterList, loss: Tensor, mean_loss: Tensor, z: list[Tensor]) -> None:
+    """Add to the logits' gradients what one path tells: ``(L - mean) * (z - softmax(alpha)) / 2`` per decision.
+
+    REINFORCE with a running mean as its baseline, as one of the two paths of `compare_paths` has the other's loss, and
+    with the same weight for a path: half the gradient of the expected loss. It costs nothing, and varies with the
+    images in the batch.
+
+    Args:
+        loss: the cross-entropy of the path (a scalar).
+        mean_loss: that of the steps before (a scalar).
+        z: the path, as one-hot vectors.
+    """
+    advantage = (loss - mean_loss) / 2
+    for alpha, chosen in zip(alphas, z, strict=True):
+        assert alpha.grad is not None
+        alpha.grad += advantage * (chosen - torch.softmax(alpha, 0))

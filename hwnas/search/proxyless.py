@@ -48,14 +48,14 @@ class ProxylessTrainer(DSNASTrainer):
         self._validation = list(problem.data.val_batches())
 
     @property
-    def searching(self) -> bool:
-        return super().searching and self.step_count % self.settings.alpha_every == 0
+    def updates_logits(self) -> bool:
+        return self.searching and self.step_count % self.settings.alpha_every == 0
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         """Gradients of the weights for one path, and now and then of the logits on a validation batch."""
         loss = self.weights.loss_function(self.net(images, choices), labels)
         loss.backward()
-        if self.searching:
+        if self.updates_logits:
             self.estimate_logits(*self.validation_batch(), choices)
         return loss.detach()
 
