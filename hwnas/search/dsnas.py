@@ -45,7 +45,7 @@ class DSNASSettings(WeightSettings):
 
     Attributes:
         alpha_lr: learning rate of the logits. 1e-3 in the paper, for 10^5 steps; None: as high as lets a logit travel
-            equally far, some 15 units, in the steps there are (our choice; 1e-3 from 15,000 steps on).
+            equally far, some 10 units, in the steps there are (our choice; 1e-3 from 10^4 steps on).
         pretrain: share of the epochs in which only weights are trained (0 by default in the authors' code, which
             suggests 15 to 30 of 240).
         search: share of the epochs after which the architecture is taken and its weights, inherited, are trained on by
@@ -125,7 +125,7 @@ class DSNASTrainer:
         self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
-        alpha_lr = settings.alpha_lr or min(0.05, max(1e-3, 15 / alpha_steps))
+        alpha_lr = settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps))
         self.alpha_optimizer = torch.optim.Adam(self.net.alphas.parameters(), alpha_lr, settings.alpha_betas)
         zero_gradients(self.net.alphas.parameters())
         self.mflops = decision_mflops(problem.budget.space)
