@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test lint bench clean
+.PHONY: venv demo test test-fast lint bench clean
 
 venv: $(STAMP)
 
@@ -26,8 +26,12 @@ demo: $(STAMP)
 # The tests that need a phone or a board skip where the script could not bring all they need.
 test: $(STAMP)
 	@tests/android/install.sh || true
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n auto --dist worksteal tests
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+# What is left without devices and long runs: for the minute before a commit.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' tests
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

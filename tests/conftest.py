@@ -1,11 +1,17 @@
 """Shared fixtures: the public data beside the checkout, and quiet, repeatable torch."""
 
+import os
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# tests run beside one another, a process per core: threads of their own would only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# what is printed is as wide wherever the tests run
+os.environ["COLUMNS"] = "120"
 
 pytest_plugins = ["tests.device_environment"]
 
