@@ -1,14 +1,15 @@
 """The images a search trains on: three splits, normalised batches, and augmentation that a resumed run repeats.
 
 ``train`` teaches weights, ``val`` is cut out of the training images for what a search has to judge, and ``test`` is
-for the final number only: none of its files is opened before `ImageData.test_batches` is called.
+for the final number only: none of its images is decoded before `ImageData.test_batches` is called.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError, unknown_name
+from hwnas.train.fingerprints import Fingerprint, data_digest
 from hwnas.train.image_set import ImageSet, Progress, Skipped, read_images, skipped_by_folder
 from hwnas.train.images import ImageReader
 from hwnas.train.sources import ImageSource, LabelledImage, digits_source, folder_source, split_validation
@@ -69,7 +71,7 @@ def load_data(
     workers = _default_workers() if workers is None else workers
     _check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share)
     images = digits_source() if source == "digits" else folder_source(Path(source).expanduser())
-    reader = ImageReader(images.decode, resolution, workers)
+    reader = ImageReader(images.decode, resolution, workers, images.fingerprint)
     read = partial(read_images, reader=reader, memory_share=memory_share, progress=progress)
     train_images, val_images = split_validation(images.train, val_fraction, limit_train, seed)
     both, broken = read(train_images + val_images)
@@ -114,6 +116,16 @@ class ImageData:
         self._val = val
         self._test: ImageSet | None = None
         self._augmentation = _augmentation(augment, self.resolution)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the classes and of every image of the three splits: its name, its label and the bytes of its file.
+
+        It is the same for every resolution and every number of workers. What cannot be decoded is left out of it; the
+        test images are hashed without being decoded, the first time that it is asked for.
+        """
+        splits = {"train": self._train.fingerprints(), "val": self._val.fingerprints(), "test": self._test_prints()}
+        return data_digest(self.classes, splits)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -179,6 +191,13 @@ class ImageData:
                 torch.manual_seed(_batch_seed(self.seed, epoch, step))
                 images = self._augmentation(images)
             yield self._normalised(images), labels
+
+    def _test_prints(self) -> Iterator[Fingerprint]:
+        """Fingerprints of the test images that are listed. Reading files is what takes the time: threads do it."""
+        with ThreadPoolExecutor(max(1, self._train.reader.workers)) as pool:
+            contents = pool.map(self._source.fingerprint, (image.name for image in self._source.test))
+            for image, content in zip(self._source.test, contents, strict=True):
+                yield Fingerprint(image.name, image.label, content)
 
     def _read_test(self) -> ImageSet:
         """The test split; the first call decodes its images."""

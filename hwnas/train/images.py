@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from hwnas.errors import HwnasError
+from hwnas.train.fingerprints import pixel_fingerprint
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -78,30 +79,44 @@ def _square(image: Image.Image, resolution: int) -> Pixels:
 
 
 class DecodedImages(NamedTuple):
-    """What became of a list of names: pixels (N, 3, H, W) of those that could be read, and by position why not."""
+    """What became of a list of names: pixels (N, 3, H, W) of those that could be read, and by position why not.
+
+    ``pixel_prints`` and, where they were asked for, ``contents`` are fingerprints of those that could be read.
+    """
 
     pixels: Pixels
     broken: dict[int, str]
+    pixel_prints: list[int]
+    contents: list[bytes]
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """Decodes lists of images, in `workers` processes (0: in this one). ``reader[names]`` decodes one list, here."""
+    """Decodes lists of images, in `workers` processes (0: in this one). ``reader[names]`` decodes one list, here.
+
+    With `fingerprint`, it is taken of the content of each image that can be decoded.
+    """
 
     decode: Callable[[str, int], Pixels]
     resolution: int
     workers: int
+    fingerprint: Callable[[str], bytes] | None = None
 
     def __getitem__(self, names: Sequence[str]) -> DecodedImages:
         decoded: list[Pixels] = []
         broken: dict[int, str] = {}
+        contents: list[bytes] = []
         for position, name in enumerate(names):
             try:
                 decoded.append(self.decode(name, self.resolution))
             except BrokenImageError as error:
                 broken[position] = str(error)
+                continue
+            if self.fingerprint:  # the file has just been read, so its bytes are still at hand
+                contents.append(self.fingerprint(name))
         shape = (len(decoded), 3, self.resolution, self.resolution)
-        return DecodedImages(np.concatenate(decoded).reshape(shape) if decoded else np.empty(shape, np.uint8), broken)
+        pixels = np.concatenate(decoded).reshape(shape) if decoded else np.empty(shape, np.uint8)
+        return DecodedImages(pixels, broken, [pixel_fingerprint(image) for image in pixels], contents)
 
     def read(self, batches: Sequence[Sequence[str]]) -> Iterator[DecodedImages]:
         """Decode each list of names, in order. Raises HwnasError if a worker process dies."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.train.fingerprints import array_fingerprint, file_fingerprint, name_bytes
 from hwnas.train.images import decode_array, decode_file
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
@@ -39,7 +39,8 @@ class ImageSource:
     """Names and labels of two splits, and ``decode(name, resolution)``: uint8 pixels (3, resolution, resolution).
 
     ``train`` is in the order of names; ``test`` is mixed, so that any stretch of it holds all classes.
-    ``decode`` can be sent to another process; it raises `hwnas.train.images.BrokenImageError`.
+    ``decode`` can be sent to another process; it raises `hwnas.train.images.BrokenImageError`. ``fingerprint(name)``
+    is the SHA-256 of what is stored of an image.
     """
 
     title: str
@@ -47,6 +48,7 @@ class ImageSource:
     train: tuple[LabelledImage, ...]
     test: tuple[LabelledImage, ...]
     decode: Callable[[str, int], npt.NDArray[np.uint8]]
+    fingerprint: Callable[[str], bytes]
 
 
 def folder_source(folder: Path) -> ImageSource:
@@ -72,7 +74,8 @@ def folder_source(folder: Path) -> ImageSource:
             f"{str(error.filename or folder)!r} cannot be read: {error.strerror}. Every folder of an image data set "
             "must be readable by the user who runs hwnas; correct its permissions (chmod -R u+rX), or the path."
         ) from error
-    return ImageSource(str(folder), classes, tuple(train), tuple(mixed(test)), partial(decode_file, folder))
+    decode, fingerprint = partial(decode_file, folder), partial(file_fingerprint, folder)
+    return ImageSource(str(folder), classes, tuple(train), tuple(mixed(test)), decode, fingerprint)
 
 
 def digits_source() -> ImageSource:
@@ -87,15 +90,14 @@ def digits_source() -> ImageSource:
     arrays = {f"{label}/{index:04d}": grey[index] for index, label in enumerate(digits.target)}
     train, test = split_test(LabelledImage(name, int(name[0])) for name in arrays)
     classes = tuple(str(name) for name in digits.target_names)
-    return ImageSource("digits", classes, tuple(train), tuple(mixed(test)), partial(decode_array, arrays))
+    decode, fingerprint = partial(decode_array, arrays), partial(array_fingerprint, arrays)
+    return ImageSource("digits", classes, tuple(train), tuple(mixed(test)), decode, fingerprint)
 
 
 def stable_fraction(text: str) -> float:
     """A number in [0, 1) that depends on `text` only: equal on every machine, and in every version of Python."""
-    # macOS hands out decomposed letters where Linux and Windows hand out composed ones
-    data = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
     # 53 bits are what a float holds: with all 64 the largest would be rounded up to 1
-    return (int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") >> 11) / 2**53
+    return (int.from_bytes(hashlib.blake2b(name_bytes(text), digest_size=8).digest(), "big") >> 11) / 2**53
 
 
 def mixed(images: Iterable[LabelledImage]) -> list[LabelledImage]:
