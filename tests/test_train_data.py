@@ -20,15 +20,9 @@ from PIL import Image
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.train.data import ImageData, load_data
+from hwnas.train.division import LabelledImage, split_test, split_validation, stable_fraction
 from hwnas.train.images import BrokenImageError, ImageReader, decode_file
-from hwnas.train.sources import (
-    LabelledImage,
-    digits_source,
-    folder_source,
-    split_test,
-    split_validation,
-    stable_fraction,
-)
+from hwnas.train.sources import digits_source, folder_source
 
 CIFAR = Path(os.environ.get("HWNAS_SHARED", Path(__file__).parents[2] / "shared")) / "data" / "cifar10-images.tar.xz"
 

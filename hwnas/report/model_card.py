@@ -122,6 +122,11 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
     lines += ["", "*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
     if report.get("accuracy") is not None:
         lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")
+    if report.get("accuracy_without_leaked") is not None:
+        lines.append(
+            f"Without the test images that are copies of images it learnt from: {report['accuracy_without_leaked']:.1%}. "
+            "The table counts them."
+        )
     return lines
 
 
@@ -157,6 +162,7 @@ def _data(exported: Json, report: Json) -> list[str]:
             f"- Calibration of int8: {calibration['images']} training images, seed {calibration['seed']}, SHA-256 of "
             f"their pixels `{calibration['pixels_sha256']}`"
         )
+    lines += [f"- {_text(warning)}" for warning in report.get("data_warnings", ())]
     return lines or ["Not recorded."]
 
 

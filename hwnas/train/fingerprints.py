@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from hwnas.train.division import LabelledImage, name_bytes
 
 UNREADABLE = bytes(hashlib.sha256().digest_size)
 """Stands for the content of a file that cannot be opened."""
@@ -43,6 +45,13 @@ def pixel_fingerprint(pixels: npt.NDArray[np.uint8]) -> int:
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:8], "big")
 
 
+def fingerprints(content: Callable[[str], bytes], images: Sequence[LabelledImage], threads: int) -> list[Fingerprint]:
+    """Name, label and content of each image. Reading files is what takes the time, so that threads help."""
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        contents = pool.map(content, (image.name for image in images))
+        return [Fingerprint(*image, found) for image, found in zip(images, contents, strict=True)]
+
+
 def data_digest(classes: Iterable[str], splits: Mapping[str, Iterable[Fingerprint]]) -> str:
     """One SHA-256, in hexadecimal, for the classes and for what each split holds, in whatever order it is listed."""
     whole = hashlib.sha256()
@@ -53,9 +62,3 @@ def data_digest(classes: Iterable[str], splits: Mapping[str, Iterable[Fingerprin
         for line in sorted(name_bytes(name) + b"\0%d\0" % label + content for name, label, content in splits[split]):
             whole.update(line)
     return whole.hexdigest()
-
-
-def name_bytes(name: str) -> bytes:
-    """The bytes of a file's name, equal on every machine; also of a name that is not UTF-8."""
-    # macOS hands out decomposed letters where Linux and Windows hand out composed ones
-    return unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")

@@ -7,18 +7,19 @@ numbers, because what is left out and the statistics come from one pass over the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 
 from hwnas.errors import HwnasError
+from hwnas.train.division import LabelledImage
+from hwnas.train.findings import Examples, described
 from hwnas.train.fingerprints import Fingerprint
 from hwnas.train.images import ImageReader, Pixels
-from hwnas.train.sources import LabelledImage
+from hwnas.train.memory import available_bytes
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with counts of images."""
@@ -26,17 +27,10 @@ Progress = Callable[[int, int], None]
 Channels = tuple[float, float, float]
 """A number for red, green and blue."""
 
-IMAGES_PER_READ = 64
+IMAGES_PER_READ, BYTES_PER_READ = 64, 64 * 2**20
+"""At most, in what a worker hands over at once."""
+
 MOST_BROKEN = 0.1
-NAMED_BROKEN = 3
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """The images of one folder that cannot be decoded: how many, and the first few with the reason."""
-
-    count: int
-    first: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -117,13 +111,14 @@ def read_images(
     HwnasError if the others are more than 10 %.
     """
     shape = (len(images), 3, reader.resolution, reader.resolution)
-    keep = math.prod(shape) <= memory_share * psutil.virtual_memory().available
+    keep = math.prod(shape) <= memory_share * available_bytes()
     kept = np.empty(shape if keep else (0,), np.uint8)
     sums = np.empty((len(images), 2, 3), np.int64)
     pixel_prints, contents = np.empty(len(images), np.uint64), np.empty((len(images), 32), np.uint8)
     readable: list[LabelledImage] = []
     broken: dict[str, str] = {}
-    chunks = [images[start : start + IMAGES_PER_READ] for start in range(0, len(images), IMAGES_PER_READ)]
+    per_read = max(1, min(IMAGES_PER_READ, BYTES_PER_READ // math.prod(shape[1:])))
+    chunks = [images[start : start + per_read] for start in range(0, len(images), per_read)]
     for chunk, decoded in zip(chunks, reader.read([[image.name for image in chunk] for chunk in chunks]), strict=True):
         broken |= {chunk[position].name: reason for position, reason in decoded.broken.items()}
         start = len(readable)
@@ -139,7 +134,7 @@ def read_images(
     if len(broken) > MOST_BROKEN * len(images):
         raise HwnasError(
             f"{len(broken)} of {len(images)} images cannot be decoded, and hwnas goes on without at most "
-            f"{MOST_BROKEN:.0%} of them; the first: {', '.join(_named(broken)[:NAMED_BROKEN])}. "
+            f"{MOST_BROKEN:.0%} of them; the first: {Examples.of(described(broken))}. "
             "Repair or remove these files."
         )
     count = len(readable)
@@ -148,18 +143,6 @@ def read_images(
     # what is decoded anew was fingerprinted once
     again, names = replace(reader, fingerprint=None), [image.name for image in readable]
     return ImageSet(again, names, labels, sums[:count], pixel_prints[:count], contents[:count], pixels), broken
-
-
-def skipped_by_folder(broken: Mapping[str, str]) -> dict[str, Skipped]:
-    """Count the `broken` images (name to reason) of each folder."""
-    by_folder: dict[str, list[str]] = {}
-    for name, text in zip(broken, _named(broken), strict=True):
-        by_folder.setdefault(name.rpartition("/")[0], []).append(text)
-    return {folder: Skipped(len(texts), tuple(texts[:NAMED_BROKEN])) for folder, texts in by_folder.items()}
-
-
-def _named(broken: Mapping[str, str]) -> list[str]:
-    return [f"{name!r} ({reason})" for name, reason in broken.items()]
 
 
 def _channel_sums(pixels: Pixels) -> npt.NDArray[np.int64]:
