@@ -89,7 +89,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         drift_percent=None if slowdown is None else 100 * (slowdown - 1),
         measured_ms=final.measured_ms,
         accuracy=test_share,
-        accuracy_without_leaked=test_accuracy(best, leaked=False) if task.data.findings.leaked["test"] else None,
+        accuracy_without_leaked=test_accuracy(best, leaked=False) if _judges_without_leaked(task.data) else None,
         data_warnings=task.data.findings.warnings(),
         models=models,
         run=run.folder,
@@ -155,6 +155,11 @@ def _data_json(data: ImageData) -> dict[str, Any]:
         "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
         "data": data.findings.to_json() | {"digest": data.digest},
     }
+
+
+def _judges_without_leaked(data: ImageData) -> bool:
+    """Whether some of the test images are copies of what was learnt from, and some are not."""
+    return 0 < data.findings.leaked["test"].count < data.counts["test"]
 
 
 def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:

@@ -41,7 +41,7 @@ class DesignResult:
     """Where the latency table is from, if it was not measured."""
     frontier: tuple[FrontierPoint, ...] = ()
     accuracy_without_leaked: float | None = None
-    """On the test images that are no copies of images the search read; None: there are no copies."""
+    """On the test images that are no copies of images the search read; None: there are no copies, or nothing else."""
     data_warnings: tuple[str, ...] = ()
     """What is to be known of the images: see `hwnas.train.findings.Findings`."""
 

@@ -123,10 +123,8 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
     if report.get("accuracy") is not None:
         lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")
     if report.get("accuracy_without_leaked") is not None:
-        lines.append(
-            f"Without the test images that are copies of images it learnt from: {report['accuracy_without_leaked']:.1%}. "
-            "The table counts them."
-        )
+        share = report["accuracy_without_leaked"]
+        lines.append(f"Without the copies of what it learnt from, which the table counts: {share:.1%}.")
     return lines
 
 

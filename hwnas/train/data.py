@@ -214,17 +214,17 @@ class ImageData:
     def _say_findings(self) -> Findings:
         """What is known by now; what was not said yet is said in warnings."""
         findings = Findings(
-            left_out={reason: Examples.of(list(map(repr, names))) for reason, names in self._source.left_out.items()},
+            left_out={reason: Examples.of_names(names) for reason, names in self._source.left_out.items()},
             skipped=self.skipped,
             leaked={split: Examples.of(list(found.values())) for split, found in self._duplicates.leaked.items()},
             contradictory=self._duplicates.contradictory,
-            nested=Examples.of(list(map(repr, self._source.nested))),
+            nested=Examples.of_names(self._source.nested),
             untested=self._source.untested(),
         )
         for text in findings.warnings():
             if text not in self._said:
                 self._said.add(text)
-                warnings.warn(text, DataWarning, stacklevel=2)
+                warnings.warn(text, DataWarning, stacklevel=4)
         return findings
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:

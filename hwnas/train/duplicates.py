@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.train.findings import EXAMPLES, Examples
+from hwnas.train.findings import Examples
 from hwnas.train.fingerprints import Fingerprint
 from hwnas.train.image_set import ImageSet
 
@@ -23,7 +23,7 @@ class Duplicates:
     Attributes:
         leaked: by split ("val", "test") and position in it, in words, copies of images that the network learns from;
             a test image is compared with the training and the validation images.
-        contradictory: images of the same pixels with different labels, in all splits together.
+        contradictory: pictures that have several labels, in all splits together.
     """
 
     leaked: dict[str, dict[int, str]]
@@ -62,17 +62,16 @@ def _copies(names: Sequence[str], prints: Prints, of_names: Sequence[str], of_pr
 
 
 def _contradictions(splits: Sequence[ImageSet]) -> Examples:
-    """The images that share their pixels with an image of another label."""
+    """The pictures that are there with several labels, each with the names of its images."""
     names = [name for split in splits for name in split.names]
     labels = np.concatenate([split.labels.numpy() for split in splits])
     prints = np.concatenate([split.pixel_prints for split in splits])
     order = np.lexsort((labels, prints))
     differs = (prints[order][1:] == prints[order][:-1]) & (labels[order][1:] != labels[order][:-1])
-    found = np.flatnonzero(np.isin(prints, prints[order][1:][differs]))
     groups: dict[int, list[str]] = {}
-    for at in found:
+    for at in np.flatnonzero(np.isin(prints, prints[order][1:][differs])):
         groups.setdefault(int(prints[at]), []).append(repr(names[at]))
-    return Examples(len(found), tuple(" = ".join(group) for group in list(groups.values())[:EXAMPLES]))
+    return Examples.of([" = ".join(group) for group in groups.values()])
 
 
 def _first_64_bits(contents: npt.NDArray[np.uint8]) -> Prints:

@@ -24,6 +24,10 @@ class Examples:
     def of(texts: Sequence[str]) -> Examples:
         return Examples(len(texts), tuple(texts[:EXAMPLES]))
 
+    @staticmethod
+    def of_names(names: Sequence[str]) -> Examples:
+        return Examples.of([repr(name) for name in sorted(names)])
+
     def __bool__(self) -> bool:
         return self.count > 0
 
@@ -40,7 +44,7 @@ class Findings:
         skipped: by folder, images that cannot be decoded.
         leaked: by split ("val", "test"), images that are copies of what was trained on; the files are equal, or the
             pixels at the resolution of the network. For "test", images that the search judged by count as well.
-        contradictory: images of the same pixels that are in folders of different classes.
+        contradictory: pictures that are, pixel by pixel, in more than one class.
         nested: images in subfolders of the folder of their class; they are used.
         untested: classes without a test image.
     """
@@ -53,7 +57,7 @@ class Findings:
     untested: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"warnings": list(self.warnings())}
+        return asdict(self)
 
     def warnings(self) -> tuple[str, ...]:
         """One sentence or two for each thing that was found."""
@@ -76,8 +80,8 @@ class Findings:
             )
         if self.contradictory:
             said.append(
-                f"Images with the same pixels as an image of another class: {self.contradictory.count} "
-                f"({self.contradictory}). No network can get both right; keep one of each."
+                f"Pictures that are in more than one class: {self.contradictory.count} ({self.contradictory}). No "
+                "network can get both right; keep one of each."
             )
         if self.untested:
             said.append(f"No test image is of class {', '.join(map(repr, self.untested))}: its accuracy is not known.")
