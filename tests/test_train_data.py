@@ -23,22 +23,9 @@ from hwnas.train.data import ImageData, load_data
 from hwnas.train.division import LabelledImage, split_test, split_validation, stable_fraction
 from hwnas.train.images import BrokenImageError, ImageReader, decode_file
 from hwnas.train.sources import digits_source, folder_source
+from tests.image_files import make_folder, save_noise
 
 CIFAR = Path(os.environ.get("HWNAS_SHARED", Path(__file__).parents[2] / "shared")) / "data" / "cifar10-images.tar.xz"
-
-
-def save_noise(path: Path, seed: int = 0, size: tuple[int, int] = (24, 16)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def make_folder(root: Path, counts: dict[str, int], suffix: str = ".png") -> Path:
-    for class_index, (name, count) in enumerate(counts.items()):
-        for index in range(count):
-            save_noise(root / name / f"{index}{suffix}", seed=1000 * class_index + index)
-    return root
 
 
 def same_batches(first, second) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from typing import Any
 
 from rich.text import Text
 
+from hwnas.files import json_text
 from hwnas.report.console import CONSOLE
 from hwnas.train.findings import DataWarning
 
 
 def print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(json_text(data))
 
 
 def say_data_warnings() -> None:

@@ -102,7 +102,7 @@ def by_folder(broken: Mapping[str, str]) -> dict[str, Examples]:
 
 def described(broken: Mapping[str, str]) -> list[str]:
     """One text per image: its name and the reason."""
-    return [f"{name!r} ({reason})" for name, reason in broken.items()]
+    return [f"{name!r} ({printable(reason)})" for name, reason in broken.items()]
 
 
 def printable(name: str) -> str:

@@ -38,11 +38,11 @@ def image_files(root: Path, folder: str, left_out: LeftOut) -> list[str]:
     A dangling link with the name of an image counts as one: it is reported as broken, not passed over in silence.
     """
     names: list[str] = []
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    parents = frozenset(_identity(root / parent) for parent in Path(folder).parents)
+    waiting = [(folder, parents)]
     while waiting:
         name, above = waiting.pop()
-        status = (root / name).stat()
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(root / name)
         if identity in above:
             left_out.setdefault("a link to a folder that it is in", []).append(name)
             continue
@@ -84,6 +84,12 @@ def _why_not(entry: os.DirEntry[str]) -> str:
     if extension in EXTENSIONS or is_image(Path(entry.path)):
         return ""
     return f"not an image ({printable(extension) or 'no extension'})"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What is the same for a folder and for every link to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_called_image(name: str) -> bool:
