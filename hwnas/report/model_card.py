@@ -160,8 +160,19 @@ def _data(exported: Json, report: Json) -> list[str]:
             f"- Calibration of int8: {calibration['images']} training images, seed {calibration['seed']}, SHA-256 of "
             f"their pixels `{calibration['pixels_sha256']}`"
         )
-    lines += [f"- {_text(warning)}" for warning in report.get("data_warnings", ())]
-    return lines or ["Not recorded."]
+    return lines + _findings(report.get("data") or {}) or ["Not recorded."]
+
+
+def _findings(data: Json) -> list[str]:
+    """What speaks against the data, in numbers: names of files may be private."""
+    leaked, left_out = data.get("leaked", {}), [*data.get("left_out", {}).values(), *data.get("skipped", {}).values()]
+    counts = {
+        "test images are copies of images that it learnt from": leaked.get("test", {}).get("count"),
+        "validation images are copies of training images": leaked.get("val", {}).get("count"),
+        "pictures are in more than one class": data.get("contradictory", {}).get("count"),
+        "files of the folder were left out": sum(found["count"] for found in left_out),
+    }
+    return [f"- {count} {what}" for what, count in counts.items() if count]
 
 
 def _use(exported: Json, report: Json) -> list[str]:
