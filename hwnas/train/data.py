@@ -1,7 +1,7 @@
 """The images a search trains on: three splits, normalised batches, and augmentation that a resumed run repeats.
 
-``train`` teaches weights, ``val`` is cut out of the training images for what a search has to judge, and ``test`` is
-for the final number only: none of its images is decoded before `ImageData.test_batches` is called.
+``train`` teaches weights, ``val`` is for what a search has to judge (a folder, or cut out of the training images), and
+``test`` is for the final number only: none of its images is decoded before `ImageData.test_batches` is called.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ def load_data(
     """Read the training images of `source` and cut the validation split out of them.
 
     Args:
-        source: ``"digits"``, or a folder: ``train/<class>/*`` with ``test/<class>/*``, or ``<class>/*`` alone, of which
-            about 20 % become the test split. (A folder that is called digits: ``"./digits"``.)
+        source: ``"digits"``, or a folder: ``train/<class>/*`` with ``test/<class>/*`` and perhaps ``val/<class>/*``, or
+            ``<class>/*`` alone, of which about 20 % become the test split. (A folder that is called digits:
+            ``"./digits"``.)
         resolution: height and width of the images in pixels, from 8 on.
         batch_size: images in a batch.
         val_fraction: share of each class's training images that becomes the validation split, at least one image and
-            never the last; 0 for none.
+            never the last; 0 for none. A folder with ``val/`` has its own.
         seed: decides the validation split, the subset of `limit_train`, the order and the augmentation.
         workers: processes that decode files, 0 for none; as a rule one per CPU core, and four at most.
         augment: "flip-crop", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for digits, which have no
@@ -68,7 +69,8 @@ def load_data(
             for train and val, once for test), and are decoded anew for each batch where they take more.
         progress: called as ``progress(done, total)`` while images are read.
 
-    Every training and validation image is decoded once, here. Raises UsageError for an argument out of range, and
+    Every training and validation image is decoded once, here. Warns (`DataWarning`) of what is left out, and of copies.
+    Raises UsageError for an argument out of range, and
     HwnasError if the images cannot be learnt from: no folder, no classes, too few images, over 10 % broken ones.
     """
     if augment is None:
