@@ -97,6 +97,20 @@ def test_a_picture_in_two_classes_is_said(folder):
     assert [text for text in said if text.startswith("Pictures that are in more than one class: 2 ")]
 
 
+@pytest.mark.parametrize("original", ["train/cat/photo.jpg", "test/cat/photo.jpg"])
+def test_a_photo_saved_again_in_another_format_is_found_although_photos_are_decoded_smaller(folder, original):
+    for index in range(4):  # pictures that look alike, of which only one is the same
+        y, x = np.mgrid[0:150, 0:230]
+        waves = np.stack([128 + 90 * np.sin(x / 9 + index), 128 + 90 * np.cos(y / 7), (x + y) / 2], axis=2)
+        Image.fromarray(waves.clip(0, 255).astype(np.uint8)).save(folder / original.replace("photo", f"photo{index}"))
+    again = ("test" if original.startswith("train") else "train") + "/cat/again.png"
+    Image.open(folder / original.replace("photo", "photo2")).save(folder / again)
+    data, _ = loaded(folder)
+    found = data.findings.leaked["test"]
+    pair = (again, original.replace("photo", "photo2"))
+    assert found.first == ("{!r} is {!r}".format(*(pair if again.startswith("test") else reversed(pair))),)
+
+
 def test_nearly_equal_pictures_are_not_copies(folder):
     pixels = np.asarray(noise(0, size=(16, 16))).copy()
     Image.fromarray(pixels).save(folder / "train/cat/x.png")

@@ -19,7 +19,7 @@ import torch
 from hwnas.errors import HwnasError, UsageError, unknown_name
 from hwnas.train.augmentation import AUGMENTATIONS, augmentation, augmented
 from hwnas.train.division import LabelledImage, split_validation
-from hwnas.train.duplicates import duplicates, listed_duplicates
+from hwnas.train.duplicates import listed_duplicates, with_test
 from hwnas.train.findings import DataWarning, Examples, Findings, by_folder
 from hwnas.train.fingerprints import data_digest, fingerprints
 from hwnas.train.image_set import ImageSet, Progress, read_images
@@ -133,7 +133,7 @@ class ImageData:
         splits = {"train": train.fingerprints(), "val": val.fingerprints(), "test": listed}
         self.digest = data_digest(self.classes, splits)
         self._said: set[str] = set()
-        self._duplicates = listed_duplicates(train, val, listed)
+        self._duplicates = listed_duplicates(train, val, listed, source.same)
         self.findings = self._say_findings()
 
     @property
@@ -209,7 +209,8 @@ class ImageData:
             self.splits_read.add("test")
             self._test, broken = self._read(self._source.test)
             self._broken |= broken
-            self._duplicates = duplicates(self._train, self._val, self._test)
+            same = self._source.same
+            self._duplicates = with_test(self._duplicates, self._train, self._val, self._test, same)
             self.findings = self._say_findings()
         return self._test
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hwnas.train.findings import Examples
 from hwnas.train.fingerprints import Fingerprint
 from hwnas.train.image_set import ImageSet
+from hwnas.train.saved_again import SamePixels, saved_again
 
 Prints = npt.NDArray[np.uint64]
 """64 bits (N) of a fingerprint of each image."""
@@ -30,25 +31,28 @@ class Duplicates:
     contradictory: Examples
 
 
-def listed_duplicates(train: ImageSet, val: ImageSet, test: Sequence[Fingerprint]) -> Duplicates:
+def listed_duplicates(train: ImageSet, val: ImageSet, test: Sequence[Fingerprint], same: SamePixels) -> Duplicates:
     """Copies before a test image is decoded: by their pixels, and those of `test` by the bytes of their files."""
     contents = np.frombuffer(b"".join(image.content[:8] for image in test), np.uint64)
     seen = np.concatenate([_first_64_bits(train.contents), _first_64_bits(val.contents)])
     leaked = {
-        "val": _copies(val.names, val.pixel_prints, train.names, train.pixel_prints),
+        "val": _leaked(val, train, same),
         "test": _copies([image.name for image in test], contents, train.names + val.names, seen),
     }
     return Duplicates(leaked, _contradictions([train, val]))
 
 
-def duplicates(train: ImageSet, val: ImageSet, test: ImageSet) -> Duplicates:
-    """Copies by their pixels at the resolution of the network, which equal files share."""
-    seen = np.concatenate([train.pixel_prints, val.pixel_prints])
-    leaked = {
-        "val": _copies(val.names, val.pixel_prints, train.names, train.pixel_prints),
-        "test": _copies(test.names, test.pixel_prints, train.names + val.names, seen),
-    }
+def with_test(before: Duplicates, train: ImageSet, val: ImageSet, test: ImageSet, same: SamePixels) -> Duplicates:
+    """What was found `before`, and copies in the test split by their pixels, which equal files share."""
+    leaked = {"val": before.leaked["val"], "test": _leaked(test, train, same) | _leaked(test, val, same)}
     return Duplicates(leaked, _contradictions([train, val, test]))
+
+
+def _leaked(images: ImageSet, of: ImageSet, same: SamePixels) -> dict[int, str]:
+    """Copies by their pixels, at the resolution of the network or at full size."""
+    equal = _copies(images.names, images.pixel_prints, of.names, of.pixel_prints)
+    again = saved_again(images, of, same)
+    return dict(sorted(({at: _pair(images.names[at], name) for at, name in again.items()} | equal).items()))
 
 
 def _copies(names: Sequence[str], prints: Prints, of_names: Sequence[str], of_prints: Prints) -> dict[int, str]:
@@ -58,7 +62,11 @@ def _copies(names: Sequence[str], prints: Prints, of_names: Sequence[str], of_pr
     first: dict[int, str] = {}
     for at in np.flatnonzero(np.isin(of_prints, prints)) if wanted else ():
         first.setdefault(int(of_prints[at]), of_names[at])
-    return {int(at): f"{names[at]!r} is {first[int(prints[at])]!r}" for at in found}
+    return {int(at): _pair(names[at], first[int(prints[at])]) for at in found}
+
+
+def _pair(name: str, original: str) -> str:
+    return f"{name!r} is {original!r}"
 
 
 def _contradictions(splits: Sequence[ImageSet]) -> Examples:

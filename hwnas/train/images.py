@@ -53,25 +53,43 @@ def decode_file(folder: Path, name: str, resolution: int, most_bytes: int | None
     Raises BrokenImageError; also for a picture that takes more than `most_bytes` of memory while it is decoded, and
     for decompression bombs (more than Pillow's limit of 179 million pixels, as stated in the header).
     """
+    # photos are decoded at a fraction of their size, many times faster, still twice as large as needed
+    return _square(_load(folder / name, 2 * resolution, most_bytes), resolution)
+
+
+def same_pixels(folder: Path, name: str, other: str, most_bytes: int | None = None) -> bool:
+    """Whether two files hold the same picture, pixel by pixel, at its full size."""
+    try:
+        sizes = [_sides(folder / each) for each in (name, other)]
+        if sizes[0] != sizes[1]:
+            return False
+        first, second = (_load(folder / each, None, most_bytes) for each in (name, other))
+    except (BrokenImageError, OSError):
+        return False
+    return first.size == second.size and first.tobytes() == second.tobytes()
+
+
+def _load(path: Path, least_side: int | None, most_bytes: int | None) -> Image.Image:
+    """The picture of a file, upright, as RGB; a JPEG smaller than it is, but with sides of `least_side` or more."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata of images that can be read
-            with Image.open(folder / name, formats=FORMATS) as image:
-                # photos are decoded at a fraction of their size, many times faster, still twice as large as needed
+            with Image.open(path, formats=FORMATS) as image:
                 full_size = image.size
-                image.draft(None, (2 * resolution, 2 * resolution))
+                if least_side is not None:
+                    image.draft(None, (least_side, least_side))
                 _check_memory(image, full_size, most_bytes)
                 image.load()
                 # damaged EXIF data do not make an image unreadable
                 with contextlib.suppress(Exception):
                     ImageOps.exif_transpose(image, in_place=True)
-                return _square(_to_rgb(image), resolution)
+                return _to_rgb(image)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more on bad bytes
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, Image.UnidentifiedImageError):
-            reason = _unidentified(folder / name)
+            reason = _unidentified(path)
         raise BrokenImageError(reason or type(error).__name__) from error
 
 
@@ -86,6 +104,14 @@ def is_image(path: Path) -> bool:
         return True  # it is one, and is reported as one that cannot be decoded
     except Exception:  # as in decode_file
         return False
+
+
+def _sides(path: Path) -> list[int]:
+    """Both sides as the header says, the smaller first: the picture may have to be turned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=FORMATS) as image:
+            return sorted(image.size)
 
 
 def _check_memory(image: Image.Image, full_size: tuple[int, int], most_bytes: int | None) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hwnas.train.division import LabelledImage, mixed, split_test
 from hwnas.train.fingerprints import array_fingerprint, file_fingerprint
 from hwnas.train.image_folder import list_folder
-from hwnas.train.images import decode_array, decode_file
+from hwnas.train.images import decode_array, decode_file, same_pixels
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class ImageSource:
     ``train`` is in the order of names; ``test`` and ``val`` are mixed, so that any stretch of them holds all classes.
     ``val`` is empty where validation images are to be cut out of ``train``. ``left_out`` names, by reason, the files
     that are not used, ``nested`` the images that lie in a subfolder of their class. ``fingerprint(name)`` is the
-    SHA-256 of what is stored of an image. ``decode`` can be sent to another process; it raises
-    `hwnas.train.images.BrokenImageError`.
+    SHA-256 of what is stored of an image, ``same(name, other)`` whether two are one picture at full size. ``decode``
+    can be sent to another process; it raises `hwnas.train.images.BrokenImageError`.
     """
 
     title: str
@@ -37,6 +37,7 @@ class ImageSource:
     test: tuple[LabelledImage, ...]
     decode: Callable[[str, int], npt.NDArray[np.uint8]]
     fingerprint: Callable[[str], bytes]
+    same: Callable[[str, str], bool]
     val: tuple[LabelledImage, ...] = ()
     left_out: Mapping[str, list[str]] = field(default_factory=dict)
     nested: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ def folder_source(folder: Path, most_bytes: int | None = None) -> ImageSource:
         test=tuple(mixed(found.test)),
         decode=partial(decode_file, folder, most_bytes=most_bytes),
         fingerprint=partial(file_fingerprint, folder),
+        same=partial(same_pixels, folder, most_bytes=most_bytes),
         val=tuple(mixed(found.val)),
         left_out=found.left_out,
         nested=tuple(found.nested),
@@ -79,6 +81,12 @@ def digits_source() -> ImageSource:
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     arrays = {f"{label}/{index:04d}": grey[index] for index, label in enumerate(digits.target)}
     train, test = split_test(LabelledImage(name, int(name[0])) for name in arrays)
-    classes = tuple(str(name) for name in digits.target_names)
-    decode, fingerprint = partial(decode_array, arrays), partial(array_fingerprint, arrays)
-    return ImageSource("digits", classes, tuple(train), tuple(mixed(test)), decode, fingerprint)
+    return ImageSource(
+        title="digits",
+        classes=tuple(str(name) for name in digits.target_names),
+        train=tuple(train),
+        test=tuple(mixed(test)),
+        decode=partial(decode_array, arrays),
+        fingerprint=partial(array_fingerprint, arrays),
+        same=lambda name, other: np.array_equal(arrays[name], arrays[other]),
+    )
