@@ -40,8 +40,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` as readable JSON, atomically."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(data) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def json_text(data: Any) -> str:
+    """Readable JSON that UTF-8 can hold: file names that it cannot hold are escaped, and read as they were."""
+    return json.dumps(data, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -10,11 +10,13 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.commands import run_command
 from tests.conftest import ROOT
+from tests.image_files import path_of_bytes
 
 QUICK = ["--space", "tiny", "--resolution", "16", "--width", "0.25"]
 
@@ -192,23 +194,35 @@ def test_bench_measures_any_model_and_records_its_conditions(hwnas, designed):
 
 
 def test_a_design_from_a_folder_of_images(hwnas, tables, tmp_path):
-    """Two classes of real image files: grey and with transparency, one truncated, one that is text."""
+    """Two classes of real image files: grey and with transparency, a truncated one, a text, some copies, a HEIC."""
     for label, colour in (("dark", 40), ("light", 220)):
         folder = tmp_path / "photos" / label
         folder.mkdir(parents=True)
         for i in range(40):
             mode = ("RGB", "L", "RGBA", "CMYK")[i % 4]
-            image = Image.new("L", (20, 17), colour + i % 7).convert(mode)
+            pixels = np.random.default_rng(colour + i % 28).integers(colour - 20, colour + 20, (17, 20), dtype=np.uint8)
+            image = Image.fromarray(pixels).convert(mode)
             image.save(folder / f"{i}.{'png' if mode == 'RGBA' else 'jpg'}")
     (tmp_path / "photos" / "dark" / "note.jpg").write_text("not an image")
     jpeg = tmp_path / "photos" / "light" / "1.jpg"
     jpeg.write_bytes(jpeg.read_bytes()[:200])
+    path_of_bytes(tmp_path / "photos" / "light", b"\xe9t\xe9.HEIC").write_bytes(b"no matter")
     options = ["--data", tmp_path / "photos", "--networks", 5, "--tables", tmp_path / "tables", "--budget-ms", 1000]
     code, _, err = hwnas("design", *QUICK, *options, "--epochs", 1, "--out", tmp_path / "run", "--json")
     assert code == 0, err
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["classes"] == ["dark", "light"]
     assert sum(skipped["count"] for skipped in report["skipped"].values()) == 2
+    # pictures 28 to 39 are those of 0 to 11, and some are in two splits
+    copies = report["data"]["leaked"]["test"]["count"]
+    assert 0 < copies < report["images"]["test"] and 0 <= report["accuracy_without_leaked"] <= 1
+    assert sum(found["count"] for found in report["data"]["left_out"].values()) == 1
+    card, page = (tmp_path / "run" / name for name in ("models/CARD.md", "report.html"))
+    assert f"- {copies} test images are copies" in card.read_text()
+    assert "- 3 files of the folder were left out" in card.read_text()
+    for said in (" ".join(err.split()), page.read_text()):
+        assert f"Copies of training or validation images among the test images: {copies} (" in said
+        assert "cannot read (.heic" in said
 
 
 WRONG = {

@@ -20,31 +20,12 @@ from PIL import Image
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.train.data import ImageData, load_data
+from hwnas.train.division import LabelledImage, split_test, split_validation, stable_fraction
 from hwnas.train.images import BrokenImageError, ImageReader, decode_file
-from hwnas.train.sources import (
-    LabelledImage,
-    digits_source,
-    folder_source,
-    split_test,
-    split_validation,
-    stable_fraction,
-)
+from hwnas.train.sources import digits_source, folder_source
+from tests.image_files import make_folder, save_noise
 
 CIFAR = Path(os.environ.get("HWNAS_SHARED", Path(__file__).parents[2] / "shared")) / "data" / "cifar10-images.tar.xz"
-
-
-def save_noise(path: Path, seed: int = 0, size: tuple[int, int] = (24, 16)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def make_folder(root: Path, counts: dict[str, int], suffix: str = ".png") -> Path:
-    for class_index, (name, count) in enumerate(counts.items()):
-        for index in range(count):
-            save_noise(root / name / f"{index}{suffix}", seed=1000 * class_index + index)
-    return root
 
 
 def same_batches(first, second) -> bool:
@@ -554,3 +535,40 @@ def test_real_images_of_cifar10(tmp_path):
     path = tmp_path / "test" / "airplane" / "0000.jpg"
     expected = np.asarray(Image.open(path)).transpose(2, 0, 1)
     assert np.array_equal(decode_file(path.parent, path.name, 32), expected)
+
+
+# ---- the digest
+
+
+def test_the_digest_is_of_names_labels_and_bytes_and_of_nothing_else(folder):
+    data = load_folder(folder)
+    assert len(data.digest) == 64 and data.splits_read == {"train", "val"}
+    assert load_data(folder, 24, batch_size=7, workers=2, memory_share=0, seed=5).digest == data.digest
+    list(data.test_batches())
+    assert load_folder(folder, seed=6).digest != data.digest  # another validation split
+    assert load_data("digits", 8, workers=0).digest == load_data("digits", 16, workers=2, batch_size=5).digest
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_digest_changes_with_every_kind_of_change(tmp_path, split):
+    counts = {"train/cat": 6, "train/dog": 6, "test/cat": 3, "test/dog": 3}
+    path = make_folder(tmp_path, counts) / split / "cat" / "1.png"
+    digests = [load_data(tmp_path, 8, workers=0).digest]
+    path.write_bytes(path.read_bytes() + b"\0")  # the same pixels, other bytes
+    digests.append(load_data(tmp_path, 8, workers=0).digest)
+    path.rename(path.with_name("9.png"))
+    digests.append(load_data(tmp_path, 8, workers=0).digest)
+    path.with_name("9.png").rename(tmp_path / split / "dog" / "9.png")
+    digests.append(load_data(tmp_path, 8, workers=0).digest)
+    assert len(set(digests)) == 4
+    (tmp_path / split / "dog" / "9.png").rename(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert load_data(tmp_path, 8, workers=0).digest == digests[0]
+
+
+def test_an_image_that_changes_while_training(tmp_path):
+    data = load_data(make_folder(tmp_path, {"cat": 6, "dog": 6}), 8, workers=0, memory_share=0)
+    for path in (tmp_path / "cat").iterdir():
+        save_noise(path, seed=77)
+    with pytest.raises(HwnasError, match=r"'cat/.*' has changed since training began"):
+        list(data.train_batches(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import typer
@@ -15,6 +14,7 @@ from hwnas.cli.devices import devices
 from hwnas.cli.exporting import export
 from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, fit, measure
+from hwnas.cli.output import say_data_warnings
 from hwnas.cli.pricing import price
 from hwnas.errors import HwnasError
 
@@ -38,7 +38,7 @@ for verb in (measure, fit, price, search, export, inspect, bench, bundle, design
 
 def main() -> None:
     """Run the command line; turn errors into one paragraph on stderr and an exit code."""
-    logging.captureWarnings(True)
+    say_data_warnings()
     errors = Console(stderr=True, highlight=False)
     try:
         app()

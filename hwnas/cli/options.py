@@ -62,7 +62,9 @@ OptionalTables = Annotated[Path | None, typer.Option("--tables", help="Folder of
 OptionalNetworks = Annotated[int | None, typer.Option("--networks", help="Whole networks to calibrate with [30].")]
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="Folder of images: train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE [digits]."),
+    typer.Option(
+        "--data", help="Folder of images: train/CLASS/FILE and test/CLASS/FILE, perhaps val/, or CLASS/FILE [digits]."
+    ),
 ]
 BudgetMs = Annotated[float | None, typer.Option("--budget-ms", help="Limit on the latency of one inference.")]
 Frontier = Annotated[

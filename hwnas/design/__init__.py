@@ -74,10 +74,12 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     final = measure_models(models, task.device, task.runtime, report)
     slowdown = final.slowdown(task.table, task.runtime)
 
-    def test_accuracy(child: ChildNetwork) -> float:
-        return accuracy(child, task.data.test_batches())
+    def test_accuracy(child: ChildNetwork, leaked: bool = True) -> float:
+        return accuracy(child, task.data.test_batches(leaked))
 
     points = save_frontier(frontier(result, config.frontier), run.folder, child_of, test_accuracy)
+    best = child_of(result)
+    test_share = test_accuracy(best)
     found = DesignResult(
         config=config,
         runtime=task.runtime,
@@ -86,7 +88,9 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         prediction=task.predictor.predict(result.architecture).slowed(slowdown or 1.0),
         drift_percent=None if slowdown is None else 100 * (slowdown - 1),
         measured_ms=final.measured_ms,
-        accuracy=test_accuracy(child_of(result)),
+        accuracy=test_share,
+        accuracy_without_leaked=test_accuracy(best, leaked=False) if _judges_without_leaked(task.data) else None,
+        data_warnings=task.data.findings.warnings(),
         models=models,
         run=run.folder,
         seconds=time.perf_counter() - started,
@@ -149,7 +153,13 @@ def _data_json(data: ImageData) -> dict[str, Any]:
         "preprocessing": {"resolution": data.resolution, "mean": list(data.mean), "std": list(data.std)},
         "images": data.counts,
         "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
+        "data": data.findings.to_json() | {"digest": data.digest},
     }
+
+
+def _judges_without_leaked(data: ImageData) -> bool:
+    """Whether some of the test images are copies of what was learnt from, and some are not."""
+    return 0 < data.findings.leaked["test"].count < data.counts["test"]
 
 
 def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:

@@ -40,6 +40,10 @@ class DesignResult:
     publication: str | None = None
     """Where the latency table is from, if it was not measured."""
     frontier: tuple[FrontierPoint, ...] = ()
+    accuracy_without_leaked: float | None = None
+    """On the test images that are no copies of images the search read; None: there are no copies, or nothing else."""
+    data_warnings: tuple[str, ...] = ()
+    """What is to be known of the images: see `hwnas.train.findings.Findings`."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +57,8 @@ class DesignResult:
             "measured_ms": self.measured_ms,
             "conditions": self.conditions,
             "accuracy": self.accuracy,
+            "accuracy_without_leaked": self.accuracy_without_leaked,
+            "data_warnings": list(self.data_warnings),
             "macs": self.architecture.macs,
             "params": self.architecture.params,
             "architecture": self.architecture.to_json(),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -126,8 +127,13 @@ def design_table(result: DesignResult) -> Table:
     others = {name: ms for name, ms in result.measured_ms.items() if name != target}
     if others:
         rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
+    if result.data_warnings:
+        rows["images"] = f"[bold yellow]{escape(chr(10).join(result.data_warnings))}[/]"
+    accuracy = f"{100 * result.accuracy:.1f} % of the test images"
+    if result.accuracy_without_leaked is not None:
+        accuracy += f"; {100 * result.accuracy_without_leaked:.1f} % without those that are copies"
     rows |= {
-        "accuracy": f"{100 * result.accuracy:.1f} % of the test images",
+        "accuracy": accuracy,
         "size": f"{result.architecture.macs / 1e6:.2f} M MACs, {result.architecture.params / 1e3:.1f} k parameters",
         "architecture": f"{result.architecture.space} {result.architecture.code}",
     }

@@ -122,6 +122,9 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
     lines += ["", "*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
     if report.get("accuracy") is not None:
         lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")
+    if report.get("accuracy_without_leaked") is not None:
+        share = report["accuracy_without_leaked"]
+        lines.append(f"Without the copies of what it learnt from, which the table counts: {share:.1%}.")
     return lines
 
 
@@ -157,7 +160,19 @@ def _data(exported: Json, report: Json) -> list[str]:
             f"- Calibration of int8: {calibration['images']} training images, seed {calibration['seed']}, SHA-256 of "
             f"their pixels `{calibration['pixels_sha256']}`"
         )
-    return lines or ["Not recorded."]
+    return lines + _findings(report.get("data") or {}) or ["Not recorded."]
+
+
+def _findings(data: Json) -> list[str]:
+    """What speaks against the data, in numbers: names of files may be private."""
+    leaked, left_out = data.get("leaked", {}), [*data.get("left_out", {}).values(), *data.get("skipped", {}).values()]
+    counts = {
+        "test images are copies of images that it learnt from": leaked.get("test", {}).get("count"),
+        "validation images are copies of training images": leaked.get("val", {}).get("count"),
+        "pictures are in more than one class": data.get("contradictory", {}).get("count"),
+        "files of the folder were left out": sum(found["count"] for found in left_out),
+    }
+    return [f"- {count} {what}" for what, count in counts.items() if count]
 
 
 def _use(exported: Json, report: Json) -> list[str]:

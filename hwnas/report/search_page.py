@@ -82,9 +82,15 @@ def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
             "" if report["measured_ms"] else f"{_target_ms(report):.4g} ms, whose interval ends at the budget",
         ),
         ("latency table", report["publication"] or f"measured on {report['device']}"),
-        ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched"),
+        ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
+        *(("warning", text) for text in report.get("data_warnings", ())),
         ("size as searched", f"{report['macs'] / 1e6:.2f} M MACs, {report['params'] / 1e3:.1f} k parameters"),
     ]
+
+
+def _without_leaked(report: Json) -> str:
+    share = report.get("accuracy_without_leaked")
+    return "" if share is None else f"; {100 * share:.1f} % without those that are copies of images it learnt from"
 
 
 def _target_ms(report: Json) -> float:

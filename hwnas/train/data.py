@@ -1,12 +1,13 @@
 """The images a search trains on: three splits, normalised batches, and augmentation that a resumed run repeats.
 
-``train`` teaches weights, ``val`` is cut out of the training images for what a search has to judge, and ``test`` is
-for the final number only: none of its files is opened before `ImageData.test_batches` is called.
+``train`` teaches weights, ``val`` is for what a search has to judge (a folder, or cut out of the training images), and
+``test`` is for the final number only: none of its images is decoded before `ImageData.test_batches` is called.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,20 +15,26 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from hwnas.errors import HwnasError, UsageError, unknown_name
-from hwnas.train.image_set import ImageSet, Progress, Skipped, read_images, skipped_by_folder
+from hwnas.train.augmentation import AUGMENTATIONS, augmentation, augmented
+from hwnas.train.division import LabelledImage, split_validation
+from hwnas.train.duplicates import listed_duplicates, with_test
+from hwnas.train.findings import DataWarning, Examples, Findings, by_folder
+from hwnas.train.fingerprints import data_digest, fingerprints
+from hwnas.train.image_set import ImageSet, Progress, read_images
 from hwnas.train.images import ImageReader
-from hwnas.train.sources import ImageSource, LabelledImage, digits_source, folder_source, split_validation
+from hwnas.train.memory import available_bytes
+from hwnas.train.sources import ImageSource, digits_source, folder_source
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images (N, 3, H, W) float32, normalised, and labels (N) int64; on the CPU."""
 
 ReadImages = Callable[[Sequence[LabelledImage]], tuple[ImageSet, dict[str, str]]]
 
-AUGMENTATIONS = ("flip-crop", "crop", "none")
 SMALLEST_RESOLUTION = 8
+DECODING_SHARE = 0.5
+"""Of the memory that is available, what all processes together may take to decode pictures."""
 
 
 def load_data(
@@ -46,12 +53,13 @@ def load_data(
     """Read the training images of `source` and cut the validation split out of them.
 
     Args:
-        source: ``"digits"``, or a folder: ``train/<class>/*`` with ``test/<class>/*``, or ``<class>/*`` alone, of which
-            about 20 % become the test split. (A folder that is called digits: ``"./digits"``.)
+        source: ``"digits"``, or a folder: ``train/<class>/*`` with ``test/<class>/*`` and perhaps ``val/<class>/*``, or
+            ``<class>/*`` alone, of which about 20 % become the test split. (A folder that is called digits:
+            ``"./digits"``.)
         resolution: height and width of the images in pixels, from 8 on.
         batch_size: images in a batch.
         val_fraction: share of each class's training images that becomes the validation split, at least one image and
-            never the last; 0 for none.
+            never the last; 0 for none. A folder with ``val/`` has its own.
         seed: decides the validation split, the subset of `limit_train`, the order and the augmentation.
         workers: processes that decode files, 0 for none; as a rule one per CPU core, and four at most.
         augment: "flip-crop", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for digits, which have no
@@ -61,17 +69,20 @@ def load_data(
             for train and val, once for test), and are decoded anew for each batch where they take more.
         progress: called as ``progress(done, total)`` while images are read.
 
-    Every training and validation image is decoded once, here. Raises UsageError for an argument out of range, and
+    Every training and validation image is decoded once, here. Warns (`DataWarning`) of what is left out, and of copies.
+    Raises UsageError for an argument out of range, and
     HwnasError if the images cannot be learnt from: no folder, no classes, too few images, over 10 % broken ones.
     """
     if augment is None:
         augment = "crop" if source == "digits" else "flip-crop"
     workers = _default_workers() if workers is None else workers
     _check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share)
-    images = digits_source() if source == "digits" else folder_source(Path(source).expanduser())
-    reader = ImageReader(images.decode, resolution, workers)
+    most_bytes = int(DECODING_SHARE * available_bytes() / max(1, workers))
+    images = digits_source() if source == "digits" else folder_source(Path(source), most_bytes)
+    reader = ImageReader(images.decode, resolution, workers, images.fingerprint)
     read = partial(read_images, reader=reader, memory_share=memory_share, progress=progress)
-    train_images, val_images = split_validation(images.train, val_fraction, limit_train, seed)
+    train_images, val_images = split_validation(images.train, 0 if images.val else val_fraction, limit_train, seed)
+    val_images = val_images or list(images.val)
     both, broken = read(train_images + val_images)
     train_count = sum(image.name not in broken for image in train_images)
     train, val = both.part(0, train_count), both.part(train_count, len(both))
@@ -83,10 +94,14 @@ class ImageData:
     """Batches of three splits of one set of images. Made by `load_data`.
 
     Attributes:
-        classes: names in sorted order; a label is a position in them.
+        classes: names in the order of their folders; a label is a position in them.
         resolution: height and width in pixels.
         mean, std: of each channel of the training split, pixels in 0..1; what normalises all three splits.
         splits_read: names of the splits of which images were decoded so far.
+        digest: SHA-256 of the classes and of every image of the three splits: its name, its label and the bytes of its
+            file. It is the same for every resolution and number of workers. What cannot be decoded is left out of it;
+            the test images are hashed without being decoded.
+        findings: copies, contradictions, and what is left out; each was said in a `DataWarning` when it was found.
     """
 
     def __init__(
@@ -113,7 +128,13 @@ class ImageData:
         self._train = train
         self._val = val
         self._test: ImageSet | None = None
-        self._augmentation = _augmentation(augment, self.resolution)
+        self._augmentation = augmentation(augment, self.resolution)
+        listed = fingerprints(source.fingerprint, source.test, train.reader.workers)
+        splits = {"train": train.fingerprints(), "val": val.fingerprints(), "test": listed}
+        self.digest = data_digest(self.classes, splits)
+        self._said: set[str] = set()
+        self._duplicates = listed_duplicates(train, val, listed, source.same)
+        self.findings = self._say_findings()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -122,9 +143,9 @@ class ImageData:
         return {"train": len(self._train), "val": len(self._val), "test": len(test)}
 
     @property
-    def skipped(self) -> dict[str, Skipped]:
+    def skipped(self) -> dict[str, Examples]:
         """By folder, the images read so far that cannot be decoded and are left out."""
-        return skipped_by_folder(self._broken)
+        return by_folder(self._broken)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -149,17 +170,23 @@ class ImageData:
         """The validation split in a fixed, mixed order, not augmented; the last batch may be smaller."""
         return ((self._normalised(pixels.float() / 255), labels) for pixels, labels in self.pixel_batches("val"))
 
-    def test_batches(self) -> Iterator[Batch]:
+    def test_batches(self, leaked: bool = True) -> Iterator[Batch]:
         """The test split in a fixed, mixed order, not augmented. The first call reads its images (raises HwnasError
-        if over 10 % are broken). For the final number: whatever chooses by these images has no test split left."""
-        return ((self._normalised(pixels.float() / 255), labels) for pixels, labels in self.pixel_batches("test"))
+        if over 10 % are broken). For the final number: whatever chooses by these images has no test split left.
 
-    def pixel_batches(self, split: Literal["val", "test"]) -> Iterator[Batch]:
-        """The images of a split as uint8 (N, 3, H, W), in the order of `val_batches` and `test_batches`."""
+        Without `leaked`, the copies of images that the network learns from are left out."""
+        batches = self.pixel_batches("test", leaked)
+        return ((self._normalised(pixels.float() / 255), labels) for pixels, labels in batches)
+
+    def pixel_batches(self, split: Literal["val", "test"], leaked: bool = True) -> Iterator[Batch]:
+        """The images of a split as uint8 (N, 3, H, W), in the order of `val_batches` and `test_batches`; without
+        `leaked`, copies of images that the network learns from are left out."""
         images = self._val if split == "val" else self._read_test()
         positions = np.arange(len(images))
+        if not leaked:
+            positions = np.setdiff1d(positions, list(self._duplicates.leaked[split]))
         return images.batches(
-            [positions[start:][: self.batch_size] for start in range(0, len(images), self.batch_size)]
+            [positions[start:][: self.batch_size] for start in range(0, len(positions), self.batch_size)]
         )
 
     def training_pixels(self, choose: Callable[[Sequence[int]], Sequence[int]]) -> torch.Tensor:
@@ -174,11 +201,7 @@ class ImageData:
         batches = self._train.batches([order[step * self.batch_size :][: self.batch_size] for step in steps])
         for step, (pixels, labels) in zip(steps, batches, strict=True):
             images = pixels.float() / 255
-            # kornia draws from torch's global generator: seed it for this batch, and put it back
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(_batch_seed(self.seed, epoch, step))
-                images = self._augmentation(images)
-            yield self._normalised(images), labels
+            yield self._normalised(augmented(images, self._augmentation, self.seed, epoch, step)), labels
 
     def _read_test(self) -> ImageSet:
         """The test split; the first call decodes its images."""
@@ -186,25 +209,30 @@ class ImageData:
             self.splits_read.add("test")
             self._test, broken = self._read(self._source.test)
             self._broken |= broken
+            same = self._source.same
+            self._duplicates = with_test(self._duplicates, self._train, self._val, self._test, same)
+            self.findings = self._say_findings()
         return self._test
+
+    def _say_findings(self) -> Findings:
+        """What is known by now; what was not said yet is said in warnings."""
+        findings = Findings(
+            left_out={reason: Examples.of_names(names) for reason, names in self._source.left_out.items()},
+            skipped=self.skipped,
+            leaked={split: Examples.of(list(found.values())) for split, found in self._duplicates.leaked.items()},
+            contradictory=self._duplicates.contradictory,
+            nested=Examples.of_names(self._source.nested),
+            untested=self._source.untested(),
+        )
+        for text in findings.warnings():
+            if text not in self._said:
+                self._said.add(text)
+                warnings.warn(text, DataWarning, stacklevel=4)
+        return findings
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
         return (images - mean) / std
-
-
-def _augmentation(name: str, resolution: int) -> nn.Module:
-    """Maps images (N, 3, H, W) in 0..1 to images of the same shape; its randomness is torch's global one."""
-    if name == "none":
-        return nn.Identity()
-    from kornia.augmentation import RandomCrop, RandomHorizontalFlip
-
-    crop = RandomCrop((resolution, resolution), padding=resolution // 8)
-    return crop if name == "crop" else nn.Sequential(crop, RandomHorizontalFlip(p=0.5))
-
-
-def _batch_seed(seed: int, epoch: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0])
 
 
 def _default_workers() -> int:

@@ -7,17 +7,19 @@ numbers, because what is left out and the statistics come from one pass over the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 
 from hwnas.errors import HwnasError
+from hwnas.train.division import LabelledImage
+from hwnas.train.findings import Examples, described
+from hwnas.train.fingerprints import Fingerprint
 from hwnas.train.images import ImageReader, Pixels
-from hwnas.train.sources import LabelledImage
+from hwnas.train.memory import available_bytes
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with counts of images."""
@@ -25,30 +27,26 @@ Progress = Callable[[int, int], None]
 Channels = tuple[float, float, float]
 """A number for red, green and blue."""
 
-IMAGES_PER_READ = 64
+IMAGES_PER_READ, BYTES_PER_READ = 64, 64 * 2**20
+"""At most, in what a worker hands over at once."""
+
 MOST_BROKEN = 0.1
-NAMED_BROKEN = 3
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """The images of one folder that cannot be decoded: how many, and the first few with the reason."""
-
-    count: int
-    first: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """N readable images: names, labels (N) int64, and pixels (N, 3, H, W) uint8, or None if they are not kept.
 
-    ``sums`` (N, 2, 3) holds the sum and the sum of squares of each image's channels.
+    ``sums`` (N, 2, 3) holds the sum and the sum of squares of each image's channels, ``pixel_prints`` (N) uint64 and
+    ``contents`` (N, 32) uint8 the fingerprints of its pixels and of its file.
     """
 
     reader: ImageReader
     names: list[str]
     labels: torch.Tensor
     sums: npt.NDArray[np.int64]
+    pixel_prints: npt.NDArray[np.uint64]
+    contents: npt.NDArray[np.uint8]
     pixels: torch.Tensor | None
 
     def __len__(self) -> int:
@@ -58,7 +56,20 @@ class ImageSet:
         """The images from `start` to before `stop`; pixels are shared, not copied."""
         chosen = slice(start, stop)
         pixels = None if self.pixels is None else self.pixels[chosen]
-        return ImageSet(self.reader, self.names[chosen], self.labels[chosen], self.sums[chosen], pixels)
+        return ImageSet(
+            self.reader,
+            self.names[chosen],
+            self.labels[chosen],
+            self.sums[chosen],
+            self.pixel_prints[chosen],
+            self.contents[chosen],
+            pixels,
+        )
+
+    def fingerprints(self) -> Iterator[Fingerprint]:
+        """Name, label and content of each image."""
+        for name, label, content in zip(self.names, self.labels.tolist(), self.contents, strict=True):
+            yield Fingerprint(name, label, content.tobytes())
 
     def statistics(self) -> tuple[Channels, Channels]:
         """Mean and standard deviation of each channel, pixels in 0..1. No deviation is below one grey level of 255."""
@@ -83,6 +94,11 @@ class ImageSet:
                     f"image {self.names[chosen[position]]!r} could be read when training began, and cannot be now: "
                     f"{reason}. The images must stay as they are while hwnas runs; restore the file and resume."
                 )
+            for position in np.flatnonzero(self.pixel_prints[chosen] != np.array(decoded.pixel_prints, np.uint64)):
+                raise HwnasError(
+                    f"image {self.names[chosen[position]]!r} has changed since training began. The images must stay as "
+                    "they are while hwnas runs; restore the file and resume."
+                )
             yield torch.from_numpy(decoded.pixels), self.labels[torch.from_numpy(chosen)]
 
 
@@ -95,17 +111,22 @@ def read_images(
     HwnasError if the others are more than 10 %.
     """
     shape = (len(images), 3, reader.resolution, reader.resolution)
-    keep = math.prod(shape) <= memory_share * psutil.virtual_memory().available
+    keep = math.prod(shape) <= memory_share * available_bytes()
     kept = np.empty(shape if keep else (0,), np.uint8)
     sums = np.empty((len(images), 2, 3), np.int64)
+    pixel_prints, contents = np.empty(len(images), np.uint64), np.empty((len(images), 32), np.uint8)
     readable: list[LabelledImage] = []
     broken: dict[str, str] = {}
-    chunks = [images[start : start + IMAGES_PER_READ] for start in range(0, len(images), IMAGES_PER_READ)]
+    per_read = max(1, min(IMAGES_PER_READ, BYTES_PER_READ // math.prod(shape[1:])))
+    chunks = [images[start : start + per_read] for start in range(0, len(images), per_read)]
     for chunk, decoded in zip(chunks, reader.read([[image.name for image in chunk] for chunk in chunks]), strict=True):
         broken |= {chunk[position].name: reason for position, reason in decoded.broken.items()}
         start = len(readable)
         readable += [image for position, image in enumerate(chunk) if position not in decoded.broken]
         sums[start : len(readable)] = _channel_sums(decoded.pixels)
+        pixel_prints[start : len(readable)] = decoded.pixel_prints
+        if decoded.contents:
+            contents[start : len(readable)] = np.frombuffer(b"".join(decoded.contents), np.uint8).reshape(-1, 32)
         if keep:
             kept[start : len(readable)] = decoded.pixels
         if progress:
@@ -113,25 +134,15 @@ def read_images(
     if len(broken) > MOST_BROKEN * len(images):
         raise HwnasError(
             f"{len(broken)} of {len(images)} images cannot be decoded, and hwnas goes on without at most "
-            f"{MOST_BROKEN:.0%} of them; the first: {', '.join(_named(broken)[:NAMED_BROKEN])}. "
+            f"{MOST_BROKEN:.0%} of them; the first: {Examples.of(described(broken))}. "
             "Repair or remove these files."
         )
     count = len(readable)
     labels = torch.tensor([image.label for image in readable], dtype=torch.int64)
     pixels = torch.from_numpy(kept[:count]) if keep else None
-    return ImageSet(reader, [image.name for image in readable], labels, sums[:count], pixels), broken
-
-
-def skipped_by_folder(broken: Mapping[str, str]) -> dict[str, Skipped]:
-    """Count the `broken` images (name to reason) of each folder."""
-    by_folder: dict[str, list[str]] = {}
-    for name, text in zip(broken, _named(broken), strict=True):
-        by_folder.setdefault(name.rpartition("/")[0], []).append(text)
-    return {folder: Skipped(len(texts), tuple(texts[:NAMED_BROKEN])) for folder, texts in by_folder.items()}
-
-
-def _named(broken: Mapping[str, str]) -> list[str]:
-    return [f"{name!r} ({reason})" for name, reason in broken.items()]
+    # what is decoded anew was fingerprinted once
+    again, names = replace(reader, fingerprint=None), [image.name for image in readable]
+    return ImageSet(again, names, labels, sums[:count], pixel_prints[:count], contents[:count], pixels), broken
 
 
 def _channel_sums(pixels: Pixels) -> npt.NDArray[np.int64]:

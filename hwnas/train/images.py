@@ -8,6 +8,7 @@ filter: the shorter side fits, what hangs over on the longer side is lost, and n
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,38 +22,120 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from hwnas.errors import HwnasError
+from hwnas.train.fingerprints import pixel_fingerprint
 
 Pixels = npt.NDArray[np.uint8]
 
 # no format that Pillow hands to another program (EPS starts Ghostscript), whatever a file's extension says
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "JPEG2000", "PPM")
+with contextlib.suppress(ImportError):  # Pillow has it since 11.3, if it was built with it
+    from PIL import AvifImagePlugin
+
+    FORMATS += ("AVIF",) if AvifImagePlugin.SUPPORTED else ()
+
+BYTES_PER_PIXEL = 12
+"""At most, while a picture is decoded: 4 as it is stored, 4 turned upright, 4 as RGB."""
+
+STRIP_ROWS = 256
+"""Rows that are made RGB at a time, so that a large picture is not in memory several times."""
+
+
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
 class BrokenImageError(HwnasError):
     """An image file that cannot be decoded; the message is the reason alone."""
 
 
-def decode_file(folder: Path, name: str, resolution: int) -> Pixels:
-    """Pixels (3, resolution, resolution) of one image file. Raises BrokenImageError, also for decompression bombs
-    (more than Pillow's limit of 179 million pixels, as stated in the header)."""
+def decode_file(folder: Path, name: str, resolution: int, most_bytes: int | None = None) -> Pixels:
+    """Pixels (3, resolution, resolution) of one image file, of its first frame if there are several.
+
+    Raises BrokenImageError; also for a picture that takes more than `most_bytes` of memory while it is decoded, and
+    for decompression bombs (more than Pillow's limit of 179 million pixels, as stated in the header).
+    """
+    # photos are decoded at a fraction of their size, many times faster, still twice as large as needed
+    return _square(_load(folder / name, 2 * resolution, most_bytes), resolution)
+
+
+def same_pixels(folder: Path, name: str, other: str, most_bytes: int | None = None) -> bool:
+    """Whether two files hold the same picture, pixel by pixel, at its full size."""
+    try:
+        sizes = [_sides(folder / each) for each in (name, other)]
+        if sizes[0] != sizes[1]:
+            return False
+        first, second = (_load(folder / each, None, most_bytes) for each in (name, other))
+    except (BrokenImageError, OSError):
+        return False
+    return first.size == second.size and first.tobytes() == second.tobytes()
+
+
+def _load(path: Path, least_side: int | None, most_bytes: int | None) -> Image.Image:
+    """The picture of a file, upright, as RGB; a JPEG smaller than it is, but with sides of `least_side` or more."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata of images that can be read
-            with Image.open(folder / name, formats=FORMATS) as image:
-                # photos are decoded at a fraction of their size, many times faster, still twice as large as needed
-                image.draft(None, (2 * resolution, 2 * resolution))
+            with Image.open(path, formats=FORMATS) as image:
+                full_size = image.size
+                if least_side is not None:
+                    image.draft(None, (least_side, least_side))
+                _check_memory(image, full_size, most_bytes)
                 image.load()
                 # damaged EXIF data do not make an image unreadable
                 with contextlib.suppress(Exception):
                     ImageOps.exif_transpose(image, in_place=True)
-                return _square(_to_rgb(image), resolution)
+                return _to_rgb(image)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more on bad bytes
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, Image.UnidentifiedImageError):
-            reason = f"not an image in one of the formats {', '.join(FORMATS)}"
+            reason = _unidentified(path)
         raise BrokenImageError(reason or type(error).__name__) from error
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's first bytes are those of an image, whatever its name says."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS):
+                return True
+    except Image.DecompressionBombError:
+        return True  # it is one, and is reported as one that cannot be decoded
+    except Exception:  # as in decode_file
+        return False
+
+
+def _sides(path: Path) -> list[int]:
+    """Both sides as the header says, the smaller first: the picture may have to be turned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=FORMATS) as image:
+            return sorted(image.size)
+
+
+def _check_memory(image: Image.Image, full_size: tuple[int, int], most_bytes: int | None) -> None:
+    """Raises BrokenImageError if decoding takes more than `most_bytes`."""
+    # a progressive JPEG is held whole, as 16-bit coefficients of three channels, even if a fraction is decoded
+    coefficients = 6 * math.prod(full_size) if image.info.get("progressive") else 0
+    needed = BYTES_PER_PIXEL * math.prod(image.size) + coefficients
+    if most_bytes is not None and needed > most_bytes:
+        width, height = full_size
+        raise BrokenImageError(
+            f"{width}x{height} pixels take {needed / 2**20:,.0f} MiB of memory while they are decoded, and "
+            f"{most_bytes / 2**20:,.0f} MiB are left for each of the processes that decode; make the picture smaller"
+        )
+
+
+def _unidentified(path: Path) -> str:
+    """What is known of a file that is in no format of ours."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        start = file.read(12)
+        if not start:
+            return "not an image: the file is empty"
+        if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS:
+            return "HEIC, which hwnas cannot read, under another name; convert it to JPEG or PNG"
+    return f"not an image in one of the formats {', '.join(FORMATS)}"
 
 
 def decode_array(arrays: Mapping[str, Pixels], name: str, resolution: int) -> Pixels:
@@ -61,6 +144,20 @@ def decode_array(arrays: Mapping[str, Pixels], name: str, resolution: int) -> Pi
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """The picture as RGB. It is done in strips: what a conversion needs beside its result stays small."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode == "F":
+        raise BrokenImageError("its pixels are fractions of an unknown range; save it with 8 or 16 bits")
+    width, height = image.size
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, height, STRIP_ROWS):
+        strip = image.crop((0, top, width, min(top + STRIP_ROWS, height)))
+        rgb.paste(_strip_to_rgb(strip), (0, top))
+    return rgb
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow's own conversion cuts 16 bits off at 255 instead of scaling them
         grey = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
@@ -78,30 +175,44 @@ def _square(image: Image.Image, resolution: int) -> Pixels:
 
 
 class DecodedImages(NamedTuple):
-    """What became of a list of names: pixels (N, 3, H, W) of those that could be read, and by position why not."""
+    """What became of a list of names: pixels (N, 3, H, W) of those that could be read, and by position why not.
+
+    ``pixel_prints`` and, where they were asked for, ``contents`` are fingerprints of those that could be read.
+    """
 
     pixels: Pixels
     broken: dict[int, str]
+    pixel_prints: list[int]
+    contents: list[bytes]
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """Decodes lists of images, in `workers` processes (0: in this one). ``reader[names]`` decodes one list, here."""
+    """Decodes lists of images, in `workers` processes (0: in this one). ``reader[names]`` decodes one list, here.
+
+    With `fingerprint`, it is taken of the content of each image that can be decoded.
+    """
 
     decode: Callable[[str, int], Pixels]
     resolution: int
     workers: int
+    fingerprint: Callable[[str], bytes] | None = None
 
     def __getitem__(self, names: Sequence[str]) -> DecodedImages:
         decoded: list[Pixels] = []
         broken: dict[int, str] = {}
+        contents: list[bytes] = []
         for position, name in enumerate(names):
             try:
                 decoded.append(self.decode(name, self.resolution))
             except BrokenImageError as error:
                 broken[position] = str(error)
+                continue
+            if self.fingerprint:  # the file has just been read, so its bytes are still at hand
+                contents.append(self.fingerprint(name))
         shape = (len(decoded), 3, self.resolution, self.resolution)
-        return DecodedImages(np.concatenate(decoded).reshape(shape) if decoded else np.empty(shape, np.uint8), broken)
+        pixels = np.concatenate(decoded).reshape(shape) if decoded else np.empty(shape, np.uint8)
+        return DecodedImages(pixels, broken, [pixel_fingerprint(image) for image in pixels], contents)
 
     def read(self, batches: Sequence[Sequence[str]]) -> Iterator[DecodedImages]:
         """Decode each list of names, in order. Raises HwnasError if a worker process dies."""
@@ -117,11 +228,15 @@ class ImageReader:
         )
         try:
             yield from loader
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError, OSError) as error:
             raise HwnasError(
-                f"a process that decodes images has ended: {error}. It is often memory that ran out; "
+                f"a process that decodes images has ended: {_first_line(error)}. It is often memory that ran out; "
                 "use fewer workers, or workers=0, which decodes in the process that trains."
             ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__
 
 
 def _unchanged(decoded: DecodedImages) -> DecodedImages:
