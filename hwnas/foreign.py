@@ -47,6 +47,7 @@ Finite = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False, 
 Ms = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False, ge=SHORTEST_MS, le=LONGEST_MS)]
 """A latency in ms."""
 NotNegative = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False, ge=0, le=1e12)]
+Positive = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False, gt=0, le=1e12)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10**12)]
 
 
@@ -63,7 +64,7 @@ def read_bytes(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
             raise HwnasError(f"{what}: {path} has {found.st_size:,} bytes; such a file has {most_bytes:,} at most.")
         return path.read_bytes()
     except FileNotFoundError:
-        raise HwnasError(f"{what}: there is no file {path}.") from None
+        raise HwnasError(f"{what}: there is no file {path}; check the name.") from None
     except OSError as error:
         raise HwnasError(f"{what}: cannot read {path}: {error.strerror or error}.") from None
     except ValueError as error:  # a name with a NUL byte in it
@@ -113,6 +114,15 @@ def parse_json(text: str) -> Any:
         except UnicodeEncodeError:
             raise ValueError("a text holds half a surrogate pair, which is no character") from None
     return data
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file. Raises HwnasError; see `parse_toml`."""
+    data = read_bytes(path, what)
+    try:
+        return parse_toml(decoded(data))
+    except ValueError as error:
+        raise HwnasError(f"{what} {path} is not TOML: {error}; correct that line.") from None
 
 
 def parse_toml(text: str) -> dict[str, Any]:
