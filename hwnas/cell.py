@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import shown
 from hwnas.spec import Shape, Spec, check_convolution, convolved
 
 Edge = tuple[int, int]
@@ -136,10 +137,13 @@ class Cell(Spec):
     """A Spec each, or a decision between Specs."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         edge_ends(len(self.edges))
         shape = (self.channels, 8, 8)
         for edge in self.edges:
             for spec in _candidates(edge):
+                if not isinstance(spec, Spec) or isinstance(spec, Cell):
+                    raise UsageError(f"an edge of a cell must be an operator, not {shown(spec)}.")
                 if spec.output_shape(shape) != shape:
                     raise UsageError(f"an edge of a cell must keep the shape of its input; {spec} does not.")
 

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from hwnas.blocks import build_block
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_atomically, write_json
-from hwnas.space import Architecture
+from hwnas.foreign import read_bytes
+from hwnas.space import MOST_PARAMS, Architecture
 
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "weights.safetensors"
+MOST_BYTES_OF_WEIGHTS = 4 * MOST_PARAMS + 2**27
+"""In float32, and a header."""
 
 
 class ChildNetwork(nn.Module):
@@ -47,15 +50,33 @@ def save_child(child: ChildNetwork, folder: Path | str) -> None:
 def load_child(folder: Path | str) -> ChildNetwork:
     """The ChildNetwork that `save_child` wrote, in evaluation mode. Raises HwnasError for missing or damaged files."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     folder = Path(folder)
-    child = build_child(Architecture.from_json(read_json(folder / ARCHITECTURE_FILE, "the architecture")))
-    path = folder / WEIGHTS_FILE
-    if not path.is_file():
+    architecture = Architecture.from_json(read_json(folder / ARCHITECTURE_FILE, "the architecture"))
+    path, child = folder / WEIGHTS_FILE, build_child(architecture)
+    if not path.exists():
         raise HwnasError(f"there is no {WEIGHTS_FILE} in {folder}; name the folder of a finished run or an export.")
     try:
-        child.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        weights = load(read_bytes(path, "the weights", MOST_BYTES_OF_WEIGHTS))
+        check_weights(weights, child.state_dict())
+    except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
         raise HwnasError(f"{path} does not hold this architecture's weights: {error}. Export the run again.") from None
+    child.load_state_dict(weights)
     return child.eval()
+
+
+def check_weights(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Raise ValueError, naming the tensor, where `found` differs from `wanted` in names, shapes or types, or holds what
+    no training leaves: numbers that are not finite, a variance below 0."""
+    if found.keys() != wanted.keys():
+        odd = sorted(found.keys() ^ wanted.keys())
+        raise ValueError(f"{len(odd)} names are in one of the two only, such as {odd[0]!r}")
+    for name, tensor in found.items():
+        shape, dtype = tuple(wanted[name].shape), wanted[name].dtype
+        if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+            raise ValueError(f"{name} must be {dtype} {shape}, and is {tensor.dtype} {tuple(tensor.shape)}")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+        if name.endswith(("running_var", "num_batches_tracked")) and (tensor < 0).any():
+            raise ValueError(f"{name} is below 0")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
+from hwnas.foreign import parse_json, read_parsed
 
 
 def cache_folder() -> Path:
@@ -50,12 +51,8 @@ def json_text(data: Any) -> str:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """The JSON of a file. `what` names it in the error: "the run", "the table's conditions". Raises HwnasError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HwnasError(f"{what}: there is no file {path}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise HwnasError(f"{what}: {path} is damaged ({error}). Restore it, or delete it and make it again.") from None
-    except OSError as error:
-        raise HwnasError(f"{what}: cannot read {path}: {error.strerror}.") from None
+    """The JSON of a file, read through the door of `hwnas.foreign`: see `parse_json` for what it refuses.
+
+    `what` names it in the error: "the run", "the table's conditions". Raises HwnasError.
+    """
+    return read_parsed(path, what, parse_json)

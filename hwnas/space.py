@@ -15,13 +15,16 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 import hwnas.cell
 import hwnas.shuffle  # noqa: F401  both register their Specs
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import checked
 from hwnas.notation import Notation
-from hwnas.spec import Shape, Spec, spec_from_json
+from hwnas.spec import Shape, Spec, check_shape, spec_from_json
 
 Path = tuple[int | str, ...]
 """Where a node stands in the tree: positions in tuples and names of Spec fields."""
@@ -79,6 +82,23 @@ def _at(node: Any, path: Path) -> Any:
     return node
 
 
+ARCHITECTURE_FORMAT = "hwnas.architecture/1"
+MOST_BLOCKS, MOST_PARAMS = 1000, 500_000_000
+"""Of an architecture from a file: beyond this it is damaged, and would fill the memory when it is built."""
+
+
+class _ArchitectureFile(BaseModel):
+    """What the JSON of an Architecture must be; the blocks are for `spec_from_json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["hwnas.architecture/1"]
+    input_shape: tuple[int, int, int]
+    blocks: list[dict[str, Any]] = Field(max_length=MOST_BLOCKS)
+    space: str = ""
+    code: str = ""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A SearchSpace with every OneOf decided: a chain of plain Specs and the shape of the image it takes.
@@ -93,6 +113,7 @@ class Architecture:
     code: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        check_shape(self.input_shape)
         for _ in self.chain():  # a chain whose shapes do not fit together is refused here, not when it runs
             pass
 
@@ -128,7 +149,7 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "format": "hwnas.architecture/1",
+            "format": ARCHITECTURE_FORMAT,
             "space": self.space,
             "code": self.code,
             "input_shape": list(self.input_shape),
@@ -136,16 +157,27 @@ class Architecture:
         }
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> Architecture:
+    def from_json(data: Any) -> Architecture:
         """The Architecture that `to_json` wrote. Raises HwnasError for anything else."""
-        if not isinstance(data, dict) or data.get("format") != "hwnas.architecture/1":
-            raise HwnasError('this is no architecture: its JSON must say "format": "hwnas.architecture/1".')
+        if not isinstance(data, dict) or data.get("format") != ARCHITECTURE_FORMAT:
+            raise HwnasError(f'this is no architecture: its JSON must say "format": "{ARCHITECTURE_FORMAT}".')
+        cure = "export or search it again"
+        found = checked(_ArchitectureFile, data, "this architecture is damaged", cure)
+        place = ""
         try:
-            channels, height, width = data["input_shape"]
-            blocks = tuple(spec_from_json(block) for block in data["blocks"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise HwnasError(f"this architecture is damaged ({error!r}); export or search it again.") from None
-        return Architecture(blocks, (channels, height, width), data.get("space", ""), data.get("code", ""))
+            blocks = []
+            for i, block in enumerate(found.blocks):
+                place = f"blocks[{i}]: "
+                blocks.append(spec_from_json(block))
+            place = ""
+            architecture = Architecture(tuple(blocks), found.input_shape, found.space, found.code)
+        except HwnasError as error:
+            raise HwnasError(f"this architecture is damaged: {place}{error} Otherwise {cure}.") from None
+        if architecture.params > MOST_PARAMS:
+            raise HwnasError(
+                f"this architecture has {architecture.params:,} parameters, {MOST_PARAMS:,} are the most; {cure}."
+            )
+        return architecture
 
     def __str__(self) -> str:
         return " > ".join(str(spec) for spec in self.blocks if not spec.is_identity)
@@ -163,6 +195,7 @@ class SearchSpace:
     """How codes are written."""
 
     def __post_init__(self) -> None:
+        check_shape(self.input_shape)
         for _ in self.positions():
             pass
 

@@ -9,13 +9,20 @@ Adding a block is one Spec here, one module in `hwnas/blocks/`, and a Graph lowe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Any, ClassVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import faults_of, shown
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or feature map."""
+
+MOST_CHANNELS, LARGEST_SIDE, LARGEST_KERNEL = 2**16, 2**13, 63
+"""What a network for a phone never reaches: more is a damaged file, and would fill the memory before it is seen."""
 
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
 
@@ -36,6 +43,9 @@ class Spec:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         SPECS[cls.kind] = cls
+
+    def __post_init__(self) -> None:
+        check_sizes(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the output for one image of `input_shape`."""
@@ -71,18 +81,31 @@ class Spec:
         }
 
 
-def spec_from_json(data: dict[str, Any]) -> Spec:
-    """The Spec that `Spec.to_json` wrote. Raises HwnasError for an unknown kind or field."""
-    if not isinstance(data, dict) or data.get("kind") not in SPECS:
-        kind = data.get("kind") if isinstance(data, dict) else data
+def spec_from_json(data: Any) -> Spec:
+    """The Spec that `Spec.to_json` wrote. Raises HwnasError for an unknown kind or field, and a value of another type
+    or out of range."""
+    kind = data.get("kind") if isinstance(data, dict) else data
+    if not isinstance(data, dict) or not isinstance(kind, str) or kind not in SPECS:
         raise HwnasError(
-            f"unknown block kind {kind!r}; this version of hwnas knows {', '.join(sorted(SPECS))}. "
+            f"unknown block kind {shown(kind)}; this version of hwnas knows {', '.join(sorted(SPECS))}. "
             "The file was written by a newer version, or is damaged."
         )
+    values = {name: _value_from_json(value) for name, value in data.items() if name != "kind"}
     try:
-        return SPECS[data["kind"]](**{key: _value_from_json(value) for key, value in data.items() if key != "kind"})
-    except TypeError as error:
-        raise HwnasError(f"block {data} cannot be read: {error}. The file is damaged or of another version.") from None
+        return SPECS[kind](**dict(_fields_of(kind)(**values)))
+    except ValidationError as error:
+        names = [f.name for f in fields(SPECS[kind])]
+        raise HwnasError(
+            f"a {kind} block cannot be read: {faults_of(error, names)}. The file is damaged or of another version."
+        ) from None
+
+
+@cache
+def _fields_of(kind: str) -> type[BaseModel]:
+    """The fields of a kind of Spec, to check values from outside against: text is no number, and 3.0 no whole one."""
+    hints = get_type_hints(SPECS[kind])
+    columns = {f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(SPECS[kind])}
+    return create_model(kind, __config__=ConfigDict(strict=True, extra="forbid"), **columns)  # type: ignore[call-overload]
 
 
 def _value_to_json(value: Any) -> Any:
@@ -156,6 +179,8 @@ class MBConv(Spec):
         check_convolution(self, self.kernel, self.stride, self.activation)
         if self.expand < 1:
             raise UsageError(f"expand must be 1 or more, not {self.expand} in {self}.")
+        if self.hidden_channels > MOST_CHANNELS:
+            raise UsageError(f"expand must give {MOST_CHANNELS} channels at most, not {self.expand} in {self}.")
         if not 0 <= self.se_ratio <= 1:
             raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
         if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
@@ -276,18 +301,43 @@ def divisible(channels: float, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
-def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | None) -> None:
-    """Refuse what no layer can be built from. Raises UsageError."""
+def check_sizes(spec: Spec) -> None:
+    """Refuse a number of channels or classes that no layer can have. Raises UsageError."""
     for field in fields(spec):
         value = getattr(spec, field.name)
-        if field.name.endswith(("channels", "classes")) and (not isinstance(value, int) or value < 1):
-            raise UsageError(f"{field.name} of a {spec.kind} block must be a whole number from 1 on, not {value!r}.")
-    if kernel < 1 or kernel % 2 == 0:
-        raise UsageError(f"the kernel of a {spec.kind} block must be odd, not {kernel!r}: padding is kernel // 2.")
+        is_size = field.name.endswith(("channels", "classes"))
+        if is_size and (not isinstance(value, int) or not 1 <= value <= MOST_CHANNELS):
+            raise UsageError(
+                f"{field.name} of a {spec.kind} block must be a whole number from 1 to {MOST_CHANNELS}, not "
+                f"{shown(value)}."
+            )
+
+
+def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | None) -> None:
+    """Refuse what no layer can be built from. Raises UsageError."""
+    check_sizes(spec)
+    if not 1 <= kernel <= LARGEST_KERNEL or kernel % 2 == 0:
+        raise UsageError(
+            f"the kernel of a {spec.kind} block must be odd, from 1 to {LARGEST_KERNEL}, not {kernel!r}: padding is "
+            "kernel // 2."
+        )
     if stride not in (1, 2):
         raise UsageError(f"the stride of a {spec.kind} block must be 1 or 2, not {stride!r}.")
     if activation is not None and activation not in ACTIVATIONS:
-        raise UsageError(f"unknown activation {activation!r} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}.")
+        raise UsageError(
+            f"unknown activation {shown(activation)} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}."
+        )
+
+
+def check_shape(shape: Shape) -> None:
+    """Refuse what is no (C, H, W) of an image or a feature map. Raises UsageError."""
+    most = (MOST_CHANNELS, LARGEST_SIDE, LARGEST_SIDE)
+    whole = len(shape) == 3 and all(isinstance(size, int) and not isinstance(size, bool) for size in shape)
+    if not whole or not all(1 <= size <= limit for size, limit in zip(shape, most, strict=True)):
+        raise UsageError(
+            f"the shape of an input is (C, H, W): 1 to {MOST_CHANNELS} channels, sides of 1 to {LARGEST_SIDE} pixels, "
+            f"not {shown(shape)}."
+        )
 
 
 def convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:

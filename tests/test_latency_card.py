@@ -69,7 +69,7 @@ def test_json_and_back_and_the_card_of_an_earlier_version() -> None:
     old = {name: value for name, value in card.to_json().items() if name not in new}
     loaded = ErrorCard.from_json(old | {"interval_percent": 3.0})
     assert (loaded.mape, loaded.judged, loaded.kendall) == (card.mape, (), None)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="n_blocks"):
         ErrorCard.from_json({"mape": 1.0})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from hwnas.cli.options import (
 )
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import faults_of, read_toml
 
 
 def search(
@@ -135,19 +135,22 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"cannot read the configuration {path}: {error}.") from None
+            values = read_toml(path, "the configuration")
+        except HwnasError as error:
+            raise UsageError(f"cannot read the configuration {path}: {error}") from None
     given = {key: value for key, value in options.items() if value is not None and value is not False}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     if isinstance(values.get("frontier"), str):
         values["frontier"] = _budgets_ms(values["frontier"])
         values.setdefault("budget_ms", max(values["frontier"]))
     try:
-        return DesignConfig(**values)
+        return DesignConfig.model_validate(values)
     except ValidationError as error:
-        faults = [f"--{str(f['loc'][0]).replace('_', '-')}: {f['msg']}" for f in error.errors()]
-        raise UsageError(f"{'; '.join(faults)}. See `hwnas design --help` for an example.") from None
+        file = f" or in {path}" if path is not None else ""
+        said = faults_of(error, tuple(DesignConfig.model_fields))
+        raise UsageError(
+            f"in the options{file}: {said}. The option of a field is --FIELD, with dashes; see `hwnas design --help`."
+        ) from None
 
 
 def _budgets_ms(text: str) -> list[float]:

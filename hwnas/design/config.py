@@ -10,6 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from hwnas.foreign import LONGEST_MS
+from hwnas.spec import LARGEST_SIDE
+
 Progress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, what is going on)."""
 
@@ -17,18 +20,18 @@ Progress = Callable[[str, int, int, str], None]
 class DesignConfig(BaseModel):
     """What is to be designed. The options of `hwnas design`, or a TOML file of the same names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     space: str = "tiny"
     data: str = "digits"
     """A folder of images, or ``digits``."""
-    budget_ms: float = Field(gt=0, allow_inf_nan=False)
-    frontier: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    budget_ms: float = Field(gt=0, le=LONGEST_MS)
+    frontier: tuple[Annotated[float, Field(gt=0)], ...] = Field((), strict=False)
     """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
     device: str = "local"
     runtime: str | None = None
     """The runtime whose latency the budget limits; None: the device's own."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """Threads per inference; None: as the device says."""
     latency: str | None = None
     """The folder of a latency table to use as it is; None: measure the space (or what is missing of it)."""
@@ -39,21 +42,21 @@ class DesignConfig(BaseModel):
     accept_conditions: bool = False
     """Use a table although it was measured under other conditions."""
 
-    resolution: int | None = None
+    resolution: int | None = Field(None, ge=1, le=LARGEST_SIDE)
     """Side of the input image in pixels; None: the space's own."""
-    width: float | None = None
+    width: float | None = Field(None, gt=0, le=100)
     method: str = "dsnas"
     settings: dict[str, Any] = {}
     """Hyper-parameters of the method by name, such as those of `hwnas.search.dsnas.DSNASSettings`."""
     retrain: bool = False
     """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(32, ge=2)
+    epochs: int = Field(30, ge=1, le=1_000_000)
+    batch_size: int = Field(32, ge=2, le=65_536)
     limit_train: int | None = Field(None, ge=2)
     """Use only this many training images."""
-    workers: int | None = Field(None, ge=0)
+    workers: int | None = Field(None, ge=0, le=1024)
     """Processes that decode images; None: as many as fit this machine."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     torch_device: str = "cpu"
 
     @field_validator("frontier")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
+from hwnas.foreign import Finite, Ms, NotNegative, typed
 from hwnas.latency.table import Latency
+
+Number = Annotated[int, Field(ge=0, le=10**12)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Correlation = Annotated[float, Field(ge=-1.001, le=1.001)]
 
 
 @dataclass(frozen=True)
 class CurvePoint:
     """The error after measuring so many networks, on networks not seen."""
 
-    networks: int
-    mape: float
+    networks: Number
+    mape: NotNegative
     """Mean over several random choices of the networks, in percent."""
 
 
@@ -25,11 +31,11 @@ class Judged:
     """One network, predicted by a fit that had not seen it."""
 
     code: str
-    predicted_ms: float
-    low_ms: float
+    predicted_ms: Finite
+    low_ms: Finite
     """Lower end of the 90 % interval."""
-    high_ms: float
-    measured_ms: float
+    high_ms: Finite
+    measured_ms: Ms
     reason: str = ""
     """Why it may be far off, where something is known."""
 
@@ -49,28 +55,28 @@ class ErrorCard:
 
     predictor: str
     """What kind it is, and how it prices what a network holds."""
-    n_blocks: int
-    n_networks: int
-    mape: float | None
+    n_blocks: Number
+    n_networks: Number
+    mape: NotNegative | None
     """Mean absolute percentage error."""
-    hit5: float | None
+    hit5: Percent | None
     """Share of networks predicted within 5 %."""
-    hit10: float | None
-    spearman: float | None
+    hit10: Percent | None
+    spearman: Correlation | None
     """Rank correlation of predicted and measured latency; None where all networks are equally fast."""
-    noise_floor: float | None
+    noise_floor: NotNegative | None
     """How far repeated measurements of one network differ: what no predictor can beat."""
     protocol: str
-    kendall: float | None = None
+    kendall: Correlation | None = None
     """Another rank correlation: the share of pairs in the right order minus that in the wrong one."""
-    coverage90: float | None = None
+    coverage90: Percent | None = None
     """Share of networks within their 90 % interval."""
     measured_on: Mapping[str, Any] | None = None
     """What the table's numbers were taken under, in short."""
     learning_curve: tuple[CurvePoint, ...] = ()
     judged: tuple[Judged, ...] = ()
     """Every network, farthest off first."""
-    own_mape: float | None = None
+    own_mape: NotNegative | None = None
     """For a predictor carried over from other devices: the error of the fit to this table alone, on the same
     networks."""
 
@@ -112,12 +118,16 @@ class ErrorCard:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> ErrorCard:
-        """The card that `to_json` wrote, of this version or an earlier one. Raises KeyError, TypeError or ValueError
-        for anything else."""
+        """The card that `to_json` wrote, of this version or an earlier one. Raises ValueError for anything else."""
         known = {name: data[name] for name in (field.name for field in fields(ErrorCard)) if name in data}
-        curve = tuple(CurvePoint(**point) for point in data.get("learning_curve", ()))
-        judged = [{k: v for k, v in network.items() if k != "error_percent"} for network in data.get("judged", ())]
-        return ErrorCard(**known | {"learning_curve": curve, "judged": tuple(Judged(**n) for n in judged)})
+        networks = known.get("judged", ())
+        if isinstance(networks, Sequence) and all(isinstance(network, dict) for network in networks):
+            known["judged"] = [{k: v for k, v in n.items() if k != "error_percent"} for n in networks]
+        card: ErrorCard = typed(ErrorCard, known)
+        for i, network in enumerate(card.judged):
+            if network.low_ms > network.high_ms:
+                raise ValueError(f"judged[{i}]: low_ms is {network.low_ms:g}, above high_ms = {network.high_ms:g}")
+        return card
 
 
 def errors(measured_ms: np.ndarray, predicted_ms: np.ndarray) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
+from hwnas.foreign import Positive
+
 PRIOR_SPREAD = 1.0
 """Standard deviation of the prior on the logarithm of each amplitude: a factor of e either way is unsurprising."""
 
@@ -36,10 +38,10 @@ JITTER = 1e-9
 class Hyperparameters:
     """How far each part of a target may lie from its prior mean, and over which distances the smooth part varies."""
 
-    linear: float
-    smooth: float
-    noise: float
-    lengths: tuple[float, ...]
+    linear: Positive
+    smooth: Positive
+    noise: Positive
+    lengths: tuple[Positive, ...]
     """One per column of the places."""
 
     @property

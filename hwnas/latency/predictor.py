@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.foreign import LONGEST_MS, SHORTEST_MS
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import STRAIGHT, Curve
 from hwnas.latency.space_costs import space_costs
@@ -75,7 +76,8 @@ class Uncertainty:
         """(n,): the half width of each of n predictions, from their terms (n, terms) and the sums of these."""
         if self.covariance is None:
             return np.full(len(sums), self.half_width)
-        variance = ((values @ self.covariance) * values).sum(1) / np.maximum(sums, 1e-12) ** 2
+        # rounding can leave a variance of almost 0 below it
+        variance = np.maximum(((values @ self.covariance) * values).sum(1), 0.0) / np.maximum(sums, 1e-12) ** 2
         return self.spread * curve.elasticity(sums) * np.sqrt(self.noise**2 + variance)
 
 
@@ -135,8 +137,18 @@ class AdditivePredictor:
         return float(self._values([(spec, input_shape)])[0] @ self._weight_vector) + own_ms
 
     def predict(self, architecture: Architecture) -> Prediction:
-        """The latency of a whole network with its 90 % interval. Raises HwnasError for a block that is not known."""
-        return self.predict_many([architecture])[0]
+        """The latency of a whole network with its 90 % interval.
+
+        Raises HwnasError for a block that is not known, and where the weights make of it what no latency can be.
+        """
+        found = self.predict_many([architecture])[0]
+        if not (SHORTEST_MS <= found.ms <= LONGEST_MS and np.isfinite(found.interval_ms).all()):
+            raise HwnasError(
+                f"the predictor gives {found.ms:.4g} ms for {architecture.space} {architecture.code}, and a latency is "
+                "above 0 and below an hour: the table or the predictor that it is from is wrong. Measure the table "
+                "again, or fit it again with `hwnas fit TABLE`."
+            )
+        return found
 
     def predict_many(self, architectures: Sequence[Architecture]) -> list[Prediction]:
         """As `predict`, for many networks at once: thousands in a second."""

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
+from hwnas.foreign import Finite, Ms, NotNegative, checked, faults_of, shown
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
 from hwnas.latency.table import Block
-from hwnas.latency.terms import BIAS, COUNT, EXECUTED, EXTRAS, SUM, Terms
-from hwnas.spec import spec_from_json
+from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Terms
+from hwnas.space import MOST_BLOCKS
+from hwnas.spec import check_shape, spec_from_json
 
 if TYPE_CHECKING:
-    from hwnas.latency.predictor import AdditivePredictor, Uncertainty
+    from hwnas.latency.predictor import AdditivePredictor
 
 FORMAT = "hwnas.additive-predictor/2"
 FIRST_FORMAT = "hwnas.additive-predictor/1"
 """Three coefficients, one interval for all; still read."""
+
+ROUNDED = 1e-5
+"""Numbers of a covariance are kept to six digits."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def save(predictor: AdditivePredictor, path: Path) -> None:
@@ -56,54 +67,120 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
     )
 
 
+Shares = Annotated[float, Field(allow_inf_nan=False, ge=0, le=100)]
+"""Relative to a latency; a hundred times it says nothing any more."""
+
+
+class _BlockRow(BaseModel):
+    spec: dict[str, Any]
+    input_shape: tuple[int, int, int]
+    ms: Finite
+    """Above 0 in the block table; what a place of the chain adds may be less than nothing."""
+
+    @property
+    def block(self) -> Block:
+        """Raises HwnasError for a block that there cannot be."""
+        spec = spec_from_json(self.spec)
+        check_shape(self.input_shape)
+        spec.output_shape(self.input_shape)
+        return spec, self.input_shape
+
+
+class _TableRow(_BlockRow):
+    ms: Ms
+    relative_std: Shares | None = None
+
+
+class _LayerRow(_BlockRow):
+    layer: int = Field(ge=0, lt=MOST_BLOCKS)
+
+
+class _Calibration(BaseModel):
+    bias_ms: Finite
+    scale: Finite
+    per_block_ms: Finite
+
+
+class _Contents(BaseModel):
+    """What both formats hold."""
+
+    half_width: Shares
+    card: dict[str, Any]
+    blocks: list[_TableRow] | None
+    executed: Executed = "live"
+    extras: tuple[Extra, ...] = ()
+
+
+class _FirstContents(_Contents):
+    calibration: _Calibration
+
+
+class _CurrentContents(_Contents):
+    weights_ms: list[tuple[str, str, Finite]]
+    curve: Curve = Curve()
+    """The first files of this format have none."""
+    noise: Shares
+    spread: NotNegative
+    covariance: list[str] | None
+    layers_ms: list[_LayerRow] = []
+
+
 def load(path: Path) -> AdditivePredictor:
     """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
-    from hwnas.latency.predictor import AdditivePredictor, Uncertainty
-
     data = read_json(path, "the latency predictor")
     if not isinstance(data, dict) or data.get("format") not in (FORMAT, FIRST_FORMAT):
         raise HwnasError(f"{path} is no latency predictor of this version; make it with `hwnas fit TABLE`.")
+    cure = "make it again with `hwnas fit TABLE`"
+    kind = _FirstContents if data["format"] == FIRST_FORMAT else _CurrentContents
+    found = checked(kind, data, f"{path} is damaged", cure)
     try:
-        half_width = float(data["half_width"])
-        if data["format"] == FIRST_FORMAT:
-            old = data["calibration"]
-            weights = {BIAS: old["bias_ms"], SUM: old["scale"], COUNT: old["per_block_ms"]}
-            return AdditivePredictor(_terms(data), weights, Uncertainty(half_width), ErrorCard.from_json(data["card"]))
-        weights = {(str(group), str(name)): float(weight) for group, name, weight in data["weights_ms"]}
-        curve = Curve(**data.get("curve", {}))  # the first files of this format have none
-        card = ErrorCard.from_json(data["card"])
-        layers_ms = {(int(r["layer"]), _block(r)): float(r["ms"]) for r in data.get("layers_ms", ())}
-        return AdditivePredictor(_terms(data), weights, _uncertainty(data, len(weights)), card, curve, layers_ms)
-    except (KeyError, TypeError, ValueError, HwnasError) as error:
-        raise HwnasError(f"{path} is damaged ({error!r}); make it again with `hwnas fit TABLE`.") from None
+        return _predictor(found)
+    except ValidationError as error:
+        raise HwnasError(f"{path} is damaged: card: {faults_of(error)}; {cure}.") from None
+    except (ValueError, HwnasError) as error:
+        raise HwnasError(f"{path} is damaged: {str(error).rstrip('.')}; {cure}.") from None
 
 
-def _terms(data: dict[str, Any]) -> Terms:
-    executed, extras = data.get("executed", "live"), tuple(data.get("extras", ()))
-    if executed not in EXECUTED or not set(extras) <= set(EXTRAS):
-        raise ValueError(f"unknown pricing {executed!r}, {extras!r}")
-    if data["blocks"] is None:
-        return Terms(None, executed=executed, extras=extras)
-    block_ms: dict[Block, float] = {}
-    estimated: dict[Block, float] = {}
-    for row in data["blocks"]:
-        block = _block(row)
-        block_ms[block] = float(row["ms"])
-        if "relative_std" in row:
-            estimated[block] = float(row["relative_std"])
-    return Terms(block_ms, estimated, executed, extras)
+def _predictor(found: Any) -> AdditivePredictor:
+    """The predictor of a file's contents. Raises ValueError or HwnasError."""
+    from hwnas.latency.predictor import AdditivePredictor, Uncertainty
+
+    terms, card = _terms(found), ErrorCard.from_json(found.card)
+    if isinstance(found, _FirstContents):
+        old = found.calibration
+        weights = {BIAS: old.bias_ms, SUM: old.scale, COUNT: old.per_block_ms}
+        return AdditivePredictor(terms, weights, Uncertainty(found.half_width), card)
+    weights = _once("weights_ms", (((group, name), weight) for group, name, weight in found.weights_ms))
+    covariance = None if found.covariance is None else _square(found.covariance, len(weights))
+    uncertainty = Uncertainty(found.half_width, found.noise, found.spread, covariance)
+    layers_ms = _once("layers_ms", (((row.layer, row.block), row.ms) for row in found.layers_ms))
+    return AdditivePredictor(terms, weights, uncertainty, card, found.curve, layers_ms)
 
 
-def _block(row: dict[str, Any]) -> Block:
-    channels, height, width = row["input_shape"]
-    return spec_from_json(row["spec"]), (channels, height, width)
+def _terms(found: _Contents) -> Terms:
+    if found.blocks is None:
+        return Terms(None, executed=found.executed, extras=found.extras)
+    rows = _once("blocks", ((row.block, row) for row in found.blocks))
+    block_ms = {block: row.ms for block, row in rows.items()}
+    estimated = {block: row.relative_std for block, row in rows.items() if row.relative_std is not None}
+    return Terms(block_ms, estimated, found.executed, found.extras)
 
 
-def _uncertainty(data: dict[str, Any], terms: int) -> Uncertainty:
-    from hwnas.latency.predictor import Uncertainty
-
-    covariance = None if data["covariance"] is None else _square(data["covariance"], terms)
-    return Uncertainty(float(data["half_width"]), float(data["noise"]), float(data["spread"]), covariance)
+def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
+    """The rows by key. Raises ValueError, naming the row, for a key that is there twice; passes on what rows raise."""
+    found: dict[Key, Value] = {}
+    coming = iter(rows)
+    for i in count():
+        try:
+            key, value = next(coming)
+        except StopIteration:
+            return found
+        except HwnasError as error:
+            raise ValueError(f"{where}[{i}]: {error}") from None
+        if key in found:
+            raise ValueError(f"{where}[{i}] is about what {where}[{list(found).index(key)}] is about")
+        found[key] = value
+    return found
 
 
 def _triangle(matrix: np.ndarray) -> list[str]:
@@ -112,10 +189,19 @@ def _triangle(matrix: np.ndarray) -> list[str]:
 
 
 def _square(lines: list[str], size: int) -> np.ndarray:
-    """The matrix that `_triangle` wrote. Raises ValueError for another size."""
+    """The matrix that `_triangle` wrote. Raises ValueError for another size, and for what is no covariance."""
+    if len(lines) != size:
+        raise ValueError(f"covariance: {len(lines)} rows of a {size} by {size} matrix")
     matrix = np.zeros((size, size))
     for i, line in enumerate(lines):
-        matrix[i, : i + 1] = [float(value) for value in line.split()]
-    if len(lines) != size:
-        raise ValueError(f"{len(lines)} rows of a {size} by {size} matrix")
-    return matrix + np.tril(matrix, -1).T
+        try:
+            matrix[i, : i + 1] = [float(value) for value in line.split()]
+        except ValueError:
+            raise ValueError(f"covariance[{i}]: must be {i + 1} numbers (found {shown(line)})") from None
+    matrix = matrix + np.tril(matrix, -1).T
+    if not np.isfinite(matrix).all():
+        raise ValueError("covariance: must be finite numbers")
+    values = np.linalg.eigvalsh(matrix) if size else np.zeros(1)
+    if values[0] < -ROUNDED * size * max(values[-1], 0.0) or (values[0] < 0 and values[-1] <= 0):
+        raise ValueError(f"covariance: no variances have it, it has the eigenvalue {values[0]:.3g}")
+    return matrix

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from hwnas.errors import HwnasError
+from hwnas.foreign import Finite, Positive, checked, faults_of
 from hwnas.latency.choice import most_informative
 from hwnas.latency.features import COSTS, FORM, NOMINAL_MS, feature_rows
 from hwnas.latency.gaussian_process import Hyperparameters
@@ -89,14 +91,26 @@ class BlockRegression:
     def from_json(data: Any) -> BlockRegression:
         """What `to_json` wrote. Raises HwnasError if it is damaged, or if this version counts other features."""
         cure = "make it again with `hwnas fit TABLE`"
+        columns = {"costs": list(COSTS), "form": list(FORM), "nominal_ms": list(NOMINAL_MS.values())}
+        if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("columns") != columns:
+            raise HwnasError(f"this block regression is of another version of hwnas; {cure}.")
+        found = checked(_Scaled, data, "this block regression is damaged", cure)
         try:
-            columns = {"costs": list(COSTS), "form": list(FORM), "nominal_ms": list(NOMINAL_MS.values())}
-            if data["format"] != FORMAT or data["columns"] != columns:
-                raise HwnasError(f"this block regression is of another version of hwnas; {cure}.")
-            centre, spread = (np.array(data[name], dtype=float) for name in ("centre", "spread"))
-            return BlockRegression(RelativeRegression.from_json(data["model"]), centre, spread)
-        except (KeyError, TypeError, ValueError) as error:
-            raise HwnasError(f"this block regression is damaged ({error!r}); {cure}.") from None
+            model = RelativeRegression.from_json(found.model)
+        except ValueError as error:
+            said = faults_of(error) if isinstance(error, ValidationError) else error
+            raise HwnasError(f"this block regression is damaged: model: {said}; {cure}.") from None
+        if not (model.places.shape[1] == len(found.centre) == len(found.spread) == len(FORM)):
+            raise HwnasError(f"this block regression is damaged: it does not have {len(FORM)} columns; {cure}.")
+        return BlockRegression(model, np.array(found.centre), np.array(found.spread))
+
+
+class _Scaled(BaseModel):
+    """What the JSON of a BlockRegression must be."""
+
+    centre: list[Finite]
+    spread: list[Positive]
+    model: dict[str, Any]
 
 
 def informative_blocks(candidates: Blocks, count: int, measured: Blocks = (), seed: int = 0) -> list[int]:

@@ -17,8 +17,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from hwnas.errors import HwnasError
+from hwnas.foreign import Finite, Ms, Positive, typed
 from hwnas.latency.gaussian_process import GaussianProcess, Hyperparameters, covariance
 
 MIN_ROWS = 3
@@ -112,13 +114,31 @@ class RelativeRegression:
         return {**scalars, "hyperparameters": asdict(self.hyperparameters), **arrays}
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> RelativeRegression:
-        """What `to_json` wrote. Raises KeyError, TypeError or ValueError if it is damaged."""
-        lengths = tuple(map(float, data["hyperparameters"]["lengths"]))
-        amplitudes = {name: float(data["hyperparameters"][name]) for name in ("linear", "smooth", "noise")}
-        fitted: dict[str, Any] = {name: np.array(data[name], dtype=float) for name in _ARRAYS}
-        fitted |= {name: float(data[name]) for name in ("speed", "widening")}
-        return RelativeRegression(**fitted, hyperparameters=Hyperparameters(**amplitudes, lengths=lengths))
+    def from_json(data: Any) -> RelativeRegression:
+        """What `to_json` wrote. Raises ValueError if it is damaged."""
+        found = typed(_Fitted, data)
+        arrays: dict[str, Any] = {name: np.array(getattr(found, name), dtype=float) for name in _ARRAYS}
+        rows, columns, places = len(found.measured_ms), len(found.prior), len(found.hyperparameters.lengths)
+        shapes = {"costs": (rows, columns), "places": (rows, places), "unit_costs": (columns,), "trust": (rows,)}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name}: must have the shape {shape} of the other arrays, not {arrays[name].shape}")
+        scalars = {"speed": found.speed, "widening": found.widening}
+        return RelativeRegression(**arrays, **scalars, hyperparameters=found.hyperparameters)
+
+
+class _Fitted(BaseModel):
+    """What the JSON of a RelativeRegression must be."""
+
+    costs: list[list[Finite]]
+    places: list[list[Finite]]
+    measured_ms: list[Ms] = Field(min_length=1)
+    prior: list[Finite]
+    speed: Positive
+    unit_costs: list[Finite]
+    hyperparameters: Hyperparameters
+    trust: list[Positive]
+    widening: float = Field(ge=1, le=1e6)
 
 
 _ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "trust")

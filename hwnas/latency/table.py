@@ -8,19 +8,22 @@ where a publication gives each layer of its network a number of its own, these a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_atomically, write_json
+from hwnas.foreign import Count, Finite, Ms, NotNegative, checked, faults_of, parse_json, read_csv, shown
 from hwnas.space import Architecture, SearchSpace
-from hwnas.spec import Shape, Spec, spec_from_json
+from hwnas.spec import Shape, Spec, check_shape, spec_from_json
 
 BLOCKS_FILE, NETWORKS_FILE, CONDITIONS_FILE = "blocks.csv", "networks.csv", "conditions.json"
 LAYERS_FILE = "layers.csv"
@@ -31,26 +34,31 @@ Layer = tuple[int, Block]
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True)
 class Latency:
-    """One row: the statistics of all runs of one model. Percentages are relative to the median."""
+    """One row: the statistics of all runs of one model. Percentages are relative to the median.
 
-    median_ms: float
-    p5_ms: float
-    p95_ms: float
-    runs: int
-    between_visits_percent: float
+    Raises ValueError for what no measurement gives: nothing, less than nothing, or percentiles out of order.
+    """
+
+    median_ms: Ms
+    p5_ms: NotNegative
+    p95_ms: Ms
+    runs: Count
+    between_visits_percent: NotNegative
     """How far the medians of this model's separate visits lie apart: the noise that repeating shows."""
     noisy: bool = False
-    halves_percent: float | None = None
+    halves_percent: NotNegative | None = None
     """How far one half of the visits is off the other: the noise of the median. None: visited once, or not known."""
-    drift_percent: float | None = None
+    drift_percent: Finite | None = None
     """How far the reference model was off around these visits, at worst; None: there was none, or not known."""
 
     def __post_init__(self) -> None:
-        numbers = (self.median_ms, self.p5_ms, self.p95_ms, self.between_visits_percent)
-        if not (np.isfinite(numbers).all() and self.median_ms > 0 and self.runs > 0):
-            raise ValueError(f"a latency must be positive and finite, not {self}")
+        if not self.p5_ms <= self.median_ms <= self.p95_ms:
+            raise ValueError(
+                f"the 5th percentile, the median and the 95th must be in this order, not {self.p5_ms:g}, "
+                f"{self.median_ms:g} and {self.p95_ms:g} ms"
+            )
 
 
 @dataclass
@@ -67,7 +75,7 @@ class LatencyTable:
     @property
     def publication(self) -> str | None:
         """What the table was imported from; None: it was measured."""
-        return self.conditions.get("imported", {}).get("publication")
+        return (self.conditions.get("imported") or {}).get("publication")
 
     def block_ms(self, spec: Spec, input_shape: Shape) -> float:
         """Median ms of a block; 0 for an identity. Raises HwnasError, with the cure, where it was not measured."""
@@ -113,18 +121,41 @@ class LatencyTable:
     def load(folder: Path | str) -> LatencyTable:
         """Read a table. Raises HwnasError naming the file and the row that is missing or damaged."""
         folder = Path(folder)
-        if not (folder / BLOCKS_FILE).is_file():
+        if not (folder / BLOCKS_FILE).exists():
             raise HwnasError(
                 f"there is no latency table in {folder} (no {BLOCKS_FILE}); make one with "
                 "`hwnas measure --space tiny --device local --runtime litert`."
             )
-        table = LatencyTable(conditions=read_json(folder / CONDITIONS_FILE, "the latency table"), folder=folder)
-        table.blocks = dict(_rows(folder / BLOCKS_FILE, _block_of))
-        if (folder / NETWORKS_FILE).is_file():
-            table.networks = dict(_rows(folder / NETWORKS_FILE, _architecture_of))
-        if (folder / LAYERS_FILE).is_file():
-            table.layers = dict(_rows(folder / LAYERS_FILE, _layer_of))
+        path = folder / CONDITIONS_FILE
+        conditions = read_json(path, "the latency table")
+        checked(_Conditions, conditions, str(path), CURE)
+        table = LatencyTable(conditions=conditions, folder=folder)
+        table.blocks = _rows(folder / BLOCKS_FILE, _block_of)
+        if (folder / NETWORKS_FILE).exists():
+            table.networks = _rows(folder / NETWORKS_FILE, _architecture_of)
+        if (folder / LAYERS_FILE).exists():
+            table.layers = _rows(folder / LAYERS_FILE, _layer_of)
         return table
+
+
+CURE = "restore the file, or delete the table's folder and measure again"
+
+
+class _Imported(BaseModel):
+    publication: str
+
+
+class _Summary(BaseModel):
+    reference_us: Ms | None = None
+
+
+class _Conditions(BaseModel):
+    """What hwnas uses of a table's conditions; the rest is for people."""
+
+    identity: dict[str, Any] = {}
+    circumstances: dict[str, Any] = {}
+    imported: _Imported | None = None
+    summary: _Summary = _Summary()
 
 
 def _block_row(block: Block, latency: Latency) -> dict[str, Any]:
@@ -133,39 +164,59 @@ def _block_row(block: Block, latency: Latency) -> dict[str, Any]:
     return {"block": str(spec), "input_shape": "x".join(map(str, shape)), **asdict(latency), "spec": dumped}
 
 
-def _block_of(row: dict[str, Any]) -> Block:
-    channels, height, width = (int(side) for side in str(row["input_shape"]).split("x"))
-    return spec_from_json(json.loads(row["spec"])), (channels, height, width)
+def _block_of(row: dict[str, str]) -> Block:
+    sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})x(\d{1,6})", row["input_shape"])
+    if sides is None:
+        raise ValueError(f"input_shape: must be CxHxW, such as 16x32x32 (found {shown(row['input_shape'])})")
+    channels, height, width = map(int, sides.groups())
+    spec, shape = spec_from_json(_json_of(row, "spec")), (channels, height, width)
+    check_shape(shape)
+    spec.output_shape(shape)
+    return spec, shape
 
 
-def _layer_of(row: dict[str, Any]) -> Layer:
+def _layer_of(row: dict[str, str]) -> Layer:
+    if re.fullmatch(r"\d{1,4}", row["layer"]) is None:
+        raise ValueError(f"layer: must be a place in the chain, from 0 (found {shown(row['layer'])})")
     return int(row["layer"]), _block_of(row)
 
 
-def _architecture_of(row: dict[str, Any]) -> Architecture:
-    return Architecture.from_json(json.loads(row["architecture"]))
+def _architecture_of(row: dict[str, str]) -> Architecture:
+    return Architecture.from_json(_json_of(row, "architecture"))
 
 
-def _latency_of(row: dict[str, Any]) -> Latency:
-    statistics = {name: float(row[name]) for name in ("median_ms", "p5_ms", "p95_ms", "between_visits_percent")}
-    # tables of earlier versions lack these columns
-    later_names = ("halves_percent", "drift_percent")
-    later: dict[str, Any] = {n: float(row[n]) if row.get(n, "") != "" else None for n in later_names}
-    noisy = {"True": True, "False": False}[str(row["noisy"])]
-    return Latency(runs=int(row["runs"]), noisy=noisy, **statistics, **later)
-
-
-def _rows(path: Path, key_of: Callable[[dict[str, Any]], Key]) -> Iterator[tuple[Key, Latency]]:
-    """Each row of a table's CSV as its key and Latency. Raises HwnasError naming the line that is damaged."""
-    cure = "restore the file, or delete the table's folder and measure again"
+def _json_of(row: dict[str, str], column: str) -> Any:
     try:
-        frame = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
-    except pd.errors.EmptyDataError:
-        return
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise HwnasError(f"{path} is damaged ({error}); {cure}.") from None
-    for line, row in enumerate(frame.to_dict("records"), start=2):
+        return parse_json(row[column])
+    except ValueError as error:
+        raise ValueError(f"{column}: must be JSON: {error} (found {shown(row[column])})") from None
+
+
+_LATENCY = TypeAdapter(Latency)
+LATER = ("halves_percent", "drift_percent")
+
+
+def _latency_of(row: dict[str, str]) -> Latency:
+    """The statistics of a row. Raises KeyError for a column that is not there, ValidationError for a wrong value."""
+    names = [f.name for f in fields(Latency)]
+    # tables of earlier versions lack the later columns; what is not known is empty
+    return _LATENCY.validate_strings({name: row[name] for name in names if name not in LATER or row.get(name)})
+
+
+def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Latency]:
+    """The rows of a table's CSV by key. Raises HwnasError naming the line, the value and the rule that it breaks."""
+    rows: dict[Key, Latency] = {}
+    lines: dict[Key, int] = {}
+    for line, row in read_csv(path, "the latency table"):
         try:
-            yield key_of(row), _latency_of(row)
-        except (HwnasError, KeyError, ValueError, TypeError) as error:
-            raise HwnasError(f"{path}, line {line}, is damaged ({error}); {cure}.") from None
+            key, latency = key_of(row), _latency_of(row)
+            if key in rows:
+                raise ValueError(f"it is about what line {lines[key]} is about, and one of them only can be right")
+        except KeyError as error:
+            raise HwnasError(f"{path}, line {line}, is damaged: there is no column {error}; {CURE}.") from None
+        except ValidationError as error:
+            raise HwnasError(f"{path}, line {line}, is damaged: {faults_of(error)}; {CURE}.") from None
+        except (HwnasError, ValueError) as error:
+            raise HwnasError(f"{path}, line {line}, is damaged: {str(error).rstrip('.')}; {CURE}.") from None
+        rows[key], lines[key] = latency, line
+    return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hwnas.errors import HwnasError, UsageError, unknown_name
+from hwnas.foreign import LONGEST_MS, faults_of, read_toml
 from hwnas.transports.adb import adb_devices
 
 TRANSPORTS = ("local", "adb", "ssh")
@@ -24,6 +24,9 @@ DEFAULT_RUNTIMES = {"local": "litert", "adb": "native", "ssh": "native"}
 
 ANY_PHONE = "android-arm64"
 """The device file of a phone that nothing else is known of."""
+
+MOST_THREADS, MOST_BATCH, MOST_RUNS, MOST_VISITS = 1024, 4096, 1_000_000, 1000
+"""Beyond these a number is a slip of the keyboard, and a campaign would never end."""
 
 Cores = tuple[int, ...] | Literal["any", "big", "prime", "little"]
 
@@ -63,7 +66,7 @@ Celsius = Annotated[float, Field(gt=0, le=150)]
 class Device(BaseModel):
     """One target and the rules for measuring it. The table in docs/measuring.md has every field with its reason."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     name: Annotated[OneLine, AfterValidator(_folder_name)]
     """What people type after ``--device``, and the name of the folder its tables go to."""
@@ -76,16 +79,16 @@ class Device(BaseModel):
     """Of a board, as ``ssh`` takes it: ``pi@board.local`` or a name of the user's ssh configuration. Only with ssh."""
     folder: Annotated[OneLine, AfterValidator(_absolute_path)] | None = None
     """Where hwnas keeps its files on the device. None: the transport's own choice."""
-    hardware: tuple[OneLine, ...] = ()
+    hardware: tuple[OneLine, ...] = Field((), strict=False)
     """Models that the file is for, as the device itself says it, ``*`` for anything; others are refused. Empty: any."""
 
     runtime: OneLine = DEFAULT_RUNTIMES["local"]
     """What runs models unless ``--runtime`` says otherwise; not given: as in `DEFAULT_RUNTIMES`."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_THREADS)
     """Threads per inference."""
     cores: Cores = "any"
     """Numbers of the cores to run on, or one of `CORE_CLASSES`; "any" leaves them to the operating system."""
-    batch: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1, le=MOST_BATCH)
     """Images per inference; models of another batch size are refused."""
     delegate: Literal["xnnpack", "none", "gpu", "nnapi"] = "xnnpack"
     """What ``benchmark-model`` lets compute: XNNPACK's or TFLite's own CPU kernels, the GPU, or NNAPI."""
@@ -94,31 +97,31 @@ class Device(BaseModel):
     python: OneLine = "python3"
     """The Python of a board that has ONNX Runtime: a program's name or absolute path there."""
 
-    warmup_runs: int = Field(3, ge=1)
+    warmup_runs: int = Field(3, ge=1, le=MOST_RUNS)
     """Untimed runs before a visit, at least."""
-    warmup_ms: float = Field(20.0, ge=0)
+    warmup_ms: float = Field(20.0, ge=0, le=LONGEST_MS)
     """Duration of the untimed runs, at least."""
-    min_runs: int = Field(20, ge=1)
+    min_runs: int = Field(20, ge=1, le=MOST_RUNS)
     """Timed runs of a visit, at least (unless `max_ms` ends it)."""
-    max_runs: int = Field(2000, ge=1)
+    max_runs: int = Field(2000, ge=1, le=MOST_RUNS)
     """Timed runs of a visit, at most."""
-    min_ms: float = Field(50.0, ge=0)
+    min_ms: float = Field(50.0, ge=0, le=LONGEST_MS)
     """Duration of a visit's timed runs, at least (unless `max_runs` ends it)."""
-    max_ms: float = Field(1000.0, gt=0)
+    max_ms: float = Field(1000.0, gt=0, le=LONGEST_MS)
     """Duration after which a visit's warm-up ends, and its timed runs end, whatever is known by then."""
     precision_percent: float = Field(1.0, gt=0)
     """A visit ends once the 95 % confidence interval of the median is within plus or minus this."""
 
-    visits: int = Field(2, ge=1)
+    visits: int = Field(2, ge=1, le=MOST_VISITS)
     """Visits to each model, spread over the campaign."""
-    extra_visits: int = Field(2, ge=0)
+    extra_visits: int = Field(2, ge=0, le=MOST_VISITS)
     """Further visits to a model, at most, in place of those that were disturbed or do not agree."""
-    reference_every: int = Field(10, ge=1)
+    reference_every: int = Field(10, ge=1, le=MOST_RUNS)
     """Visits between two measurements of the reference model."""
     drift_limit_percent: float = Field(3.0, gt=0)
     """How far the reference may be off its campaign median before the visits next to it are taken again."""
 
-    cool_down_s: float = Field(0.0, ge=0)
+    cool_down_s: float = Field(0.0, ge=0, le=86_400)
     """Pause between two visits."""
     max_temperature_celsius: Celsius | None = None
     """No visit begins while the hottest CPU sensor is above this. None: whatever it is."""
@@ -128,7 +131,7 @@ class Device(BaseModel):
     """No visit begins while Android's thermal status, 0 (none) to 6 (shutdown), is above this."""
     min_battery_percent: int | None = Field(None, ge=0, le=100)
     """No visit begins while the battery is below this."""
-    max_wait_s: float = Field(600.0, ge=0)
+    max_wait_s: float = Field(600.0, ge=0, le=604_800)
     """How long a campaign waits for these limits before it ends, to be continued later."""
     stay_awake: bool = False
     """Keep a plugged-in phone's screen on while it is measured: with it off, some phones use slow cores only."""
@@ -145,7 +148,7 @@ class Device(BaseModel):
     @field_validator("cores", mode="plain")
     @classmethod
     def _cores(cls, given: Any) -> Cores:
-        if given in CORE_CLASSES and isinstance(given, str):
+        if isinstance(given, str) and given in CORE_CLASSES:
             return given  # type: ignore[return-value]
         numbers = isinstance(given, list | tuple) and all(type(core) is int and core >= 0 for core in given)
         if not numbers or not given or len(set(given)) < len(given):
@@ -221,30 +224,11 @@ def _phone(serial: str) -> Device:
 
 def _read(path: Path) -> Device:
     """The Device of a file. Raises HwnasError if it cannot be read or breaks the rules."""
+    given = read_toml(path, "the device file")
     try:
-        return Device(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise HwnasError(
-            f"cannot read the device file {path}: {error.strerror}; known devices: {', '.join(known_devices())}."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HwnasError(f"the device file {path} is not TOML: {error}; correct that line.") from None
+        return Device.model_validate(given)
     except ValidationError as error:
         raise HwnasError(
-            f"the device file {path}: {faults_of(error)}. Correct it; local.toml, android-arm64.toml and "
-            "raspberry-pi-5.toml show every field."
+            f"the device file {path}: {faults_of(error, tuple(Device.model_fields))}. Correct it; local.toml, "
+            "android-arm64.toml and raspberry-pi-5.toml show every field."
         ) from None
-
-
-def faults_of(error: ValidationError) -> str:
-    """What is wrong with the fields of a Device, for people."""
-    return "; ".join(_fault(fault) for fault in error.errors())
-
-
-def _fault(fault: Any) -> str:
-    """One pydantic fault as 'field: rule (found value)'."""
-    field = ".".join(str(part) for part in fault["loc"][:1])
-    if fault["type"] == "extra_forbidden":
-        return f"there is no field {field!r}; fields: {', '.join(Device.model_fields)}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{field}: {message} (found {fault['input']!r})" if field else message

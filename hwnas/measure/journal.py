@@ -13,12 +13,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pydantic import BaseModel
+
 from hwnas.errors import HwnasError
+from hwnas.foreign import Finite, Positive, checked, decoded, parse_json, read_bytes, shown
 from hwnas.measure.conditions import differences
 from hwnas.measure.lock import lock
 
 HEADER_START = b'{"hwnas_journal": 1, '
 """What every journal begins with: a file that does not is never written to."""
+
+
+MOST_BYTES = 2**30
+"""Of a journal: a space of thousands of blocks has a hundredth of this."""
+
+
+class _Health(BaseModel):
+    """What hwnas compares of a look at the device's health."""
+
+    max_frequency_khz: Finite | None = None
+    thermal_status: Finite | None = None
+
+
+class _Record(BaseModel):
+    """What hwnas uses of a record; see `hwnas.measure.visits`."""
+
+    entry: str | None = None
+    reference: str | None = None
+    runs_us: list[Positive] = []
+    health: _Health | None = None
 
 
 class Journal:
@@ -44,7 +67,7 @@ class Journal:
                 self._file,
                 f"{path} is in use: another process is measuring into it. Wait until it ends, or stop it.",
             )
-            self._end = self._read(path.read_bytes(), identity)
+            self._end = self._read(read_bytes(path, "the journal", MOST_BYTES), identity)
             os.ftruncate(self._file, self._end)
             if not self._end:
                 self._write(header)
@@ -98,12 +121,20 @@ class Journal:
             if number == 1:
                 self._check_identity(record, identity)
             else:
+                place = f"{self.path}, line {number}, is damaged"
+                checked(_Record, record, place, "delete that line to lose one visit only")
                 self.records.append(record)
             end += len(line) + 1
         return end
 
     def _check_identity(self, header: dict[str, Any], identity: dict[str, Any]) -> None:
-        found = differences(header.get("identity", {}), identity, recorded_in="the journal")
+        recorded = header.get("identity")
+        if not isinstance(recorded, dict):
+            raise HwnasError(
+                f"{self.path}, line 1, is damaged: identity: must be what was measured on (found {shown(recorded)}). "
+                "Delete the file to measure everything again."
+            )
+        found = differences(recorded, identity, recorded_in="the journal")
         if found:
             raise HwnasError(
                 f"{self.path} was measured under other conditions, and its numbers must not be mixed with new ones "
@@ -133,7 +164,7 @@ class Journal:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """The record in a line, or None if there is none."""
     with suppress(ValueError):
-        record = json.loads(line)
+        record = parse_json(decoded(line))
         return record if isinstance(record, dict) else None
     return None
 

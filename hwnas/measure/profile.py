@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from hwnas.errors import UsageError
 from hwnas.files import write_atomically
+from hwnas.foreign import faults_of
 from hwnas.measure.cores import clusters
-from hwnas.measure.device import ANY_PHONE, Device, faults_of, shipped_devices
+from hwnas.measure.device import ANY_PHONE, Device, shipped_devices
 from hwnas.transports.base import Facts
 
 
@@ -56,7 +57,9 @@ def profile_text(name: str, serial: str, facts: Facts) -> str:
     try:
         Device.model_validate({"transport": "adb"} | fields)
     except ValidationError as error:
-        raise UsageError(f"no device file can be written for the phone {serial!r}: {faults_of(error)}.") from None
+        raise UsageError(
+            f"no device file can be written for the phone {serial!r}: {faults_of(error, tuple(Device.model_fields))}."
+        ) from None
     _, _, body = shipped_devices()[ANY_PHONE].read_text(encoding="utf-8").partition("\n\n")
     for field, value in fields.items():
         body = _with_field(body, field, value)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from hwnas.errors import UsageError
-from hwnas.measure.device import Device, faults_of
+from hwnas.foreign import faults_of
+from hwnas.measure.device import Device
 from hwnas.transports.adb import Adb, adb_devices
 from hwnas.transports.base import DeviceLost, Facts, Transport
 from hwnas.transports.local import Local
@@ -61,7 +62,7 @@ def device_at(transport: str, address: str) -> Device:
     try:
         return Device.model_validate({"name": "unnamed", "transport": transport, where: address})
     except ValidationError as error:
-        raise UsageError(f"no device has this address: {faults_of(error)}.") from None
+        raise UsageError(f"no device has this address: {faults_of(error, tuple(Device.model_fields))}.") from None
 
 
 def only_phone(device_name: str) -> str:

@@ -10,12 +10,13 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.files import cache_folder, read_json, write_json
+from hwnas.foreign import checked
 from hwnas.native.abi import Abi
 from hwnas.native.library import DISTRIBUTION, fetch_library, installed_library
 from hwnas.native.toolchain import compile_hwbench, compiler_version, find_compiler, find_library, source_sha256
@@ -90,10 +91,12 @@ def build_bundle(abi: Abi, installed: bool = False, cache: Path | None = None) -
 def open_bundle(folder: Path) -> Bundle:
     """The bundle in a folder. Raises HwnasError if there is none or it is damaged."""
     manifest = read_json(folder / MANIFEST, "the bundle")
-    try:
-        bundle = Bundle(folder=folder, **manifest)
-    except TypeError:
-        raise HwnasError(f"{folder / MANIFEST} is not of this release of hwnas; build the bundle again.") from None
+    if not isinstance(manifest, dict) or manifest.keys() != {f.name for f in fields(Bundle)} - {"folder"}:
+        raise HwnasError(f"{folder / MANIFEST} is not of this release of hwnas; build the bundle again.")
+    given = manifest | {"folder": str(folder)}
+    bundle: Bundle = checked(Bundle, given, str(folder / MANIFEST), "build the bundle again")
+    if bundle.library not in bundle.files or any(Path(name).name != name for name in bundle.files):
+        raise HwnasError(f"{folder / MANIFEST} names files that no bundle has; build the bundle again.")
     for name, sha256 in bundle.files.items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
             raise HwnasError(f"the bundle {folder} is damaged: {name} is not what was built; delete it and repeat.")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
-import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-
-MOST_BYTES = 64 * 2**20
-"""Published tables have less than 3 MB; what unpacks to more than this is something else."""
+from hwnas.foreign import MOST_BYTES, decoded, parse_csv, parse_json, read_bytes, shown
+from hwnas.latency.imported.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,28 @@ class Content:
     """Of the file as it is, packed or not."""
     fault: str = ""
     """Why it is neither JSON, YAML nor CSV."""
+    lines: tuple[int, ...] = ()
+    """Of CSV: the line of each row."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a CSV file; empty for anything else."""
-        is_table = isinstance(self.data, list) and self.data and isinstance(self.data[0], dict)
-        return tuple(self.data[0]) if is_table else ()
+        return tuple(self.data[0]) if self.lines else ()
+
+    def place(self, row: int, column: str) -> str:
+        """A value of a CSV file, for messages."""
+        return f"{self.name}, line {self.lines[row]}, column {column}"
+
+    def check_once(self, *columns: str) -> None:
+        """Refuse a CSV file that says twice what these columns (those that it has) are about. Raises HwnasError."""
+        first: dict[tuple[str | None, ...], int] = {}
+        for line, row in zip(self.lines, self.data, strict=True):
+            key = tuple(row.get(column) for column in columns)
+            if first.setdefault(key, line) != line:
+                raise HwnasError(
+                    f"{self.name}, line {line}: {shown(key[0])} is in line {first[key]} too, and one of them only can "
+                    "be right; delete the other."
+                )
 
 
 def read_content(path: Path | str) -> Content:
@@ -43,39 +56,36 @@ def read_content(path: Path | str) -> Content:
     Raises HwnasError: it cannot be read, is no text, or is larger than `MOST_BYTES`.
     """
     path = Path(path)
+    raw = read_bytes(path, "the published table")
     try:
-        raw = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
-        text = None if raw is None else _unpacked(raw)
-    except OSError as error:
-        raise HwnasError(f"cannot read the published table {path}: {error.strerror or error}.") from None
-    except (EOFError, zlib.error, UnicodeDecodeError) as error:
+        unpacked = _unpacked(raw)
+        if len(unpacked) > MOST_BYTES:
+            raise HwnasError(f"{path} is larger than {MOST_BYTES // 2**20} MiB: no published table of blocks is.")
+        text = decoded(unpacked)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise HwnasError(f"the published table {path} is damaged ({error}); fetch it again.") from None
-    if raw is None or text is None:
-        raise HwnasError(f"{path} is larger than {MOST_BYTES // 2**20} MiB: no published table of blocks is.")
     sha256 = hashlib.sha256(raw).hexdigest()
     try:
-        return Content(_parsed(text), path.name, sha256)
-    except (ValueError, csv.Error, RecursionError) as error:
+        data, lines = _parsed(text)
+        return Content(data, path.name, sha256, lines=lines)
+    except ValueError as error:
         return Content(None, path.name, sha256, fault=f"no JSON, YAML or CSV: {' '.join(str(error).split())}")
 
 
-def _unpacked(raw: bytes) -> str | None:
-    """The text of a file; None where it is too large."""
-    if raw[:2] == b"\x1f\x8b":
-        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
-            raw = packed.read(MOST_BYTES + 1)
-    return raw.decode("utf-8-sig") if len(raw) <= MOST_BYTES else None
+def _unpacked(raw: bytes) -> bytes:
+    """The bytes of a file, a few more than `MOST_BYTES` at most."""
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
+        return packed.read(MOST_BYTES + 1)
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> tuple[Any, tuple[int, ...]]:
+    """The data of a text, and of CSV the line of each row. Raises ValueError."""
     if text.lstrip()[:1] in ("{", "["):
-        return json.loads(text)
+        return parse_json(text), ()
     first = text.partition("\n")[0]
     if "," in first and ": " not in first:
-        return list(csv.DictReader(io.StringIO(text), strict=True))
-    import yaml
-
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        rows = parse_csv(text)
+        return [row for _, row in rows], tuple(line for line, _ in rows)
+    return parse_yaml(text), ()

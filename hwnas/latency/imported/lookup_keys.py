@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import Any
 
 from hwnas.errors import HwnasError
+from hwnas.foreign import shown
 from hwnas.latency.imported.content import Content
-from hwnas.latency.imported.rows import Publication, Rows, published_latency
-from hwnas.spec import Conv, MBConv, Spec
+from hwnas.latency.imported.rows import Publication, Rows, checked_block, published_latency
+from hwnas.spec import Conv, MBConv, Shape, Spec, check_shape
 
 PROXYLESSNAS = Publication(
     name="proxylessnas",
@@ -38,19 +40,22 @@ EXAMPLE = (
 )
 
 KEY = re.compile(
-    r"(?P<kind>\w+)-input:(?P<height>\d+)x(?P<width>\d+)x(?P<channels>\d+)-output:(?:\d+x\d+x)?(?P<outputs>\d+)"
+    r"(?P<kind>\w+)-input:(?P<height>\d+)x(?P<width>\d+)x(?P<channels>\d+)-output:(?:(?P<out_height>\d{1,6})x(?P<out_width>\d{1,6})x)?(?P<outputs>\d+)"
     r"(?:-expand:(?P<expand>\d+)-kernel:(?P<kernel>\d+)-stride:(?P<stride>[12])-idskip:(?P<idskip>[01])"
     r"(?:-se:(?P<se>[01])-hs:(?P<hs>[01]))?)?"
 )
 SQUEEZE_RATIO = 0.25
+MOST_DIGITS = 6
+"""Of a size in a key."""
 FIRST_KERNEL, FIRST_STRIDE = 3, 2
 """Of the stem, which its key leaves out."""
 
 
 def recognises(content: Content) -> bool:
     """Whether keys are of this kind."""
-    keys = [key for key, _ in _entries(content)]
-    return any(isinstance(key, str) and KEY.fullmatch(key) for key in keys[:100])
+    has_columns = {"key", "mean_ms", "count"} <= set(content.columns)
+    keys = [row["key"] for row in content.data[:100]] if has_columns else list(_mapping(content))[:100]
+    return any(isinstance(key, str) and KEY.fullmatch(key) for key in keys)
 
 
 def read(content: Content, _device: str | None) -> Rows:
@@ -59,18 +64,20 @@ def read(content: Content, _device: str | None) -> Rows:
     Raises HwnasError for a key or a latency that cannot be read.
     """
     entries = _entries(content)
-    expanded = any("-hs:" in str(key) for key, _ in entries)
+    expanded = any("-hs:" in str(key) for _, key, _ in entries)
     rows = Rows(ONCE_FOR_ALL if expanded else PROXYLESSNAS, "galaxy-note10" if expanded else "pixel-1")
     rows.notes = ["Numbers are means." + (" The spread is the table's own." if expanded else " No spread is kept.")]
     if not expanded:
         rows.notes.append("Keys do not name the activation; ReLU6 is that of the authors' networks.")
-    for key, values in entries:
+    for place, key, values in entries:
         match = KEY.fullmatch(str(key))
         if match is None or not isinstance(values, dict):
-            raise HwnasError(f"{content.name}: {key!r} is no key of a block with its mean and count.")
-        latency = published_latency(values.get("mean"), values.get("count"), values.get("std") or 0.0)
-        shape = (int(match["channels"]), int(match["height"]), int(match["width"]))
-        spec = _spec_of(match, expanded)
+            raise HwnasError(f"{place}: {shown(key)} is no key of a block with its mean and count.")
+        if missing := [name for name in ("mean", "count") if values.get(name) in (None, "")]:
+            raise HwnasError(f"{place}: {' and '.join(missing)} of {shown(key)} is missing; fetch the file again.")
+        std = values.get("std")
+        latency = published_latency(place, values["mean"], count=values["count"], std=0.0 if std in (None, "") else std)
+        spec, shape = checked_block(place, partial(_block_of, match, expanded))
         if isinstance(spec, Spec):
             rows.add((spec, shape), latency)
         else:
@@ -81,12 +88,39 @@ def read(content: Content, _device: str | None) -> Rows:
     return rows
 
 
-def _entries(content: Content) -> list[tuple[Any, Any]]:
-    """Keys with ``{"mean": ms, "count": ..., "std": ms}``."""
-    if {"key", "mean_ms", "count"} <= set(content.columns):
-        named = {"mean": "mean_ms", "count": "count", "std": "std_ms"}
-        return [(row["key"], {name: row.get(column) for name, column in named.items()}) for row in content.data]
-    return list(content.data.items()) if isinstance(content.data, dict) else []
+def _entries(content: Content) -> list[tuple[str, Any, Any]]:
+    """Where each row is, its key, and its ``{"mean": ms, "count": ..., "std": ms}``.
+
+    Raises HwnasError for a row that is there twice: in CSV a key may be repeated for another image size.
+    """
+    if not {"key", "mean_ms", "count"} <= set(content.columns):
+        return [(f"{content.name}, {shown(key)}", key, values) for key, values in _mapping(content).items()]
+    content.check_once("key", "resolution_px")
+    named = {"mean": "mean_ms", "count": "count", "std": "std_ms"}
+    return [
+        (f"{content.name}, line {line}", row["key"], {name: row.get(column) for name, column in named.items()})
+        for line, row in zip(content.lines, content.data, strict=True)
+    ]
+
+
+def _mapping(content: Content) -> dict[Any, Any]:
+    return content.data if isinstance(content.data, dict) else {}
+
+
+def _block_of(match: re.Match[str], expanded: bool) -> tuple[Spec | str, Shape]:
+    """The block of a key, or why there is none, and the shape of its input. Raises HwnasError for a wrong size."""
+    sizes = {name: match[name] for name in ("channels", "height", "width", "outputs", "expand", "kernel")}
+    for name, digits in sizes.items():
+        if digits is not None and len(digits) > MOST_DIGITS:
+            raise HwnasError(f"{name} has {len(digits):,} digits, and no size has more than {MOST_DIGITS}.")
+    spec = _spec_of(match, expanded)
+    shape = (int(match["channels"]), int(match["height"]), int(match["width"]))
+    check_shape(shape)
+    if isinstance(spec, Spec) and match["out_height"]:
+        said = (int(match["out_height"]), int(match["out_width"]))
+        if spec.output_shape(shape)[1:] != said:
+            raise HwnasError(f"{spec} gives {spec.output_shape(shape)[1:]} from {shape[1:]}, and not {said}, as said.")
+    return spec, shape
 
 
 def _spec_of(match: re.Match[str], expanded: bool) -> Spec | str:

@@ -5,12 +5,14 @@ as CSV with a column per phone.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import shown
 from hwnas.latency.imported.content import Content
-from hwnas.latency.imported.rows import Publication, Rows, published_latency
-from hwnas.spec import ACTIVATIONS, MBConv
+from hwnas.latency.imported.rows import Publication, Rows, checked_block, published_latency
+from hwnas.spec import ACTIVATIONS, MBConv, Shape, Spec
 
 PUBLICATION = Publication(
     name="nn-meter",
@@ -22,7 +24,7 @@ PUBLICATION = Publication(
 )
 EXAMPLE = 'JSON {"conv_56_24_24_6_1_hard_swish_3_nose": 1.23} or CSV with the columns "key", "pixel1_ms", "pixel4_ms"'
 
-KEY = re.compile(r"conv_(\d+)_(\d+)_(\d+)_(\d+)_([12])_([a-z_0-9]+?)_(\d+)_(se|nose)")
+KEY = re.compile(r"conv_(\d{1,6})_(\d{1,6})_(\d{1,6})_(\d{1,6})_([12])_([a-z_0-9]+?)_(\d{1,6})_(se|nose)")
 SQUEEZE_RATIO = 0.25
 
 
@@ -49,38 +51,48 @@ def read(content: Content, device: str | None) -> Rows:
         "Built as the authors' code builds them, blocks that change the channels have a shortcut convolution besides, "
         "and squeeze-and-excitation has a quarter of the channels, not rounded: such rows are no MBConv of hwnas."
     ]
-    for key, ms in _entries(content, device):
-        latency = published_latency(ms)
+    for place, key, ms in _entries(content, device):
+        latency = published_latency(place, ms)
         match = KEY.fullmatch(key)
         if match is None:
-            rows.leave_out(f"{key.split('_')[0]}: no MBConv")
+            rows.leave_out(f"{key.split('_')[0][:40]}: no MBConv")
             continue
-        side, channels, outputs, expand, stride, kernel = (int(match[i]) for i in (1, 2, 3, 4, 5, 7))
-        if match[6] not in ACTIVATIONS:
-            rows.leave_out(f"activation {match[6]}")
-        elif channels != outputs:
-            rows.leave_out("a shortcut convolution, which hwnas' MBConv has not")
+        spec, shape = checked_block(place, partial(_block_of, match))
+        if isinstance(spec, Spec):
+            rows.add((spec, shape), latency)
         else:
-            ratio = SQUEEZE_RATIO if match[8] == "se" else 0.0
-            spec = MBConv(channels, outputs, kernel, expand, stride, match[6], ratio)
-            if ratio and spec.squeezed_channels != spec.hidden_channels // 4:
-                rows.leave_out("squeezed channels that are no multiple of 8")
-            else:
-                rows.add((spec, (channels, side, side)), latency)
+            rows.leave_out(spec)
     return rows
 
 
-def _entries(content: Content, device: str | None) -> list[tuple[str, Any]]:
+def _block_of(match: re.Match[str]) -> tuple[Spec | str, Shape]:
+    """The block of a key, or why there is none, and the shape of its input. Raises HwnasError for a wrong size."""
+    side, channels, outputs, expand, stride, kernel = (int(match[i]) for i in (1, 2, 3, 4, 5, 7))
+    shape = (channels, side, side)
+    if match[6] not in ACTIVATIONS:
+        return f"activation {match[6]}", shape
+    if channels != outputs:
+        return "a shortcut convolution, which hwnas' MBConv has not", shape
+    ratio = SQUEEZE_RATIO if match[8] == "se" else 0.0
+    spec = MBConv(channels, outputs, kernel, expand, stride, match[6], ratio)
+    if ratio and spec.squeezed_channels != spec.hidden_channels // 4:
+        return "squeezed channels that are no multiple of 8", shape
+    return spec, shape
+
+
+def _entries(content: Content, device: str | None) -> list[tuple[str, str, Any]]:
+    """Where each row is, its key and its ms. Raises HwnasError for a key that is there twice, or a missing value."""
     phones = {name.removesuffix("_ms"): name for name in content.columns if name.endswith("_ms")}
     if device is None:
         has = f"holds {', '.join(phones)}" if phones else "does not say of which phone it is"
         raise UsageError(f"{content.name} {has}; name the phone, such as --device pixel-4.")
-    if not phones:
-        return [(str(key), ms) for key, ms in content.data.items()]
+    if not content.lines:
+        return [(f"{content.name}, {shown(key)}", str(key), ms) for key, ms in content.data.items()]
     if device.replace("-", "") not in phones:
         raise UsageError(f"{content.name} has no column for {device}; it holds {', '.join(phones)}.")
     column = phones[device.replace("-", "")]
     missing = [row["key"] for row in content.data if not row[column]]
     if missing:
         raise HwnasError(f"{content.name}, column {column}: {len(missing)} rows have no value, such as {missing[0]}.")
-    return [(row["key"], row[column]) for row in content.data]
+    content.check_once("key")
+    return [(content.place(i, column), row["key"], row[column]) for i, row in enumerate(content.data)]

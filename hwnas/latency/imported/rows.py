@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from hwnas.errors import HwnasError
+from hwnas.foreign import Count, Ms, NotNegative, faults_of
 from hwnas.latency.table import Block, Latency, Layer
+from hwnas.spec import Shape, Spec, check_shape
 
 UNKNOWN_UNLESS_STATED = (
     *("system", "architecture", "cpu", "core_count"),
@@ -84,16 +89,48 @@ class Rows:
         return {block: _mean(rows) for block, rows in self._found.items()} | self.derived
 
 
-def published_latency(ms: Any, runs: Any = 1, std_ms: Any = 0.0) -> Latency:
+class _Published(BaseModel):
+    """What a row says of its block. Text is taken for the number that it spells: CSV has nothing else."""
+
+    mean: Ms
+    count: Count = 1
+    std: NotNegative = 0.0
+
+
+def published_latency(place: str, mean: Any, **more: Any) -> Latency:
     """The mean of a published row in the place of a median; with a spread, its 5 and 95 % points if it were normal.
 
-    Raises HwnasError if it is no latency.
+    Args:
+        place: the file and where it is in it, for the message.
+        mean: ms.
+        more: ``count`` of its runs, 1 unless given, and ``std``, their standard deviation in ms, 0 unless given.
+
+    Raises HwnasError naming the place, the value and the rule, if it is no latency.
     """
     try:
-        ms, spread_ms = float(ms), NORMAL_90 * float(std_ms)
-        return Latency(ms, ms - spread_ms, ms + spread_ms, int(runs), between_visits_percent=0.0)
-    except (TypeError, ValueError, OverflowError):
-        raise HwnasError(f"{ms!r} (spread {std_ms!r}, {runs!r} runs) is no latency: it must be above 0 ms.") from None
+        row = _Published(mean=mean, **more)
+        spread_ms = NORMAL_90 * row.std
+        low_ms = max(0.0, row.mean - spread_ms)
+        return Latency(row.mean, low_ms, row.mean + spread_ms, row.count, between_visits_percent=0.0)
+    except ValidationError as error:
+        raise HwnasError(
+            f"{place}: {faults_of(error)}, so it is no latency in ms. Correct it, or fetch the file again."
+        ) from None
+
+
+def checked_block(place: str, make: Callable[[], tuple[Spec | str, Shape]]) -> tuple[Spec | str, Shape]:
+    """What `make` makes of a row: a Spec, or why there is none, and the shape of its input.
+
+    Raises HwnasError, naming the place, for a size that no layer has.
+    """
+    try:
+        spec, shape = make()
+        check_shape(shape)
+        if isinstance(spec, Spec):
+            spec.output_shape(shape)
+        return spec, shape
+    except HwnasError as error:
+        raise HwnasError(f"{place}: {error}") from None
 
 
 def _mean(rows: list[Latency]) -> Latency:

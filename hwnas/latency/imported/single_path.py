@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hwnas.errors import HwnasError
+from hwnas.foreign import shown
 from hwnas.latency.imported.content import Content
 from hwnas.latency.imported.rows import Publication, Rows, published_latency
+from hwnas.latency.table import Latency
 from hwnas.space import OneOf
 from hwnas.spaces.single_path import single_path
 from hwnas.spec import MBConv
@@ -56,26 +56,41 @@ def read(content: Content, _device: str | None) -> Rows:
     outer, outer_ms = [], OUTSIDE_MS
     for place, (node, shape) in enumerate(single_path().positions()):
         if isinstance(node, OneOf):
-            for spec, ms in zip(node.candidates, next(coming), strict=False):  # skip, the last, costs nothing
-                rows.add_layer(place, (spec, shape), published_latency(ms, RUNS))
+            for spec, latency in zip(node.candidates, next(coming), strict=False):  # skip, the last, costs nothing
+                rows.add_layer(place, (spec, shape), latency)
         elif isinstance(node, MBConv):
-            for ms in next(coming):
-                rows.add((node, shape), published_latency(ms, RUNS))
+            for latency in next(coming):
+                rows.add((node, shape), latency)
             outer_ms -= rows.blocks[node, shape].median_ms
         else:
             outer.append((node, shape))
+    if outer_ms <= 0:
+        raise HwnasError(
+            f"{content.name}: the first and the last of the {LAYERS} layers take {OUTSIDE_MS - outer_ms:g} ms, more "
+            f"than the {OUTSIDE_MS} ms that all of what is not searched took. Correct them, or fetch the file again."
+        )
     macs = sum(spec.macs(shape) for spec, shape in outer)
     for spec, shape in outer:
-        rows.derived[spec, shape] = published_latency(outer_ms * spec.macs(shape) / macs, RUNS)
+        share_ms = outer_ms * spec.macs(shape) / macs
+        rows.derived[spec, shape] = published_latency(f"{content.name}, {spec}", share_ms, count=RUNS)
     return rows
 
 
-def _layers_ms(content: Content) -> list[list[Any]]:
-    if content.columns:
+def _layers_ms(content: Content) -> list[list[Latency]]:
+    """(22, 4) latencies. Raises HwnasError naming the place of what is none."""
+    if content.lines:
+        numbers = [str(i) for i in range(len(content.data))]
+        if [row["layer"] for row in content.data] != numbers:
+            found = shown([row["layer"] for row in content.data])
+            raise HwnasError(f"{content.name}: its column layer must count the layers from 0, and is {found}.")
         table = [[row[name] for name in CANDIDATES] for row in content.data]
     else:
         table = content.data["layers_ms"]
     is_table = isinstance(table, list) and all(isinstance(row, list) for row in table)
     if not is_table or [len(row) for row in table] != [len(CANDIDATES)] * LAYERS:
         raise HwnasError(f"{content.name} must hold layers_ms, {LAYERS} rows of {len(CANDIDATES)} latencies in ms.")
-    return table
+
+    def place(i: int, j: int) -> str:
+        return content.place(i, CANDIDATES[j]) if content.lines else f"{content.name}, layers_ms[{i}][{j}]"
+
+    return [[published_latency(place(i, j), ms, count=RUNS) for j, ms in enumerate(row)] for i, row in enumerate(table)]
