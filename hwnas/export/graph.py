@@ -29,6 +29,7 @@ Kind = Literal[
     "global_average_pool",
     "concat",
     "slice",
+    "gather",
     "channel_shuffle",
     "pad",
     "resize_nearest",
@@ -92,6 +93,7 @@ class Operator:
             (C,) of a prelu.
         groups: Groups of a channel shuffle; those of a convolution are in the shape of its weight.
         begin: First index of a slice on each axis; its size is the output's.
+        indices: For each axis, which places a gather takes, in which order; None takes all.
         value: Slope of a leaky ReLU, alpha of an ELU, what a pad fills with.
         align_corners: Whether a resize keeps the centres of the corner pixels in place, instead of the corners.
     """
@@ -110,6 +112,7 @@ class Operator:
     constant: np.ndarray | None = None
     groups: int = 1
     begin: tuple[int, ...] = ()
+    indices: tuple[tuple[int, ...] | None, ...] = ()
     value: float = 0.0
     align_corners: bool = False
 

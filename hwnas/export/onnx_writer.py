@@ -181,6 +181,20 @@ def _slice(model: OnnxModel, operator: Operator) -> None:
     model.node("Slice", operator, [source.name, *constants])
 
 
+def _gather(model: OnnxModel, operator: Operator) -> None:
+    (source,) = _names(operator.inputs)
+    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in taken:
+        indices = model.constant(f"{operator.name}.indices{axis}", places)
+        if axis == taken[-1][0]:
+            model.node("Gather", operator, [source, indices], axis=axis)
+        else:
+            model.add(
+                "Gather", f"{operator.name}.axis{axis}", [source, indices], f"{operator.name}.axis{axis}", axis=axis
+            )
+            source = f"{operator.name}.axis{axis}"
+
+
 def _channel_shuffle(model: OnnxModel, operator: Operator) -> None:
     batch, channels, height, width = operator.output.shape
     name, groups = operator.name, operator.groups
@@ -234,6 +248,7 @@ _WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
     "global_average_pool": _simple("GlobalAveragePool"),
     "concat": _over_channels("Concat"),
     "slice": _slice,
+    "gather": _gather,
     "channel_shuffle": _channel_shuffle,
     "pad": _pad,
     "resize_nearest": _resize_nearest,

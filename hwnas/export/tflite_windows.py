@@ -23,6 +23,7 @@ _KEEPS_SIGN = (
     "global_average_pool",
     "concat",
     "slice",
+    "gather",
     "channel_shuffle",
     "add",
     "multiply",
