@@ -133,6 +133,9 @@ POOLS = {
     "global maximum, one axis after the other": Function(lambda self, x: x.max(3)[0].max(dim=2).values),
     "sum over the width": Function(lambda self, x: x.sum(3, keepdim=True)),
     "gate of each row and column": Function(lambda self, x: x * x.mean(3, keepdim=True) + x * x.amax(2, keepdim=True)),
+    "maximum over the channels": Function(
+        lambda self, x: torch.cat([x.max(1, keepdim=True)[0], x.amax((1,), True)], 1)
+    ),
     "average over the channels": Function(lambda self, x: x * x.mean(1, keepdim=True)),
     "global average of viewed pixels": Function(lambda self, x: x.view(x.size(0), x.size(1), -1).mean(2)),
 }
@@ -206,6 +209,10 @@ SHAPES = {
     "channels in another order": Function(lambda self, x: x[:, [2, 0, 1, 1]]),
     "repeated": Function(lambda self, x: x.repeat(1, 2, 1, 1)),
     "asks the tensor about itself": Function(asks_about_itself, conv=nn.Conv2d(C, C, 1)),
+    "shortcut of the first ResNet on CIFAR": Function(
+        lambda self, x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 3)) + self.conv(x), conv=nn.Conv2d(C, 13, 3, 2, 1)
+    ),
+    "filled": Function(lambda self, x: x * torch.full_like(x, 2) + x.new_ones(1) + torch.zeros_like(x)),
     "branch on the size": Function(lambda self, x: F.relu(x) if x.shape[2] > 4 else x),
 }
 RESIZES = {
@@ -250,6 +257,15 @@ ACTIVATIONS = {
     "GELU by tanh": nn.GELU(approximate="tanh"),
     "PReLU of features": Function(lambda self, x: self.prelu(x.mean((2, 3))), prelu=nn.PReLU(C)),
     "clamp": Function(lambda self, x: x.clamp(0, 6)),
+    "clamp between other limits": Function(
+        lambda self, x: self.conv(x).clamp(min=-0.5, max=2), conv=nn.Conv2d(C, C, 1)
+    ),
+    "clamp from below": Function(lambda self, x: x.clamp(min=-0.5)),
+    "clamp from above": Function(lambda self, x: x.clamp_max(0.5)),
+    "hard sigmoid by hand": Function(
+        lambda self, x: x * ((self.conv(x) + 3.0) / 6.0).clamp_(0.0, 1.0), conv=nn.Conv2d(C, C, 1)
+    ),
+    "hard tanh": nn.Sequential(nn.Conv2d(C, C, 1), nn.Hardtanh(inplace=True)),
     "softmax over channels": nn.Softmax(1),
     "softmax": Function(lambda self, x: x.mean((2, 3)).softmax(-1)),
     "log softmax": Function(lambda self, x: F.log_softmax(x.mean((2, 3)), dim=1)),

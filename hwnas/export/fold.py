@@ -79,7 +79,7 @@ def _merge_linear(source: Operator, operator: Operator) -> Operator | None:
         return _scaled_input(source, operator)
     if source.kind == "average_pool" and operator.kind == "global_average_pool" and _in_equal_parts(source):
         return replace(operator, inputs=source.inputs)
-    if source.kind == "pad" and source.value == 0 and operator.kind in CONVOLUTIONS:
+    if source.kind == "pad" and source.value == 0 and operator.kind in CONVOLUTIONS and not any(source.channel_padding):
         (top, bottom), (left, right) = source.padding
         (above, below), (before, after) = operator.padding
         padding = ((top + above, bottom + below), (left + before, right + after))

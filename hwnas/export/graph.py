@@ -27,6 +27,7 @@ Kind = Literal[
     "average_pool",
     "max_pool",
     "global_average_pool",
+    "channel_max",
     "concat",
     "slice",
     "gather",
@@ -86,6 +87,7 @@ class Operator:
         stride: Step of the window (vertical, horizontal).
         padding: Rows and columns added around the image, ((top, bottom), (left, right)): zeros for a convolution,
             `value` for a pad; a pooling leaves them out of its maximum or average.
+        channel_padding: Channels that a pad adds before and after those of the image.
         activation: Applied to the result before it is written, or all that an operator of that kind does.
         dilation: Step between the pixels under the window (vertical, horizontal).
         window: Height and width of what a pooling pools.
@@ -106,6 +108,7 @@ class Operator:
     bias: np.ndarray | None = None
     stride: tuple[int, int] = (1, 1)
     padding: Padding = ((0, 0), (0, 0))
+    channel_padding: tuple[int, int] = (0, 0)
     activation: Activation | None = None
     dilation: tuple[int, int] = (1, 1)
     window: tuple[int, int] = (1, 1)

@@ -171,6 +171,10 @@ def _pool(op_type: str) -> Callable[[OnnxModel, Operator], None]:
     return write
 
 
+def _channel_max(model: OnnxModel, operator: Operator) -> None:
+    model.node("ReduceMax", operator, _names(operator.inputs), axes=[1], keepdims=1)
+
+
 def _slice(model: OnnxModel, operator: Operator) -> None:
     (source,), shape = operator.inputs, operator.output.shape
     axes = [axis for axis in range(len(shape)) if shape[axis] != source.shape[axis]]
@@ -207,7 +211,8 @@ def _channel_shuffle(model: OnnxModel, operator: Operator) -> None:
 
 def _pad(model: OnnxModel, operator: Operator) -> None:
     top, left, bottom, right = _pads(operator)
-    sizes = model.constant(f"{operator.name}.padding", [0, 0, top, left, 0, 0, bottom, right])
+    first, last = operator.channel_padding
+    sizes = model.constant(f"{operator.name}.padding", [0, first, top, left, 0, last, bottom, right])
     model.node(
         "Pad", operator, [*_names(operator.inputs), sizes, model.scalar(f"{operator.name}.value", operator.value)]
     )
@@ -246,6 +251,7 @@ _WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
     "average_pool": _pool("AveragePool"),
     "max_pool": _pool("MaxPool"),
     "global_average_pool": _simple("GlobalAveragePool"),
+    "channel_max": _channel_max,
     "concat": _over_channels("Concat"),
     "slice": _slice,
     "gather": _gather,

@@ -17,6 +17,7 @@ from hwnas.export.tflite_model import TFLiteModel, Weights, channels_last, nhwc
 from hwnas.export.tflite_windows import (
     ACTIVATION,
     average_pool,
+    channel_max,
     convolution,
     global_average_pool,
     max_pool,
@@ -231,6 +232,7 @@ _WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
     "average_pool": average_pool,
     "max_pool": max_pool,
     "global_average_pool": global_average_pool,
+    "channel_max": channel_max,
     "concat": _concat,
     "slice": _slice,
     "gather": _gather,

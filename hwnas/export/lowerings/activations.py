@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,12 +74,37 @@ def _clamp(call: Call) -> Tensor:
     return _clamped(call, call.argument(1, "min"), call.argument(2, "max"))
 
 
+@lowers("clamp_min", "clamp_min_")
+def _clamp_min(call: Call) -> Tensor:
+    return _clamped(call, call.argument(1, "min"), None)
+
+
+@lowers("clamp_max", "clamp_max_")
+def _clamp_max(call: Call) -> Tensor:
+    return _clamped(call, None, call.argument(1, "max"))
+
+
 def _clamped(call: Call, lowest: Any, highest: Any) -> Tensor:
-    if lowest == 0 and highest is None:
-        return _activation(call, "relu")
-    if lowest == 0 and highest == 6:
-        return _activation(call, "relu6")
-    raise call.unsupported(f"only the limits 0 to 6 and 0 to infinity are supported, not {lowest} to {highest}")
+    """ReLU or ReLU6, of values that are scaled and shifted so that the limits become 0 and infinity or 6."""
+    limits = [limit for limit in (lowest, highest) if limit is not None]
+    if not limits or not all(isinstance(limit, (int, float)) for limit in limits) or limits != sorted(set(limits)):
+        raise call.unsupported(f"its limits must be one number or two rising ones, not {lowest} and {highest}")
+    activation: Activation = "relu" if len(limits) == 1 else "relu6"
+    if lowest is None:
+        scale, shift = -1.0, float(highest)
+    else:
+        scale = 1.0 if highest is None else 6 / (highest - lowest)
+        shift = -lowest * scale
+    x = call.tensor()
+    if (scale, shift) == (1, 0):
+        return _activation(call, activation)
+    x = _affine(call, x, scale, shift, ".before")
+    x = call.emit("activation", x, shape=x.shape, suffix=".cut", activation=activation)
+    return _affine(call, x, 1 / scale, -shift / scale)
+
+
+def _affine(call: Call, x: Tensor, scale: float, shift: float, suffix: str = "") -> Tensor:
+    return call.emit("affine", x, shape=x.shape, suffix=suffix, weight=np.array([scale]), bias=np.array([shift]))
 
 
 @lowers(F.softmax, "softmax")
@@ -120,3 +146,17 @@ def _dropout(call: Call) -> Tensor | View:
     if call.argument(2, "training", True):
         raise call.unsupported("it drops values at inference too; pass training=self.training")
     return _nothing(call)
+
+
+def _filled(name: str) -> None:
+    @lowers(name)
+    def _lower(call: Call) -> torch.Tensor:
+        # what it is filled with does not depend on the numbers in its first argument, only its shape may
+        like = torch.zeros(call.argument(0, "input").shape)
+        made = getattr(like, name) if name.startswith("new") else partial(getattr(torch, name), like)
+        constant: torch.Tensor = made(*call.args[1:], **{key: v for key, v in call.kwargs.items() if key != "input"})
+        return constant
+
+
+for _name_of_filled in ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"):
+    _filled(_name_of_filled)

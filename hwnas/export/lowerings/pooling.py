@@ -144,13 +144,12 @@ def _maximum_and_place(call: Call) -> Any:
 
 
 def _reduced(call: Call, kind: Kind) -> Tensor | View:
-    """The average or maximum over height, width or both, also where they come as one dimension; an average over the
-    channels too, which is a convolution."""
+    """The average or maximum over height, width or both, also if they come as one dimension; or over the channels."""
     value = call.argument(0, "input")
     rank, given = len(value.shape), call.argument(1, "dim")
     axes = sorted(axis % rank for axis in ([given] if isinstance(given, int) else given or range(rank)))
-    if axes == [1] and rank == 4 and kind == "average_pool":
-        pooled = _channel_average(call)
+    if axes == [1] and rank == 4:
+        pooled = _over_channels(call, kind)
     elif axes and axes[0] >= 2 and (rank == 4 or axes == list(range(2, rank))):
         image = call.image() if rank == 4 else _image_of_pixels(call)
         height, width = (
@@ -159,7 +158,8 @@ def _reduced(call: Call, kind: Kind) -> Tensor | View:
         pooled = _pool(call, kind, image, (height, width), (height, width), ((0, 0), (0, 0)))
     else:
         raise call.unsupported(
-            f"it must be over height and width, dim=(2, 3), or one of them, not dim={given} of shape {value.shape}"
+            f"it must be over height and width, dim=(2, 3), or one of them, or over the channels of an image, dim=1, "
+            f"not over dim={given} of shape {value.shape}"
         )
     if call.argument(2, "keepdim", False):
         shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
@@ -177,10 +177,14 @@ def _image_of_pixels(call: Call) -> Tensor:
     return call.as_tensor(image, "its input")
 
 
-def _channel_average(call: Call) -> Tensor:
+def _over_channels(call: Call, kind: Kind) -> Tensor:
+    """The average or maximum over the channels: the average is a convolution."""
     x = call.image()
+    shape = (x.shape[0], 1, *x.shape[2:])
+    if kind == "max_pool":
+        return call.emit("channel_max", x, shape=shape)
     weight = np.full((1, x.shape[1], 1, 1), 1 / x.shape[1], np.float32)
-    return call.emit("conv", x, shape=(x.shape[0], 1, *x.shape[2:]), weight=weight, bias=np.zeros(1, np.float32))
+    return call.emit("conv", x, shape=shape, weight=weight, bias=np.zeros(1, np.float32))
 
 
 def _global_average_pool(call: Call, x: Tensor) -> Tensor:

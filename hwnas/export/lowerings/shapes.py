@@ -181,6 +181,11 @@ def _getitem(call: Call) -> View:
     return _view(call, lambda index: index[call.args[1]])
 
 
+@lowers("__setitem__")
+def _setitem(call: Call) -> Tensor:
+    raise call.unsupported("it writes into a part of a tensor; put the tensor together with torch.cat instead")
+
+
 @lowers("cat", "concat", "concatenate")
 def _concat(call: Call) -> Tensor:
     parts = call.argument(0, "tensors")
@@ -249,13 +254,20 @@ def _pad(call: Call) -> Tensor | View:
 
 def _padded(call: Call, sizes: tuple[int, ...], value: float) -> Tensor:
     x = call.image()
-    if len(sizes) > 4 and any(sizes[4:]):
-        raise call.unsupported(f"only height and width can be padded, not {sizes}")
-    left, right, top, bottom = (*sizes[:4], 0, 0)[:4]
-    if min(left, right, top, bottom) < 0:
+    left, right, top, bottom, first, last, *batch = (*sizes, 0, 0, 0, 0)[: max(6, len(sizes))]
+    if any(batch):
+        raise call.unsupported(f"only channels, height and width can be padded, not {sizes}")
+    if min(left, right, top, bottom, first, last) < 0:
         raise call.unsupported(f"the padding must not be negative, as in {sizes}")
-    shape = (*x.shape[:2], x.shape[2] + top + bottom, x.shape[3] + left + right)
-    return call.emit("pad", x, shape=shape, padding=((top, bottom), (left, right)), value=value)
+    batches, channels, height, width = x.shape
+    return call.emit(
+        "pad",
+        x,
+        shape=(batches, channels + first + last, height + top + bottom, width + left + right),
+        padding=((top, bottom), (left, right)),
+        channel_padding=(first, last),
+        value=value,
+    )
 
 
 @lowers(F.interpolate, F.upsample)
