@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ai_edge_litert.interpreter import Interpreter
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from hwnas.export import convert
 from hwnas.export.parity import LIMIT, relative_error
@@ -64,12 +64,22 @@ def halves_by_reshape(self: Function, x: Tensor) -> Tensor:
     return torch.cat((x[0], self.branch(x[1])), 1)
 
 
+def asks_about_itself(self: Function, x: Tensor) -> Tensor:
+    """Every branch that is not taken in PyTorch would be a wrong file."""
+    weight = self.conv.weight
+    x = x.to(weight.dtype).to(x.device).type_as(weight).to(weight).cpu().float()
+    x = x.contiguous(memory_format=torch.channels_last).to(memory_format=torch.channels_last)
+    if isinstance(x, Tensor) and torch.is_tensor(x) and x.is_floating_point() and x.device.type == "cpu":
+        x = self.conv(x)
+    if x.is_cuda or x.is_complex() or x.is_sparse or x.dtype != torch.float32 or x is None or x.grad is not None:
+        x = x * 2
+    return x * (x.element_size() * x.dim() * len(x.shape) / x.numel()) + x.get_device() + x.data
+
+
 def stochastic_depth(x: Tensor, p: float, mode: str, training: bool = True) -> Tensor:
-    """torchvision's, which fx is told not to look into."""
+    """As torchvision writes it."""
     return x * (torch.rand(1) < p) if training else x
 
-
-fx.wrap("stochastic_depth")
 
 CONVOLUTIONS = {
     "grouped": nn.Conv2d(C, 12, 3, padding=1, groups=4),
@@ -87,6 +97,11 @@ CONVOLUTIONS = {
     "functional": Function(
         lambda self, x: F.conv2d(x, self.weight, None, 2, 1), weight=nn.Parameter(torch.randn(4, C, 3, 3) / 8)
     ),
+    "reflected": nn.Conv2d(C, 4, 3, padding=1, padding_mode="reflect"),
+    "replicated": nn.Conv2d(C, 4, 3, padding=(1, 2), padding_mode="replicate"),
+    "circular": nn.Conv2d(C, 4, 3, padding=1, padding_mode="circular"),
+    "weight norm": nn.utils.parametrizations.weight_norm(nn.Conv2d(C, 4, 3)),
+    "spectral norm": nn.utils.parametrizations.spectral_norm(nn.Conv2d(C, 4, 3)),
     "constant padding": nn.ConstantPad2d((1, 0, 2, 1), 0.7),
     "zero padding alone": nn.ZeroPad2d(1),
 }
@@ -112,6 +127,16 @@ POOLS = {
     "global maximum": nn.AdaptiveMaxPool2d(1),
     "global maximum, method": Function(lambda self, x: x.amax((2, 3))),
     "global average of flattened pixels": Function(lambda self, x: x.flatten(2).mean(-1)),
+    "global average, one axis after the other": Function(lambda self, x: x.mean(3).mean(2)),
+    "global average, the last axis twice": Function(lambda self, x: x.mean(-1).mean(-1)),
+    "global average as a sum": Function(lambda self, x: x.sum((2, 3)) / (x.shape[2] * x.shape[3])),
+    "global maximum, one axis after the other": Function(lambda self, x: x.max(3)[0].max(dim=2).values),
+    "sum over the width": Function(lambda self, x: x.sum(3, keepdim=True)),
+    "gate of each row and column": Function(lambda self, x: x * x.mean(3, keepdim=True) + x * x.amax(2, keepdim=True)),
+    "maximum over the channels": Function(
+        lambda self, x: torch.cat([x.max(1, keepdim=True)[0], x.amax((1,), True)], 1)
+    ),
+    "average over the channels": Function(lambda self, x: x * x.mean(1, keepdim=True)),
     "global average of viewed pixels": Function(lambda self, x: x.view(x.size(0), x.size(1), -1).mean(2)),
 }
 ARITHMETIC = {
@@ -179,12 +204,27 @@ SHAPES = {
     "back to an image": Function(
         lambda self, x: self.linear(x.flatten(1)).view(-1, 4, 3, 2), linear=nn.Linear(720, 24)
     ),
+    "every other pixel": Function(lambda self, x: x[:, :, ::2, 1::2]),
+    "flipped": Function(lambda self, x: x.flip(3) + torch.flip(x, [2, 3])),
+    "channels in another order": Function(lambda self, x: x[:, [2, 0, 1, 1]]),
+    "repeated": Function(lambda self, x: x.repeat(1, 2, 1, 1)),
+    "asks the tensor about itself": Function(asks_about_itself, conv=nn.Conv2d(C, C, 1)),
+    "shortcut of the first ResNet on CIFAR": Function(
+        lambda self, x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 3)) + self.conv(x), conv=nn.Conv2d(C, 13, 3, 2, 1)
+    ),
+    "filled": Function(lambda self, x: x * torch.full_like(x, 2) + x.new_ones(1) + torch.zeros_like(x)),
     "branch on the size": Function(lambda self, x: F.relu(x) if x.shape[2] > 4 else x),
 }
 RESIZES = {
     "nearest, twice as large": nn.Upsample(scale_factor=2),
     "nearest, three times as large": Function(lambda self, x: F.interpolate(x, scale_factor=3)),
     "nearest, to a size": Function(lambda self, x: F.interpolate(x, size=(13, 7))),
+    "nearest, smaller": nn.Upsample(scale_factor=0.7),
+    "nearest, to a size near to its own": Function(lambda self, x: F.interpolate(x, size=(HEIGHT + 2, WIDTH - 1))),
+    "nearest, by the rounded factor": Function(
+        lambda self, x: F.interpolate(x, scale_factor=1.7, recompute_scale_factor=True)
+    ),
+    "nearest, exact": Function(lambda self, x: F.interpolate(x, size=(13, 7), mode="nearest-exact")),
     "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
     "bilinear, to a size": Function(lambda self, x: F.interpolate(x, size=(13, 7), mode="bilinear")),
     "bilinear, aligned corners": nn.UpsamplingBilinear2d(scale_factor=2),
@@ -217,6 +257,15 @@ ACTIVATIONS = {
     "GELU by tanh": nn.GELU(approximate="tanh"),
     "PReLU of features": Function(lambda self, x: self.prelu(x.mean((2, 3))), prelu=nn.PReLU(C)),
     "clamp": Function(lambda self, x: x.clamp(0, 6)),
+    "clamp between other limits": Function(
+        lambda self, x: self.conv(x).clamp(min=-0.5, max=2), conv=nn.Conv2d(C, C, 1)
+    ),
+    "clamp from below": Function(lambda self, x: x.clamp(min=-0.5)),
+    "clamp from above": Function(lambda self, x: x.clamp_max(0.5)),
+    "hard sigmoid by hand": Function(
+        lambda self, x: x * ((self.conv(x) + 3.0) / 6.0).clamp_(0.0, 1.0), conv=nn.Conv2d(C, C, 1)
+    ),
+    "hard tanh": nn.Sequential(nn.Conv2d(C, C, 1), nn.Hardtanh(inplace=True)),
     "softmax over channels": nn.Softmax(1),
     "softmax": Function(lambda self, x: x.mean((2, 3)).softmax(-1)),
     "log softmax": Function(lambda self, x: F.log_softmax(x.mean((2, 3)), dim=1)),
@@ -257,8 +306,15 @@ OUTSIDE_XNNPACK = {
     "pool: maximum, padding larger than SAME": 1,
     "resize: nearest, three times as large": 0,
     "resize: nearest, to a size": 0,
+    "resize: nearest, to a size near to its own": 0,
+    "resize: nearest, smaller": 0,
+    "resize: nearest, by the rounded factor": 0,
+    "resize: nearest, exact": 0,
+    "shape: every other pixel": 0,
+    "shape: channels in another order": 0,
+    "shape: repeated": 0,
 }
-"""Partitions of what XNNPACK does not take whole: PADV2 and RESIZE_NEAREST_NEIGHBOR stay outside."""
+"""Partitions of what XNNPACK does not take whole: PADV2, RESIZE_NEAREST_NEIGHBOR and GATHER stay outside."""
 
 
 def prepared(name: str) -> nn.Module:

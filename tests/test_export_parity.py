@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import convert, export, tflite_windows
+from hwnas.export import convert, export, parity, tflite_windows
 from hwnas.export.formats import FORMATS
 from hwnas.export.lower import lower
 from hwnas.export.parity import LIMIT, check_parity, exact_limit, relative_error
@@ -127,6 +127,56 @@ def test_an_identity_among_the_blocks_is_passed_over() -> None:
     network = Chain(nn.Identity(), nn.Conv2d(4, 4, 1))
     model = FORMATS["onnx"].write(lower(network, (1, 4, 8, 8)))
     assert check_parity(network, (1, 4, 8, 8), FORMATS["onnx"], model) <= LIMIT
+
+
+class Scaled(nn.Module):
+    """A block that is told more than its input, by position or name, and may give more than its output."""
+
+    def __init__(self, pair: bool = False) -> None:
+        super().__init__()
+        self.conv, self.pair = nn.Conv2d(4, 4, 3, padding=1), pair
+
+    def forward(self, x: Tensor, scale: float = 1.0, *, skip: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        y = self.conv(x) * scale + (x if skip is None else skip)
+        return (y, x) if self.pair else y
+
+
+class Calls(nn.Module):
+    """Calls its blocks in every way that people do."""
+
+    def __init__(self, blocks: nn.Module) -> None:
+        super().__init__()
+        self.blocks = blocks
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, two, three, four, _never = self.blocks.children()
+        y = one(x, 0.5)
+        y = two(x=y, scale=2.0)
+        y = one(three(y, skip=x), 0.5)
+        return four(y)[0] + y
+
+
+def members() -> list[nn.Module]:
+    return [Scaled(), Scaled(), Scaled(), Scaled(pair=True), nn.Conv2d(5, 5, 1)]
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        lambda: nn.ModuleList(members()),
+        lambda: nn.Sequential(*members()),
+        lambda: nn.ModuleDict({f"b{number}": member for number, member in enumerate(members())}),
+    ],
+)
+def test_blocks_are_checked_as_the_network_calls_them(tmp_path, blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Calls(blocks()).eval()
+    checked: list[str] = []
+    check = parity._check
+    monkeypatch.setattr(parity, "_check", lambda *args: (checked.append(args[-1]), check(*args))[1])
+    models = export(network, tmp_path, formats=["onnx"], input_shape=(1, 4, 8, 8))
+    assert models[0].max_relative_error <= LIMIT
+    first, second = [f"block blocks.{name} (Scaled)" for name, _ in list(network.blocks.named_children())[:2]]
+    assert checked == [first, second, "the Calls"]
 
 
 def test_weights_that_are_not_numbers_are_refused() -> None:

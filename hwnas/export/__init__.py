@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from hwnas.callable_package import make_callable
@@ -22,6 +20,7 @@ from hwnas.export.images import Calibration, ExportImages, Preprocessing
 from hwnas.export.int8 import Int8Settings
 from hwnas.export.lower import lower
 from hwnas.export.metadata import ModelMetadata
+from hwnas.export.module_copy import module_copy
 from hwnas.export.parity import check_parity
 from hwnas.export.precision import Precision, get_precision
 from hwnas.export.target import Target
@@ -117,7 +116,7 @@ def export(
     shape = input_shape or _own_input_shape(module)
     _check_images(wanted, images, shape, options)
     report = progress or _silent
-    reference = deepcopy(module).to("cpu", torch.float32).eval()
+    reference = module_copy(module)
     graph = _not_empty(lower(reference, shape))
     block_errors = {format.name: check_parity(reference, shape, format, format.write(graph)) for format in chosen}
     target = Target(reference, graph, images.preprocessing if images else None, options.uint8_input, options.softmax)

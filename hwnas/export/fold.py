@@ -77,12 +77,20 @@ def _merge_linear(source: Operator, operator: Operator) -> Operator | None:
         return _scaled_twice(source, operator)
     if source.kind == "affine" and operator.kind in _WEIGHTED:
         return _scaled_input(source, operator)
-    if source.kind == "pad" and source.value == 0 and operator.kind in CONVOLUTIONS:
+    if source.kind == "average_pool" and operator.kind == "global_average_pool" and _in_equal_parts(source):
+        return replace(operator, inputs=source.inputs)
+    if source.kind == "pad" and source.value == 0 and operator.kind in CONVOLUTIONS and not any(source.channel_padding):
         (top, bottom), (left, right) = source.padding
         (above, below), (before, after) = operator.padding
         padding = ((top + above, bottom + below), (left + before, right + after))
         return replace(operator, inputs=source.inputs, padding=padding)
     return None
+
+
+def _in_equal_parts(pool: Operator) -> bool:
+    """Whether each pixel is under one window of a pooling: then the average of averages is that of all."""
+    sizes = zip(pool.inputs[0].shape[2:], pool.window, strict=True)
+    return pool.stride == pool.window and not np.any(pool.padding) and all(size % taps == 0 for size, taps in sizes)
 
 
 def _scaled_output(source: Operator, affine: Operator) -> Operator:
@@ -142,7 +150,7 @@ def _steps(affine: Operator) -> list[Operator]:
     """An affine as no, one or two operators."""
     (source,), output = affine.inputs, affine.output
     scale, shift = _parameters(affine)
-    scales, shifts = bool(np.any(scale != 1)), bool(np.any(shift))
+    scales, shifts = bool(np.any(_float32(scale) != 1)), bool(np.any(shift))
     middle = Tensor(f"{affine.name}.scaled", output.shape) if shifts else output
     steps = []
     if scales:

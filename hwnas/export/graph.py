@@ -27,8 +27,10 @@ Kind = Literal[
     "average_pool",
     "max_pool",
     "global_average_pool",
+    "channel_max",
     "concat",
     "slice",
+    "gather",
     "channel_shuffle",
     "pad",
     "resize_nearest",
@@ -85,6 +87,7 @@ class Operator:
         stride: Step of the window (vertical, horizontal).
         padding: Rows and columns added around the image, ((top, bottom), (left, right)): zeros for a convolution,
             `value` for a pad; a pooling leaves them out of its maximum or average.
+        channel_padding: Channels that a pad adds before and after those of the image.
         activation: Applied to the result before it is written, or all that an operator of that kind does.
         dilation: Step between the pixels under the window (vertical, horizontal).
         window: Height and width of what a pooling pools.
@@ -92,6 +95,7 @@ class Operator:
             (C,) of a prelu.
         groups: Groups of a channel shuffle; those of a convolution are in the shape of its weight.
         begin: First index of a slice on each axis; its size is the output's.
+        indices: For each axis, which places a gather takes, in which order; None takes all.
         value: Slope of a leaky ReLU, alpha of an ELU, what a pad fills with.
         align_corners: Whether a resize keeps the centres of the corner pixels in place, instead of the corners.
     """
@@ -104,12 +108,14 @@ class Operator:
     bias: np.ndarray | None = None
     stride: tuple[int, int] = (1, 1)
     padding: Padding = ((0, 0), (0, 0))
+    channel_padding: tuple[int, int] = (0, 0)
     activation: Activation | None = None
     dilation: tuple[int, int] = (1, 1)
     window: tuple[int, int] = (1, 1)
     constant: np.ndarray | None = None
     groups: int = 1
     begin: tuple[int, ...] = ()
+    indices: tuple[tuple[int, ...] | None, ...] = ()
     value: float = 0.0
     align_corners: bool = False
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
-from torch import fx, nn
+from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.export.fold import fold
 from hwnas.export.graph import Graph, Tensor
-from hwnas.export.trace import trace
+from hwnas.export.module_copy import module_copy
+from hwnas.export.trace import takes_one_image, trace
 
 INPUT, OUTPUT = "input", "output"
 """What the two ends of every exported network are called."""
@@ -34,27 +32,12 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Graph:
     """
     if len(input_shape) not in (2, 4) or any(not isinstance(size, int) or size < 1 for size in input_shape):
         raise UsageError(f"input_shape must be (N, C, H, W) or (N, features), each from 1 on, not {input_shape!r}.")
-    if fx.Tracer().is_leaf_module(module, ""):
-        # The tracer looks inside its root, even where that is one of torch's own layers.
-        module = nn.Sequential(OrderedDict({type(module).__name__.lower(): module}))
     graph_input = Tensor(INPUT, tuple(input_shape))
-    with evaluating(module):
-        traced, result = trace(module, graph_input, {INPUT, OUTPUT})
+    private = module_copy(module)
+    takes_one_image(private)
+    traced, result = trace(private, graph_input, {INPUT, OUTPUT})
     operators, result = fold(traced, result)
     return _named_output(Graph(operators, graph_input, result))
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put `module` into evaluation mode, and every one of its layers back into its own mode afterwards."""
-    modes = {layer: layer.training for layer in module.modules()}
-    try:
-        for layer in modes:
-            layer.training = False
-        yield
-    finally:
-        for layer, training in modes.items():
-            layer.training = training
 
 
 def _named_output(graph: Graph) -> Graph:

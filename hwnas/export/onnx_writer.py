@@ -171,6 +171,10 @@ def _pool(op_type: str) -> Callable[[OnnxModel, Operator], None]:
     return write
 
 
+def _channel_max(model: OnnxModel, operator: Operator) -> None:
+    model.node("ReduceMax", operator, _names(operator.inputs), axes=[1], keepdims=1)
+
+
 def _slice(model: OnnxModel, operator: Operator) -> None:
     (source,), shape = operator.inputs, operator.output.shape
     axes = [axis for axis in range(len(shape)) if shape[axis] != source.shape[axis]]
@@ -179,6 +183,20 @@ def _slice(model: OnnxModel, operator: Operator) -> None:
     numbers = (("begins", begins), ("ends", ends), ("axes", axes))
     constants = [model.constant(f"{operator.name}.{what}", values) for what, values in numbers]
     model.node("Slice", operator, [source.name, *constants])
+
+
+def _gather(model: OnnxModel, operator: Operator) -> None:
+    (source,) = _names(operator.inputs)
+    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in taken:
+        indices = model.constant(f"{operator.name}.indices{axis}", places)
+        if axis == taken[-1][0]:
+            model.node("Gather", operator, [source, indices], axis=axis)
+        else:
+            model.add(
+                "Gather", f"{operator.name}.axis{axis}", [source, indices], f"{operator.name}.axis{axis}", axis=axis
+            )
+            source = f"{operator.name}.axis{axis}"
 
 
 def _channel_shuffle(model: OnnxModel, operator: Operator) -> None:
@@ -193,7 +211,8 @@ def _channel_shuffle(model: OnnxModel, operator: Operator) -> None:
 
 def _pad(model: OnnxModel, operator: Operator) -> None:
     top, left, bottom, right = _pads(operator)
-    sizes = model.constant(f"{operator.name}.padding", [0, 0, top, left, 0, 0, bottom, right])
+    first, last = operator.channel_padding
+    sizes = model.constant(f"{operator.name}.padding", [0, first, top, left, 0, last, bottom, right])
     model.node(
         "Pad", operator, [*_names(operator.inputs), sizes, model.scalar(f"{operator.name}.value", operator.value)]
     )
@@ -232,8 +251,10 @@ _WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
     "average_pool": _pool("AveragePool"),
     "max_pool": _pool("MaxPool"),
     "global_average_pool": _simple("GlobalAveragePool"),
+    "channel_max": _channel_max,
     "concat": _over_channels("Concat"),
     "slice": _slice,
+    "gather": _gather,
     "channel_shuffle": _channel_shuffle,
     "pad": _pad,
     "resize_nearest": _resize_nearest,

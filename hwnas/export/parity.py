@@ -6,16 +6,17 @@ convolution change the block's result by 97 %, that of an untrained network by 0
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.export.formats import Format
 from hwnas.export.lower import lower
+from hwnas.export.module_copy import module_copy
+from hwnas.export.pytorch import outputs_of
 from hwnas.runtimes import get_runtime
 
 LIMIT = 1e-5
@@ -32,8 +33,9 @@ is as exact as PyTorch is up to twice that off PyTorch; as much again is left fo
 def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes) -> float:
     """Compare `model` with the `module` it was written from, and likewise every block, written alone.
 
-    A block is a child of a ``ModuleList`` that is called ``blocks``; it is given an input of the shape that it has in
-    the network. Inputs are standard normal, the same in every call.
+    A block is a member of a container that is called ``blocks``. It is given an input of the shape that it has in the
+    network, and what else it is called with there; one that takes or returns more than one tensor, or cannot be lowered
+    without the others, is checked as part of the whole alone. Inputs are standard normal, the same in every call.
 
     Args:
         module: The network on the CPU, in float32 and evaluation mode.
@@ -49,9 +51,13 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
     """
     errors = []
     for path, (block, shape) in _blocks(module, input_shape).items():
-        graph = lower(block, shape)
+        try:
+            graph = lower(block, shape)
+        except (HwnasError, UsageError):
+            continue
         if graph.operators:
-            errors.append(_check(block, shape, format, format.write(graph), f"block {path} ({type(block).__name__})"))
+            what = f"block {path} ({type(block.block).__name__})"
+            errors.append(_check(block, shape, format, format.write(graph), what))
     # The whole comes last: where a block is at fault, the error should name the block.
     return max(*errors, _check(module, input_shape, format, model, f"the {type(module).__name__}"), 0.0)
 
@@ -70,9 +76,9 @@ def exact_limit(module: nn.Module, x: np.ndarray) -> float:
     try:
         with torch.inference_mode():
             single = module(torch.from_numpy(x.copy())).numpy()
-            double = deepcopy(module).double()(torch.from_numpy(x).double()).numpy()
-            rounded = _with_rounded_weights(deepcopy(module).double())(torch.from_numpy(x).double()).numpy()
-    except RuntimeError:  # it holds or makes tensors that do not become float64
+            double = module_copy(module).double()(torch.from_numpy(x).double()).numpy()
+            rounded = _with_rounded_weights(module_copy(module).double())(torch.from_numpy(x).double()).numpy()
+    except Exception:  # it holds or makes tensors that do not become float64
         return LIMIT
     own_error = max(relative_error(single, double), relative_error(rounded, double))
     return max(LIMIT, TIMES_OWN_ERROR * own_error) if np.isfinite(own_error) else LIMIT
@@ -90,9 +96,7 @@ def _with_rounded_weights(module: nn.Module) -> nn.Module:
 def _check(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes, what: str) -> float:
     """Relative error of `model` against `module` on one random input. Raises HwnasError if it is above the limit."""
     x = np.random.default_rng(0).standard_normal(input_shape, dtype=np.float32)
-    with torch.inference_mode():
-        # The module gets a copy: it may work in place.
-        expected = module(torch.from_numpy(x.copy())).numpy()
+    expected = outputs_of(module, x)
     actual = get_runtime(format.runtime).load(model, threads=1).run(x)
     if actual.shape != expected.shape:
         raise HwnasError(f"{what} returns shape {expected.shape} in PyTorch and {actual.shape} as .{format.name}.")
@@ -106,23 +110,46 @@ def _check(module: nn.Module, input_shape: tuple[int, ...], format: Format, mode
     return error
 
 
-def _blocks(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
-    """Path of each block -> the block and the shape of its input, from one run of the network."""
+class _Block(nn.Module):
+    """A block called as the network calls it, but for the one tensor that it gets.
+
+    Args:
+        block: The module.
+        args, kwargs: What it was called with, None in place of the tensor.
+        place: Position or name of the tensor.
+    """
+
+    def __init__(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], place: int | str) -> None:
+        super().__init__()
+        self.block, self._args, self._kwargs, self._place = block, args, kwargs, place
+
+    def forward(self, x: torch.Tensor) -> Any:
+        args = tuple(x if place == self._place else value for place, value in enumerate(self._args))
+        return self.block(*args, **{name: x if name == self._place else v for name, v in self._kwargs.items()})
+
+
+def _blocks(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple[_Block, tuple[int, ...]]]:
+    """Path of each block that gets one tensor -> the block and the shape of its input, from one run of the network."""
     paths = {
         child: f"{owner}.{name}".removeprefix(".")
         for owner, blocks in module.named_modules()
-        if isinstance(blocks, nn.ModuleList) and owner.split(".")[-1] == "blocks"
+        if isinstance(blocks, (nn.ModuleList, nn.ModuleDict, nn.Sequential)) and owner.split(".")[-1] == "blocks"
         for name, child in blocks.named_children()
     }
-    found: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
+    found: dict[str, tuple[_Block, tuple[int, ...]]] = {}
 
-    def record(block: nn.Module, inputs: tuple[Any, ...]) -> None:
-        found[paths[block]] = (block, tuple(inputs[0].shape))
+    def record(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        tensors = [(place, value) for place, value in given if isinstance(value, torch.Tensor)]
+        if len(tensors) == 1:
+            (place, tensor), *_ = tensors
+            others = tuple(None if value is tensor else value for value in args)
+            named = {name: None if value is tensor else value for name, value in kwargs.items()}
+            found[paths[block]] = (_Block(block, others, named, place), tuple(tensor.shape))
 
-    hooks = [block.register_forward_pre_hook(record) for block in paths]
+    hooks = [block.register_forward_pre_hook(record, with_kwargs=True) for block in paths]
     try:
-        with torch.inference_mode():
-            module(torch.zeros(input_shape))
+        outputs_of(module, np.zeros(input_shape, np.float32))
     finally:
         for hook in hooks:
             hook.remove()

@@ -21,8 +21,10 @@ _KEEPS_SIGN = (
     "max_pool",
     "average_pool",
     "global_average_pool",
+    "channel_max",
     "concat",
     "slice",
+    "gather",
     "channel_shuffle",
     "add",
     "multiply",
@@ -115,6 +117,12 @@ def global_average_pool(model: TFLiteModel, operator: Operator) -> None:
     model.operator(schema.BuiltinOperator.MEAN, inputs, operator.output, schema.ReducerOptionsT(keepDims=True))
 
 
+def channel_max(model: TFLiteModel, operator: Operator) -> None:
+    """REDUCE_MAX over the channels."""
+    inputs = [model.tensor(operator.inputs[0]), model.constant(f"{operator.name}.axes", [3])]
+    model.operator(schema.BuiltinOperator.REDUCE_MAX, inputs, operator.output, schema.ReducerOptionsT(keepDims=True))
+
+
 def pad(model: TFLiteModel, operator: Operator) -> None:
     """PAD, or PADV2 for other values than zero."""
     _pad(model, operator, operator.output, operator.value)
@@ -141,7 +149,7 @@ def _padded(model: TFLiteModel, operator: Operator, value: float = 0.0) -> int:
 
 
 def _pad(model: TFLiteModel, operator: Operator, output: Tensor | int, value: float) -> None:
-    sizes = model.constant(f"{operator.name}.padding", [(0, 0), *operator.padding, (0, 0)])
+    sizes = model.constant(f"{operator.name}.padding", [(0, 0), *operator.padding, operator.channel_padding])
     inputs = [model.tensor(operator.inputs[0]), sizes]
     if value == 0:
         model.operator(schema.BuiltinOperator.PAD, inputs, output, schema.PadOptionsT())

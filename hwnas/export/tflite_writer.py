@@ -17,6 +17,7 @@ from hwnas.export.tflite_model import TFLiteModel, Weights, channels_last, nhwc
 from hwnas.export.tflite_windows import (
     ACTIVATION,
     average_pool,
+    channel_max,
     convolution,
     global_average_pool,
     max_pool,
@@ -132,6 +133,20 @@ def _slice(model: TFLiteModel, operator: Operator) -> None:
     model.operator(Codes.SLICE, inputs, operator.output, schema.SliceOptionsT())
 
 
+def _gather(model: TFLiteModel, operator: Operator) -> None:
+    image, shape = model.tensor(operator.inputs[0]), list(operator.inputs[0].shape)
+    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in taken:
+        shape[axis] = len(places)
+        last = axis == taken[-1][0]
+        name = f"{operator.name}.axis{axis}"
+        output = model.tensor(operator.output) if last else model.intermediate(name, nhwc(tuple(shape)))
+        options = schema.GatherOptionsT()
+        options.axis = nhwc(tuple(range(len(shape)))).index(axis)
+        model.operator(Codes.GATHER, [image, model.constant(f"{name}.indices", places)], output, options)
+        image = output
+
+
 def _channel_shuffle(model: TFLiteModel, operator: Operator) -> None:
     """By way of NCHW, where a channel is one picture to move: faster than moving single values within every pixel."""
     batch, channels, height, width = operator.output.shape
@@ -217,8 +232,10 @@ _WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
     "average_pool": average_pool,
     "max_pool": max_pool,
     "global_average_pool": global_average_pool,
+    "channel_max": channel_max,
     "concat": _concat,
     "slice": _slice,
+    "gather": _gather,
     "channel_shuffle": _channel_shuffle,
     "pad": pad,
     "resize_nearest": _resize_nearest,

@@ -1,34 +1,33 @@
 """Trace a PyTorch module: run its forward once on a stand-in for the image, lowering every call as it is made.
 
-The stand-ins know their shapes, so that a network may compute with them: ``x.view(x.size(0), -1)``,
-``F.interpolate(x, size=y.shape[2:])``, loops and branches on sizes. Only their numbers are unknown.
+The stand-ins are tensors, with shape, type and device; only their numbers are unknown. So a network may ask them about
+all that: ``x.view(x.size(0), -1)``, ``x.to(weight.dtype)``, ``isinstance(x, torch.Tensor)``, branches on sizes.
+PyTorch tells us of a call twice: as the network makes it, and, where that has no lowering, as the ATen operators that
+PyTorch makes of it. What reaches neither a lowering nor an operator never touches numbers, so PyTorch answers it.
 """
 
 from __future__ import annotations
 
 import inspect
-import operator
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator, Tensor
 from hwnas.export.lowerings import LOWERINGS, Call, Lowering, Recorder, supported
+from hwnas.export.pytorch import line_of_the_user
 from hwnas.export.views import View
-
-_IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
 
 def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tuple[list[Operator], Tensor]:
     """The operators that `module` runs on `graph_input`, nothing folded yet, and the tensor that it returns.
 
     Args:
-        module: In evaluation mode.
+        module: In evaluation mode, on the CPU. It gets hooks, and may keep what it computes: pass a copy.
         graph_input: What its forward is called with.
         taken_names: Names that no operator may have.
 
@@ -36,136 +35,155 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
         HwnasError: If a layer or function has no lowering (named with its path), the calls depend on the numbers in the
             image, or the module takes or returns anything but one tensor.
     """
-    tracer = _Tracer(graph_input, taken_names)
+    tracer = _Tracer(module, graph_input, taken_names)
+    kind = type(module).__name__
     try:
         with torch.no_grad():
-            tracer.trace(module)
-    except HwnasError:
-        raise
+            result = module(tracer.input)
     except Exception as error:  # the forward method is the user's: it may raise anything
+        where = line_of_the_user(error.__traceback__)
+        refusal = tracer.refusal
+        if refusal is not None:  # TorchScript, say, wraps what it did not raise itself
+            raise HwnasError(f"{refusal}{where}") from error
         raise HwnasError(
-            f"cannot export {type(module).__name__}: its forward method cannot be traced ({error}). It must make the "
-            "same calls for every image of this size: no branches, loops or arithmetic on the values of tensors."
+            f"cannot export {kind}: its forward method cannot be traced ({error}). It must make the same calls for "
+            f"every image of this size: no branches, loops or arithmetic on the values of tensors.{where}"
         ) from error
-    result = tracer.result
     if not isinstance(result, StandIn):
-        raise HwnasError(f"a network must return one tensor to be exported; this {type(module).__name__} does not.")
-    returned = Call("output", "the result of", None, (result.value,), {}, tracer.recorder).tensor()
+        found = f"it returns a {type(result).__name__}"
+        if isinstance(result, torch.Tensor):
+            found = "what it returns does not depend on its input"
+        raise HwnasError(
+            f"a network must return one tensor to be exported; this {kind} does not: {found}. Export a module whose "
+            "forward method picks the one tensor that you need."
+        )
+    returned = Call("output", "the result of", (result.value,), {}, tracer.recorder).tensor()
     return tracer.recorder.operators, returned
 
 
-class StandIn(fx.Proxy):
-    """What a network gets in place of a tensor: it has a shape, and every call on it is lowered."""
+class StandIn(torch.Tensor):
+    """What a network gets in place of a tensor of numbers: every call on it is lowered.
 
-    def __init__(self, tracer: _Tracer, value: Tensor | View) -> None:
-        # functions that fx was told not to look into get notes on the node of their result
-        super().__init__(SimpleNamespace(meta={}), tracer)  # type: ignore[arg-type]
-        self.value = value
+    `value` is what it stands for, `tracer` who lowers.
+    """
 
-    @property
-    def shape(self) -> torch.Size:
-        return torch.Size(self.value.shape)
+    value: Tensor | View
+    tracer: _Tracer
 
-    def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _tracer_of((args, kwargs)).function(func, args, kwargs or {})
 
-    def dim(self) -> int:
-        return len(self.value.shape)
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        return _tracer_of((args, kwargs)).operator(func, args, kwargs or {})
 
-    ndim = property(dim)
-
-    def numel(self) -> int:
-        return self.shape.numel()
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float32
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    def __iadd__(self, other: Any) -> Any:  # fx itself would take these for their versions that make a new tensor
-        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
-
-    def __isub__(self, other: Any) -> Any:
-        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
-
-    def __imul__(self, other: Any) -> Any:
-        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"a tensor of shape {tuple(self.shape)}"
 
 
-class _Tracer(fx.Tracer):
-    """Lowers each call, instead of recording it for later."""
+class _Tracer:
+    """Lowers each call as it is made.
 
-    def __init__(self, graph_input: Tensor, taken_names: set[str]) -> None:
-        super().__init__()
+    Args:
+        root: What is traced.
+        graph_input: What it is called with.
+        taken_names: Names that no operator may have.
+    """
+
+    def __init__(self, root: nn.Module, graph_input: Tensor, taken_names: set[str]) -> None:
         self.recorder = Recorder(taken_names)
-        self.result: Any = None
-        self._input = graph_input
+        self.refusal: HwnasError | None = None
+        """The first call that could not be lowered."""
         self._stand_ins: list[StandIn] = []
+        self._entered: list[nn.Module] = []
+        self._running: list[Call] = []
+        self._paths = {layer: path for path, layer in root.named_modules()}
+        for layer in self._paths:
+            layer.register_forward_pre_hook(self._enter, prepend=True)
+            layer.register_forward_hook(self._leave, always_call=True)
+        self.input = self._stand_in(graph_input)
 
-    def create_args_for_root(
-        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
-    ) -> tuple[Any, list[Any]]:
-        """The forward function and what it is called with: the module, and a stand-in for its one input."""
-        names = [
-            name
-            for name, parameter in list(inspect.signature(root_fn).parameters.items())[1:]
-            if parameter.default is parameter.empty and parameter.kind != parameter.VAR_KEYWORD
-        ]
-        if len(names) != 1:
-            kind = type(self.root).__name__
-            raise HwnasError(f"cannot export {kind}: it must take one input, the image, not {names}.")
-        return root_fn, [self.root, self._stand_in(self._input)]
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        return attr_val  # parameters are constants
-
-    def create_arg(self, a: Any) -> Any:
-        return a  # the result of the network; fx would make graph nodes of it
-
-    def create_node(self, kind: str, target: Any, args: Any, *_: Any, **__: Any) -> Any:
-        """Called by fx for the result alone: all else goes through `create_proxy`."""
-        self.result = args[0]
-
-    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> Any:
-        """Lower one call; its result comes back as stand-ins where it is made of tensors."""
-        call = self._call(kind, target, _values(args), _values(kwargs))
-        key = target if call.module is None else type(call.module)
-        if call.module is not None and (call.module._forward_hooks or call.module._forward_pre_hooks):
-            raise call.unsupported(
-                "it has forward hooks, which may change its weights or its result; remove them, as with "
-                "torch.nn.utils.remove_weight_norm"
+    def function(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A call that the network makes: lowered if it can be, else made, which leads to `operator` if it computes."""
+        lowering = _lowering(func)
+        call = self._call(func, args, kwargs)
+        if lowering is not None:
+            return self._lowered(lowering, call, args)
+        if isinstance(func, torch._ops.OpOverload):
+            self._refuse(
+                HwnasError(
+                    f"cannot export {call.name!r}: it is an operator of ATen, which torch.export makes of a module. "
+                    "Export the module that it was made from."
+                )
             )
-        result = _lowering(key, call)(call)
-        if _works_in_place(key, call):
-            self._overwrite(call.argument(0, "input"), result)
-        return tuple(map(self._stand_in, result)) if isinstance(result, tuple) else self._stand_in(result)
+        self._running.append(call)
+        try:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        except RuntimeError as error:
+            if self.refusal is None and func in _READS_NUMBERS:
+                self._refuse(_depends_on_numbers(call))
+            raise error
+        finally:
+            self._running.pop()
 
-    def _call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Call:
-        """The call, named by the path of the layer or of the module that calls a function."""
-        module = self.root.get_submodule(target) if kind == "call_module" else None
-        if module is not None:
-            called, path = type(module).__name__, str(target)
-        else:
-            called = getattr(target, "__name__", str(target))
-            callers = [path for path, _type in self.module_stack.values()]
-            path = f"{callers[-1]}.{called}" if callers else called
-        return Call(path, called, module, args, kwargs, self.recorder)
+    def operator(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An ATen operator that PyTorch makes of a call without a lowering."""
+        lowering = _lowering(func)
+        own = self._call(func, args, kwargs)
+        call = self._running[-1] if self._running else own
+        if lowering is not None:
+            return self._lowered(lowering, replace(own, name=call.name, target=call.target), args)
+        makes_tensors = any("Tensor" in str(returned.type) for returned in func._schema.returns)
+        self._refuse(_has_no_lowering(call) if makes_tensors else _depends_on_numbers(call))
+        return None
+
+    def _lowered(self, lowering: Lowering, call: Call, args: Any) -> Any:
+        """The result of a call, as stand-ins where it is made of tensors of the network."""
+        try:
+            if call.kwargs.get("out") is not None:
+                raise call.unsupported("it writes into another tensor (out=...); use its result instead")
+            result = lowering(call)
+            if not _works_in_place(call):
+                return self._stand_ins_for(result)
+            self._overwrite(call.argument(0, "input"), result)
+        except HwnasError as error:
+            self._refuse(error)
+        return args[0] if args else call.kwargs["input"]
+
+    def _refuse(self, error: HwnasError) -> NoReturn:
+        self.refusal = self.refusal or error
+        raise error
+
+    def _call(self, func: Any, args: Any, kwargs: Any) -> Call:
+        """The call, named by the path of PyTorch's own layer that makes it, or of another module and the function."""
+        called = _name(func)
+        layer = self._entered[-1] if self._entered else None
+        path = self._paths.get(layer, "") if layer is not None else ""
+        if layer is not None and _is_own_layer(layer):
+            kind = type(layer).__name__
+            return Call(path or kind.lower(), kind, _values(args), _values(kwargs), self.recorder)
+        return Call(f"{path}.{called}" if path else called, called, _values(args), _values(kwargs), self.recorder)
+
+    def _enter(self, module: nn.Module, _args: Any) -> None:
+        self._entered.append(module)
+
+    def _leave(self, _module: nn.Module, _args: Any, _result: Any) -> None:
+        self._entered.pop()
+
+    def _stand_ins_for(self, result: Any) -> Any:
+        if isinstance(result, (Tensor, View)):
+            return self._stand_in(result)
+        return type(result)(map(self._stand_ins_for, result)) if isinstance(result, (tuple, list)) else result
 
     def _stand_in(self, value: Tensor | View) -> StandIn:
-        self._stand_ins.append(StandIn(self, value))
-        return self._stand_ins[-1]
+        made = torch.Tensor._make_wrapper_subclass(StandIn, value.shape, dtype=torch.float32, device=_CPU)
+        made.value, made.tracer = value, self
+        self._stand_ins.append(made)
+        return made
 
     def _overwrite(self, before: Tensor | View, after: Tensor) -> None:
         """Let whoever holds `before` see `after`: an in-place operation writes into the memory that they share."""
@@ -182,24 +200,94 @@ class _Tracer(fx.Tracer):
                 holder.value = replace(value, tensor=after)
 
 
-def _values(argument: Any) -> Any:
-    """Arguments with what the stand-ins stand for."""
-    return fx.node.map_aggregate(argument, lambda a: a.value if isinstance(a, StandIn) else a)
+_CPU = torch.device("cpu")
+_READS_NUMBERS = {getattr(torch.Tensor, name) for name in ("__bool__", "__float__", "__int__", "__index__")} | {
+    getattr(torch.Tensor, name) for name in ("item", "tolist", "numpy", "__array__")
+}
+"""Calls that PyTorch itself refuses for a stand-in."""
 
 
-def _works_in_place(key: Any, call: Call) -> bool:
-    """Whether a call overwrites its first argument, as PyTorch's names tell."""
-    if getattr(call.module, "inplace", False) or call.kwargs.get("inplace", False) or key in _IN_PLACE_OPERATORS:
-        return True
-    return call.module is None and call.target.endswith("_") and not call.target.endswith("__")
-
-
-def _lowering(key: Any, call: Call) -> Lowering:
-    """The lowering of a call. Raises HwnasError, naming the layer and what is supported, if there is none."""
-    for known in (key, call.target if call.module is None else None):
-        if known in LOWERINGS:
-            return LOWERINGS[known]
-    raise HwnasError(
+def _has_no_lowering(call: Call) -> HwnasError:
+    return HwnasError(
         f"cannot export {call.target} {call.name!r}: no lowering for it. Supported are: {supported()}. "
         "Build the network from these, or add a lowering to hwnas/export/lowerings/."
     )
+
+
+def _depends_on_numbers(call: Call) -> HwnasError:
+    return HwnasError(
+        f"cannot export {call.target} {call.name!r}: it makes Python values of the numbers in the image, which are "
+        "others in every image, while a file makes the same calls for all. Write it with operations on tensors, or "
+        "leave it out at inference."
+    )
+
+
+def _is_own_layer(module: nn.Module) -> bool:
+    """Whether a module is one of PyTorch's that compute, not one that holds others."""
+    return type(module).__module__.startswith("torch.nn.modules") and not module._modules
+
+
+def _name(func: Any) -> str:
+    """A function, method or attribute as a person would write it."""
+    if isinstance(func, torch._ops.OpOverload):
+        return func.overloadpacket.__name__
+    name = getattr(func, "__name__", str(func))
+    if name in ("__get__", "__set__"):
+        return getattr(getattr(func, "__self__", None), "__name__", name)
+    return name.strip("_") if name.startswith("__") else name
+
+
+def _lowering(func: Any) -> Lowering | None:
+    """The lowering of a function, or of what has the name of a function of torch or a method of tensors."""
+    if func in LOWERINGS:
+        return LOWERINGS[func]
+    if isinstance(func, torch._ops.OpOverload):
+        return LOWERINGS.get(func.overloadpacket.__name__)
+    name = getattr(func, "__name__", None)
+    if name is None or func not in (getattr(torch.Tensor, name, None), getattr(torch, name, None)):
+        return None
+    return LOWERINGS.get(name)
+
+
+def _values(argument: Any) -> Any:
+    """Arguments with what the stand-ins stand for."""
+    if isinstance(argument, StandIn):
+        return argument.value
+    if type(argument) in (tuple, list):
+        return type(argument)(map(_values, argument))
+    return {name: _values(value) for name, value in argument.items()} if type(argument) is dict else argument
+
+
+def _tracer_of(arguments: Any) -> _Tracer:
+    """The tracer of the first stand-in among the arguments of a call."""
+    return next(_stand_ins_among(arguments)).tracer
+
+
+def _stand_ins_among(arguments: Any) -> Iterator[StandIn]:
+    if isinstance(arguments, StandIn):
+        yield arguments
+    elif isinstance(arguments, (tuple, list, dict)):
+        for argument in arguments.values() if isinstance(arguments, dict) else arguments:
+            yield from _stand_ins_among(argument)
+
+
+def _works_in_place(call: Call) -> bool:
+    """Whether a call overwrites its first argument, as PyTorch's names tell."""
+    return bool(call.kwargs.get("inplace", False)) or (call.target.endswith("_") and not call.target.endswith("__"))
+
+
+def takes_one_image(module: nn.Module) -> None:
+    """Raise HwnasError unless the forward method of `module` can be called with one argument."""
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):  # it is not written in Python
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.kind not in kinds]
+        raise HwnasError(
+            f"cannot export {type(module).__name__}: it must take one input, the image, not {needed}. Export a module "
+            "whose forward method takes the image and gives it the rest."
+        ) from None

@@ -8,7 +8,7 @@ operator reads the View does it become an operator itself: the one that moves th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def as_moves(view: View) -> list[Move]:
         return []
     if len(whole) == len(shape):
         one = _slice(view) or _channel_shuffle(view)
-        return [one] if one else _every_other_channel(view)
+        return [one] if one else _every_other_channel(view) or _gather(view)
     if view.is_whole and whole[0] == shape[0]:
         if len(shape) == 2 and len(whole) == 4:
             return [Move("flatten", {})]
@@ -111,6 +111,26 @@ def _every_other_channel(view: View) -> list[Move]:
     groups = whole // step
     begin = (0, first % step * groups + first // step, 0, 0)
     return [Move("channel_shuffle", {"groups": groups}), Move("slice", {"begin": begin})]
+
+
+def _gather(view: View) -> list[Move]:
+    """Any places of each axis, in any order: strides, flips, repetitions."""
+    whole = view.tensor.shape
+    if view.shape[0] != whole[0]:
+        return []
+    taken = []
+    for axis in range(len(whole)):
+        first = tuple(slice(None) if other == axis else 0 for other in range(len(whole)))
+        taken.append(np.unravel_index(view.index[first], whole)[axis])
+    if not np.array_equal(_places(view).reshape(whole)[np.ix_(*taken)], view.index):
+        return []
+    return [Move("gather", {"indices": gathered(whole, taken)})]
+
+
+def gathered(shape: tuple[int, ...], taken: Sequence[Sequence[int] | np.ndarray]) -> tuple[tuple[int, ...] | None, ...]:
+    """`Operator.indices` of a gather that takes these places of each axis of a tensor of `shape`."""
+    places = [tuple(int(place) for place in axis) for axis in taken]
+    return tuple(None if axis == tuple(range(size)) else axis for size, axis in zip(shape, places, strict=True))
 
 
 def _channels(view: View) -> np.ndarray | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,23 @@ from hwnas.export.views import View
 Constant = np.ndarray
 
 
-@lowers(operator.add, operator.iadd, torch.add, "add", "add_", "__radd__")
+@lowers("add", "add_", "__add__", "__radd__", "__iadd__")
 def _add(call: Call) -> Tensor:
     return _sum(call, "add")
 
 
-@lowers(operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_", "subtract")
+@lowers("sub", "sub_", "subtract", "subtract_", "__sub__", "__isub__")
 def _subtract(call: Call) -> Tensor:
     return _sum(call, "subtract")
 
 
-@lowers(torch.rsub, "__rsub__", "rsub")
+@lowers("rsub", "__rsub__")
 def _reverse_subtract(call: Call) -> Tensor:
     x, y = _operands(call)
     return _difference(call, y, x)
 
 
-@lowers(operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply", "__rmul__")
+@lowers("mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__")
 def _multiply(call: Call) -> Tensor:
     x, y = _operands(call)
     if isinstance(x, Constant):
@@ -40,7 +39,7 @@ def _multiply(call: Call) -> Tensor:
     return _with_constant(call, "multiply", x, y) if isinstance(y, Constant) else _binary(call, "multiply", x, y)
 
 
-@lowers(operator.truediv, operator.itruediv, torch.div, torch.true_divide, "div", "div_", "true_divide")
+@lowers("div", "div_", "divide", "true_divide", "__truediv__", "__div__", "__idiv__", "__itruediv__")
 def _divide(call: Call) -> Tensor:
     x, y = _operands(call)
     if not isinstance(y, Constant):
@@ -50,7 +49,7 @@ def _divide(call: Call) -> Tensor:
     return _with_constant(call, "multiply", x, 1 / y)
 
 
-@lowers(operator.pow, torch.pow, "pow", torch.square, "square")
+@lowers("pow", "pow_", "square", "square_", "__pow__")
 def _square(call: Call) -> Tensor:
     exponent = call.argument(1, "exponent", 2)
     if exponent != 2:
@@ -59,7 +58,7 @@ def _square(call: Call) -> Tensor:
     return call.emit("multiply", x, x, shape=x.shape)
 
 
-@lowers(operator.neg, torch.neg, "neg")
+@lowers("neg", "negative", "__neg__")
 def _negative(call: Call) -> Tensor:
     return _with_constant(call, "multiply", call.tensor(), np.array(-1.0))
 

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from hwnas.export.graph import Kind, Padding, Tensor
 from hwnas.export.lowerings.registry import Call, lowers, pair
-from hwnas.export.views import View
+from hwnas.export.views import View, viewed
 
 
-@lowers(nn.MaxPool2d, F.max_pool2d, torch.max_pool2d)
+@lowers(F.max_pool2d, "max_pool2d")
 def _max_pool(call: Call) -> Tensor:
-    if call.setting(6, "return_indices", False):
+    if call.argument(6, "return_indices", False):
         raise call.unsupported("return_indices must be False")
-    if pair(call.setting(4, "dilation", 1)) != (1, 1):
+    if pair(call.argument(4, "dilation", 1)) != (1, 1):
         raise call.unsupported("dilation must be 1")
     x, window, stride, padding, rounded_up = _window(call, ceil_mode_position=5)
     return _pool(call, "max_pool", x, window, stride, _whole_windows(x, window, stride, padding, rounded_up))
 
 
-@lowers(nn.AvgPool2d, F.avg_pool2d)
+@lowers(F.avg_pool2d)
 def _average_pool(call: Call) -> Tensor:
-    if call.setting(6, "divisor_override") is not None:
+    if call.argument(6, "divisor_override") is not None:
         raise call.unsupported("divisor_override must be None")
     x, window, stride, padding, rounded_up = _window(call, ceil_mode_position=4)
-    zeros_count = call.setting(5, "count_include_pad", True) and padding != (0, 0)
+    zeros_count = call.argument(5, "count_include_pad", True) and padding != (0, 0)
     completed = _whole_windows(x, window, stride, padding, rounded_up)
     if not zeros_count:
         return _pool(call, "average_pool", x, window, stride, completed)
@@ -45,10 +46,10 @@ def _window(
     call: Call, ceil_mode_position: int
 ) -> tuple[Tensor, tuple[int, int], tuple[int, int], tuple[int, int], bool]:
     """Input, window, stride, padding of a pooling, and whether its output size is rounded up."""
-    window = pair(call.setting(1, "kernel_size"))
-    stride = call.setting(2, "stride")
-    padding = pair(call.setting(3, "padding", 0))
-    rounded_up = bool(call.setting(ceil_mode_position, "ceil_mode", False))
+    window = pair(call.argument(1, "kernel_size"))
+    stride = call.argument(2, "stride")
+    padding = pair(call.argument(3, "padding", 0))
+    rounded_up = bool(call.argument(ceil_mode_position, "ceil_mode", False))
     return call.image(), window, pair(stride) if stride not in (None, [], ()) else window, padding, rounded_up
 
 
@@ -80,21 +81,21 @@ def _pool(
     height, width = _size(x, window, stride, padding)
     if height < 1 or width < 1:
         raise call.unsupported(f"its {window} window is larger than its padded input {x.shape}")
+    if kind == "average_pool" and window == x.shape[2:] and not np.any(padding):
+        return _global_average_pool(call, x)
     shape = (*x.shape[:2], height, width)
     return call.emit(kind, x, shape=shape, window=window, stride=stride, padding=padding)
 
 
-@lowers(nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d)
+@lowers(F.adaptive_avg_pool2d)
 def _adaptive_average_pool(call: Call) -> Tensor:
     x, size = _adaptive(call)
-    if size == (1, 1):
-        return _global_average_pool(call, x)
     return _evenly(call, "average_pool", x, size)
 
 
-@lowers(nn.AdaptiveMaxPool2d, F.adaptive_max_pool2d)
+@lowers(F.adaptive_max_pool2d)
 def _adaptive_max_pool(call: Call) -> Tensor:
-    if call.setting(2, "return_indices", False):
+    if call.argument(2, "return_indices", False):
         raise call.unsupported("return_indices must be False")
     x, size = _adaptive(call)
     return _evenly(call, "max_pool", x, size)
@@ -102,7 +103,7 @@ def _adaptive_max_pool(call: Call) -> Tensor:
 
 def _adaptive(call: Call) -> tuple[Tensor, tuple[int, int]]:
     """Input, and height and width of the output; None stands for that of the input."""
-    x, size = call.image(), call.setting(1, "output_size")
+    x, size = call.image(), call.argument(1, "output_size")
     vertical, horizontal = (size, size) if isinstance(size, int) or size is None else size
     return x, (vertical or x.shape[2], horizontal or x.shape[3])
 
@@ -116,47 +117,74 @@ def _evenly(call: Call, kind: Kind, x: Tensor, size: tuple[int, int]) -> Tensor:
     return _pool(call, kind, x, window, window, ((0, 0), (0, 0)))
 
 
-@lowers(torch.mean, "mean")
-def _mean(call: Call) -> Tensor:
-    x = _image_of_pixels(call)
-    _check_axes(call, "mean")
-    return _without_pixels(call, _global_average_pool(call, x))
+@lowers("mean")
+def _mean(call: Call) -> Tensor | View:
+    return _reduced(call, "average_pool")
 
 
-@lowers(torch.amax, "amax")
-def _maximum(call: Call) -> Tensor:
-    x = _image_of_pixels(call)
-    _check_axes(call, "maximum")
-    return _without_pixels(call, _evenly(call, "max_pool", x, (1, 1)))
+@lowers("sum")
+def _sum(call: Call) -> Tensor:
+    mean = _reduced(call, "average_pool")
+    count = math.prod(call.argument(0, "input").shape) // math.prod(mean.shape)
+    x = call.as_tensor(mean, "its mean")
+    return call.emit("affine", x, shape=x.shape, suffix=".sum", weight=np.full(1, float(count)), bias=np.zeros(1))
+
+
+@lowers("amax")
+def _maximum(call: Call) -> Tensor | View:
+    return _reduced(call, "max_pool")
+
+
+@lowers("max")
+def _maximum_and_place(call: Call) -> Any:
+    axis = call.argument(1, "dim")
+    if not isinstance(axis, int):
+        raise call.unsupported("it must be over height and width: amax((2, 3))")
+    return torch.return_types.max((_reduced(call, "max_pool"), None))  # type: ignore[arg-type]
+
+
+def _reduced(call: Call, kind: Kind) -> Tensor | View:
+    """The average or maximum over height, width or both, also if they come as one dimension; or over the channels."""
+    value = call.argument(0, "input")
+    rank, given = len(value.shape), call.argument(1, "dim")
+    axes = sorted(axis % rank for axis in ([given] if isinstance(given, int) else given or range(rank)))
+    if axes == [1] and rank == 4:
+        pooled = _over_channels(call, kind)
+    elif axes and axes[0] >= 2 and (rank == 4 or axes == list(range(2, rank))):
+        image = call.image() if rank == 4 else _image_of_pixels(call)
+        height, width = (
+            size if rank != 4 or axis in axes else 1 for axis, size in zip((2, 3), image.shape[2:], strict=True)
+        )
+        pooled = _pool(call, kind, image, (height, width), (height, width), ((0, 0), (0, 0)))
+    else:
+        raise call.unsupported(
+            f"it must be over height and width, dim=(2, 3), or one of them, or over the channels of an image, dim=1, "
+            f"not over dim={given} of shape {value.shape}"
+        )
+    if call.argument(2, "keepdim", False):
+        shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
+    else:
+        shape = tuple(size for axis, size in enumerate(value.shape) if axis not in axes)
+    return pooled if pooled.shape == shape else viewed(pooled, f"{call.name}.flatten", lambda i: i.reshape(shape))
 
 
 def _image_of_pixels(call: Call) -> Tensor:
-    """The image (N, C, H, W), also where it comes as (N, C, pixels)."""
-    value = call.argument(0, "input")
-    if not isinstance(value, View) or len(value.shape) != 3:
-        return call.image()
-    image = value.tensor
+    """The image (N, C, H, W) that comes as (N, C, pixels)."""
+    value: Any = call.argument(0, "input")
+    image = value.tensor if isinstance(value, View) else value
     if len(image.shape) != 4 or value.shape[:2] != image.shape[:2] or not value.is_whole:
         raise call.unsupported(f"its input must have shape (N, C, H, W) or (N, C, H * W), not {value.shape}")
-    if call.argument(2, "keepdim", False):
-        raise call.unsupported("keepdim must be False where height and width are one dimension")
     return call.as_tensor(image, "its input")
 
 
-def _check_axes(call: Call, what: str) -> None:
-    """Refuse anything but height and width. Raises HwnasError."""
-    value: Any = call.argument(0, "input")
-    rank, axes = len(value.shape), call.argument(1, "dim")
-    given = [axes] if isinstance(axes, int) else list(axes or ())
-    if sorted(axis % rank for axis in given) != list(range(2, rank)):
-        raise call.unsupported(f"only the {what} over height and width is supported, dim=(2, 3), not {axes}")
-
-
-def _without_pixels(call: Call, pooled: Tensor) -> Tensor:
-    """(N, C, 1, 1) where the call keeps the dimensions, else (N, C)."""
-    if call.argument(2, "keepdim", False):
-        return pooled
-    return call.emit("flatten", pooled, shape=pooled.shape[:2], suffix=".flatten")
+def _over_channels(call: Call, kind: Kind) -> Tensor:
+    """The average or maximum over the channels: the average is a convolution."""
+    x = call.image()
+    shape = (x.shape[0], 1, *x.shape[2:])
+    if kind == "max_pool":
+        return call.emit("channel_max", x, shape=shape)
+    weight = np.full((1, x.shape[1], 1, 1), 1 / x.shape[1], np.float32)
+    return call.emit("conv", x, shape=shape, weight=weight, bias=np.zeros(1, np.float32))
 
 
 def _global_average_pool(call: Call, x: Tensor) -> Tensor:

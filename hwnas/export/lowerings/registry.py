@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Kind, Operator, Tensor
@@ -83,7 +82,6 @@ class Call:
     Args:
         name: Path of the layer, or of the module that calls the function and the function.
         target: What is called, as a person would write it: ``Conv2d``, ``flatten``.
-        module: The layer; None for a function or method.
         args: Positional arguments: a Tensor or View where the network passed one, parameters as torch tensors.
         kwargs: Named arguments.
         recorder: Everything lowered so far.
@@ -91,7 +89,6 @@ class Call:
 
     name: str
     target: str
-    module: nn.Module | None
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     recorder: Recorder
@@ -100,13 +97,16 @@ class Call:
         """An argument of the call, by position or name."""
         return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
 
-    def setting(self, position: int, name: str, default: Any = None) -> Any:
-        """What a layer holds as an attribute, and a function takes as an argument."""
-        return getattr(self.module, name) if self.module is not None else self.argument(position, name, default)
-
     def tensor(self, position: int = 0, name: str = "input") -> Tensor:
         """An argument that must be a tensor of the network. Raises HwnasError if it is anything else."""
         return self.as_tensor(self.argument(position, name), f"its argument number {position + 1}")
+
+    def parameter(self, position: int, name: str) -> torch.Tensor:
+        """An argument that must be a parameter, and so a constant. Raises HwnasError if the network computes it."""
+        value = self.argument(position, name)
+        if not isinstance(value, torch.Tensor):
+            raise self.unsupported(f"its {name} must be a parameter, not computed from the image")
+        return value
 
     def as_tensor(self, value: Any, what: str) -> Tensor:
         """A Tensor for a Tensor or View; `what` names it in the HwnasError for anything else."""
@@ -144,12 +144,12 @@ class Call:
 
 Lowering = Callable[[Call], Any]
 LOWERINGS: dict[Any, Lowering] = {}
-"""The lowering of every module type, function and tensor method (by its name) that can be exported. It returns a
-Tensor, a View, or a tuple of these."""
+"""The lowering of every function, and by name of every method of tensors, function ``torch.<name>`` and ATen operator
+that can be exported. It returns a Tensor, a View, or a tuple of these; a torch tensor, if it is a constant."""
 
 
 def lowers(*targets: Any) -> Callable[[Lowering], Lowering]:
-    """Register a lowering for module types, functions and names of tensor methods."""
+    """Register a lowering for functions and names. Layers need none of their own: their forward methods call these."""
 
     def register(lowering: Lowering) -> Lowering:
         LOWERINGS.update(dict.fromkeys(targets, lowering))
@@ -159,11 +159,11 @@ def lowers(*targets: Any) -> Callable[[Lowering], Lowering]:
 
 
 def supported() -> str:
-    """The layers and functions that have a lowering, for error messages."""
-    layers = {target.__name__ for target in LOWERINGS if isinstance(target, type)}
-    names = (target if isinstance(target, str) else target.__name__ for target in LOWERINGS)
-    functions = {name for name in names if not name.startswith("_")} - layers
-    return f"layers {', '.join(sorted(layers))}; functions {', '.join(sorted(functions))}"
+    """The functions that have a lowering, for error messages."""
+    names = {target if isinstance(target, str) else target.__name__ for target in LOWERINGS}
+    return (
+        f"functions {', '.join(sorted(name for name in names if not name.startswith('_')))}, and layers that call these"
+    )
 
 
 def array(parameter: torch.Tensor) -> np.ndarray:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from hwnas.export.graph import Tensor
 from hwnas.export.lowerings.registry import Call, lowers
-from hwnas.export.views import View, viewed
+from hwnas.export.views import View, gathered, viewed
 
 
 def _view(call: Call, change: Callable[[np.ndarray], np.ndarray], suffix: str = "") -> View:
@@ -36,7 +35,7 @@ def _sizes(call: Call) -> tuple[Any, ...]:
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
 
 
-@lowers("view", "reshape", torch.reshape)
+@lowers("view", "reshape")
 def _reshape(call: Call) -> View:
     sizes = _sizes(call)
     return _view(call, lambda index: index.reshape(sizes))
@@ -49,10 +48,10 @@ def _contiguous(call: Call) -> Tensor | View:
     return _view(call, lambda index: index) if isinstance(value, View) else value
 
 
-@lowers("flatten", nn.Flatten, torch.flatten)
+@lowers("flatten")
 def _flatten(call: Call) -> View:
-    first = call.setting(1, "start_dim", 0)
-    last = call.setting(2, "end_dim", -1)
+    first = call.argument(1, "start_dim", 0)
+    last = call.argument(2, "end_dim", -1)
     rank = len(call.argument(0, "input").shape)
     if first % rank == 0:
         raise call.unsupported(f"it must leave the batch, start_dim=1, not start_dim={first}")
@@ -64,10 +63,10 @@ def _flatten(call: Call) -> View:
     return _view(call, flattened)
 
 
-@lowers("unflatten", nn.Unflatten, torch.unflatten)
+@lowers("unflatten")
 def _unflatten(call: Call) -> View:
-    axis = call.setting(1, "dim")
-    sizes = tuple(call.module.unflattened_size) if isinstance(call.module, nn.Unflatten) else call.argument(2, "sizes")
+    axis = call.argument(1, "dim")
+    sizes = call.argument(2, "sizes")
 
     def unflattened(index: np.ndarray) -> np.ndarray:
         at = axis % index.ndim
@@ -76,7 +75,7 @@ def _unflatten(call: Call) -> View:
     return _view(call, unflattened)
 
 
-@lowers("squeeze", torch.squeeze)
+@lowers("squeeze")
 def _squeeze(call: Call) -> View:
     axes = call.argument(1, "dim")
     if axes is None:
@@ -90,19 +89,19 @@ def _squeeze(call: Call) -> View:
     return _view(call, squeezed)
 
 
-@lowers("unsqueeze", torch.unsqueeze)
+@lowers("unsqueeze")
 def _unsqueeze(call: Call) -> View:
     axis = call.argument(1, "dim")
     return _view(call, lambda index: np.expand_dims(index, axis))
 
 
-@lowers("transpose", torch.transpose, "swapaxes")
+@lowers("transpose", "swapaxes", "swapdims")
 def _transpose(call: Call) -> View:
     first, second = call.argument(1, "dim0"), call.argument(2, "dim1")
     return _view(call, lambda index: index.swapaxes(first, second))
 
 
-@lowers("permute", torch.permute)
+@lowers("permute")
 def _permute(call: Call) -> View:
     axes = _sizes(call)
     return _view(call, lambda index: index.transpose(axes))
@@ -125,9 +124,9 @@ def _expand_as(call: Call) -> View:
     return _view(call, lambda index: np.broadcast_to(index, shape))
 
 
-@lowers(nn.ChannelShuffle, F.channel_shuffle, torch.channel_shuffle)
+@lowers("channel_shuffle")
 def _channel_shuffle(call: Call) -> View:
-    groups = call.setting(1, "groups")
+    groups = call.argument(1, "groups")
 
     def shuffled(index: np.ndarray) -> np.ndarray:
         batch, channels, height, width = index.shape
@@ -137,14 +136,14 @@ def _channel_shuffle(call: Call) -> View:
     return _view(call, shuffled)
 
 
-@lowers("chunk", torch.chunk)
+@lowers("chunk")
 def _chunk(call: Call) -> tuple[View, ...]:
     axis = call.argument(2, "dim", 0)
     size = call.argument(0, "input").shape[axis]
     return _parts(call, [-(-size // call.argument(1, "chunks"))], axis)
 
 
-@lowers("split", torch.split, "split_with_sizes")
+@lowers("split", "split_with_sizes")
 def _split(call: Call) -> tuple[View, ...]:
     sizes = call.argument(1, "split_size_or_sections", call.kwargs.get("split_size"))
     return _parts(call, [sizes] if isinstance(sizes, int) else list(sizes), call.argument(2, "dim", 0))
@@ -162,18 +161,32 @@ def _parts(call: Call, sizes: list[int], axis: int) -> tuple[View, ...]:
     )
 
 
-@lowers("narrow", torch.narrow)
+@lowers("unbind")
+def _unbind(call: Call) -> tuple[View, ...]:
+    axis = call.argument(1, "dim", 0)
+    return tuple(
+        _view(call, lambda index, at=number: index.take(at, axis), f".{number}")  # type: ignore[misc]
+        for number in range(call.argument(0, "input").shape[axis])
+    )
+
+
+@lowers("narrow")
 def _narrow(call: Call) -> View:
     axis, begin, size = (call.argument(1 + i, name) for i, name in enumerate(("dim", "start", "length")))
     return _view(call, lambda index: index.take(range(begin, begin + size), axis))
 
 
-@lowers(operator.getitem)
+@lowers("__getitem__")
 def _getitem(call: Call) -> View:
     return _view(call, lambda index: index[call.args[1]])
 
 
-@lowers(torch.cat, torch.concat, torch.concatenate)
+@lowers("__setitem__")
+def _setitem(call: Call) -> Tensor:
+    raise call.unsupported("it writes into a part of a tensor; put the tensor together with torch.cat instead")
+
+
+@lowers("cat", "concat", "concatenate")
 def _concat(call: Call) -> Tensor:
     parts = call.argument(0, "tensors")
     axis = call.argument(1, "dim", call.kwargs.get("axis", 0))
@@ -188,38 +201,84 @@ def _concat(call: Call) -> Tensor:
     return call.emit("concat", *tensors, shape=(shape[0], sum(tensor.shape[1] for tensor in tensors), *shape[2:]))
 
 
-@lowers(nn.ZeroPad2d, nn.ConstantPad2d)
-def _pad_layer(call: Call) -> Tensor:
-    layer = call.module
-    assert isinstance(layer, (nn.ZeroPad2d, nn.ConstantPad2d))
-    return _padded(call, tuple(layer.padding), float(layer.value))
+def _gathered(call: Call, taken: dict[int, Sequence[int]]) -> Tensor | View:
+    """A copy of the first argument with these places of some axes, in this order."""
+    x = call.tensor()
+    places = [taken.get(axis, range(size)) for axis, size in enumerate(x.shape)]
+    indices = gathered(x.shape, places)
+    if not any(indices):
+        return x
+    return call.emit("gather", x, shape=tuple(map(len, places)), indices=indices)
 
 
-@lowers(F.pad)
-def _pad_function(call: Call) -> Tensor:
-    if call.argument(2, "mode", "constant") != "constant":
-        raise call.unsupported(f"mode must be 'constant', not {call.argument(2, 'mode')!r}")
-    return _padded(call, tuple(call.argument(1, "pad")), float(call.argument(3, "value") or 0))
+@lowers("flip")
+def _flip(call: Call) -> Tensor | View:
+    shape = call.argument(0, "input").shape
+    return _gathered(call, {axis % len(shape): range(shape[axis])[::-1] for axis in _sizes(call)})
+
+
+@lowers("repeat")
+def _repeat(call: Call) -> Tensor | View:
+    shape, times = call.argument(0, "input").shape, _sizes(call)
+    if len(times) != len(shape):
+        raise call.unsupported(f"it must give one number for each of the {len(shape)} dimensions, not {times}")
+    return _gathered(call, {axis: [*range(shape[axis])] * count for axis, count in enumerate(times)})
+
+
+@lowers("index_select")
+def _index_select(call: Call) -> Tensor | View:
+    axis, index = call.argument(1, "dim"), call.argument(2, "index")
+    if not isinstance(index, torch.Tensor):
+        raise call.unsupported("its index must be a constant, not computed from the image")
+    return _gathered(call, {axis % len(call.argument(0, "input").shape): index.tolist()})
+
+
+_REPEATING = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+"""Ways to pad with pixels of the image -> what numpy calls them."""
+
+
+@lowers(F.pad, "pad")
+def _pad(call: Call) -> Tensor | View:
+    mode, sizes = call.argument(2, "mode", "constant"), tuple(call.argument(1, "pad"))
+    if mode == "constant":
+        return _padded(call, sizes, float(call.argument(3, "value") or 0))
+    if mode not in _REPEATING or min(sizes) < 0:
+        raise call.unsupported(f"mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}")
+    x = call.image()
+    pairs = {3 - number // 2: sizes[number : number + 2] for number in range(0, len(sizes), 2)}
+    return _gathered(
+        call,
+        {axis: np.pad(np.arange(x.shape[axis]), pad, mode=_REPEATING[mode]) for axis, pad in pairs.items()},  # type: ignore[call-overload]
+    )
 
 
 def _padded(call: Call, sizes: tuple[int, ...], value: float) -> Tensor:
     x = call.image()
-    if len(sizes) > 4 and any(sizes[4:]):
-        raise call.unsupported(f"only height and width can be padded, not {sizes}")
-    left, right, top, bottom = (*sizes[:4], 0, 0)[:4]
-    if min(left, right, top, bottom) < 0:
+    left, right, top, bottom, first, last, *batch = (*sizes, 0, 0, 0, 0)[: max(6, len(sizes))]
+    if any(batch):
+        raise call.unsupported(f"only channels, height and width can be padded, not {sizes}")
+    if min(left, right, top, bottom, first, last) < 0:
         raise call.unsupported(f"the padding must not be negative, as in {sizes}")
-    shape = (*x.shape[:2], x.shape[2] + top + bottom, x.shape[3] + left + right)
-    return call.emit("pad", x, shape=shape, padding=((top, bottom), (left, right)), value=value)
+    batches, channels, height, width = x.shape
+    return call.emit(
+        "pad",
+        x,
+        shape=(batches, channels + first + last, height + top + bottom, width + left + right),
+        padding=((top, bottom), (left, right)),
+        channel_padding=(first, last),
+        value=value,
+    )
 
 
-@lowers(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, F.interpolate, F.upsample)
-def _resize(call: Call) -> Tensor:
-    x, mode = call.image(), call.setting(3, "mode", "nearest")
-    if mode not in ("nearest", "bilinear") or call.argument(6, "antialias", False):
-        raise call.unsupported(f"mode must be 'nearest' or 'bilinear' without antialias, not {mode!r}")
-    size, factor = call.setting(1, "size"), call.setting(2, "scale_factor")
-    recomputed = call.setting(5, "recompute_scale_factor", None)
+@lowers(F.interpolate, F.upsample)
+def _resize(call: Call) -> Tensor | View:
+    x, mode = call.image(), call.argument(3, "mode", "nearest")
+    if mode in ("nearest", "nearest-exact"):
+        return _resize_nearest(call, x)
+    if mode != "bilinear" or call.argument(6, "antialias", False):
+        raise call.unsupported(f"mode must be 'nearest', 'nearest-exact' or 'bilinear' without antialias, not {mode!r}")
+    size, factor = call.argument(1, "size"), call.argument(2, "scale_factor")
+    recomputed = call.argument(5, "recompute_scale_factor", None)
     if size is None:
         factors = (factor, factor) if isinstance(factor, (int, float)) else tuple(factor)
         exact = [length * scale for length, scale in zip(x.shape[2:], factors, strict=True)]
@@ -229,6 +288,21 @@ def _resize(call: Call) -> Tensor:
                 f"scale_factor {factor} must give whole numbers of pixels on {x.shape[2:]}: pass size"
             )
     height, width = (size, size) if isinstance(size, int) else size
-    corners = bool(call.setting(4, "align_corners", False))
-    kind = "resize_nearest" if mode == "nearest" else "resize_bilinear"
-    return call.emit(kind, x, shape=(*x.shape[:2], int(height), int(width)), align_corners=corners)  # type: ignore[arg-type]
+    corners = bool(call.argument(4, "align_corners", False))
+    shape = (*x.shape[:2], int(height), int(width))
+    return call.emit("resize_bilinear", x, shape=shape, align_corners=corners)
+
+
+def _resize_nearest(call: Call, x: Tensor) -> Tensor | View:
+    """A resize where each pixel becomes a whole number of them, which runtimes agree on; else PyTorch's own choice of
+    pixels, written out: ONNX Runtime rounds ``i / scale`` where PyTorch and TFLite round ``i * (1 / scale)``."""
+    arguments = dict(zip(("size", "scale_factor", "mode"), call.args[1:4], strict=False)) | call.kwargs
+    arguments.pop("input", None)
+    places = torch.arange(float(math.prod(x.shape[2:]))).reshape(1, 1, *x.shape[2:])
+    with warnings.catch_warnings(action="ignore"):
+        chosen = F.interpolate(places, **arguments)[0, 0].long()
+    rows, columns = (chosen[:, 0] // x.shape[3]).tolist(), (chosen[0] % x.shape[3]).tolist()
+    times = [len(taken) // size for taken, size in zip((rows, columns), x.shape[2:], strict=True)]
+    if [rows, columns] == [np.arange(n).repeat(t).tolist() for n, t in zip(x.shape[2:], times, strict=True)]:
+        return call.emit("resize_nearest", x, shape=(*x.shape[:2], len(rows), len(columns)))
+    return _gathered(call, {2: rows, 3: columns})

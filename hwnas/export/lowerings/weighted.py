@@ -7,26 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from hwnas.export.graph import Padding, Tensor
 from hwnas.export.lowerings.registry import Call, array, lowers, pair
-
-
-@lowers(nn.Conv2d)
-def _conv_layer(call: Call) -> Tensor:
-    layer = call.module
-    assert isinstance(layer, nn.Conv2d)
-    if layer.padding_mode != "zeros":
-        raise call.unsupported(f"padding_mode must be 'zeros', not {layer.padding_mode!r}")
-    return _convolution(call, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
 @lowers(F.conv2d)
 def _conv_function(call: Call) -> Tensor:
     settings = (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))
     values = [call.argument(3 + i, name, default) for i, (name, default) in enumerate(settings)]
-    return _convolution(call, _parameter(call, 1, "weight"), call.argument(2, "bias"), *values)
+    return _convolution(call, call.parameter(1, "weight"), call.argument(2, "bias"), *values)
 
 
 def _convolution(
@@ -70,16 +60,9 @@ def _padding(padding: Any, kernel: tuple[int, int], dilation: tuple[int, int]) -
     return ((rows, rows), (columns, columns))
 
 
-@lowers(nn.Linear)
-def _linear_layer(call: Call) -> Tensor:
-    layer = call.module
-    assert isinstance(layer, nn.Linear)
-    return _linear(call, layer.weight, layer.bias)
-
-
 @lowers(F.linear)
 def _linear_function(call: Call) -> Tensor:
-    return _linear(call, _parameter(call, 1, "weight"), call.argument(2, "bias"))
+    return _linear(call, call.parameter(1, "weight"), call.argument(2, "bias"))
 
 
 def _linear(call: Call, weight: torch.Tensor, bias: torch.Tensor | None) -> Tensor:
@@ -90,17 +73,11 @@ def _linear(call: Call, weight: torch.Tensor, bias: torch.Tensor | None) -> Tens
     return call.emit("linear", x, shape=(x.shape[0], out_features), weight=array(weight), bias=biases)
 
 
-@lowers(nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-def _batch_norm_layer(call: Call) -> Tensor:
-    layer: Any = call.module
-    return _batch_norm(call, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.eps)
-
-
 @lowers(F.batch_norm)
 def _batch_norm_function(call: Call) -> Tensor:
-    if call.argument(5, "training", False):
-        raise call.unsupported("it takes the statistics of the batch (training=True); pass training=self.training")
     mean, variance = call.argument(1, "running_mean"), call.argument(2, "running_var")
+    if call.argument(5, "training", False) and mean is not None:
+        raise call.unsupported("it takes the statistics of the batch (training=True); pass training=self.training")
     weight, bias = call.argument(3, "weight"), call.argument(4, "bias")
     return _batch_norm(call, mean, variance, weight, bias, call.argument(7, "eps", 1e-5))
 
@@ -123,11 +100,3 @@ def _batch_norm(
     scale = scale if weight is None else scale * array(weight)
     shift = -mean * scale if bias is None else array(bias) - mean * scale
     return call.emit("affine", x, shape=x.shape, weight=scale, bias=shift)
-
-
-def _parameter(call: Call, position: int, name: str) -> torch.Tensor:
-    """An argument that must be a parameter, and so a constant. Raises HwnasError if the network computes it."""
-    value = call.argument(position, name)
-    if not isinstance(value, torch.Tensor):
-        raise call.unsupported(f"its {name} must be a parameter, not computed from the image")
-    return value
