@@ -18,7 +18,8 @@ from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator
 from hwnas.export.int8 import Int8Settings, in_batches
 from hwnas.export.int8_layer import CheckedLayers, Layer, Scales
-from hwnas.export.tflite_file import packed, unpacked
+from hwnas.export.int8_ranges import widened
+from hwnas.export.tflite_file import packed, stored_values, unpacked
 from hwnas.runtimes.files import quiet_stderr
 
 SIGNATURE, INPUT = "serving_default", "input"
@@ -50,11 +51,12 @@ class TFLiteQuantizer:
         self._package = _package()
         self._model, self._pixel_input = model, settings.pixel_input
         self._layers = CheckedLayers(_layers, model)
-        graph = unpacked(model).subgraphs[0]
+        file = unpacked(model)
+        graph = file.subgraphs[0]
         self._shapes = {tensor.name.decode(): tuple(tensor.shape) for tensor in graph.tensors}
         batches = in_batches(images, int(graph.tensors[graph.inputs[0]].shape[0]))
         samples = [{INPUT: batch.transpose(0, 2, 3, 1)} for batch in batches]
-        self._ranges = self._observed(samples)
+        self._ranges = widened(self._observed(samples), file)
         if self._pixel_input:  # every value of a pixel is then exact, whatever the images were
             self._ranges[INPUT] = {"min": np.zeros((1, 1, 1, 1), np.float32), "max": np.full((1, 1, 1, 1), 255.0)}
 
@@ -141,18 +143,13 @@ def _layers(model: bytes) -> list[Layer]:
             of_bias = np.ones(1) if bias is None else _scales(bias)
             scales = Scales(float(_scales(source)[0]), _scales(weight), of_bias, float(_scales(output)[0]))
         name = weight.name.decode()
-        stored = None if bias is None else _values(file, bias)
+        stored = None if bias is None else stored_values(file, bias)
         layers.append(Layer(name.removesuffix(".weight"), name, stored, scales))
     return layers
 
 
 def _scales(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.quantization.scale, np.float64)
-
-
-def _values(file: Any, tensor: Any) -> np.ndarray:
-    types = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32}
-    return np.frombuffer(bytes(file.buffers[tensor.buffer].data), types[tensor.type])
 
 
 def _package() -> Any:
