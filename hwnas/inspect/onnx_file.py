@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
+from hwnas.inspect.external_data import check_external_data
 from hwnas.inspect.info import EndInfo, MetadataInfo
 from hwnas.inspect.network import BITS, FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
 from hwnas.inspect.reading import FileContent, layout_of
@@ -38,7 +39,7 @@ def read_onnx(data: bytes, folder: Path) -> FileContent:
     graph = model.graph
     if not graph.node or not graph.output:
         raise HwnasError("it holds no network")
-    check_external_data(_tensors(graph), folder)
+    check_external_data(model, folder)
     inputs, outputs = _ends(onnx, graph)
     constants = {tensor.name: _constant(onnx, tensor) for tensor in graph.initializer}
     constants |= {
@@ -65,32 +66,20 @@ def read_onnx(data: bytes, folder: Path) -> FileContent:
     return FileContent(f"IR {model.ir_version}", network, inputs, outputs, _metadata(model), warnings)
 
 
-def check_external_data(tensors: Iterable[Any], folder: Path) -> None:
-    """Raise HwnasError if weights of an .onnx are to be read from anywhere but regular files under its folder."""
-    inside = folder.resolve()
-    for tensor in tensors:
-        for entry in tensor.external_data:
-            path = folder / entry.value
-            if entry.key != "location" or (path.resolve().is_relative_to(inside) and not path.is_symlink()):
-                continue
-            raise HwnasError(
-                f"its weight {printable(tensor.name)} is to be read from {printable(entry.value)}, outside its folder. "
-                "That is refused: a model must not read other files. Put the weights beside the model"
-            )
-
-
 def check_external_data_of(model: Path) -> None:
-    """`check_external_data` of an .onnx file; one that cannot be parsed is left to the runtime's own refusal."""
+    """`check_external_data` of an .onnx file; one that cannot be parsed, and so not be checked, is refused."""
     data = model.read_bytes()
     if b"location" not in data:  # the word that such a reference must have: nearly no file does
         return
     onnx = _onnx()
     try:
-        graph = onnx.ModelProto.FromString(data).graph
-    except Exception:  # its errors have no common base below Exception
-        return
+        content = onnx.ModelProto.FromString(data)
+    except Exception as error:  # its errors have no common base below Exception
+        raise HwnasError(
+            f"{model} cannot be measured: it is a damaged .onnx file ({error}). Export it again."
+        ) from None
     try:
-        check_external_data(_tensors(graph), model.parent)
+        check_external_data(content, model.parent)
     except HwnasError as error:
         raise HwnasError(f"{model} cannot be measured: {error}.") from None
 
@@ -104,18 +93,6 @@ def _onnx() -> Any:
             "install it with `pip install 'hwnas[onnx]'`."
         ) from None
     return onnx
-
-
-def _tensors(graph: Any) -> Iterable[Any]:
-    """Every constant of a graph, those of its branches and loops included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
-                    yield from _tensors(inner)
 
 
 def _with_shapes(onnx: Any, model: Any) -> dict[str, FileTensor]:
