@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -81,9 +82,25 @@ def test_pixels_as_they_are_need_no_normalisation(tmp_path: Path) -> None:
     assert (found.mean, found.std, found.labels) == ((0.0,), (1.0,), ())
 
 
-def test_a_class_of_two_lines_is_refused() -> None:
-    with pytest.raises(HwnasError, match=r"stored one per line, and the class 'a\\nb' is not one line"):
-        ModelMetadata((1, 1), None, classes=("a\nb",))
+@pytest.mark.parametrize("name", ["a\nb", "a\x00", "caf\udce9", "a\u2028b", "", "  "], ids=ascii)
+def test_a_class_that_is_not_one_line_of_text_is_refused(name: str) -> None:
+    with pytest.raises(HwnasError, match=rf"stored one per line, and the class {re.escape(ascii(name))} is not one"):
+        ModelMetadata((1, 1), None, classes=("cat", name))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_other_name_of_a_class_arrives_as_it_is(format: str, tmp_path: Path) -> None:
+    names = ('"quoted"', "a,b;c", "[bold]", "```", " x", "x", "x", "\u3000 wide", "e" * 150, "🦊", "%s {0} \\n")
+    path = tmp_path / f"model.{format}"
+    path.write_bytes(described(format, ModelMetadata((20, 12), PREPROCESSING, False, names)))
+    if format == "onnx":
+        import onnx
+
+        found = {e.key: e.value for e in onnx.load(path).metadata_props}["labels"].splitlines()
+    else:
+        with zipfile.ZipFile(path) as archive:
+            found = archive.read("labels.txt").decode().splitlines()
+    assert found == list(names)
 
 
 def test_a_file_taken_apart_and_put_together_computes_the_same() -> None:

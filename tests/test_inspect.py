@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.export import convert
 from hwnas.inspect import ModelInfo, inspect_model
 from hwnas.inspect.examine import examine
+from hwnas.inspect.external_data import check_external_data
+from hwnas.inspect.onnx_file import check_external_data_of
 from tests.export_networks import MobileNetV2, trained
 from tests.inspect_files import depthwise, external_weight, one_operator_tflite, onnx_file, quantised
 from tests.small_models import classifier_net, feature_net, model_bytes
@@ -161,7 +164,8 @@ def test_transposes_and_unknown_shapes_are_remarked(look: Any) -> None:
     info = look(onnx_file(nodes).SerializeToString(), "m.onnx")
     assert (info.transposes, info.peak_activation_bytes) == (1, None)
     assert any(warning.startswith("1 TRANSPOSE") for warning in info.warnings)
-    assert any("shapes of 3 of 5 activations" in w and "1 convolutions" in w for w in info.warnings)
+    assert any("shapes of 3 of 5 activations" in warning for warning in info.warnings)
+    assert any("lower bounds: those inside 1 MatMul are not counted" in warning for warning in info.warnings)
 
 
 def test_what_an_onnx_says_of_itself(look: Any) -> None:
@@ -202,13 +206,105 @@ def test_weights_beside_the_model_are_counted_and_nothing_else_is_read(tmp_path:
             inspect_model(file)
 
 
-def test_weights_in_branches_cannot_be_read_from_elsewhere_either(tmp_path: Path) -> None:
-    inner = helper.make_graph([helper.make_node("Add", ["x", "w"], ["z"])], "inner", [], [], [external_weight("../w")])
-    file = tmp_path / "m.onnx"
-    node = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
-    file.write_bytes(onnx_file([node], [numpy_helper.from_array(np.array(True), "c")]).SerializeToString())
-    with pytest.raises(HwnasError, match="outside its folder"):
-        inspect_model(file)
+def in_a_branch(model: Any, weight: Any) -> None:
+    inner = helper.make_graph([helper.make_node("Add", ["x", "w"], ["z"])], "inner", [], [], [weight])
+    branches = {"then_branch": inner, "else_branch": inner}
+    model.graph.node.append(helper.make_node("If", ["c"], ["y"], **branches))
+
+
+def in_a_sparse_constant(model: Any, weight: Any) -> None:
+    model.graph.sparse_initializer.add().values.CopyFrom(weight)
+
+
+def in_the_indices_of_a_sparse_constant(model: Any, weight: Any) -> None:
+    model.graph.sparse_initializer.add().indices.CopyFrom(weight)
+
+
+def in_an_attribute(model: Any, weight: Any) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["k"], value=weight))
+
+
+def in_a_list_of_an_attribute(model: Any, weight: Any) -> None:
+    model.graph.node.append(helper.make_node("Anything", [], ["k"], domain="com.stranger", values=[weight]))
+
+
+def in_a_sparse_attribute(model: Any, weight: Any) -> None:
+    attribute = model.graph.node.add(op_type="Constant", output=["k"]).attribute.add(name="sparse_value", type=11)
+    attribute.sparse_tensor.values.CopyFrom(weight)
+
+
+def in_a_function(model: Any, weight: Any) -> None:
+    constant = helper.make_node("Constant", [], ["k"], value=weight)
+    function = helper.make_function("com.stranger", "F", ["a"], ["b"], [constant], [helper.make_opsetid("", 17)])
+    model.functions.append(function)
+
+
+def in_the_default_of_a_function(model: Any, weight: Any) -> None:
+    in_a_function(model, numpy_helper.from_array(np.zeros(1, np.float32)))
+    model.functions[0].attribute_proto.append(helper.make_attribute("default", weight))
+
+
+def in_what_trains_it(model: Any, weight: Any) -> None:
+    model.training_info.add().initialization.initializer.append(weight)
+
+
+PLACES = (
+    in_a_branch,
+    in_a_sparse_constant,
+    in_the_indices_of_a_sparse_constant,
+    in_an_attribute,
+    in_a_list_of_an_attribute,
+    in_a_sparse_attribute,
+    in_a_function,
+    in_the_default_of_a_function,
+    in_what_trains_it,
+)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+def test_weights_anywhere_in_a_model_cannot_be_read_from_elsewhere(place: Any, tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(bytes(12))
+    file = tmp_path / "model" / "m.onnx"
+    file.parent.mkdir()
+    model = onnx_file([helper.make_node("Relu", ["x"], ["y"])])
+    place(model, external_weight("../w"))
+    file.write_bytes(model.SerializeToString())
+    for refused in (lambda: examine(file), lambda: check_external_data_of(file)):
+        with pytest.raises(
+            HwnasError, match=r"m\.onnx cannot be (inspected|measured): its weight w .*outside its folder"
+        ):
+            refused()
+
+
+def test_weights_are_regular_files_and_read_to_their_end_at_most(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(bytes(12))
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+
+    def checked(location: str, **more: str) -> None:
+        weight = external_weight(location)
+        for key, value in more.items():
+            weight.external_data.add(key=key, value=value)
+        check_external_data(onnx_file([], [weight]), tmp_path)
+
+    checked("w")
+    checked("folder/../w", offset="0")
+    for location in (
+        "",
+        ".",
+        "folder",
+        "pipe",
+        "missing",
+        "a\0b",
+        "x" * 5000,
+        "*/_ORT_MEM_ADDR_/*",
+        "../" + tmp_path.name,
+    ):
+        with pytest.raises(HwnasError, match="no regular file there"):
+            checked(location)
+    for more in ({"offset": "1"}, {"offset": "-4"}, {"length": "13"}, {"offset": "9" * 30}, {"offset": "four"}):
+        with pytest.raises(HwnasError, match="beyond the end of that file, which has 12 bytes"):
+            checked("w", **more)
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def export(
 
     Example: `hwnas export runs/demo --precision float32,int8 --uint8-input`
     """
+    from rich.text import Text
+
     from hwnas.child import load_child
     from hwnas.export import ExportOptions
     from hwnas.export import export as export_child
@@ -69,7 +71,10 @@ def export(
         for model in models:
             if model.noisiest_layers:
                 CONSOLE.print(layers_table(model))
+            for warning in model.rounding_warnings:
+                CONSOLE.print(Text(f"! {model.path.name}: {warning}", style="yellow"))
     _check_loss(models, max_loss, int8_repair)
+    _check_agreement(models)
 
 
 def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) -> None:
@@ -92,6 +97,14 @@ def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) ->
         f"a file may get {max_loss:g} percentage points fewer test images right than PyTorch, and these get fewer: "
         f"{named}. The files were written. {cure}"
     )
+
+
+def _check_agreement(models: list[ExportedModel]) -> None:
+    """Raise HwnasError if a file gives too many test images another class than PyTorch, right or wrong."""
+    other = [model for model in models if model.disagrees]
+    if other:
+        named = ", ".join(f"{model.path.name}: {model.rounding_warnings[0]}" for model in other)
+        raise HwnasError(f"{named} The files were written. Repeat with --int8-repair, or use float16 or float32.")
 
 
 def _images(

@@ -39,6 +39,9 @@ __all__ = [
     "export",
 ]
 
+CLASSES_SHOWN = 5
+"""How many classes an error names."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -118,6 +121,7 @@ def export(
     report = progress or _silent
     reference = module_copy(module)
     graph = _not_empty(lower(reference, shape))
+    _check_classes(graph, images)
     block_errors = {format.name: check_parity(reference, shape, format, format.write(graph)) for format in chosen}
     target = Target(reference, graph, images.preprocessing if images else None, options.uint8_input, options.softmax)
     metadata = _metadata(shape, images, options)
@@ -129,7 +133,7 @@ def export(
         report("export", done, len(pairs), precision.file_name(format.name))
         files.append(exporter.make(format, precision))
     report("export", len(pairs), len(pairs), "")
-    pytorch = exporter.judge(files, options.max_loss, options.repair) if images else None
+    pytorch = exporter.judge(files, options.max_loss, options.repair) if images and images.classes else None
     exported = [_put(file, Path(folder), block_errors[file.format.name]) for file in files]
     about = _about(module, target, images, options, pytorch)
     write_export_json(Path(folder), exported, about)
@@ -176,7 +180,7 @@ def _about(
         "output": "probabilities" if options.softmax else "logits",
         "normalisation": None if images is None else asdict(images.preprocessing),
         "normalisation_inside": options.uint8_input,
-        "classes": None if images is None else list(images.classes),
+        "classes": None if images is None or not images.classes else list(images.classes),
         "calibration": None if images is None else images.calibration.to_json(),
         "pytorch": None if pytorch is None else pytorch.to_json(),
         "options": asdict(options),
@@ -209,6 +213,21 @@ def _check_images(
     pixels = images.calibration.pixels
     if len(pixels) == 0 or pixels.shape[1:] != tuple(shape[1:]):
         raise UsageError(f"the network takes images of {tuple(shape[1:])}, those given are {pixels.shape}.")
+
+
+def _check_classes(graph: Graph, images: ExportImages | None) -> None:
+    """Raise HwnasError unless the network has one output for each class: its accuracy and labels would mean nothing."""
+    shape = graph.output.shape
+    if images is None or not images.classes or (len(shape) == 2 and shape[1] == len(images.classes)):
+        return
+    shown = ", ".join(map(ascii, images.classes[:CLASSES_SHOWN]))
+    more = ", ..." if len(images.classes) > CLASSES_SHOWN else ""
+    raise HwnasError(
+        f"the network gives {shape[1] if len(shape) == 2 else shape} outputs, and the images are of "
+        f"{len(images.classes)} classes ({shown}{more}): accuracy and labels need one output per class. Nothing was "
+        "exported. Give the images that the network was trained on; or images without classes (classes=()), which "
+        "calibrate int8 and leave accuracy and labels out."
+    )
 
 
 def _not_empty(graph: Graph) -> Graph:

@@ -16,6 +16,9 @@ from hwnas.runtimes.base import Session
 Model = Callable[[np.ndarray], np.ndarray]
 """Pixels (N, C, H, W) uint8 -> scores (N, classes)."""
 
+LEAST_AGREEMENT = 0.95
+"""Trained networks in int8 give nearly every image the class that they give it in float."""
+
 NORMAL_95 = 1.959964
 """Standard deviations that hold 95 % of a normal distribution."""
 
@@ -35,12 +38,19 @@ class Accuracy:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the share for other images of this kind (Wilson 1927): it holds near 0 and 1 too."""
-        z2 = NORMAL_95**2
-        centre = (self.right + z2 / 2) / (self.images + z2)
-        half = math.sqrt(z2 * (self.share * (1 - self.share) + z2 / (4 * self.images)) / self.images)
-        half *= self.images / (self.images + z2)
-        return (max(0.0, centre - half), min(1.0, centre + half))
+        """The 95 % interval of the share for other images of this kind."""
+        return _interval(self.right, self.images)
+
+    @property
+    def agreement(self) -> float:
+        """Share of images that get the reference's class, right or wrong, 0 to 1."""
+        return self.agrees / self.images
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether it is another classifier than the reference: even on other images of this kind it would give its
+        class to fewer than `LEAST_AGREEMENT`. Accuracy alone does not show that where it is low."""
+        return _interval(self.agrees, self.images)[1] < LEAST_AGREEMENT
 
     def loss_points(self, reference: Accuracy) -> float:
         """How many percentage points fewer images are right than with the reference; negative: more."""
@@ -52,8 +62,17 @@ class Accuracy:
             "right": self.right,
             "images": self.images,
             "interval_95": list(self.interval),
-            "agrees_with_pytorch": self.agrees / self.images,
+            "agrees_with_pytorch": self.agreement,
         }
+
+
+def _interval(count: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927): it holds near 0 and 1 too."""
+    z2, share = NORMAL_95**2, count / images
+    centre = (count + z2 / 2) / (images + z2)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * images)) / images)
+    half *= images / (images + z2)
+    return (max(0.0, centre - half), min(1.0, centre + half))
 
 
 def accuracies(reference: Model, models: Mapping[str, Model], images: LabelledPixels) -> tuple[Accuracy, ...]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.export.accuracy import Accuracy
+from hwnas.export.accuracy import LEAST_AGREEMENT, Accuracy
 from hwnas.export.sensitivity import LayerNoise
 from hwnas.files import write_json
 from hwnas.inspect.info import ModelInfo
@@ -19,6 +19,9 @@ from hwnas.run import package_versions
 EXPORT_FILE = "export.json"
 EXPORT_VERSION = 1
 """Of the layout of ``export.json``: raised when a reader of the old one would misunderstand the new one."""
+
+LEAST_SIGNAL_TO_NOISE_DB = 15.0
+"""Below, the error of an output is a sixth of the output."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,27 @@ class ExportedModel:
         """Whether it gets more than `max_loss` percentage points fewer of the test images right than PyTorch."""
         return self.loss_points is not None and self.loss_points > max_loss
 
+    @property
+    def disagrees(self) -> bool:
+        """Whether it is a rounded file that gives too many test images another class than PyTorch."""
+        return self.limit is None and self.accuracy is not None and self.accuracy.disagrees
+
+    @property
+    def rounding_warnings(self) -> tuple[str, ...]:
+        """What rounding did to it, if that is much."""
+        found = []
+        if self.disagrees and self.accuracy is not None:
+            found.append(
+                f"It is not the network that was trained: {self.accuracy.agrees} of {self.accuracy.images} test images "
+                f"get PyTorch's class ({self.accuracy.agreement:.0%}, expected {LEAST_AGREEMENT:.0%} or more)."
+            )
+        if self.limit is None and self.parity.signal_to_noise_db < LEAST_SIGNAL_TO_NOISE_DB:
+            found.append(
+                f"Its outputs are noisy: {self.parity.signal_to_noise_db:.0f} dB of signal to noise against PyTorch, "
+                f"expected {LEAST_SIGNAL_TO_NOISE_DB:.0f} or more."
+            )
+        return tuple(found)
+
     def to_json(self) -> dict[str, Any]:
         """JSON values; ``path`` is the name of the file alone."""
         (source,), (result,) = self.info.inputs, self.info.outputs
@@ -103,7 +127,7 @@ class ExportedModel:
             "loss_points": self.loss_points,
             "kept_float": list(self.kept_float),
             "noisiest_layers": [asdict(layer) for layer in self.noisiest_layers],
-            "warnings": list(self.info.warnings),
+            "warnings": [*self.rounding_warnings, *self.info.warnings],
         }
 
 

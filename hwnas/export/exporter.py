@@ -13,7 +13,7 @@ from hwnas.export.accuracy import Accuracy, Model, accuracies, through
 from hwnas.export.exported import Parity
 from hwnas.export.float16 import layers_in_float32
 from hwnas.export.formats import ONNX, TFLITE, Format
-from hwnas.export.graph import Operator
+from hwnas.export.graph import Graph, Operator
 from hwnas.export.images import ExportImages, LabelledPixels
 from hwnas.export.int8 import Int8Settings, Quantizer
 from hwnas.export.metadata import ModelMetadata
@@ -81,7 +81,10 @@ class Exporter:
         self._inputs = None if images is None else target.prepared(images.calibration.pixels[:PARITY_IMAGES])
 
     def make(self, format: Format, precision: Precision) -> File:
-        """A file that was compared with PyTorch. Raises HwnasError if it strays further than its precision may."""
+        """A file that was compared with PyTorch. Raises HwnasError if it strays further than its precision may, or if
+        numbers without an end are to be rounded."""
+        if precision.limit is None:
+            _check_finite(self._target.graph)
         names = tuple(layer.name for layer in self._kept) if precision.needs_images else ()
         data = self._finished(format, self._written(format, precision))
         parity = self._parity(format, precision, data)
@@ -101,8 +104,9 @@ class Exporter:
         return File(format, precision, data, parity, limit, kept_float=names)
 
     def judge(self, files: Sequence[File], max_loss: float, repair: bool) -> Accuracy:
-        """Give every file its accuracy on the test images, and an int8 file that loses more than `max_loss` points the
-        list of its worst layers; with `repair`, keep the fewest of these in float that make it accurate enough.
+        """Give every file its accuracy on the test images, and an int8 file that loses more than `max_loss` points, or
+        gives too many images another class than PyTorch, the list of its worst layers; with `repair`, keep the fewest
+        of these in float that make it accurate enough.
 
         Returns PyTorch's accuracy. The layers are chosen by validation images, never by those that judge the result.
         """
@@ -112,8 +116,8 @@ class Exporter:
         for file, accuracy in zip(files, found, strict=True):
             file.accuracy, file.loss_points = accuracy, accuracy.loss_points(reference)
         for file in files:
-            assert file.loss_points is not None
-            if file.precision.needs_images and file.loss_points > max_loss:
+            assert file.loss_points is not None and file.accuracy is not None
+            if file.precision.needs_images and (file.loss_points > max_loss or file.accuracy.disagrees):
                 file.noisiest_layers = tuple(self._noise(file.format))
                 if repair:
                     self._repair(file, max_loss)
@@ -218,7 +222,7 @@ class Exporter:
             self._progress(f"{file.format.name} repair", tried, tried + 1, f"{len(names)} layers in float")
             models = {"int8": self._model(file.format, data_with(names))}
             reference, accuracy = accuracies(self._pytorch, models, images.validation)
-            return accuracy.loss_points(reference) <= max_loss
+            return accuracy.loss_points(reference) <= max_loss and not accuracy.disagrees
 
         chosen = fewest_in_float(file.noisiest_layers, is_accurate)
         self._progress(f"{file.format.name} repair", tried, tried, f"{len(chosen)} layers in float")
@@ -244,6 +248,17 @@ class Exporter:
 
 def _run(runtime: str, data: bytes, inputs: np.ndarray) -> np.ndarray:
     return through(get_runtime(runtime).load(data), lambda x: x)(inputs)
+
+
+def _check_finite(graph: Graph) -> None:
+    """Raise HwnasError for weights that no steps of 8 bits can be made for, though float may hide them."""
+    for operator in graph.operators:
+        for array in (operator.weight, operator.bias, operator.constant):
+            if array is not None and not np.isfinite(array).all():
+                raise HwnasError(
+                    f"the layer {operator.name} has weights that are infinite or not a number, which int8 cannot "
+                    "round. Nothing was exported. Train the network again, or export float32."
+                )
 
 
 def _check_onnx(data: bytes) -> None:

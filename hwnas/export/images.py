@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
+
+_NO_LABEL = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, of halves of characters, and of what breaks lines."""
 
 LabelledPixels = Iterable[tuple[np.ndarray, np.ndarray]]
 """Batches of pixels (N, C, H, W) uint8 and labels (N) int64. It is gone through once per question asked of it."""
@@ -58,7 +62,7 @@ class ExportImages:
 
     Args:
         preprocessing: How the network was trained to see pixels.
-        classes: Name of each output.
+        classes: Name of each output; (): they only calibrate, and no accuracy or label is stated.
         calibration: Of the training images.
         validation: May choose which layers stay in float; never the test images, which must judge the result.
         test: For the accuracy that is reported.
@@ -69,6 +73,19 @@ class ExportImages:
     calibration: Calibration
     validation: LabelledPixels
     test: LabelledPixels
+
+    def __post_init__(self) -> None:
+        check_class_names(self.classes)
+
+
+def check_class_names(classes: Sequence[str]) -> None:
+    """Raise HwnasError for a name that labels, one per line in UTF-8, cannot hold."""
+    for name in classes:
+        if not name.strip() or any(unicodedata.category(character) in _NO_LABEL for character in name):
+            raise HwnasError(
+                f"labels are stored one per line, and the class {name!a} is not one line of UTF-8 text; rename it (its "
+                "folder, if it has one) and repeat the command."
+            )
 
 
 def evenly_over_classes(labels: Sequence[int], count: int, seed: int) -> list[int]:

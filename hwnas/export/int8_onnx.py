@@ -7,6 +7,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator
 from hwnas.export.int8 import Int8Settings, in_batches
+from hwnas.export.int8_layer import CheckedLayers, Layer, Scales
 
 WEIGHTED = ("Conv", "Gemm")
 """Operators whose second input is a weight (out, ...)."""
@@ -40,12 +42,18 @@ class OnnxQuantizer:
         (self._input,) = self._onnx.load_model_from_string(model).graph.input
         self._samples = in_batches(images, self._input.type.tensor_type.shape.dim[0].dim_value)
         self._ranges: bytes | None = None
+        self._layers = CheckedLayers(partial(_layers, self._onnx), model)
 
     def quantized(self, keep_float: Collection[Operator] = ()) -> bytes:
         """The int8 file, in which the nodes of the operators of `keep_float` compute in float32."""
+        return self._layers.checked(partial(self._quantized, keep_float))
+
+    def _quantized(self, keep_float: Collection[Operator], scales: dict[str, np.ndarray]) -> bytes:
+        """The int8 file whose weights of these names have these scales, (out,)."""
         quantization, model = self._quantization, self._onnx.load_model_from_string(self._model)
         pixels = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
         overrides = {self._input.name: [pixels]} if self._settings.pixel_input else {}
+        overrides |= {name: [_weight_steps(scale) for scale in scales[name]] for name in scales}
         with tempfile.TemporaryDirectory() as folder, _quiet():
             target, ranges = Path(folder) / "model.onnx", Path(folder) / "ranges.json"
             if self._ranges is not None:
@@ -82,8 +90,8 @@ def onnx_int8_weights(model: bytes) -> bytes:
     read = (node.input[1] for node in file.graph.node if node.op_type in WEIGHTED)
     for name in dict.fromkeys(name for name in read if name in constants):
         weight = onnx.numpy_helper.to_array(constants[name])
-        largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
-        scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+        scale = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True) / np.float32(127)
+        scale = np.where(scale > 0, scale, 1.0).astype(np.float32)  # of weights so small that they have none: any
         file.graph.initializer.remove(constants[name])
         for suffix, array in (("int8", np.rint(weight / scale).astype(np.int8)), ("scale", scale)):
             file.graph.initializer.append(onnx.numpy_helper.from_array(array, f"{name}.{suffix}"))
@@ -104,6 +112,37 @@ class _Reader:
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._samples, None)
+
+
+def _weight_steps(scale: float) -> dict[str, Any]:
+    """The setting of ONNX Runtime's quantiser that gives an output's weights this scale."""
+    return {"axis": 0, "scale": np.array(scale, np.float32), "zero_point": np.array(0, np.int8)}
+
+
+def _layers(onnx: Any, model: bytes) -> list[Layer]:
+    """The convolutions and linear layers of an .onnx file, by name."""
+    graph = onnx.load_model_from_string(model).graph
+    arrays = {constant.name: constant for constant in graph.initializer}
+    unpacked = {node.output[0]: node.input for node in graph.node if node.op_type == "DequantizeLinear"}
+
+    def value(name: str) -> np.ndarray:
+        return onnx.numpy_helper.to_array(arrays[name])
+
+    def scales(name: str) -> np.ndarray:
+        return value(unpacked[name][1]).astype(np.float64).reshape(-1)
+
+    layers = []
+    for node in graph.node:
+        if node.op_type not in WEIGHTED:
+            continue
+        source, weight, *bias = node.input
+        found = None
+        if source in unpacked and weight in unpacked:
+            of_bias = scales(bias[0]) if bias else np.ones(1)
+            found = Scales(float(scales(source)[0]), scales(weight), of_bias)
+        stored = value(unpacked[bias[0]][0] if bias[0] in unpacked else bias[0]) if bias else None
+        layers.append(Layer(node.name, weight, stored, found))
+    return sorted(layers, key=lambda layer: layer.name)
 
 
 def _belongs(node: str, operators: Collection[Operator]) -> bool:

@@ -8,17 +8,28 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator
 from hwnas.export.int8 import Int8Settings, in_batches
-from hwnas.export.tflite_file import packed, unpacked
+from hwnas.export.int8_layer import CheckedLayers, Layer, Scales
+from hwnas.export.int8_ranges import widened
+from hwnas.export.tflite_file import packed, stored_values, unpacked
 from hwnas.runtimes.files import quiet_stderr
 
 SIGNATURE, INPUT = "serving_default", "input"
+
+_WEIGHTED = (
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    schema.BuiltinOperator.FULLY_CONNECTED,
+)
+_LARGEST_WEIGHT = 127
 
 
 class TFLiteQuantizer:
@@ -39,18 +50,27 @@ class TFLiteQuantizer:
     def __init__(self, model: bytes, images: np.ndarray, settings: Int8Settings) -> None:
         self._package = _package()
         self._model, self._pixel_input = model, settings.pixel_input
-        graph = unpacked(model).subgraphs[0]
+        self._layers = CheckedLayers(_layers, model)
+        file = unpacked(model)
+        graph = file.subgraphs[0]
+        self._shapes = {tensor.name.decode(): tuple(tensor.shape) for tensor in graph.tensors}
         batches = in_batches(images, int(graph.tensors[graph.inputs[0]].shape[0]))
         samples = [{INPUT: batch.transpose(0, 2, 3, 1)} for batch in batches]
-        self._ranges = self._observed(samples)
+        self._ranges = widened(self._observed(samples), file)
         if self._pixel_input:  # every value of a pixel is then exact, whatever the images were
             self._ranges[INPUT] = {"min": np.zeros((1, 1, 1, 1), np.float32), "max": np.full((1, 1, 1, 1), 255.0)}
 
     def quantized(self, keep_float: Collection[Operator] = ()) -> bytes:
         """The int8 file, in which the operators of `keep_float` compute in float32."""
+        return self._layers.checked(partial(self._quantized, keep_float))
+
+    def _quantized(self, keep_float: Collection[Operator], scales: dict[str, np.ndarray]) -> bytes:
+        """The int8 file whose weights of these names have these scales, (out,)."""
         quantizer = self._package.quantizer.Quantizer(self._model, self._recipe(keep_float))
+        # the package takes the range of a weight from here if it is given, and from its values otherwise
+        weights = {name: _weight_range(self._shapes[name], scale) for name, scale in scales.items()}
         with _quiet():
-            model = quantizer.quantize(self._ranges).quantized_model
+            model = quantizer.quantize(self._ranges | weights).quantized_model
         return packed(unpacked(model))
 
     def _observed(self, samples: list[dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -96,6 +116,40 @@ def tflite_int8_weights(model: bytes) -> bytes:
     with _quiet():
         quantized = quantizer.quantize().quantized_model
     return packed(unpacked(quantized))
+
+
+def _weight_range(shape: tuple[int, ...], scale: np.ndarray) -> dict[str, np.ndarray]:
+    """The range of a weight of this shape that gives it these scales, one per output (or one for all)."""
+    axis = 0 if shape[0] == scale.size else -1  # where the outputs of a convolution are; of a depthwise one: last
+    sizes = [1] * len(shape)
+    sizes[axis] = scale.size
+    largest = (scale.reshape(sizes) * _LARGEST_WEIGHT).astype(np.float32)
+    return {"min": -largest, "max": largest}
+
+
+def _layers(model: bytes) -> list[Layer]:
+    """The convolutions and linear layers of a .tflite file, in its order."""
+    file = unpacked(model)
+    graph = file.subgraphs[0]
+    layers: list[Layer] = []
+    for operator in graph.operators:
+        if file.operatorCodes[operator.opcodeIndex].builtinCode not in _WEIGHTED:
+            continue
+        source, weight = (graph.tensors[index] for index in operator.inputs[:2])
+        bias = graph.tensors[operator.inputs[2]] if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
+        scales = None
+        if source.type == schema.TensorType.INT8:
+            output = graph.tensors[operator.outputs[0]]
+            of_bias = np.ones(1) if bias is None else _scales(bias)
+            scales = Scales(float(_scales(source)[0]), _scales(weight), of_bias, float(_scales(output)[0]))
+        name = weight.name.decode()
+        stored = None if bias is None else stored_values(file, bias)
+        layers.append(Layer(name.removesuffix(".weight"), name, stored, scales))
+    return layers
+
+
+def _scales(tensor: Any) -> np.ndarray:
+    return np.asarray(tensor.quantization.scale, np.float64)
 
 
 def _package() -> Any:

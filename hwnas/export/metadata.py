@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from hwnas.errors import HwnasError
-from hwnas.export.images import Preprocessing
+from hwnas.export.images import Preprocessing, check_class_names
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,7 @@ class ModelMetadata:
     softmax: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.classes:
-            if len(name.splitlines()) != 1:
-                raise HwnasError(f"labels are stored one per line, and the class {name!r} is not one line; rename it.")
+        check_class_names(self.classes)
 
     @property
     def labels(self) -> str:

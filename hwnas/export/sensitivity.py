@@ -66,8 +66,10 @@ def operators_of(chosen: Sequence[Layer]) -> tuple[Operator, ...]:
 
 
 def signal_to_noise_db(expected: np.ndarray, actual: np.ndarray) -> float:
-    """``10 log10(|expected|^2 / |actual - expected|^2)``, from -200 to 200: float32 itself has 150."""
+    """``10 log10(|expected|^2 / |actual - expected|^2)``, from -200 (what is not a number) to 200: float32 has 150."""
     noise = float(np.square(actual.astype(np.float64) - expected).sum())
+    if not math.isfinite(noise):
+        return -200.0
     signal = float(np.square(expected.astype(np.float64)).sum())
     if noise == 0 or signal == 0:
         return 200.0 if noise == 0 else -200.0

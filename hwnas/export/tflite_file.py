@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 ALIGNMENT = 16
 """Kernels read weights where they lie in the file, with vector instructions."""
+
+_NUMPY_TYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32}
 
 
 def unpacked(model: bytes) -> Any:
@@ -21,6 +24,12 @@ def unpacked(model: bytes) -> Any:
             buffer.data = data[buffer.offset : buffer.offset + buffer.size]
             buffer.offset = buffer.size = 0
     return file
+
+
+def stored_values(model: Any, tensor: Any) -> np.ndarray:
+    """The values of a constant of a ``ModelT``, flat; empty for one that is no constant, or of another type."""
+    data, dtype = model.buffers[tensor.buffer].data, _NUMPY_TYPES.get(tensor.type)
+    return np.zeros(0) if data is None or dtype is None else np.frombuffer(bytes(data), dtype)
 
 
 def packed(model: Any) -> bytes:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from hwnas.inspect.counts import macs, number_formats
+from hwnas.inspect.counts import number_formats, uncounted
 from hwnas.inspect.info import EndInfo, ExecutionInfo
 from hwnas.inspect.network import FileNetwork
 from hwnas.inspect.reading import FileContent
@@ -21,7 +21,7 @@ def advice(format: str, content: FileContent, execution: ExecutionInfo) -> list[
     found = [*content.warnings, *_execution(format, network, execution), *_ends(content.inputs, content.outputs)]
     if format == "tflite":
         found += [*_large_depthwise(network), *_integers(network)]
-    return [*found, *_transposes(network), *_unknown_shapes(network)]
+    return [*found, *_transposes(network), *_unknown_shapes(network), *_uncounted(network)]
 
 
 def _execution(format: str, network: FileNetwork, execution: ExecutionInfo) -> Iterator[str]:
@@ -47,7 +47,7 @@ def _ends(inputs: Sequence[EndInfo], outputs: Sequence[EndInfo]) -> Iterator[str
         if free:
             yield (
                 f"{end.name} has free dimensions, {list(end.shape)}: runtimes plan memory anew for each size, and some "
-                "accelerators refuse it. The figures are for 1 in each; export it for one size."
+                f"accelerators refuse it. The figures are for {list(end.counted_shape or ())}; export it for one size."
             )
     if len(inputs) != 1 or len(outputs) != 1:
         yield f"It has {len(inputs)} inputs and {len(outputs)} outputs; `hwnas bench` measures models with one of each."
@@ -102,10 +102,17 @@ def _unknown_shapes(network: FileNetwork) -> Iterator[str]:
     names = {name for o in network.operators for name in network.activations((*o.inputs, *o.outputs))}
     unknown = sum(network.tensors[name].bytes is None for name in names)
     if unknown:
-        uncounted = sum(macs(network, operator) is None for operator in network.operators)
         yield (
             f"The shapes of {unknown} of {len(names)} activations are not in the file and cannot be inferred: the peak "
-            f"of memory is not known, and {uncounted} convolutions and matrix products are not counted."
+            "of memory is not known."
+        )
+
+
+def _uncounted(network: FileNetwork) -> Iterator[str]:
+    if kinds := Counter(uncounted(network)):
+        yield (
+            f"MACs and parameters are lower bounds: those inside {_listed(kinds)} are not counted. What they multiply "
+            "is not looked into, or their shapes are not known."
         )
 
 

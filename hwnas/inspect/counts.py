@@ -58,6 +58,7 @@ PRODUCTS = {
     "ConvInteger": _Product(_per_output),
     "com.microsoft.FusedConv": _Product(_per_output),
     "QLinearConv": _Product(_per_output, weight=3),
+    "DeformConv": _Product(_per_output),
     "ConvTranspose": _Product(_per_input),
     "Gemm": _Product(_dense),
     "MatMul": _Product(_matrices),
@@ -65,31 +66,100 @@ PRODUCTS = {
     "QLinearMatMul": _Product(_matrices, weight=3),
     "com.microsoft.QGemm": _Product(_dense, weight=3),
 }
-"""Every operator that MACs are counted for, of both formats. Others (additions, activations, pooling) count as none."""
+"""Operators of one product, of both formats. Others (additions, activations, pooling) count as none."""
+
+RECURRENT = frozenset(
+    [
+        *("LSTM", "GRU", "RNN", "com.microsoft.DynamicQuantizeLSTM", "SVDF"),
+        *("UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM"),
+        *("UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"),
+    ]
+)
+"""Operators that multiply each step of a sequence, the rows of their first input, with all of their matrices."""
+
+NOT_COUNTED = frozenset(
+    [
+        *("WHILE", "IF", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE"),
+        *("STABLEHLO_DOT_GENERAL", "STABLEHLO_CONVOLUTION", "STABLEHLO_CUSTOM_CALL"),
+        *("If", "Loop", "Scan", "SequenceMap", "Einsum", "Attention", "LinearAttention", "CausalConvWithState"),
+    ]
+)
+"""Operators that may multiply, in a way that is not looked into: branches, loops and the like."""
+
+CHEAP = (
+    "Quantize",
+    "Dequantize",
+    "QLinear",
+    "Gelu",
+    "FastGelu",
+    "BiasGelu",
+    "QuickGelu",
+    "SkipLayer",
+    "SkipSimplified",
+)
+"""How the names of operators of ``com.microsoft`` begin that multiply nothing, among many that do."""
 
 
 def macs(network: FileNetwork, operator: FileOperator) -> int | None:
-    """Multiply-accumulates of one operator; None if it multiplies but its shapes are not known."""
+    """Multiply-accumulates of one operator; None if they are not known: it is not looked into, or lacks shapes."""
+    if operator.kind in RECURRENT:
+        return _recurrent_macs(network, operator)
     product = PRODUCTS.get(operator.kind)
     if product is None:
-        return 0
+        return None if _is_not_counted(operator) else 0
     names = operator.outputs[:1], operator.inputs[product.data :][:1], operator.inputs[product.weight :][:1]
     out, data, weight = (network.shape("".join(name)) for name in names)
     return None if out is None or data is None or weight is None else product.macs(out, data, weight)
 
 
+def _recurrent_macs(network: FileNetwork, operator: FileOperator) -> int | None:
+    names = (*operator.inputs[:1], *_step_matrices(network, operator))
+    shapes = [shape for name in names if (shape := network.shape(name)) is not None]
+    if len(shapes) < max(2, len(names)):
+        return None
+    data, *matrices = shapes
+    return prod(data[:-1]) * sum(map(prod, matrices))
+
+
+def _step_matrices(network: FileNetwork, operator: FileOperator) -> tuple[str, ...]:
+    """The inputs of a recurrent operator that each step is multiplied with.
+
+    An .onnx has two of three dimensions, for the input and the state before; a .tflite one per gate, of two dimensions,
+    some of them left out, among vectors and states that are no constants.
+    """
+    weights = operator.inputs[1:]
+    if len(network.shape("".join(weights[1:2])) or ()) == 3:
+        return weights[:2]
+    return tuple(n for n in weights if network.is_constant(n) and len(network.shape(n) or ()) == 2)
+
+
+def _is_not_counted(operator: FileOperator) -> bool:
+    domain, _, name = operator.kind.rpartition(".")
+    foreign = domain == "com.microsoft" and not name.startswith(CHEAP)
+    return operator.custom or operator.kind in NOT_COUNTED or foreign
+
+
 def number_formats(network: FileNetwork, operator: FileOperator) -> tuple[str, str] | None:
     """(weights, activations) that an operator multiplies, as they are stored; None if it does not multiply."""
     product = PRODUCTS.get(operator.kind)
-    if product is None or len(operator.inputs) <= max(product.data, product.weight):
+    if operator.kind in RECURRENT:
+        data, weight = "".join(operator.inputs[:1]), "".join(_step_matrices(network, operator)[:1])
+    elif product is None or len(operator.inputs) <= max(product.data, product.weight):
         return None
-    data, weight = operator.inputs[product.data], operator.inputs[product.weight]
+    else:
+        data, weight = operator.inputs[product.data], operator.inputs[product.weight]
     if not data or not weight:
         return None
     source = network.producers.get(data)
     if source is not None and source.kind == "DequantizeLinear" and source.inputs[0]:
         data = source.inputs[0]  # ONNX Runtime fuses this with the product: it computes with the integers
     return network.tensors[network.stored(weight)].dtype, network.tensors[data].dtype
+
+
+def uncounted(network: FileNetwork) -> dict[str, int]:
+    """How many operators of which kind the counts of MACs (and where they hold others, of parameters) leave out."""
+    left_out = (operator.kind for operator in network.operators if macs(network, operator) is None)
+    return dict(Counter(left_out).most_common())
 
 
 def parameters(network: FileNetwork) -> list[tuple[int, int]]:

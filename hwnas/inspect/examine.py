@@ -9,7 +9,7 @@ from pathlib import Path
 from hwnas.apart import serve
 from hwnas.errors import HwnasError
 from hwnas.inspect.advice import advice
-from hwnas.inspect.counts import macs, number_formats, parameters, peak_activation_bytes, weight_bytes
+from hwnas.inspect.counts import macs, number_formats, parameters, peak_activation_bytes, uncounted, weight_bytes
 from hwnas.inspect.execution import litert_execution, onnxruntime_execution
 from hwnas.inspect.info import ExecutionInfo, ModelInfo, OperatorInfo
 from hwnas.inspect.network import FileNetwork
@@ -74,6 +74,7 @@ def _info(model: Path, data: bytes, format: str, content: FileContent, execution
         execution=execution,
         metadata=content.metadata,
         warnings=tuple(advice(format, content, execution)),
+        uncounted=uncounted(network),
     )
 
 
@@ -82,8 +83,8 @@ def _operators(network: FileNetwork) -> list[OperatorInfo]:
         OperatorInfo(
             kind=operator.kind,
             name=operator.name,
-            inputs=tuple(network.shape(name) for name in network.activations(operator.inputs)),
-            outputs=tuple(network.shape(name) for name in network.activations(operator.outputs)),
+            inputs=tuple(network.tensors[name].declared for name in network.activations(operator.inputs)),
+            outputs=tuple(network.tensors[name].declared for name in network.activations(operator.outputs)),
             kernel=operator.kernel,
             macs=macs(network, operator) or 0,
             parameters=count,

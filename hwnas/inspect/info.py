@@ -20,6 +20,8 @@ class EndInfo:
     name: str
     shape: tuple[Size, ...]
     """As the file has it; a free dimension is -1 in a .tflite, its name in an .onnx."""
+    counted_shape: tuple[int, ...] | None
+    """The shape that MACs and memory are counted for, with a size for each free dimension; None: not known."""
     layout: str | None
     """``NHWC`` or ``NCHW`` for four dimensions: by which one is 1, 3 or 4, otherwise by the format's habit."""
     dtype: str
@@ -35,11 +37,12 @@ class OperatorInfo:
     kind: str
     name: str
     inputs: tuple[tuple[int, ...] | None, ...]
-    """Shapes of the inputs that are no constants, as the file lays them out; None: unknown."""
+    """Shapes of the inputs that are no constants, as the file lays them out; None: unknown; -1: a size is free."""
     outputs: tuple[tuple[int, ...] | None, ...]
     kernel: tuple[int, ...] | None
     macs: int
-    """Multiply-accumulates of convolutions and matrix products; 0 for everything else."""
+    """Multiply-accumulates of convolutions, matrix products and recurrent layers; 0 for everything else, and for what
+    `ModelInfo.uncounted` names."""
     parameters: int
     weight_bytes: int
     """What its parameters take in the file."""
@@ -98,6 +101,14 @@ class ModelInfo:
     execution: ExecutionInfo
     metadata: MetadataInfo
     warnings: tuple[str, ...]
+    uncounted: dict[str, int] = field(default_factory=dict)
+    """Kinds of operators that multiply, or may, in a way that is not counted, and how many there are of each: with any,
+    `macs` and `parameters` are lower bounds."""
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether `macs` and `parameters` leave something out."""
+        return bool(self.uncounted)
 
     @property
     def macs(self) -> int:
@@ -118,8 +129,9 @@ class ModelInfo:
         return sum(operator.kind.upper() == "TRANSPOSE" for operator in self.operators)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: the fields, and ``macs``, ``parameters``, ``histogram``, ``transposes``."""
-        counts = {name: getattr(self, name) for name in ("macs", "parameters", "histogram", "transposes")}
+        """JSON values: the fields, and ``macs``, ``parameters``, ``is_lower_bound``, ``histogram``, ``transposes``."""
+        names = ("macs", "parameters", "is_lower_bound", "histogram", "transposes")
+        counts = {name: getattr(self, name) for name in names}
         return counts | asdict(self)
 
     @staticmethod

@@ -36,6 +36,13 @@ class FileTensor:
     scale: float | None = None
     """Step of the quantisation, or the first of the steps of a tensor that has one per channel."""
     zero_point: int | None = None
+    signature: Shape | None = None
+    """The shape with -1 where a dimension is free, if the file says which are; `shape` has sizes in their place."""
+
+    @property
+    def declared(self) -> Shape | None:
+        """The shape with -1 for each dimension that is known to be free."""
+        return self.shape if self.signature is None else self.signature
 
     @property
     def elements(self) -> int | None:

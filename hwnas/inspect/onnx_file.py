@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
+from hwnas.inspect.external_data import check_external_data
 from hwnas.inspect.info import EndInfo, MetadataInfo
 from hwnas.inspect.network import BITS, FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
 from hwnas.inspect.reading import FileContent, layout_of
@@ -24,6 +26,7 @@ QUANTISERS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 WITH_SETTINGS = (*QUANTISERS, "Clip", "Pad", "Resize", "Upsample")
 """Operators of which only the first input is data; the others are scales, zero points, bounds and sizes."""
 STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+UNKNOWN = FileTensor(None, "unknown")
 NAMES_OF_TYPES = {"float": "float32", "double": "float64"}
 
 
@@ -35,11 +38,13 @@ def read_onnx(data: bytes, folder: Path) -> FileContent:
     """
     onnx = _onnx()
     model = onnx.ModelProto.FromString(data)
+    check_external_data(model, folder)
+    if model.functions:
+        with suppress(Exception):  # its errors have no common base; operators that stay are said not to be counted
+            model = import_module("onnx.inliner").inline_local_functions(model)
     graph = model.graph
     if not graph.node or not graph.output:
         raise HwnasError("it holds no network")
-    check_external_data(_tensors(graph), folder)
-    inputs, outputs = _ends(onnx, graph)
     constants = {tensor.name: _constant(onnx, tensor) for tensor in graph.initializer}
     constants |= {
         node.output[0]: _constant(onnx, attribute.t)
@@ -51,8 +56,9 @@ def read_onnx(data: bytes, folder: Path) -> FileContent:
     tensors, warnings = _with_shapes(onnx, model), []
     for node in graph.node:
         for name in (*node.input, *node.output):
-            tensors.setdefault(name, FileTensor(None, "unknown"))
+            tensors.setdefault(name, UNKNOWN)
     tensors |= constants
+    inputs, outputs = _ends(onnx, graph, tensors)
     operators = tuple(_operator(node, tensors) for node in graph.node if node.op_type != "Constant")
     network = FileNetwork(
         tensors,
@@ -65,32 +71,20 @@ def read_onnx(data: bytes, folder: Path) -> FileContent:
     return FileContent(f"IR {model.ir_version}", network, inputs, outputs, _metadata(model), warnings)
 
 
-def check_external_data(tensors: Iterable[Any], folder: Path) -> None:
-    """Raise HwnasError if weights of an .onnx are to be read from anywhere but regular files under its folder."""
-    inside = folder.resolve()
-    for tensor in tensors:
-        for entry in tensor.external_data:
-            path = folder / entry.value
-            if entry.key != "location" or (path.resolve().is_relative_to(inside) and not path.is_symlink()):
-                continue
-            raise HwnasError(
-                f"its weight {printable(tensor.name)} is to be read from {printable(entry.value)}, outside its folder. "
-                "That is refused: a model must not read other files. Put the weights beside the model"
-            )
-
-
 def check_external_data_of(model: Path) -> None:
-    """`check_external_data` of an .onnx file; one that cannot be parsed is left to the runtime's own refusal."""
+    """`check_external_data` of an .onnx file; one that cannot be parsed, and so not be checked, is refused."""
     data = model.read_bytes()
     if b"location" not in data:  # the word that such a reference must have: nearly no file does
         return
     onnx = _onnx()
     try:
-        graph = onnx.ModelProto.FromString(data).graph
-    except Exception:  # its errors have no common base below Exception
-        return
+        content = onnx.ModelProto.FromString(data)
+    except Exception as error:  # its errors have no common base below Exception
+        raise HwnasError(
+            f"{model} cannot be measured: it is a damaged .onnx file ({error}). Export it again."
+        ) from None
     try:
-        check_external_data(_tensors(graph), model.parent)
+        check_external_data(content, model.parent)
     except HwnasError as error:
         raise HwnasError(f"{model} cannot be measured: {error}.") from None
 
@@ -106,18 +100,6 @@ def _onnx() -> Any:
     return onnx
 
 
-def _tensors(graph: Any) -> Iterable[Any]:
-    """Every constant of a graph, those of its branches and loops included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
-                    yield from _tensors(inner)
-
-
 def _with_shapes(onnx: Any, model: Any) -> dict[str, FileTensor]:
     """Shape and type of every tensor that inference finds, with 1 for each free dimension of the inputs."""
     light = onnx.ModelProto()
@@ -127,7 +109,7 @@ def _with_shapes(onnx: Any, model: Any) -> dict[str, FileTensor]:
             tensor.ClearField("raw_data")
     for end in light.graph.input:
         for size in end.type.tensor_type.shape.dim:
-            if not size.HasField("dim_value"):
+            if not _is_fixed(size):
                 size.dim_value = 1
     with suppress(onnx.shape_inference.InferenceError):  # what the file itself says of shapes is left
         light = onnx.shape_inference.infer_shapes(light, data_prop=True)
@@ -137,7 +119,7 @@ def _with_shapes(onnx: Any, model: Any) -> dict[str, FileTensor]:
 
 def _described(onnx: Any, info: Any) -> FileTensor:
     kind = info.type.tensor_type
-    sizes = [size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim]
+    sizes = [size.dim_value if _is_fixed(size) else None for size in kind.shape.dim]
     known = kind.HasField("shape") and None not in sizes
     return FileTensor(checked_shape([s or 0 for s in sizes], info.name) if known else None, _type(onnx, kind.elem_type))
 
@@ -187,17 +169,25 @@ def _kernel(weight: Shape | None) -> Shape | None:
     return weight[2:] if weight and len(weight) == 4 else None
 
 
-def _ends(onnx: Any, graph: Any) -> tuple[tuple[EndInfo, ...], tuple[EndInfo, ...]]:
+def _ends(onnx: Any, graph: Any, tensors: dict[str, FileTensor]) -> tuple[tuple[EndInfo, ...], tuple[EndInfo, ...]]:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [end for end in graph.input if end.name not in constants]  # before IR 4, constants were listed too
-    return tuple(_end(onnx, end) for end in inputs), tuple(_end(onnx, end) for end in graph.output)
+    return (
+        tuple(_end(onnx, end, tensors) for end in inputs),
+        tuple(_end(onnx, end, tensors) for end in graph.output),
+    )
 
 
-def _end(onnx: Any, end: Any) -> EndInfo:
+def _end(onnx: Any, end: Any, tensors: dict[str, FileTensor]) -> EndInfo:
     kind = end.type.tensor_type
-    sizes = kind.shape.dim
-    shape = tuple(s.dim_value if s.HasField("dim_value") else printable(s.dim_param) or "?" for s in sizes)
-    return EndInfo(printable(end.name), shape, layout_of(shape, "NCHW"), _type(onnx, kind.elem_type), None, None)
+    shape = tuple(size.dim_value if _is_fixed(size) else printable(size.dim_param) or "?" for size in kind.shape.dim)
+    counted, layout = tensors.get(end.name, UNKNOWN).shape, layout_of(shape, "NCHW")
+    return EndInfo(printable(end.name), shape, counted, layout, _type(onnx, kind.elem_type), None, None)
+
+
+def _is_fixed(size: Any) -> bool:
+    """Whether a dimension has a size; some exporters write -1 for one that is free."""
+    return size.HasField("dim_value") and size.dim_value >= 0
 
 
 def _metadata(model: Any) -> MetadataInfo:

@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from hwnas.errors import HwnasError
 from hwnas.inspect.info import EndInfo, MetadataInfo
-from hwnas.inspect.network import FileNetwork, FileOperator, FileTensor, checked_shape, printable
+from hwnas.inspect.network import FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
 from hwnas.inspect.reading import FileContent, layout_of
 from hwnas.inspect.tflite_metadata import read_metadata
 
@@ -68,7 +68,15 @@ def _tensor(model: Any, tensor: Any, file_bytes: int) -> FileTensor:
         size or None,
         float(scales[0]) if scales and isfinite(scales[0]) else None,
         int(zero_points[0]) if zero_points else None,
+        _signature(tensor, shape),
     )
+
+
+def _signature(tensor: Any, shape: Shape | None) -> Shape | None:
+    """The shape with -1 where a dimension is free; None where the file says nothing of that, or nonsense."""
+    sizes = tuple(int(size) for size in _numbers(tensor.ShapeSignatureAsNumpy()))
+    same = shape is not None and len(sizes) == len(shape)
+    return sizes if same and all(s in (-1, known) for s, known in zip(sizes, shape or (), strict=False)) else None
 
 
 def _operator(model: Any, graph: Any, index: int, tensors: dict[str, FileTensor]) -> FileOperator:
@@ -98,10 +106,9 @@ def _trainable(tensor: FileTensor) -> bool:
 
 def _end(graph: Any, name: str, network: FileNetwork) -> EndInfo:
     tensor, found = graph.Tensors(int(name)), network.tensors[name]
-    sizes = _numbers(tensor.ShapeSignatureAsNumpy())
-    shape = tuple(int(size) for size in sizes) if len(sizes) else found.shape or ()
+    shape = found.declared or ()
     layout = layout_of(shape, "NHWC")
-    return EndInfo(printable(tensor.Name()), shape, layout, found.dtype, found.scale, found.zero_point)
+    return EndInfo(printable(tensor.Name()), shape, found.shape, layout, found.dtype, found.scale, found.zero_point)
 
 
 def _signatures(model: Any) -> dict[str, dict[str, list[str]]]:

@@ -12,24 +12,26 @@ LAYERS_SHOWN = 8
 
 
 def export_table(folder: str, models: Sequence[ExportedModel], max_loss: float) -> Table:
-    """One row per file: size, difference to PyTorch, accuracy with its interval, loss, and how XNNPACK takes it."""
+    """One row per file: size, difference to PyTorch, accuracy with its interval, loss, how often it says what PyTorch
+    says, and how XNNPACK takes it."""
     table = Table(title=f"exported to {folder}", title_justify="left", title_style="bold")
     table.add_column("file", style="cyan", no_wrap=True)
-    for head in ("KiB", "from PyTorch", "accuracy %", "points lost", "partitions"):
-        table.add_column(head, justify="right", no_wrap=head != "points lost")
+    for head in ("KiB", "from PyTorch", "accuracy %", "points lost", "same class %", "partitions"):
+        table.add_column(head, justify="right", no_wrap=head not in ("points lost", "same class %"))
     for model in models:
-        accuracy, loss = "", ""
+        accuracy, loss, same = "", "", ""
         if model.accuracy is not None and model.loss_points is not None:
             low, high = model.accuracy.interval
             accuracy = f"{100 * model.accuracy.share:.1f} ±{50 * (high - low):.1f}"
             style = "red" if model.loses_more_than(max_loss) else "green"
             loss = f"[{style}]{model.loss_points:+.2f}[/]"
+            same = f"[{'red' if model.disagrees else 'green'}]{100 * model.accuracy.agreement:.1f}[/]"
         partitions, outside = model.info.execution.partitions, len(model.info.execution.outside)
         whole = "" if partitions is None else f"{partitions} + {outside} op" if outside else str(partitions)
         error = f"{model.max_relative_error:.0e}"
         if model.limit is None:
             error = f"{model.parity.signal_to_noise_db:.0f} dB"
-        table.add_row(model.path.name, f"{model.bytes / 1024:.0f}", error, accuracy, loss, whole)
+        table.add_row(model.path.name, f"{model.bytes / 1024:.0f}", error, accuracy, loss, same, whole)
     return table
 
 

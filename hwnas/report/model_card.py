@@ -40,7 +40,8 @@ def write_model_card(folder: Path, report: Json | None = None, licence: str | No
         raise HwnasError(
             f"the model card: {folder / EXPORT_FILE} lacks what a card is made of ({error!r}); export again."
         ) from error
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    # a licence or a name may hold what no UTF-8 file can: the bytes of an old file system
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
     return path
 
 
@@ -105,21 +106,23 @@ def _conditions(conditions: Json | None) -> str:
 
 def _files(files: Sequence[Json], report: Json) -> list[str]:
     lines = [
-        "| file | precision | size | accuracy (95 %) | points lost | from PyTorch | SHA-256 |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| file | precision | size | accuracy (95 %) | points lost | same class | from PyTorch | SHA-256 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for file in files:
         accuracy = file.get("accuracy")
-        shown = "not measured"
+        shown, same = "not measured", ""
         if accuracy:
+            same = f"{accuracy['agrees_with_pytorch']:.1%}"
             low, high = accuracy["interval_95"]
             shown = f"{accuracy['accuracy']:.1%} ({low:.1%} to {high:.1%} of {accuracy['images']} images)"
         loss = "" if file.get("loss_points") is None else f"{file['loss_points']:+.2f}"
         lines.append(
             f"| `{file['path']}` | {file['precision']} | {file['bytes'] / 1024:,.1f} KiB | {shown} | {loss} "
-            f"| {file['max_relative_error']:.0e} | `{file['sha256']}` |"
+            f"| {same} | {file['max_relative_error']:.0e} | `{file['sha256']}` |"
         )
     lines += ["", "*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
+    lines.append("*Same class*: test images that get the class which PyTorch gives them, right or wrong.")
     if report.get("accuracy") is not None:
         lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")
     if report.get("accuracy_without_leaked") is not None:

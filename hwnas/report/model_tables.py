@@ -53,12 +53,11 @@ def operator_table(title: str, operators: Iterable[tuple[int, OperatorInfo]], in
 
 def _summary(info: ModelInfo) -> Table:
     peak = info.peak_activation_bytes
-    weights = ", ".join(f"{_size(size)} {dtype}" for dtype, size in info.weight_bytes.items())
     rows = {
         "file": f"{info.format} {info.version}, {_size(info.bytes)}, sha256 {info.sha256[:16]}...",
         **{f"input {i}" if i else "input": _end(end) for i, end in enumerate(info.inputs)},
         **{f"output {i}" if i else "output": _end(end) for i, end in enumerate(info.outputs)},
-        "size": f"{info.macs / 1e6:,.2f} M MACs, {info.parameters:,} parameters ({weights or 'no weights'})",
+        "size": _costs(info),
         "precision": info.precision,
         "activations": "not known" if peak is None else f"{_size(peak)} at most at once",
         "operators": f"{len(info.operators)}: {_counted(info.histogram)}",
@@ -72,6 +71,16 @@ def _summary(info: ModelInfo) -> Table:
     signatures = [f"{name}({', '.join(ends['inputs'])})" for name, ends in info.metadata.signatures.items()]
     rows |= {"signatures": ", ".join(signatures)} if signatures else {}
     return key_value_table(escape(info.file), {key: escape(value) for key, value in (rows | _said(info)).items()})
+
+
+def _costs(info: ModelInfo) -> str:
+    """MACs and parameters; for which input, where that is not plain: its batch is not 1, or one of its sizes free."""
+    least = "at least " if info.is_lower_bound else ""
+    odd = [end for end in info.inputs if end.counted_shape != end.shape or (end.shape and end.shape[0] != 1)]
+    batch = f" for an input of {_shapes(end.counted_shape for end in info.inputs)}" if odd else ""
+    weights = ", ".join(f"{_size(size)} {dtype}" for dtype, size in info.weight_bytes.items())
+    macs, parameters = f"{info.macs / 1e6:,.2f} M MACs{batch}", f"{info.parameters:,} parameters"
+    return f"{least}{macs}, {least}{parameters} ({weights or 'no weights'})"
 
 
 def _executed(info: ModelInfo) -> str:
