@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
+from hwnas.temporary import remove_abandoned_files, temporary_name
 
 
 def cache_folder() -> Path:
@@ -22,9 +23,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises HwnasError if the folder cannot be written or the disk is full; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(temporary_name())  # no longer for a long name: a system allows 255 bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned_files(path.parent)
         write(temporary)
         temporary.replace(path)
     except OSError as error:
