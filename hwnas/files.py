@@ -10,6 +10,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.temporary import remove_abandoned_files, temporary_name
+from hwnas.text import OBEYED, shown
 
 
 def cache_folder() -> Path:
@@ -42,8 +43,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` as readable JSON, atomically."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(data) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def json_text(data: Any) -> str:
+    """`data` as readable JSON, in which what a terminal would obey, and half a character, is escaped."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page for people, atomically, with what is in it from outside made safe as by `shown`."""
+    write_atomically(path, lambda temporary: temporary.write_text(shown(text), encoding="utf-8"))
 
 
 def read_json(path: Path, what: str) -> Any:

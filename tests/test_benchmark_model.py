@@ -103,12 +103,12 @@ def test_a_lost_phone_is_told_and_measured_again(phone, tmp_path):
 
 
 def test_it_runs_on_the_cores_and_as_long_as_the_device_says(transport, tmp_path):
-    device = target(tmp_path, threads=2, cores=[0], min_runs=33, warmup_ms=250, max_ms=1500)
+    device = target(tmp_path, threads=2, cores=[0, 1], min_runs=33, warmup_ms=250, max_ms=1500)
     with BenchmarkModelRunner(device, transport) as runner:
         name = runner.bring_model(MODEL)
         text = runner.launch(name, "the model")
         runner.remove(name)
-    assert "current affinity mask: 1" in text
+    assert "current affinity mask: 3" in text
     assert "Min num runs: [33]" in text and "Num threads: [2]" in text
     assert "Warmup seconds: [0.25], seconds: [0.05] to [1.5]" in text
 

@@ -125,7 +125,7 @@ def test_what_a_killed_measurement_left_here_goes_with_the_next(here: Local) -> 
 
 def test_the_limits_and_cores_of_the_device_are_kept(here: Local) -> None:
     core = max(os.sched_getaffinity(0))
-    device = QUICK.model_copy(update={"min_runs": 7, "max_runs": 7, "cores": (core,), "threads": 2})
+    device = QUICK.model_copy(update={"min_runs": 7, "max_runs": 7, "cores": (core,)})
     with NativeRunner(device, here) as runner:
         assert runner.identity()["cores"] == [core]
         with runner.load(model_bytes(feature_net(), ".tflite")) as model:

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import suppress
 from typing import Any
+
+from hwnas.errors import HwnasError
+from hwnas.files import json_text
 
 
 def print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print one JSON object. Raises HwnasError if standard output does not take it all."""
+    text = json_text(data)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal of another encoding
+        text = json.dumps(data, indent=2)
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        raise HwnasError(
+            f"the result cannot be printed: {error.strerror}. What was written to files is kept; send the output of "
+            "--json to where there is room, and to what reads all of it."
+        ) from None
+
+
+def let_go_of_stdout() -> None:
+    """Send what is still to be printed nowhere: else Python tries once more when it ends, and complains."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

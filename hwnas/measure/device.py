@@ -25,6 +25,9 @@ DEFAULT_RUNTIMES = {"local": "litert", "adb": "native", "ssh": "native"}
 ANY_PHONE = "android-arm64"
 """The device file of a phone that nothing else is known of."""
 
+LONGEST_NAME_BYTES = 200
+"""A system allows 255 in the name of a folder or file, and a device's name gets an ending."""
+
 Cores = tuple[int, ...] | Literal["any", "big", "prime", "little"]
 
 
@@ -40,6 +43,8 @@ def _one_line(text: str) -> str:
 
 
 def _folder_name(text: str) -> str:
+    if len(text.encode(errors="surrogatepass")) > LONGEST_NAME_BYTES:
+        raise ValueError(f"names a folder of tables too, so it must have at most {LONGEST_NAME_BYTES} bytes")
     forbidden = '/\\:*?"<>|'
     if any(character in forbidden for character in text) or text.startswith("."):
         raise ValueError(f"names a folder of tables too, so it must not begin with '.' nor hold any of {forbidden}")

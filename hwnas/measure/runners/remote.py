@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from hwnas.measure.cores import resolve_cores
+from hwnas.measure.affinity import usable_cores
+from hwnas.measure.cores import check_threads, resolve_cores
 from hwnas.measure.device import Device
 from hwnas.runtimes.files import read_model
 from hwnas.temporary import OWNER, owner, temporary_folder
@@ -54,6 +55,9 @@ class RemoteRunner(ABC):
     def __enter__(self) -> Self:
         self.facts = self.transport.facts()
         self.cores = resolve_cores(self.device.cores, self.facts)
+        online = sum(core.online for core in self.facts.cores)
+        usable = usable_cores() if isinstance(self.transport, Local) else online
+        check_threads(self.device.threads, self.cores, usable, self.device.name)
         self._remove_left()
         self._install()
         return self
