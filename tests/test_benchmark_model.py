@@ -180,6 +180,13 @@ def test_a_delegate_that_took_nothing_gives_no_number(local, tmp_path, delegate)
         model.time()
 
 
+def test_what_a_gpu_leaves_to_the_cpu_is_a_note_beside_good_numbers(local, tmp_path, caplog):
+    with loaded(target(tmp_path, "partly", delegate="gpu"), local) as model:
+        assert model.time().runs_us == model.time().runs_us == [TIME_US]
+    (note,) = caplog.messages
+    assert note.endswith(r"Following operations are not supported by GPU delegate: UNPACK: \x1b[31m[/red]")
+
+
 def test_xnnpack_must_not_compute_where_it_is_not_asked_for(local, tmp_path):
     device = target(tmp_path, "always_xnnpack", delegate="none")
     with loaded(device, local) as model, pytest.raises(HwnasError, match="uses XNNPACK all the same"):
