@@ -10,6 +10,8 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import parse_json, read_parsed
+from hwnas.temporary import remove_abandoned_files, temporary_name
+from hwnas.text import OBEYED, shown
 
 
 def cache_folder() -> Path:
@@ -23,9 +25,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises HwnasError if the folder cannot be written or the disk is full; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(temporary_name())  # no longer for a long name: a system allows 255 bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned_files(path.parent)
         write(temporary)
         temporary.replace(path)
     except OSError as error:
@@ -46,8 +49,14 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def json_text(data: Any) -> str:
-    """Readable JSON that UTF-8 can hold: file names that it cannot hold are escaped, and read as they were."""
-    return json.dumps(data, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    """`data` as readable JSON, in which what a terminal would obey, and half a character, is escaped."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page for people, atomically, with what is in it from outside made safe as by `shown`."""
+    write_atomically(path, lambda temporary: temporary.write_text(shown(text), encoding="utf-8"))
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -103,12 +103,12 @@ def test_a_lost_phone_is_told_and_measured_again(phone, tmp_path):
 
 
 def test_it_runs_on_the_cores_and_as_long_as_the_device_says(transport, tmp_path):
-    device = target(tmp_path, threads=2, cores=[0], min_runs=33, warmup_ms=250, max_ms=1500)
+    device = target(tmp_path, threads=2, cores=[0, 1], min_runs=33, warmup_ms=250, max_ms=1500)
     with BenchmarkModelRunner(device, transport) as runner:
         name = runner.bring_model(MODEL)
         text = runner.launch(name, "the model")
         runner.remove(name)
-    assert "current affinity mask: 1" in text
+    assert "current affinity mask: 3" in text
     assert "Min num runs: [33]" in text and "Num threads: [2]" in text
     assert "Warmup seconds: [0.25], seconds: [0.05] to [1.5]" in text
 
@@ -178,6 +178,13 @@ def test_a_delegate_that_took_nothing_gives_no_number(local, tmp_path, delegate)
         pytest.raises(HwnasError, match=f"{delegate.upper()} took no part"),
     ):
         model.time()
+
+
+def test_what_a_gpu_leaves_to_the_cpu_is_a_note_beside_good_numbers(local, tmp_path, caplog):
+    with loaded(target(tmp_path, "partly", delegate="gpu"), local) as model:
+        assert model.time().runs_us == model.time().runs_us == [TIME_US]
+    (note,) = caplog.messages
+    assert note.endswith(r"Following operations are not supported by GPU delegate: UNPACK: \x1b[31m[/red]")
 
 
 def test_xnnpack_must_not_compute_where_it_is_not_asked_for(local, tmp_path):

@@ -66,6 +66,17 @@ READ = {
     "2025_xnnpack_profiled.txt": {"count": 64, "typical": 1551.76, "xnnpack": True, "init": 32163.0},
     "logcat.txt": {"count": 50, "typical": 80660.1, "init": 4108.0, "first": 95000.0, "threads": 4},
     "carriage_returns.txt": {"count": 6600, "typical": 151.702, "init": 250.0, "first": 185.0, "threads": 1},
+    "gpu_in_part.txt": {
+        "count": 50,
+        "typical": 28390.2,
+        "delegates": (AppliedDelegate("GPU", "part"),),
+        "xnnpack": False,
+        "threads": 1,
+        "notes": (
+            "Following operations are not supported by GPU delegate: UNPACK: Operation is not supported. 294 "
+            "operations will run on the GPU, and the remaining 22 operations will run on the CPU.",
+        ),
+    },
     "all_same.txt": {"count": 50, "typical": 24.0, "quantiles": (24.0, 24.0, 24.0)},
     "one_run.txt": {"count": 1, "typical": 24.0, "quantiles": (24.0, 24.0, 24.0)},
 }
@@ -80,6 +91,7 @@ def test_every_form_is_read(name):
     assert made.delegates == expected.get("delegates", ())
     assert made.xnnpack == expected.get("xnnpack")
     assert made.threads == expected.get("threads")
+    assert made.notes == expected.get("notes", ())
     if "init" in expected:
         assert made.init_us == pytest.approx(expected["init"], rel=1e-5)
     if "first" in expected:
@@ -107,6 +119,8 @@ REFUSED = {
     "failed_cut_off.txt": "lack",
     "failed_model.txt": "Failed to load model",
     "failed_delegate_beside_numbers.txt": "GATHER_ND: Operation is not supported",
+    "failed_invoke_beside_numbers.txt": "Failed to clEnqueueNDRangeKernel",
+    "failed_delegate_taken_away.txt": "delegate application failure",
     "failed_logcat.txt": "Didn't find op for builtin opcode 'GELU'",
     "failed_aborted.txt": "Aborted",
     "failed_wrong_abi.txt": "not executable: 64-bit ELF file",

@@ -32,6 +32,7 @@ from hwnas.measure.measurement import Measurement
 from hwnas.measure.progress import Progress
 from hwnas.measure.runners import native, open_runner, remote
 from hwnas.measure.sitting import Entry
+from hwnas.transports.own_folder import NAME
 from tests.android.board import Board
 from tests.android.phone import Phone
 from tests.conftest import ROOT
@@ -82,7 +83,7 @@ class Lab:
     @property
     def folder(self) -> Path:
         """Where hwnas keeps its files on the phone, as this machine sees it."""
-        return self.phone.root / "data/local/tmp/hwnas"
+        return self.phone.root / "data/local/tmp/hwnas" / NAME
 
     def limited(self, **limits: object) -> None:
         self.device = Device.model_validate(self.device.model_dump() | limits)

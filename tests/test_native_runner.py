@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +24,10 @@ from hwnas.measure.runners import remote
 from hwnas.measure.runners.native import NativeRunner
 from hwnas.measure.timing import fixed_input
 from hwnas.runtimes.litert import LITERT
+from hwnas.temporary import owner
 from hwnas.transports.base import DeviceError, DeviceFull, DeviceLost, DeviceTimeout
 from hwnas.transports.local import Local
+from hwnas.transports.own_folder import MARKER
 from tests.native_programs import arm64_bundle, own_bundle, stand_in
 from tests.small_models import classifier_net, example_output, feature_net, model_bytes
 
@@ -98,24 +102,30 @@ def test_models_and_inputs_go_again(runner: NativeRunner, here: Local) -> None:
             assert same.time().runs_us
         assert one.time().runs_us, "the same content, loaded twice, is there as long as one of them is"
         one.run(example_output(feature_net())[0].numpy())
-    assert all(name.startswith("input-") for name in os.listdir(here.folder))
+    assert all(name.startswith("input-") for name in os.listdir(here.folder) if name != MARKER)
     runner.__exit__()
-    assert os.listdir(here.folder) == []
+    assert os.listdir(here.folder) == [MARKER]
 
 
-def test_what_a_killed_measurement_left_here_goes_after_a_day(here: Local) -> None:
-    folder = Path(here.folder)
-    folder.mkdir(parents=True)
-    for name, age_s in (("model-a-1", 1e5), ("input-a-2", 1e5), ("model-b-1", 60), ("other", 1e5)):
+def test_what_a_killed_measurement_left_here_goes_with_the_next(here: Local) -> None:
+    folder, ours = Path(here.folder), owner()
+    here.run(["true"])
+    gone = subprocess.run([sys.executable, "-c", "from hwnas.temporary import owner; print(owner())"], stdout=-1)
+    left = [f"model-{'0' * 16}-{gone.stdout.decode().strip()}.tflite.output", f"input-{gone.stdout.decode().strip()}"]
+    kept = [f"model-{'0' * 16}-{ours}.tflite", f"input-{ours}", "model-a-1", f"{left[0]}.mine"]
+    for name in (*left, *kept):
         (folder / name).write_text("left")
-        os.utime(folder / name, (time.time() - age_s,) * 2)
+    (folder / "folder").mkdir()
+    (folder / "folder" / left[0]).write_text("a person's")
     with NativeRunner(QUICK, here):
-        assert set(os.listdir(folder)) == {"model-b-1", "other"}, "another campaign may still need the young one"
+        found = set(os.listdir(folder)) - {MARKER, "folder"}
+        assert found == set(kept), "another process may still need the files of a running one"
+    assert (folder / "folder" / left[0]).exists()
 
 
 def test_the_limits_and_cores_of_the_device_are_kept(here: Local) -> None:
     core = max(os.sched_getaffinity(0))
-    device = QUICK.model_copy(update={"min_runs": 7, "max_runs": 7, "cores": (core,), "threads": 2})
+    device = QUICK.model_copy(update={"min_runs": 7, "max_runs": 7, "cores": (core,)})
     with NativeRunner(device, here) as runner:
         assert runner.identity()["cores"] == [core]
         with runner.load(model_bytes(feature_net(), ".tflite")) as model:
@@ -233,7 +243,8 @@ def test_a_phone(android) -> None:
 
     arm64_bundle()
     adb = Adb(android.serial)
-    adb.run(["sh", "-c", "echo left > model-a-1"])
+    left = f"model-{'0' * 16}-{owner()}.tflite"
+    adb.run(["sh", "-c", f"echo left > {left}"])
     with NativeRunner(QUICK, adb) as runner:
         assert runner.identity()["architecture"] == "aarch64"
         assert runner.identity()["library_sha256"] == arm64_bundle().library_sha256

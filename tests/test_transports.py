@@ -17,10 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.measure.runners.remote import MODEL_AND_INPUT_PATTERNS
 from hwnas.transports.adb import Adb
 from hwnas.transports.base import Completed, DeviceError, DeviceFull, DeviceTimeout
 from hwnas.transports.carrying import Carrying
 from hwnas.transports.local import Local
+from hwnas.transports.own_folder import MARKER, NAME
 from hwnas.transports.ssh import Ssh
 from tests.device_environment import lacking
 
@@ -69,7 +71,32 @@ class Reached:
         self.folder = root / transport.folder.lstrip("/")
 
     def names(self) -> list[str]:
-        return sorted(os.listdir(self.folder)) if self.folder.is_dir() else []
+        return sorted(set(os.listdir(self.folder)) - {MARKER}) if self.folder.is_dir() else []
+
+
+MODEL = f"model-{'0' * 16}-012345-6789ab-cdef01.tflite"
+INPUT = "input-012345-6789ab-cdef01"
+
+
+def plant(folder: Path, *names: str) -> None:
+    """Put a person's files into a folder, years old: some are called as hwnas calls its own."""
+    for name in names or (
+        "model-final.tflite",
+        "input-1",
+        MODEL,
+        INPUT,
+        "a.0123abcd.part",
+        f"photos/{MODEL}",
+        "hwbench",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"a person's {name}")
+        os.utime(folder / name, (1e9, 1e9))
+
+
+def contents(folder: Path) -> dict[str, str | None]:
+    """Everything below a folder."""
+    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def bytes_of(completed: Completed) -> list[bytes]:
@@ -218,6 +245,54 @@ class Conformance:
         reached.transport.remove()
         assert reached.names() == ["two"]
 
+    def test_a_persons_files_in_the_folder_of_the_device_file_stay(self, reached, source):
+        persons = reached.folder.parent
+        plant(persons)
+        (persons / "link").symlink_to("photos")
+        before = contents(persons)
+        transport = reached.transport
+        transport.reconnect(10)
+        transport.push(source, MODEL)
+        transport.run(["cat", MODEL])
+        transport.remove_matching(*MODEL_AND_INPUT_PATTERNS)
+        transport.reconnect(10)
+        assert reached.names() == []
+        transport.push(source, "file")
+        transport.remove("file")
+        after = contents(persons)
+        assert {name: after[name] for name in before} == before
+        assert set(after) - set(before) == {NAME, f"{NAME}/{MARKER}"}
+
+    @pytest.mark.parametrize("as_link", [False, True])
+    def test_a_folder_of_our_name_that_another_made_is_refused(self, reached, source, as_link):
+        persons = reached.folder.parent / "photos" if as_link else reached.folder
+        plant(persons)
+        if as_link:
+            reached.folder.symlink_to(persons.name)
+            (persons / MARKER).touch()
+        before = contents(persons)
+        for use in (
+            lambda: reached.transport.push(source, "file"),
+            lambda: reached.transport.remove(MODEL),
+            lambda: reached.transport.remove_matching(*MODEL_AND_INPUT_PATTERNS),
+            lambda: reached.transport.run(["true"]),
+        ):
+            with pytest.raises(DeviceError, match=rf"{NAME} was not made by hwnas.*move it elsewhere"):
+                use()
+        reached.transport.reconnect(10)
+        assert contents(persons) == before
+
+    def test_what_only_looks_like_ours_is_not_deleted(self, reached):
+        reached.transport.run(["true"])
+        plant(reached.folder, "model-1.tflite", "input-new", f"{MODEL}.mine", MODEL.upper())
+        (reached.folder / MODEL.replace("tflite", "onnx")).symlink_to("model-1.tflite")
+        (reached.folder / f"{MODEL}.input").mkdir()
+        before = contents(reached.folder)
+        for name in (MODEL, f"{MODEL}.output", INPUT):
+            (reached.folder / name).write_text("left by a killed hwnas")
+        reached.transport.remove_matching(*MODEL_AND_INPUT_PATTERNS)
+        assert contents(reached.folder) == before
+
     def test_pulling_what_is_not_there_leaves_the_target_alone(self, reached, tmp_path):
         target = tmp_path / "target"
         target.write_text("before")
@@ -297,7 +372,7 @@ class TestLocal(Conformance):
 
     @pytest.fixture
     def small_disk(self, reached):
-        reached.folder.mkdir()
+        reached.folder.mkdir(parents=True)
 
         def mount(size_bytes):
             command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(reached.folder)]
@@ -309,7 +384,7 @@ class TestLocal(Conformance):
 
     def test_the_folder_is_in_the_users_cache_by_default(self, monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert Local().run(["pwd"]).output == f"{tmp_path}/hwnas/local\n"
+        assert Local().run(["pwd"]).output == f"{tmp_path}/hwnas/local/{NAME}\n"
 
 
 class TestBusybox(Conformance):
@@ -371,7 +446,7 @@ class TestSsh(Conformance):
 
     def test_the_folder_is_in_the_users_home_by_default(self, board, source):
         transport = Ssh(board.host)
-        assert transport.folder.endswith("/.cache/hwnas")
+        assert transport.folder.endswith(f"/.cache/hwnas/{NAME}")
         transport.push(source, "file")
         there = board.root / transport.folder.lstrip("/") / "file"
         assert there.read_bytes() == source.read_bytes()

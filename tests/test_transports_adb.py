@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hwnas.errors import HwnasError, UsageError
 from hwnas.transports.adb import Adb, Phone, adb_devices, parse_devices
 from hwnas.transports.base import DeviceError, DeviceLost
+from hwnas.transports.own_folder import MARKER, NAME
 
 LISTED = """\
 * daemon not running; starting now at tcp:5037
@@ -97,16 +98,17 @@ def test_no_serial_is_a_command(phone, tmp_path, monkeypatch, serial):
 def test_a_hostile_folder_is_but_a_folder(android):
     folder = "/data/local/tmp/'$(touch canary)' ; touch canary"
     transport = Adb(android.serial, folder)
+    folder = f"{folder}/{NAME}"
     assert transport.run(["pwd"]).output == f"{folder}\n"
     transport.push(Path(__file__), "file")
     transport.reconnect()
     assert transport.health().free_bytes > 0
-    assert os.listdir(android.root / folder.lstrip("/")) == ["file"]
+    assert sorted(os.listdir(android.root / folder.lstrip("/"))) == [MARKER, "file"]
     assert not list(android.root.glob("data/**/canary"))
 
 
 def test_a_folder_that_cannot_be_made(phone):
-    with pytest.raises(DeviceError, match=r"its folder /proc/hwnas cannot be made or entered \(.*mkdir.*\)"):
+    with pytest.raises(DeviceError, match=r"folder /proc/hwnas/hwnas-files cannot be made or entered \(.*mkdir.*\)"):
         Adb(phone.serial, "/proc/hwnas").run(["true"])
     assert Adb(phone.serial, "/proc/hwnas").facts().abi == "arm64-v8a"
 

@@ -12,6 +12,7 @@ import pytest
 
 from hwnas.transports.adb import Adb, adb_devices
 from hwnas.transports.base import Completed, DeviceLost, DeviceTimeout
+from hwnas.transports.own_folder import MARKER
 from hwnas.transports.ssh import Ssh
 from tests.android.machine import wait_until
 
@@ -42,7 +43,7 @@ class Faults:
     @pytest.fixture
     def names(self, machine, transport):
         folder = machine.root / transport.folder.lstrip("/")
-        return lambda: sorted(os.listdir(folder)) if folder.is_dir() else []
+        return lambda: sorted(set(os.listdir(folder)) - {MARKER}) if folder.is_dir() else []
 
     def test_the_daemon_killed_in_mid_run(self, machine, transport):
         transport.reconnect(10)
@@ -201,7 +202,7 @@ class TestAdb(Faults):
                 transport.push(big, "big")
         transport.reconnect(30)
         assert transport.push(Path(__file__), "small") is True
-        assert os.listdir(phone.root / transport.folder.lstrip("/")) == ["small"]
+        assert sorted(os.listdir(phone.root / transport.folder.lstrip("/"))) == [MARKER, "small"]
 
     def nowhere(self):
         return Adb("127.0.0.1:1")

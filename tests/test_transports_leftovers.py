@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.transports.leftovers import end_leftovers, marked
+from hwnas.transports.own_folder import MARKER
 from tests.device_environment import lacking
 
 
@@ -37,24 +38,30 @@ def test_leftovers(shell, tmp_path):
     folder, other = tmp_path / "a folder's place", tmp_path / "a folder's place 2"
     for path in (folder, other):
         path.mkdir()
-    for name in ("half.part", ".hidden.part", "whole"):
+    ours = ["half.0123abcd.part", ".hidden.0123abcd.part"]
+    anothers_files = ["whole", "thesis.part", ".thesis.part", "half.0123ABCD.part", "to.0123abcd.part"]
+    for name in (*ours, *anothers_files[:-1]):
         (folder / name).touch()
+    (folder / anothers_files[-1]).symlink_to("whole")
+    (other / ours[0]).touch()
+    (folder / MARKER).touch()
     script = "trap '' TERM HUP\nsleep 4327 & sleep 4327; true"
-    ours, anothers = (
+    process, anothers = (
         subprocess.Popen([shell, "-c", f"{marked(str(path))}\ncd /; exec sh -c {script!r}"]) for path in (folder, other)
     )
     unmarked = subprocess.Popen([shell, "-c", "exec sleep 4328"], cwd=folder)
     try:
         end(shell, folder)
-        assert ours.wait(5) == -9
+        assert process.wait(5) == -9
         assert (anothers.poll(), unmarked.poll()) == (None, None)
-        assert [path.name for path in folder.iterdir()] == ["whole"]
+        assert {path.name for path in folder.iterdir()} == {MARKER, *anothers_files}
         end(shell, other)
+        assert (other / ours[0]).exists(), "hwnas did not make that folder"
         assert anothers.wait(5) == -9
     finally:
-        for process in (ours, anothers, unmarked):
-            process.kill()
-            process.wait()
+        for each in (process, anothers, unmarked):
+            each.kill()
+            each.wait()
 
 
 def test_a_folder_that_is_not_there(shell, tmp_path):

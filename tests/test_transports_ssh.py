@@ -9,6 +9,7 @@ import pytest
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.transports.base import DeviceError, DeviceLost
+from hwnas.transports.own_folder import MARKER, NAME
 from hwnas.transports.ssh import Ssh
 
 
@@ -41,9 +42,10 @@ def test_what_is_no_folder_is_refused(folder):
 def test_a_hostile_folder_is_but_a_folder(board):
     folder = f"{board.folder}/'$(touch canary)' ; touch canary"
     transport = Ssh(board.host, folder)
+    folder = f"{folder}/{NAME}"
     assert transport.run(["pwd"]).output == f"{folder}\n"
     transport.push(Path(__file__), "file")
-    assert os.listdir(board.root / folder.lstrip("/")) == ["file"]
+    assert sorted(os.listdir(board.root / folder.lstrip("/"))) == [MARKER, "file"]
     transport.reconnect()
     assert transport.health().free_bytes > 0
     assert not list(board.home.glob("**/canary"))

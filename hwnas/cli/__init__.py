@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from typing import Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
+from typer.rich_utils import rich_format_error
 
 from hwnas.cli.bundling import bundle
 from hwnas.cli.designing import design, search
@@ -14,9 +16,12 @@ from hwnas.cli.devices import devices
 from hwnas.cli.exporting import export
 from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, fit, measure
-from hwnas.cli.output import say_data_warnings
+from hwnas.cli.output import let_go_of_stdout, say_data_warnings
 from hwnas.cli.pricing import price
+from hwnas.cli.stopping import STOPPED, Stopped, stop_on_signals
 from hwnas.errors import HwnasError
+from hwnas.report.console import SafeConsole
+from hwnas.text import shown
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -39,13 +44,42 @@ for verb in (measure, fit, price, search, export, inspect, bench, bundle, design
 def main() -> None:
     """Run the command line; turn errors into one paragraph on stderr and an exit code."""
     say_data_warnings()
-    errors = Console(stderr=True, highlight=False)
+    errors = SafeConsole(stderr=True, highlight=False)
+    stop_on_signals()
     try:
-        app()
+        exit_code = app(standalone_mode=False) or 0
     except HwnasError as error:
-        errors.print("[bold red]error:[/]", Text(str(error)))
-        sys.exit(error.exit_code)
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        _show(errors, str(error))
+        exit_code = error.exit_code
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else "writing or reading failed: "
+        _show(errors, f"{about}{error.strerror or error}. Make room, or repeat the command where this can be done.")
+        exit_code = 1
+    except typer.Abort:
+        exit_code = 1
+    except Stopped as stopped:
+        exit_code = stopped.exit_code
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        exit_code = _show_usage_error(error)
+    if exit_code == INTERRUPTED or exit_code in STOPPED:
+        with suppress(OSError):
             errors.print("stopped. What was finished is kept: repeat the command to go on.")
-        raise
+    if exit_code:
+        let_go_of_stdout()
+    sys.exit(exit_code)
+
+
+def _show(errors: SafeConsole, message: str) -> None:
+    """Print an error; where it goes to a file it is one line, to be searched for."""
+    with suppress(OSError):  # there is nobody to tell
+        errors.print(Text("error:", "bold red"), Text(message), soft_wrap=not errors.is_terminal)
+
+
+def _show_usage_error(error: Any) -> int:
+    """Print what Typer says of a wrong option, which holds what was typed; returns the exit code."""
+    if isinstance(error.message, str):
+        error.message = shown(error.message)
+    rich_format_error(error)
+    return int(error.exit_code)

@@ -25,7 +25,7 @@ def measure_all(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """By device: what was measured, as JSON, and why it could not be. With one device the reason is raised."""
     from hwnas.measure.several import measure_several
-    from hwnas.report.console import progress_bars
+    from hwnas.report.progress import progress_bars
 
     started = time.perf_counter()
     found: Mapping[str, SpaceTable | UntilAccurate | HwnasError]

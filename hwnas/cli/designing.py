@@ -104,7 +104,8 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.design import design as run_design
     from hwnas.latency.known_tables import find_table
     from hwnas.measure import load_device
-    from hwnas.report.console import CONSOLE, design_table, progress_bars
+    from hwnas.report.console import CONSOLE, design_table
+    from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
 
     wanted = _design_config(options, config)

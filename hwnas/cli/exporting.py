@@ -51,9 +51,10 @@ def export(
     from hwnas.export import ExportOptions
     from hwnas.export import export as export_child
     from hwnas.export.precision import get_precision
-    from hwnas.report.console import CONSOLE, progress_bars
+    from hwnas.report.console import CONSOLE
     from hwnas.report.export_table import export_table, layers_table
     from hwnas.report.model_card import write_model_card
+    from hwnas.report.progress import progress_bars
 
     child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
     options = ExportOptions(uint8_input, softmax, max_loss, int8_repair, tuple(_names(keep_float)), not full_range)

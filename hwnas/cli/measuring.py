@@ -160,18 +160,23 @@ def bench(
     from hwnas.measure import bench as bench_model
     from hwnas.measure import load_device
     from hwnas.report.console import CONSOLE, key_value_table
+    from hwnas.report.progress import progress_bars
 
     if operators:
         _show_operators(model, device, runtime, threads, as_json)
         return
-    result = bench_model(
-        model,
-        load_device(device),
-        runtime,
-        threads,
-        timeout_s=timeout_s,
-        waiting=lambda reason: CONSOLE.print(f"waiting: {reason}"),
-    )
+    target = load_device(device)
+    with progress_bars() as bars:
+        bars("bench", 0, 1, model.name)
+        result = bench_model(
+            model,
+            target,
+            runtime,
+            threads,
+            timeout_s=timeout_s,
+            waiting=lambda reason: bars("bench", 0, 1, f"waiting: {reason}"),
+        )
+        bars("bench", 1, 1, model.name)
     measured = result.measurement
     if as_json:
         values = result.to_json()

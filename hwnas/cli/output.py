@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 from rich.text import Text
 
+from hwnas.errors import HwnasError
 from hwnas.files import json_text
 from hwnas.report.console import CONSOLE
 from hwnas.train.findings import DataWarning
-
-
-def print_json(data: dict[str, Any]) -> None:
-    print(json_text(data))
 
 
 def say_data_warnings() -> None:
@@ -24,9 +25,31 @@ def say_data_warnings() -> None:
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, DataWarning):
-            CONSOLE.print("[bold yellow]warning:[/]", Text(str(message)))
+            CONSOLE.print(Text("warning:", "bold yellow"), Text(str(message)))
         else:
             captured(message, category, *where, **more)
 
     warnings.showwarning = show
     warnings.simplefilter("always", DataWarning)
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Print one JSON object. Raises HwnasError if standard output does not take it all."""
+    text = json_text(data)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal of another encoding
+        text = json.dumps(data, indent=2)
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        raise HwnasError(
+            f"the result cannot be printed: {error.strerror}. What was written to files is kept; send the output of "
+            "--json to where there is room, and to what reads all of it."
+        ) from None
+
+
+def let_go_of_stdout() -> None:
+    """Send what is still to be printed nowhere: else Python tries once more when it ends, and complains."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,8 +71,18 @@ class DesignConfig(BaseModel):
         return frontier
 
 
+LONGEST_PART_BYTES = 80
+"""Of a name that becomes a part of a folder's name, of which a system allows 255 bytes."""
+
+
 def default_folder(config: DesignConfig) -> Path:
     """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``."""
     text = json.dumps(config.model_dump(), sort_keys=True)
-    name = f"{config.space}-{Path(config.data).name}-{config.budget_ms:g}ms-{config.runtime or config.device}"
+    data, target = _short(Path(config.data).name), config.runtime or _short(Path(config.device).name)
+    name = f"{config.space}-{data}-{config.budget_ms:g}ms-{target}"
     return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _short(name: str) -> str:
+    """The beginning of a name, of as many bytes as leave room for the rest of a folder's name."""
+    return os.fsencode(name)[:LONGEST_PART_BYTES].decode(errors="ignore")

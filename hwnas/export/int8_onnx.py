@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 from collections.abc import Collection, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator
 from hwnas.export.int8 import Int8Settings, in_batches
 from hwnas.export.int8_layer import CheckedLayers, Layer, Scales
+from hwnas.temporary import temporary_folder
 
 WEIGHTED = ("Conv", "Gemm")
 """Operators whose second input is a weight (out, ...)."""
@@ -54,8 +53,8 @@ class OnnxQuantizer:
         pixels = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
         overrides = {self._input.name: [pixels]} if self._settings.pixel_input else {}
         overrides |= {name: [_weight_steps(scale) for scale in scales[name]] for name in scales}
-        with tempfile.TemporaryDirectory() as folder, _quiet():
-            target, ranges = Path(folder) / "model.onnx", Path(folder) / "ranges.json"
+        with temporary_folder() as folder, _quiet():
+            target, ranges = folder / "model.onnx", folder / "ranges.json"
             if self._ranges is not None:
                 ranges.write_bytes(self._ranges)
             quantization.quantize_static(

@@ -5,7 +5,6 @@ To be called in a process of its own: a runtime that is given a damaged file may
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +14,7 @@ from hwnas.errors import HwnasError
 from hwnas.inspect.info import ExecutionInfo
 from hwnas.inspect.network import printable
 from hwnas.runtimes import get_runtime
+from hwnas.temporary import temporary_folder
 
 DAMAGED = "not a valid Flatbuffer"
 """How LiteRT begins its verdict on a file whose parts do not hold together."""
@@ -68,8 +68,8 @@ def onnxruntime_execution(model: Path) -> ExecutionInfo:
     except HwnasError as error:
         return ExecutionInfo("onnxruntime", refused=str(error))
     onnxruntime, onnx = import_module("onnxruntime"), import_module("onnx")
-    with tempfile.TemporaryDirectory() as folder:
-        optimised = Path(folder) / "optimised.onnx"
+    with temporary_folder() as folder:
+        optimised = folder / "optimised.onnx"
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = str(optimised)
         options.log_severity_level = NO_MESSAGES

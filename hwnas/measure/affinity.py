@@ -11,6 +11,12 @@ import psutil
 from hwnas.errors import HwnasError
 
 
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 0
+
+
 @contextmanager
 def pinned(cores: tuple[int, ...] | Literal["any"]) -> Iterator[None]:
     """Run on these cores only, then on those from before; "any" changes nothing.

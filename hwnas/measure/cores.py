@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.measure.device import Cores
 from hwnas.transports.base import Core, Facts
 
@@ -83,6 +83,25 @@ def resolve_cores(cores: Cores, facts: Facts) -> tuple[int, ...] | Literal["any"
     faster = kinds[1:] or kinds
     fastest_pair = next((kind.cores for kind in reversed(faster) if len(kind.cores) > 1), None)
     return fastest_pair or tuple(sorted(core for kind in faster for core in kind.cores))
+
+
+def check_threads(threads: int, cores: tuple[int, ...] | Literal["any"], usable: int, device: str) -> None:
+    """Raise UsageError where threads would wait for each other: a latency would be of that, not of the model.
+
+    Args:
+        threads: per inference.
+        cores: the numbers of those to run on; "any": all that are usable.
+        usable: how many cores this process, or the device, can run on; 0: not known.
+        device: its name, for the message.
+    """
+    most = usable if cores == "any" else len(cores)
+    if most and threads > most:
+        where = "can run on" if cores == "any" else f"is to run on core {core_ranges(cores)}:"
+        raise UsageError(
+            f"threads is {threads}, but {device} {where} {most} core{'s' if most > 1 else ''} only, where {threads} "
+            f"threads wait for each other and no latency means anything: set threads to at most {most}, or allow it "
+            "more cores."
+        )
 
 
 def core_mask(cores: Sequence[int]) -> str:

@@ -27,6 +27,8 @@ ANY_PHONE = "android-arm64"
 
 MOST_THREADS, MOST_BATCH, MOST_RUNS, MOST_VISITS = 1024, 4096, 1_000_000, 1000
 """Beyond these a number is a slip of the keyboard, and a campaign would never end."""
+LONGEST_NAME_BYTES = 200
+"""A system allows 255 in the name of a folder or file, and a device's name gets an ending."""
 
 Cores = tuple[int, ...] | Literal["any", "big", "prime", "little"]
 
@@ -43,6 +45,8 @@ def _one_line(text: str) -> str:
 
 
 def _folder_name(text: str) -> str:
+    if len(text.encode(errors="surrogatepass")) > LONGEST_NAME_BYTES:
+        raise ValueError(f"names a folder of tables too, so it must have at most {LONGEST_NAME_BYTES} bytes")
     forbidden = '/\\:*?"<>|'
     if any(character in forbidden for character in text) or text.startswith("."):
         raise ValueError(f"names a folder of tables too, so it must not begin with '.' nor hold any of {forbidden}")

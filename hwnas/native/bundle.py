@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hwnas.native.abi import Abi
 from hwnas.native.library import DISTRIBUTION, fetch_library, installed_library
 from hwnas.native.toolchain import compile_hwbench, compiler_version, find_compiler, find_library, source_sha256
 from hwnas.runtimes.files import file_sha256
+from hwnas.temporary import temporary_folder
 
 PROGRAM = "hwbench"
 MANIFEST = "bundle.json"
@@ -135,8 +135,8 @@ def _build(abi: Abi, installed: bool, folder: Path) -> None:
     libraries = {name: find_library(compiler, name, abi) for name in abi.libraries}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-            part = Path(temporary) / folder.name
+        with temporary_folder(folder.parent) as temporary:
+            part = temporary / folder.name
             part.mkdir()
             _fill(part, abi, installed, compiler, libraries)
             shutil.rmtree(folder, ignore_errors=True)  # a damaged one

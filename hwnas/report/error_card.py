@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.files import write_atomically, write_json
+from hwnas.files import write_atomically, write_json, write_page
 from hwnas.latency.card import ErrorCard
 from hwnas.report.pictures import new_figure
 
@@ -41,7 +41,7 @@ def write_card(card: ErrorCard, folder: Path, interval_percent: float) -> list[P
         except HwnasError:
             pictures = []  # no matplotlib: the numbers say the same
     text = card_text(card, interval_percent, [path.name for path in pictures])
-    write_atomically(written[1], lambda path: path.write_text(text, encoding="utf-8"))
+    write_page(written[1], text)
     return written + pictures
 
 
@@ -152,5 +152,11 @@ def _conditions(card: ErrorCard) -> list[tuple[str, Any]]:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    rows = [[_cell(text) for text in row] for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
     return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    """Text that a table of Markdown shows as it is, in one line, whatever a device calls itself."""
+    return " ".join("".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in text).split())

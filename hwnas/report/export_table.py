@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from hwnas.export import ExportedModel
 
@@ -19,13 +20,13 @@ def export_table(folder: str, models: Sequence[ExportedModel], max_loss: float) 
     for head in ("KiB", "from PyTorch", "accuracy %", "points lost", "same class %", "partitions"):
         table.add_column(head, justify="right", no_wrap=head not in ("points lost", "same class %"))
     for model in models:
-        accuracy, loss, same = "", "", ""
+        accuracy, loss, same = "", Text(), Text()
         if model.accuracy is not None and model.loss_points is not None:
             low, high = model.accuracy.interval
             accuracy = f"{100 * model.accuracy.share:.1f} ±{50 * (high - low):.1f}"
             style = "red" if model.loses_more_than(max_loss) else "green"
-            loss = f"[{style}]{model.loss_points:+.2f}[/]"
-            same = f"[{'red' if model.disagrees else 'green'}]{100 * model.accuracy.agreement:.1f}[/]"
+            loss = Text(f"{model.loss_points:+.2f}", style)
+            same = Text(f"{100 * model.accuracy.agreement:.1f}", "red" if model.disagrees else "green")
         partitions, outside = model.info.execution.partitions, len(model.info.execution.outside)
         whole = "" if partitions is None else f"{partitions} + {outside} op" if outside else str(partitions)
         error = f"{model.max_relative_error:.0e}"

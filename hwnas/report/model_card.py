@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.files import read_json, write_atomically
+from hwnas.files import read_json, write_page
 from hwnas.report.snippets import Usage, snippets
 
 CARD_FILE, EXPORT_FILE = "CARD.md", "export.json"
@@ -40,8 +40,7 @@ def write_model_card(folder: Path, report: Json | None = None, licence: str | No
         raise HwnasError(
             f"the model card: {folder / EXPORT_FILE} lacks what a card is made of ({error!r}); export again."
         ) from error
-    # a licence or a name may hold what no UTF-8 file can: the bytes of an old file system
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
+    write_page(path, text)
     return path
 
 

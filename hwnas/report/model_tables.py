@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -70,7 +69,7 @@ def _summary(info: ModelInfo) -> Table:
         rows["normalisation"] = f"(value - {list(info.metadata.mean)}) / {list(info.metadata.std)}"
     signatures = [f"{name}({', '.join(ends['inputs'])})" for name, ends in info.metadata.signatures.items()]
     rows |= {"signatures": ", ".join(signatures)} if signatures else {}
-    return key_value_table(escape(info.file), {key: escape(value) for key, value in (rows | _said(info)).items()})
+    return key_value_table(info.file, rows | _said(info))
 
 
 def _costs(info: ModelInfo) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hwnas.files import write_atomically
+from hwnas.files import write_page
 from hwnas.space import OneOf, SearchSpace
 
 PAGE_FILE, TEMPLATE = "report.html", "search.html"
@@ -36,7 +36,7 @@ def write_search_page(
     """
     path = folder / PAGE_FILE
     text = search_page(report, space, indicators, picture)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_page(path, text)
     return path
 
 

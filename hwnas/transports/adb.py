@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.transports.client import ClientEnd, run_client
+from hwnas.transports.own_folder import own_folder
 from hwnas.transports.remote import Remote, checked_folder
 from hwnas.transports.shell import cause
 
@@ -77,14 +78,15 @@ class Adb(Remote):
 
         Args:
             serial: as `adb devices` lists it, or HOST:PORT.
-            folder: absolute path on the phone; programs cannot be run from /sdcard.
+            folder: absolute path on the phone, below which a folder of their own is made for the files; programs
+                cannot be run from /sdcard.
 
         Raises:
             UsageError: the serial or the folder cannot be one.
         """
         if not re.fullmatch(r"[^\x00-\x20\x7f\ud800-\udfff-][^\x00-\x1f\x7f\ud800-\udfff]*", serial):
             raise UsageError(f"{serial!r} is no serial of a phone; `adb devices` lists those there are.")
-        self._folder = checked_folder(folder)
+        self._folder = own_folder(checked_folder(folder))
         self.serial = serial
         self.name = f"adb {serial}"
 

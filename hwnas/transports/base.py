@@ -108,7 +108,10 @@ class Transport(Protocol):
 
     @property
     def folder(self) -> str:
-        """Absolute POSIX path of the folder on the device that hwnas keeps its files in, shared by every process."""
+        """Absolute POSIX path of the folder on the device that hwnas made for its files, shared by every process.
+
+        `hwnas.transports.own_folder` says how it is told from a folder of a person's.
+        """
         ...
 
     def run(self, arguments: Sequence[str], timeout_s: float = 30.0) -> Completed:
@@ -140,6 +143,10 @@ class Transport(Protocol):
 
     def remove(self, *names: str) -> None:
         """Delete files of `folder`; those that are not there are as good as deleted."""
+        ...
+
+    def remove_matching(self, *patterns: str) -> None:
+        """Delete the files of `folder` whose names match patterns of a shell; never a folder or a symbolic link."""
         ...
 
     def facts(self) -> Facts:

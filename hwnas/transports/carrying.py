@@ -13,6 +13,7 @@ from hwnas.errors import HwnasError
 from hwnas.transports.base import DeviceError, DeviceFull, DeviceLost, DeviceTimeout
 from hwnas.transports.commands import SHORT_S, Commands
 from hwnas.transports.health import free_bytes, room
+from hwnas.transports.own_folder import PART, TOKEN_BYTES
 from hwnas.transports.shell import CHECKSUM, cause, quoted
 
 SLOWEST_BYTES_PER_S = 300_000
@@ -38,7 +39,7 @@ class Carrying(Commands):
         path, mode = quoted(self._path(name)), "755" if executable else "644"
         if self._has(path, name, checksum, mode, size):
             return False
-        part = self._path(f"{name}.{secrets.token_hex(4)}.part")
+        part = self._path(f"{name}.{secrets.token_hex(TOKEN_BYTES)}{PART}")
         try:
             problem = self._send(source, part, SHORT_S + size / SLOWEST_BYTES_PER_S)
             if OF_ROOM.search(problem):

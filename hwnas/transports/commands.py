@@ -14,7 +14,8 @@ from hwnas.transports.client import ClientEnd
 from hwnas.transports.facts import FACTS, parse_facts
 from hwnas.transports.health import health_script, parse_health
 from hwnas.transports.leftovers import marked
-from hwnas.transports.shell import Ended, Script, cause, inside, program, quoted, tool
+from hwnas.transports.own_folder import deletion, inside
+from hwnas.transports.shell import Ended, Script, cause, program, quoted, tool
 
 ANSWER_S = 5.0
 """How much longer than the program itself a device may take to answer."""
@@ -59,6 +60,10 @@ class Commands(ABC):
         ended = self._in_folder(f"rm -f {paths}" if names else ":")
         if ended.exit_code:
             raise DeviceError(f"{self.name} cannot delete files in {self.folder}: {cause(ended.error)}.")
+
+    def remove_matching(self, *patterns: str) -> None:
+        """As `Transport.remove_matching`."""
+        self._in_folder(deletion(patterns))
 
     def facts(self) -> Facts:
         """As `Transport.facts`."""

@@ -6,6 +6,7 @@ and ended, whatever it is called and wherever it has gone, and never another per
 
 from __future__ import annotations
 
+from hwnas.transports.own_folder import PARTS, deletion, is_ours
 from hwnas.transports.shell import quoted
 
 VARIABLE = "HWNAS_RUN_IN"
@@ -23,7 +24,8 @@ def end_leftovers(folder: str) -> str:
         return f"grep {options} -e {quoted(f'{VARIABLE}=[{folder}]')} /proc/[0-9]*/environ 2> /dev/null"
 
     # busybox sees no further than to the first NUL, unless that is what ends its lines, which others do not know
-    return f"""cd {quoted(folder)} 2> /dev/null && rm -f ./*.part ./.*.part && cd /
+    return f"""if cd {quoted(folder)} 2> /dev/null && {is_ours(folder)}; then {deletion(PARTS)}; fi
+cd /
 for attempt in 1 2 3 4 5; do
 left=
 for found in $({look("-lsF")} || {look("-lszF")}); do

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hwnas.files import cache_folder
+from hwnas.temporary import remove_abandoned_files
 from hwnas.transports.carrying import Carrying
 from hwnas.transports.client import ClientEnd, run_client
+from hwnas.transports.own_folder import MARKER, own_folder
 
 
 class Local(Carrying):
@@ -16,13 +19,19 @@ class Local(Carrying):
     cure = "Something ended the shell that hwnas had started here; try again."
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        """`folder`: where the files go; None: a folder of this user's cache."""
-        self._folder = str(Path(folder or cache_folder() / "local").absolute())
+        """`folder`: below which the files go, into a folder of their own; None: a folder of this user's cache."""
+        self._folder = own_folder(str(Path(folder or cache_folder() / "local").absolute()))
 
     @property
     def folder(self) -> str:
         """As `Transport.folder`."""
         return self._folder
+
+    def remove_abandoned(self, names: re.Pattern[str]) -> None:
+        """Delete the files of `folder` that killed processes left, as `remove_abandoned_files`."""
+        folder = Path(self.folder)
+        if not folder.is_symlink() and not (folder / MARKER).is_symlink() and (folder / MARKER).is_file():
+            remove_abandoned_files(folder, names)
 
     def reconnect(self, timeout_s: float = 60.0) -> None:
         """Nothing to do: this machine is never lost to itself, and other processes may work in the same folder."""

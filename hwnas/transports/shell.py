@@ -38,12 +38,6 @@ def quoted(text: str) -> str:
     return shlex.quote(text)
 
 
-def inside(folder: str) -> dict[str, str]:
-    """What a script needs that works in `folder`: the folder, which is made if need be."""
-    path = quoted(folder)
-    return {f"its folder {folder} cannot be made or entered": f"mkdir -p {path} && cd {path}"}
-
-
 def tool(name: str) -> dict[str, str]:
     """What a script needs that uses a program which not every device has."""
     return {f"it has no program {name}: install coreutils, toybox or busybox there": f"command -v {name} > /dev/null"}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import weakref
 from contextlib import suppress
 from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.temporary import make_temporary_folder
 from hwnas.transports.base import DeviceError
 from hwnas.transports.client import ClientEnd, run_client
 from hwnas.transports.commands import SHORT_S
+from hwnas.transports.own_folder import own_folder
 from hwnas.transports.remote import PROBE_S, Remote, checked_folder
 from hwnas.transports.shell import cause, quoted
 
@@ -44,7 +45,8 @@ class Ssh(Remote):
 
         Args:
             host: as in ``ssh HOST``: user@board, a name from the ssh configuration, or ssh://user@board:port.
-            folder: absolute path on the board; None: ``.cache/hwnas`` in the user's home, which the board is asked for.
+            folder: absolute path on the board, below which a folder of their own is made for the files; None:
+                ``.cache/hwnas`` in the user's home, which the board is asked for.
 
         Raises:
             UsageError: the host or the folder cannot be one.
@@ -54,11 +56,11 @@ class Ssh(Remote):
                 f"{host!r} is no host: it must be what stands after `ssh`, such as pi@raspberrypi.local, of letters, "
                 "digits and . _ - % @ : / [ ]."
             )
-        self._folder = None if folder is None else checked_folder(folder)
+        self._folder = None if folder is None else own_folder(checked_folder(folder))
         self.host = host
         self.name = f"ssh {host}"
         self.cure = f"Look whether it is on and in the network, and whether `ssh {host}` reaches it."
-        sockets = tempfile.mkdtemp(prefix="hwnas-ssh-")  # this user's only, and short, as paths of sockets must be
+        sockets = str(make_temporary_folder())  # this user's only, and short, as paths of sockets must be
         options = OPTIONS | {"ControlPath": f"{sockets}/socket"}
         self._ssh = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items())]
         weakref.finalize(self, _close, [*self._ssh, "-O", "exit", "--", host], sockets)
@@ -68,7 +70,7 @@ class Ssh(Remote):
         """As `Transport.folder`. The first time, this may ask the board. Raises as `run` does."""
         if self._folder is None:
             home = self._shell("cd && pwd", SHORT_S).completed().output.strip()
-            self._folder = checked_folder(f"{home.rstrip('/')}/.cache/hwnas")
+            self._folder = own_folder(checked_folder(f"{home.rstrip('/')}/.cache/hwnas"))
         return self._folder
 
     def _client(self, script: str, timeout_s: float, source: Path | None = None) -> ClientEnd:

@@ -9,7 +9,9 @@ such visits are those between launches, and `visits` says how many there are. Ho
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +28,10 @@ from hwnas.measure.runners.remote import RemoteRunner, ending
 from hwnas.measure.timing import Timing, open_session
 from hwnas.runtimes.files import describe, file_sha256
 from hwnas.runtimes.litert import LITERT
+from hwnas.text import shown
+from hwnas.transports.base import Transport
+
+LOG = logging.getLogger(__name__)
 
 SOURCE = "https://ai.google.dev/edge/litert/models/measurement#native_benchmark_binary"
 """Where people get the program."""
@@ -86,6 +92,7 @@ class BenchmarkModel:
             check_delegate(made, self._runner.device)
         except HwnasError as error:
             raise HwnasError(f"{self._described} on {self._runner.transport.name}: {error}") from error
+        self._runner.tell(made.notes, self._described)
         return made
 
 
@@ -94,6 +101,10 @@ class BenchmarkModelRunner(RemoteRunner):
 
     runtime = "benchmark-model"
     suffix = ".tflite"
+
+    def __init__(self, device: Device, transport: Transport) -> None:
+        super().__init__(device, transport)
+        self._told: set[str] = set()
 
     def identity(self) -> dict[str, Any]:
         """As of every RemoteRunner, and the delegate."""
@@ -126,6 +137,13 @@ class BenchmarkModelRunner(RemoteRunner):
                 f"newer one ({SOURCE})."
             )
         return text
+
+    def tell(self, notes: Sequence[str], described: str) -> None:
+        """Log what the program calls errors beside good numbers, each once."""
+        for note in notes:
+            if note not in self._told:
+                self._told.add(note)
+                LOG.warning("%s", shown(f"note: benchmark_model on {self.transport.name} says of {described}: {note}"))
 
     @property
     def _program(self) -> Path:

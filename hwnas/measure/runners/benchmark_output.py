@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwnas.errors import HwnasError
-from hwnas.measure.runners.program_log import LogLine, failure_in, last_words, log_lines
+from hwnas.measure.runners.program_log import LogLine, breaking_in, failure_in, last_words, log_lines
 
 NUMBER = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
 """Averages of a second or more come as 1.06017e+06."""
@@ -22,6 +22,8 @@ APPLIED = re.compile(r"(?:Explicitly a|A)pplied (.+?) delegate, and the model gr
 NOT_APPLIED = re.compile(r"Though (.+?) delegate is explicitly applied, the model graph will not be executed")
 XNNPACK_CREATED = re.compile(r"Created TensorFlow Lite XNNPACK delegate|XNNPACK delegate created")
 XNNPACK_ASKED = re.compile(r"Use xnnpack\s*: \[(\w+)\]", re.IGNORECASE)
+DELEGATE_ASKED = re.compile(r"Use (?:gpu|nnapi)\s*: \[(?:1|true)\]", re.IGNORECASE)
+LISTED = re.compile(r"[A-Z][A-Z0-9_]+: |(?:First )?\d+ operations will run on ")
 THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference)\s*: \[(\d{1,4})\]")
 SESSION_MS = re.compile(rf"Initialized session in ({NUMBER})ms")
 FINALLY = re.compile(r"(?:Inference|Average inference) timings in us: ")
@@ -79,18 +81,24 @@ class BenchmarkOutput:
     xnnpack: bool | None
     """Whether XNNPACK took part."""
     threads: int | None
+    notes: tuple[str, ...] = ()
+    """What it calls errors beside numbers that are good, such as operators that a GPU leaves to the CPU."""
 
 
 def parse_benchmark_output(text: str) -> BenchmarkOutput:
     """Read what one launch printed on its standard output and standard error, whichever comes first.
 
-    Raises HwnasError if it reports an error (even beside numbers: where a delegate could not be applied, something else
-    computed), made no timed run, or is no output of ``benchmark_model`` at all.
+    Raises HwnasError if it reports a failure, made no timed run, or is no output of ``benchmark_model`` at all; and for
+    any error beside numbers where a GPU or NNAPI was asked for and does not say what it took: something else may have
+    computed. Other errors beside numbers are `notes`.
     """
     lines = log_lines(text)
-    if failure := failure_in(lines):
+    if failure := breaking_in(lines):
         raise HwnasError(f"benchmark_model reports: {failure}")
-    blocks = list(_statistics(lines))
+    blocks, delegates = list(_statistics(lines)), tuple(_delegates(lines))
+    unknown = any(DELEGATE_ASKED.match(line.text) for line in lines) and not delegates
+    if (failure := failure_in(lines)) and (len(blocks) < 2 or unknown):
+        raise HwnasError(f"benchmark_model reports: {failure}")
     if len(blocks) < 2:
         raise HwnasError(
             "benchmark_model printed no statistics of timed runs (a line 'count=...' after the second 'Running "
@@ -105,9 +113,10 @@ def parse_benchmark_output(text: str) -> BenchmarkOutput:
         init_us=_init_us(lines),
         first_us=_final_us(lines, "First inference"),
         **_memory(lines),
-        delegates=tuple(_delegates(lines)),
+        delegates=delegates,
         xnnpack=_xnnpack(lines),
         threads=next((int(found[1]) for line in lines if (found := THREADS.match(line.text))), None),
+        notes=tuple(_notes(lines)),
     )
 
 
@@ -194,6 +203,20 @@ def _delegates(lines: list[LogLine]) -> Iterator[AppliedDelegate]:
             yield AppliedDelegate(found[1], "all" if found[2] == "completely" else "part")
         elif found := NOT_APPLIED.match(line.text):
             yield AppliedDelegate(found[1], "nothing")
+
+
+def _notes(lines: list[LogLine]) -> Iterator[str]:
+    """The errors, each with the list of operators that may stand below it."""
+    text = ""
+    for line in lines:
+        if text and not line.severity and LISTED.match(line.text):
+            text += f" {line.text}"
+            continue
+        if text:
+            yield text[:300]
+        text = line.text if line.is_failure else ""
+    if text:
+        yield text[:300]
 
 
 def _xnnpack(lines: list[LogLine]) -> bool | None:

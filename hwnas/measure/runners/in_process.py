@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.measure.affinity import pinned
-from hwnas.measure.cores import resolve_cores
+from hwnas.measure.affinity import pinned, usable_cores
+from hwnas.measure.cores import check_threads, resolve_cores
 from hwnas.measure.device import Device
 from hwnas.measure.machine import machine_health, machine_identity
 from hwnas.measure.timing import Timing, open_session, time_session
@@ -96,6 +96,7 @@ class InProcessRunner:
         """This process is never lost to itself."""
 
     def __enter__(self) -> InProcessRunner:
+        check_threads(self._device.threads, self._cores, usable_cores(), self._device.name)
         self._entered.enter_context(pinned(self._cores))
         return self
 

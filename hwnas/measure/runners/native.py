@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from hwnas.native.abi import abi_for
 from hwnas.native.bundle import Bundle, build_bundle
 from hwnas.runtimes.files import describe
 from hwnas.runtimes.litert import LITERT, TFLiteSession
+from hwnas.temporary import owner
 from hwnas.transports.base import Completed, DeviceError, Transport
 from hwnas.transports.local import Local
 
@@ -106,7 +106,7 @@ class NativeRunner(RemoteRunner):
         data = stored.tobytes()
         key = hashlib.sha256(data).digest()
         if key not in self._inputs:
-            name = f"input-{secrets.token_hex(8)}"
+            name = f"input-{owner()}"
             self.bring(data, name)
             self._inputs[key] = name
         return self._inputs[key]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 LOGCAT = re.compile(r"(?:\d\d-\d\d\s+[\d:.]+\s+\d+\s+\d+\s+)?([VDIWEF])[ /][\w.-]+\s*(?:\(\s*\d+\))?\s*:\s?")
 SEVERITY = re.compile(r"(VERBOSE|DEBUG|INFO|WARNING|ERROR|FATAL):\s?")
+FATAL = ("FATAL", "F")
 HARMLESS = ("VERBOSE", "DEBUG", "INFO", "WARNING", "V", "D", "I", "W")
 
 FAILED = re.compile(
@@ -14,6 +15,8 @@ FAILED = re.compile(
     r".*not executable: \d+-bit ELF|.*[Ee]xec format error"
 )
 """How a line begins that says why there are no numbers, or why those that there are mean something else."""
+BROKEN = re.compile(r".*\bfailed to [a-z]|.*delegate application failure", re.IGNORECASE)
+"""What an error says that makes numbers beside it mean nothing: a run that failed, a delegate that was taken away."""
 NO_FAILURE = "Failed to get the input model file size"
 """A warning of benchmark_model; builds that print no severities print it like an error."""
 
@@ -32,6 +35,14 @@ class LogLine:
             return False
         return bool(self.severity) or FAILED.match(self.text) is not None
 
+    @property
+    def breaks_numbers(self) -> bool:
+        """Whether it says that numbers beside it are of something else, or of nothing.
+
+        Other errors do not: a GPU delegate lists as an error which operators it leaves to the CPU.
+        """
+        return self.is_failure and bool(FAILED.match(self.text) or BROKEN.match(self.text) or self.severity in FATAL)
+
 
 def log_lines(text: str) -> list[LogLine]:
     """The lines of what a program printed, whatever ends them; through logcat or not."""
@@ -41,6 +52,11 @@ def log_lines(text: str) -> list[LogLine]:
 def failure_in(lines: list[LogLine]) -> str | None:
     """The first line that says that something failed; None if there is no such line."""
     return next((line.text[:300] for line in lines if line.is_failure), None)
+
+
+def breaking_in(lines: list[LogLine]) -> str | None:
+    """The first line that says that numbers mean nothing; None if there is no such line."""
+    return next((line.text[:300] for line in lines if line.breaks_numbers), None)
 
 
 def last_words(lines: list[LogLine]) -> str:

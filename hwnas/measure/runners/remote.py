@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import re
 import signal
-import tempfile
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from hwnas.measure.cores import resolve_cores
+from hwnas.measure.affinity import usable_cores
+from hwnas.measure.cores import check_threads, resolve_cores
 from hwnas.measure.device import Device
 from hwnas.runtimes.files import read_model
+from hwnas.temporary import OWNER, owner, temporary_folder
 from hwnas.transports.base import Completed, DeviceError, Health, Transport
 from hwnas.transports.local import Local
+from hwnas.transports.own_folder import HEX
 
 START_S = 60.0
 """How long a program may take to load a model and to finish the run it is in, on a slow device."""
 
-REMOVE_ALL = "rm -f model-* input-*"
-"""Takes models and inputs off a device that is held for us alone: a hwnas that was killed left them."""
-REMOVE_OLD = "find . -type f \\( -name 'model-*' -o -name 'input-*' \\) -mtime +0 -delete"
-"""The same for this machine, which may have several campaigns at once: only what is older than a day."""
+MODELS_AND_INPUTS = re.compile(
+    rf"(model-[0-9a-f]{{16}}|input)-{OWNER}(\.(tflite|onnx)(\.(input|output))?)?(\.[0-9a-f]{{8}}\.part)?"
+)
+"""The names of the models and inputs that are brought to a device."""
+
+_OWNER = "-".join([HEX * 6] * 3)
+MODEL_AND_INPUT_PATTERNS = (
+    f"input-{_OWNER}",
+    *(
+        f"model-{HEX * 16}-{_OWNER}{suffix}{what}"
+        for suffix in (".tflite", ".onnx")
+        for what in ("", ".input", ".output")
+    ),
+)
+"""The same as patterns of a shell."""
 
 
 class RemoteRunner(ABC):
@@ -42,9 +55,19 @@ class RemoteRunner(ABC):
     def __enter__(self) -> Self:
         self.facts = self.transport.facts()
         self.cores = resolve_cores(self.device.cores, self.facts)
-        self.transport.run(["sh", "-c", REMOVE_OLD if isinstance(self.transport, Local) else REMOVE_ALL])
+        online = sum(core.online for core in self.facts.cores)
+        usable = usable_cores() if isinstance(self.transport, Local) else online
+        check_threads(self.device.threads, self.cores, usable, self.device.name)
+        self._remove_left()
         self._install()
         return self
+
+    def _remove_left(self) -> None:
+        """Remove what a killed hwnas left: all of it where a device is held for us alone; here, what nobody uses."""
+        if isinstance(self.transport, Local):
+            self.transport.remove_abandoned(MODELS_AND_INPUTS)
+        else:
+            self.transport.remove_matching(*MODEL_AND_INPUT_PATTERNS)
 
     def __exit__(self, *_: object) -> None:
         """Nothing is left but the program: a model goes with what `load` returned, and no launch outlives its call."""
@@ -85,21 +108,21 @@ class RemoteRunner(ABC):
         No other load of the same model has that name, in this process or another one: each removes its own.
         """
         data = read_model(model, self.runtime, self.suffix)
-        name = f"model-{hashlib.sha256(data).hexdigest()[:16]}-{secrets.token_hex(4)}{self.suffix}"
+        name = f"model-{hashlib.sha256(data).hexdigest()[:16]}-{owner()}{self.suffix}"
         self.bring(data, name)
         return name
 
     def bring(self, data: bytes, name: str, executable: bool = False) -> None:
         """Put a file on the device. Raises as `Transport.push`."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
+        with temporary_folder() as folder:
+            file = folder / name
             file.write_bytes(data)
             self.transport.push(file, name, executable)
 
     def fetch(self, name: str) -> bytes:
         """The content of a file of the device, which is then removed there. Raises as `Transport.pull`."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
+        with temporary_folder() as folder:
+            file = folder / name
             self.transport.pull(name, file)
             self.transport.remove(name)
             return file.read_bytes()
