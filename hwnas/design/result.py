@@ -40,6 +40,8 @@ class DesignResult:
     publication: str | None = None
     """Where the latency table is from, if it was not measured."""
     frontier: tuple[FrontierPoint, ...] = ()
+    training_threads: int | None = None
+    """Threads that each process trained with."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -71,4 +73,5 @@ class DesignResult:
             "frontier": [point.to_json() for point in self.frontier],
             "run": str(self.run),
             "seconds": self.seconds,
+            "training_threads": self.training_threads,
         }
