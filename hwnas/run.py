@@ -54,6 +54,13 @@ class Run:
         else:
             write_json(self.folder / RUN_FILE, {"config": self.config, "versions": package_versions()})
 
+    @classmethod
+    def of_another_process(cls, folder: Path | str, config: dict[str, Any]) -> Run:
+        """The run that another process has opened, for one that works with it and neither reads nor writes there."""
+        run = cls.__new__(cls)
+        run.folder, run.config = Path(folder), json.loads(json.dumps(config))
+        return run
+
     def _check_same(self, found: Any) -> None:
         old = found.get("config") if isinstance(found, dict) else None
         if not isinstance(old, dict):

@@ -1,5 +1,6 @@
 """Superkernels: invariants 1 to 4, 7, 9, 10 and 12 of Single-Path NAS, and what is nested beyond the paper."""
 
+import copy
 import itertools
 import random
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hwnas.supernet.indicator import Indicator, step
 from hwnas.supernet.nesting import Nesting
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, SuperKernel
 from hwnas.train.evaluate import recalibrate_batch_norm
+from hwnas.train.optim import rmsprop_tf
 
 FOUR = [(3, 3), (3, 6), (5, 3), (5, 6)]
 
@@ -170,6 +172,52 @@ def test_sizes_are_the_norms_of_what_the_kernel_leaves():
     torch.testing.assert_close(small.keep.slack, centre[:24].norm()[None])
     small.keep.value.sum().backward()
     assert node.kernel_thresholds.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("width", [0.25, 1.0])
+def test_all_kinds_of_indicators_start_equally_far_from_their_thresholds(width):
+    """What is decoded compares them: one that starts nearer is given up first, whatever it is worth."""
+    for one_of in get_space("single-path-se", num_classes=10, width=width).decisions[1:20:6]:
+        torch.manual_seed(0)
+        node = SuperKernel(one_of)
+        with torch.no_grad():
+            indicators = node.indicators()
+        for kind in ("kernel", "width", "squeeze", "keep"):
+            slack = getattr(indicators, kind).slack
+            assert len(slack) and slack.tolist() == pytest.approx([0.283] * len(slack), rel=0.15), (one_of.name, kind)
+
+
+def test_the_published_size_of_a_squeeze_is_the_plain_norm():
+    torch.manual_seed(0)
+    node = SuperKernel(get_space("single-path-se", num_classes=10, width=0.25).decisions[1], "l2", "kernel")
+    rows = node.block.squeeze_excite.reduce.weight.detach().flatten(1)
+    assert float(node.indicators().squeeze.slack.detach().norm()) == pytest.approx(float(rows.norm()))
+
+
+@pytest.mark.parametrize("worth_it", [True, False])
+def test_squeeze_and_excitation_is_kept_where_it_is_worth_it_and_lost_where_not(worth_it):
+    """What is to be learnt is the output of one candidate: with it and the small kernel, or the other way round."""
+    torch.manual_seed(0)
+    node = SuperKernel(get_space("single-path-se", resolution=16, num_classes=10, width=0.25).decisions[1])
+    teacher = copy.deepcopy(node)
+    for layer in (teacher.block.squeeze_excite.reduce, teacher.block.squeeze_excite.expand):
+        layer.weight.data *= 6  # gates that differ between images, which no batch norm can undo
+    sizes = [(c.kernel, c.expand, c.se_ratio) if isinstance(c, MBConv) else () for c in node.nesting.one_of.candidates]
+    planted = sizes.index((3, 6, 0.5) if worth_it else (5, 6, 0.0))
+    cost = torch.tensor([s[0] / 2 + s[1] / 3 + (s[2] > 0) if s else 1.0 for s in sizes])
+    optimizer = rmsprop_tf(node, lr=0.01, weight_decay=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(120):
+        shape = 16, node.nesting.largest.in_channels, 6, 6
+        x = 2 * torch.rand(*shape[:2], 1, 1, generator=generator) * torch.randn(shape, generator=generator)
+        with torch.no_grad():
+            y = teacher.run_candidate(x, planted)
+        indicators = node.indicators()
+        loss = (node(x, indicators) - y).square().mean() + 0.02 * node.candidate_gates(indicators) @ cost
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert bool(node.indicators().squeeze.value[0]) == worth_it
 
 
 def test_9_dropout_scales_what_it_keeps_and_is_unbiased():

@@ -21,8 +21,7 @@ from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.spaces import get_space
 from hwnas.train import distributed
 from hwnas.train.data import load_data
-from hwnas.train.loop import train
-from hwnas.run import Run
+from hwnas.train.loop import open_run, train
 from tests.test_latency import made_table
 
 mode, out = sys.argv[1:]
@@ -45,7 +44,7 @@ if mode == "same-path":  # batch norms as in evaluation, and one path for all: w
 else:
     paths = [trainer.sample()[0] for trainer.step_count in range(4)]
     trainer.step_count = 0
-    run = distributed.first_then_others(lambda: Run(out + "/run", {}))
+    run = open_run(out + "/run", {})
     train(trainer, data, run, checkpoint_seconds=0.0)
     if trainer.taken is None:
         trainer.take_architecture()

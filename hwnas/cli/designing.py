@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.options import (
     Accept,
@@ -27,11 +28,15 @@ from hwnas.cli.options import (
     SearchLatency,
     Seed,
     Threads,
+    TrainThreads,
     Width,
 )
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import faults_of, read_toml
+
+if TYPE_CHECKING:
+    from hwnas.design import DesignResult
 
 
 def search(
@@ -50,6 +55,7 @@ def search(
     epochs: Epochs = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
+    train_threads: TrainThreads = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
     out: Out = None,
@@ -86,6 +92,7 @@ def design(
     epochs: Epochs = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
+    train_threads: TrainThreads = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
     out: Out = None,
@@ -107,23 +114,33 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.report.console import CONSOLE, design_table
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
+    from hwnas.train import distributed
 
     wanted = _design_config(options, config)
-    if needs_table and wanted.latency is None:
-        runtime = wanted.runtime or load_device(wanted.device).runtime
-        found = find_table(wanted.tables, wanted.device, runtime, get_space(wanted.space))
-        wanted = wanted.model_copy(update={"latency": str(found)})
-    with progress_bars() as bars:
-        result = run_design(wanted, out, bars)
-    if as_json:
-        print_json(result.to_json())
-    else:
-        CONSOLE.print(design_table(result))
+    with distributed.together(wanted.torch_device):
+        if needs_table and wanted.latency is None:
+            runtime = wanted.runtime or load_device(wanted.device).runtime
+            find = partial(find_table, wanted.tables, wanted.device, runtime, get_space(wanted.space))
+            wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
+        if distributed.rank() > 0:  # follows the first process, which alone speaks
+            result = run_design(wanted, out)
+        else:
+            with progress_bars() as bars:
+                result = run_design(wanted, out, bars)
+            if as_json:
+                print_json(result.to_json())
+            else:
+                CONSOLE.print(design_table(result))
+        _check_within(result)
+
+
+def _check_within(result: DesignResult) -> None:
+    """Raises HwnasError if what was designed measures over its budget."""
     if result.status == "over":
         raise HwnasError(
             f"the network measures {result.measured_ms[result.runtime]:.4g} ms on {result.runtime}, over the budget of "
-            f"{wanted.budget_ms:g} ms, and so did the faster ones that were tried. Its files are kept in {result.run}. "
-            "Raise the budget by the difference, or measure the table again if the machine was busy."
+            f"{result.config.budget_ms:g} ms, and so did the faster ones that were tried. Its files are kept in "
+            f"{result.run}. Raise the budget by the difference, or measure the table again if the machine was busy."
         )
 
 

@@ -81,6 +81,9 @@ Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
 ]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
+TrainThreads = Annotated[
+    int | None, typer.Option("--train-threads", min=1, help="Threads that train [cores; or as the run began].")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
 Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME]; an unfinished one goes on.")]

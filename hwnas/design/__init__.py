@@ -6,8 +6,8 @@ measure -> fit -> search under the budget -> export -> measure again -> within o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ from hwnas.run import Run
 from hwnas.search import SearchResult
 from hwnas.search.frontier import frontier, save_frontier
 from hwnas.search.single_path import INDICATORS_FILE
+from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
 from hwnas.train.export_images import export_images
+from hwnas.train.loop import open_run
+from hwnas.train.threads import training_threads
 from hwnas.train.weights import WeightSettings
 
 __all__ = ["DesignConfig", "DesignResult", "default_folder", "design"]
@@ -47,6 +50,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
 
     Repeated with the same configuration and folder, it goes on where it was stopped. With a published latency table
     nothing is measured: what is found and predicted is saved, with its weights, and no model files are written.
+    In several processes, under ``torchrun``, all train one network; the first one measures, exports and writes, and all
+    return the same.
 
     Args:
         config: what is wanted.
@@ -59,17 +64,39 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
             something else, a full disk.
     """
     started = time.perf_counter()
-    report = progress or _silent
+    distributed.join(config.torch_device)
+    report = progress if progress is not None and distributed.rank() == 0 else _silent
     task = Task.of(config, report)
-    run = Run(out or default_folder(config), task.resolved())
-    task.predictor.save(run.folder / PREDICTOR_FILE)
+    run = open_run(out or default_folder(config), task.resolved())
+    distributed.from_first(lambda: task.predictor.save(run.folder / PREDICTOR_FILE))
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
 
-    result = task.method.search(task.problem, run, on_step, task.settings)
+    with training_threads(run.folder, config.train_threads) as threads:
+        result = task.method.search(task.problem, run, on_step, task.settings)
+        results = frontier(result, config.frontier)
+        child_of = _Children(task, run, on_step)
+        if config.retrain:  # by all processes; what follows, the first one does
+            for found in (result, *results):
+                child_of(found)
+        designed = distributed.from_first(lambda: _finish(task, run, result, results, child_of, report))
+    designed = replace(designed, seconds=time.perf_counter() - started, training_threads=threads)
+    distributed.from_first(lambda: _write_report(designed, task, run))
+    return designed
+
+
+def _finish(
+    task: Task,
+    run: Run,
+    result: SearchResult,
+    results: Sequence[SearchResult],
+    child_of: _Children,
+    report: Progress,
+) -> DesignResult:
+    """Export what was found, measure it, and judge it and its frontier."""
+    config = task.config
     save_search_picture(run.metrics(), config.budget_ms, run.folder / BUDGET_PICTURE)
-    child_of = _Children(task, run, on_step)
     models = _export(child_of(result), task, run, report)
     final = measure_models(models, task.device, task.runtime, report)
     slowdown = final.slowdown(task.table, task.runtime)
@@ -77,10 +104,9 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     def test_accuracy(child: ChildNetwork, leaked: bool = True) -> float:
         return accuracy(child, task.data.test_batches(leaked))
 
-    points = save_frontier(frontier(result, config.frontier), run.folder, child_of, test_accuracy)
     best = child_of(result)
     test_share = test_accuracy(best)
-    found = DesignResult(
+    return DesignResult(
         config=config,
         runtime=task.runtime,
         status=final.status(task.runtime, config.budget_ms),
@@ -93,14 +119,12 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         data_warnings=task.data.findings.warnings(),
         models=models,
         run=run.folder,
-        seconds=time.perf_counter() - started,
+        seconds=0.0,  # not over yet
         conditions=final.conditions,
         price=price_of(result.architecture, task.table, task.predictor),
         publication=task.table.publication,
-        frontier=tuple(points),
+        frontier=tuple(save_frontier(results, run.folder, child_of, test_accuracy)),
     )
-    _write_report(found, task, run)
-    return found
 
 
 def _export(child: ChildNetwork, task: Task, run: Run, report: Progress) -> list[ExportedModel]:

@@ -57,6 +57,8 @@ class DesignConfig(BaseModel):
     """Use only this many training images."""
     workers: int | None = Field(None, ge=0, le=1024)
     """Processes that decode images; None: as many as fit this machine."""
+    train_threads: int | None = Field(None, ge=1, le=1024)
+    """Threads that train; None: as many as the run began with, at first one per core, or what OMP_NUM_THREADS says."""
     seed: int = Field(0, ge=0, lt=2**32)
     torch_device: str = "cpu"
 
@@ -77,7 +79,7 @@ LONGEST_PART_BYTES = 80
 
 def default_folder(config: DesignConfig) -> Path:
     """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``."""
-    text = json.dumps(config.model_dump(), sort_keys=True)
+    text = json.dumps(config.model_dump(exclude={"train_threads"}), sort_keys=True)
     data, target = _short(Path(config.data).name), config.runtime or _short(Path(config.device).name)
     name = f"{config.space}-{data}-{config.budget_ms:g}ms-{target}"
     return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

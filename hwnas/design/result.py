@@ -44,6 +44,8 @@ class DesignResult:
     """On the test images that are no copies of images the search read; None: there are no copies, or nothing else."""
     data_warnings: tuple[str, ...] = ()
     """What is to be known of the images: see `hwnas.train.findings.Findings`."""
+    training_threads: int | None = None
+    """Threads that each process trained with."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,4 +79,5 @@ class DesignResult:
             "frontier": [point.to_json() for point in self.frontier],
             "run": str(self.run),
             "seconds": self.seconds,
+            "training_threads": self.training_threads,
         }

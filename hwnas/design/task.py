@@ -15,6 +15,7 @@ from hwnas.measure.runners import runtime_suffix
 from hwnas.search import Method, SearchProblem, get_search
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
+from hwnas.train import distributed
 from hwnas.train.data import ImageData, load_data
 
 
@@ -53,19 +54,17 @@ class Task:
         device, method = load_device(config.device).with_threads(config.threads), get_search(config.method)
         runtime = config.runtime or device.runtime
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
-        table = None if config.latency is None else LatencyTable.load(config.latency)
-        conditions = None
-        if table is None or not table.publication:  # not there, or not installed: say so before anything is spent
-            conditions = current_conditions(device, runtime, "float32")
+        table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         if table is None:
-            table = _measured(config, space, device, runtime, report)
+            table = distributed.from_first(lambda: _measured(config, space, device, runtime, report))
         elif conditions is not None:
             _check_usable(table, config, space, conditions)
         # what a published table lacks is said by who prices with it, and its conditions are nobody's here
-        predictor = published_predictor(table, space) if table.publication else fit(table, space)
+        fitting = published_predictor if table.publication else fit
+        predictor = distributed.from_first(lambda: fitting(table, space))
         task = Task(config, device, runtime, method, settings, data, space, table, predictor)
         for limit_ms in (config.budget_ms, *config.frontier):
             replace(task.budget, limit_ms=limit_ms).check_feasible()
@@ -80,7 +79,8 @@ class Task:
         """What the search is to solve; with the device at hand, what it takes is measured before it is trained on."""
         measured_ms = None if self.table.publication else self.measured_ms
         config = self.config
-        return SearchProblem(self.data, self.budget, config.epochs, config.seed, config.torch_device, measured_ms)
+        torch_device = distributed.join(config.torch_device)
+        return SearchProblem(self.data, self.budget, config.epochs, config.seed, torch_device, measured_ms)
 
     def measured_ms(self, architecture: Architecture) -> float:
         """Median ms of a network with random weights on the device."""
@@ -90,7 +90,7 @@ class Task:
     def resolved(self) -> dict[str, Any]:
         """Everything that decides what is found, as JSON: runs of two different ones are not mixed."""
         decided = {"runtime": self.runtime, "settings": asdict(self.settings), "predictor": self.predictor.digest}
-        return self.config.model_dump() | decided
+        return self.config.model_dump(exclude={"train_threads"}) | decided
 
 
 def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
@@ -112,6 +112,15 @@ def _load(config: DesignConfig, resolution: int, report: Progress) -> ImageData:
         limit_train=config.limit_train,
         progress=lambda done, total: report("images", done, total, ""),
     )
+
+
+def _known(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyTable | None, Conditions | None]:
+    """The table that is named, if one is, and the conditions now, if they matter."""
+    table = None if config.latency is None else LatencyTable.load(config.latency)
+    if table is not None and table.publication:
+        return table, None
+    # not there, or not installed: say so before anything is spent
+    return table, current_conditions(device, runtime, "float32")
 
 
 def _measured(config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: Progress) -> LatencyTable:

@@ -128,7 +128,9 @@ def design_table(result: DesignResult) -> Table:
         if point.measured_ms is not None:
             ms = f"{point.measured_ms:.3f} ms: {point.status}"
         rows[f"for {point.budget_ms:g} ms"] = f"{ms}, {100 * point.accuracy:.1f} %, {point.folder}"
-    rows["run"] = f"{result.run} ({result.seconds:.0f} s)"
+    threads = result.training_threads
+    trained = "" if threads is None else f", trained with {threads} thread{'s' * (threads > 1)}"
+    rows["run"] = f"{result.run} ({result.seconds:.0f} s{trained})"
     return key_value_table("hwnas design", rows)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from hwnas.callable_package import make_callable
 from hwnas.errors import unknown_name
 from hwnas.latency import AdditivePredictor, Budget
-from hwnas.run import Run
 from hwnas.search.dsnas import DSNASSettings, dsnas
 from hwnas.search.lambda_search import LambdaSearchSettings, lambda_search
 from hwnas.search.one_shot import OneShotSettings, random_search, spos
@@ -20,7 +19,8 @@ from hwnas.search.snas import SNASSettings, snas
 from hwnas.space import SearchSpace
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
-from hwnas.train.loop import Progress
+from hwnas.train.loop import Progress, open_run
+from hwnas.train.threads import training_threads
 
 SEARCHES: dict[str, Method] = {
     "dsnas": Method(dsnas, DSNASSettings),
@@ -50,6 +50,7 @@ def search(
     epochs: int = 30,
     seed: int = 0,
     progress: Progress | None = None,
+    train_threads: int | None = None,
     **settings: Any,
 ) -> SearchResult:
     """Search a space for the best architecture within a budget; ``result.take()`` is the network with its weights.
@@ -64,6 +65,7 @@ def search(
         epochs: passes over the training images.
         seed: of everything random.
         progress: called after each step with (steps done, steps in all, figures).
+        train_threads: threads per process; None: as the run began, at first as many as torch would take.
         settings: hyper-parameters of the method by name, such as those of `DSNASSettings`.
 
     Raises:
@@ -86,9 +88,11 @@ def search(
         "epochs": epochs,
         "seed": seed,
     }
-    distributed.join()
-    run = distributed.first_then_others(lambda: Run(out, config))
-    return chosen.search(SearchProblem(data, budget, epochs, seed), run, progress, resolved)
+    torch_device = distributed.join("cpu")
+    problem = SearchProblem(data, budget, epochs, seed, torch_device)
+    run = open_run(out, config)
+    with training_threads(run.folder, train_threads):
+        return chosen.search(problem, run, progress, resolved)
 
 
 __all__ = ["SEARCHES", "Method", "Search", "SearchProblem", "SearchResult", "choose", "get_search", "search"]

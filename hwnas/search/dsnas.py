@@ -8,7 +8,6 @@ others (docs/methods.md, "Two rewards").
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -25,15 +24,19 @@ from hwnas.search.path_gradients import (
     one_hot,
     sample_path,
 )
-from hwnas.search.problem import Decode, SearchProblem, SearchResult, choose
+from hwnas.search.problem import Decode, SearchProblem, SearchResult, choose, found_by_first
 from hwnas.search.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
+from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
 Reward = Literal["gradient", "loss"]
 REWARDS = get_args(Reward)
+
+PRETRAINING, SEARCHING, FINISHING = "pre-training of the weights", "search", "training of what was taken"
+"""The phases."""
 
 MEAN_LOSS_RATE = 0.05
 """How fast the running mean of the loss follows: over some 20 steps."""
@@ -46,13 +49,14 @@ class DSNASSettings(WeightSettings):
     Attributes:
         alpha_lr: learning rate of the logits. 1e-3 in the paper, for 10^5 steps; None: as high as lets a logit travel
             equally far, some 10 units, in the steps there are (our choice; 1e-3 from 10^4 steps on).
-        pretrain: share of the epochs in which only weights are trained (0 by default in the authors' code, which
-            suggests 15 to 30 of 240).
-        search: share of the epochs after which the architecture is taken and its weights, inherited, are trained on by
+        pretrain: share of the steps in which only weights are trained (0 by default in the authors' code, which
+            suggests 15 to 30 of 240 epochs).
+        search: share of the steps after which the architecture is taken and its weights, inherited, are trained on by
             the same schedule: the paper's search without retraining (80 of 240 epochs; half here, because short
             schedules need the steps). 1: take the child at the end.
-        fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch is fixed
-            (early fixing; 0.3 in the authors' code); None: nothing is fixed before the architecture is taken.
+        fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch of the
+            search is fixed (early fixing; 0.3 in the authors' code), in a search of less than two epochs half-way
+            through it; None: nothing is fixed before the architecture is taken.
         reward: what a sampled candidate is credited with: ``gradient``, X * dL/dX, as published (`estimate_gradients`),
             or ``loss``, by how much its path is better than others (`compare_paths`, `compare_with_mean`).
         compare_every: with the reward ``loss``, a second path runs forwards, on the same batch, at each so many-th step
@@ -80,6 +84,7 @@ class DSNASSettings(WeightSettings):
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value, known in (
             ("reward", self.reward, REWARDS),
             ("decode", self.decode, get_args(Decode)),
@@ -89,6 +94,11 @@ class DSNASSettings(WeightSettings):
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
         if self.compare_every < 1:
             raise UsageError(f"compare_every must be 1 or more, not {self.compare_every}.")
+        if not (0 <= self.pretrain <= self.search <= 1 and self.search > 0):
+            raise UsageError(
+                "pretrain and search are shares of the steps, 0 <= pretrain <= search <= 1 and search above 0, not "
+                f"pretrain={self.pretrain:g}, search={self.search:g}."
+            )
 
     @staticmethod
     def published() -> DSNASSettings:
@@ -114,8 +124,11 @@ class DSNASTrainer:
         self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
         steps_per_epoch = problem.data.steps_per_epoch
         self.total_steps = problem.epochs * steps_per_epoch
-        self.pretrain_steps = int(settings.pretrain * problem.epochs) * steps_per_epoch
-        self.search_steps = math.ceil(settings.search * problem.epochs) * steps_per_epoch
+        ends = {PRETRAINING: settings.pretrain, SEARCHING: settings.search, FINISHING: 1.0}
+        steps = phase_ends(self.total_steps, ends, given_up=(FINISHING, PRETRAINING))
+        self.pretrain_steps, self.search_steps = steps[PRETRAINING], steps[SEARCHING]
+        self.fixing_steps = max(1, min(steps_per_epoch, -(-(self.search_steps - self.pretrain_steps) // 2)))
+        """Every so many steps of the search, decisions are fixed."""
         self.step_count = 0
         self.taken: list[int] | None = None
         self.fixed: dict[int, list[float]] = {}
@@ -151,7 +164,7 @@ class DSNASTrainer:
         """One update of the weights and, between pre-training and hand-over, of the logits. Returns its figures."""
         if self.taken is None and self.step_count >= self.search_steps:
             self.take_architecture()
-        if self.searching and self.step_count % self.problem.data.steps_per_epoch == 0:
+        if self.searching and (self.step_count - self.pretrain_steps) % self.fixing_steps == 0:
             self.fix_decisions()
         device = self.problem.torch_device
         choices, z = self.sample()
@@ -229,8 +242,8 @@ class DSNASTrainer:
 
     def take_architecture(self) -> None:
         """Decide the architecture within the budget, measured if the problem says how."""
-        indices = self.budget.space.indices
-        self.taken = distributed.from_first(lambda: list(indices(choose(self.problem, self.net, self.settings.decode))))
+        taken = found_by_first(self.problem, lambda: choose(self.problem, self.net, self.settings.decode))
+        self.taken = list(self.budget.space.indices(taken))
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from hwnas.child import ChildNetwork, save_child
 from hwnas.errors import UsageError
 from hwnas.latency.predictor import Prediction
-from hwnas.search.problem import SearchResult, choose
+from hwnas.search.problem import SearchResult, choose, found_by_first
 from hwnas.space import Architecture
 
 FRONTIER_FOLDER = "frontier"
@@ -45,7 +46,9 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
         budget.check_feasible()
         problem = replace(result.problem, budget=budget)
         # of the budget that was searched the answer is there, and its weights may have been trained on since
-        architecture = result.architecture if limit_ms == searched.limit_ms else best_within(problem)
+        architecture = result.architecture
+        if limit_ms != searched.limit_ms:
+            architecture = found_by_first(problem, partial(best_within, problem))
         results.append(replace(result, problem=problem, architecture=architecture))
     return results
 

@@ -15,7 +15,7 @@ from hwnas.run import Run
 from hwnas.search.problem import SearchProblem, SearchResult
 from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer
 from hwnas.train import distributed
-from hwnas.train.loop import Progress, train
+from hwnas.train.loop import Progress, open_run, train
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _search_once(
     trainer = SinglePathTrainer(problem, settings.trial(latency_weight))
     trainer.total_steps = trainer.search_steps
     folder, config = run.folder / f"lambda-{latency_weight:.3g}", {"lambda": latency_weight, **run.config}
-    own = distributed.first_then_others(lambda: Run(folder, config))
+    own = open_run(folder, config)
 
     def on_step(done: int, total: int, figures: dict[str, float]) -> None:
         if progress is not None:

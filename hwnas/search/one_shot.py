@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from hwnas.errors import HwnasError
 from hwnas.files import write_atomically
 from hwnas.run import Run
 from hwnas.search.inherited import InheritedAccuracy
-from hwnas.search.problem import SearchProblem, SearchResult, choose_by
+from hwnas.search.problem import SearchProblem, SearchResult, choose_by, found_by_first
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train import distributed
@@ -182,14 +183,15 @@ def one_shot(
         problem.budget.check_feasible()
         trainer = UniformTrainer(problem, settings)
         train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
-        judge = InheritedAccuracy(trainer.net, problem.data, problem.torch_device)
+        judge = cache(lambda: InheritedAccuracy(trainer.net, problem.data, problem.torch_device))
 
         def best_within(budgeted: SearchProblem) -> Architecture:
-            judged = Judged(budgeted, run, judge)
+            judged = Judged(budgeted, run, judge())
             find(budgeted, judged, settings, progress)
             return choose_by(budgeted, judged.best)
 
-        return SearchResult(problem, trainer.net, best_within(problem), best_within)
+        found = found_by_first(problem, lambda: best_within(problem))
+        return SearchResult(problem, trainer.net, found, best_within)
 
     return search
 

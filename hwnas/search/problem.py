@@ -14,10 +14,11 @@ from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
 from hwnas.space import Architecture
+from hwnas.train import distributed
 from hwnas.train.child import train_child
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
-from hwnas.train.loop import Progress
+from hwnas.train.loop import Progress, open_run
 from hwnas.train.weights import WeightSettings
 
 
@@ -86,6 +87,12 @@ def choose_by(problem: SearchProblem, best: Callable[[float], Architecture]) -> 
     return architecture
 
 
+def found_by_first(problem: SearchProblem, find: Callable[[], Architecture]) -> Architecture:
+    """The architecture that `find` gives in the first of several processes, which alone judges and measures."""
+    space = problem.budget.space
+    return space.decode(distributed.from_first(lambda: list(space.indices(find()))))
+
+
 @dataclass
 class SearchResult:
     """A trained SuperNetwork, and the architecture that was chosen from it."""
@@ -118,7 +125,8 @@ class SearchResult:
             settings: of the optimiser; as a rule those of the search, where it has such.
         """
         problem = self.problem
-        run = Run(folder, {"retrain": self.architecture.digest, "epochs": problem.epochs, "seed": problem.seed})
+        config = {"retrain": self.architecture.digest, "epochs": problem.epochs, "seed": problem.seed}
+        run = open_run(folder, config)
         return train_child(
             self.architecture, problem.data, run, problem.epochs, problem.seed, progress, problem.torch_device, settings
         )

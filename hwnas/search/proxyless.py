@@ -27,11 +27,17 @@ class ProxylessSettings(DSNASSettings):
 
     Attributes:
         alpha_betas: Adam without momentum for the logits, as published.
-        alpha_every: the logits are updated at each so many-th step (5 in the authors' code).
+        alpha_every: the logits are updated at each so many-th step of the search, from its first on (5 in the authors'
+            code).
     """
 
     alpha_betas: tuple[float, float] = (0.0, 0.999)
     alpha_every: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.alpha_every < 1:
+            raise UsageError(f"alpha_every must be 1 or more, not {self.alpha_every}.")
 
 
 class ProxylessTrainer(DSNASTrainer):
@@ -49,7 +55,7 @@ class ProxylessTrainer(DSNASTrainer):
 
     @property
     def updates_logits(self) -> bool:
-        return self.searching and self.step_count % self.settings.alpha_every == 0
+        return self.searching and (self.step_count - self.pretrain_steps) % self.settings.alpha_every == 0
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         """Gradients of the weights for one path, and now and then of the logits on a validation batch."""
@@ -70,7 +76,8 @@ class ProxylessTrainer(DSNASTrainer):
 
     def validation_batch(self) -> Batch:
         """The validation batches in turn."""
-        images, labels = self._validation[self.step_count // self.settings.alpha_every % len(self._validation)]
+        update = (self.step_count - self.pretrain_steps) // self.settings.alpha_every
+        images, labels = self._validation[update % len(self._validation)]
         device = self.problem.torch_device
         return images.to(device, memory_format=torch.channels_last), labels.to(device)
 

@@ -7,7 +7,6 @@ The order of phases, the dropout of indicators and the published loss follow dst
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,19 +17,27 @@ from hwnas.errors import UsageError
 from hwnas.files import write_json
 from hwnas.run import Run
 from hwnas.search.indicator_record import indicator_record
-from hwnas.search.problem import SearchProblem, SearchResult, choose
+from hwnas.search.problem import SearchProblem, SearchResult, choose, found_by_first
 from hwnas.search.product_model import product_factors
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
-from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine
+from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine, warmup_steps
+from hwnas.train.phases import phase_ends
 
 LAMBDA_UNIT = 1000.0
 """The authors' loss multiplies lambda by this; R stays in ms."""
 
 INDICATORS_FILE = "indicators.json"
 """What was decided by: every indicator when the architecture was taken."""
+
+WARMING_UP, DESCENDING, SEARCHING = "warm-up of the indicators", "descent of the limit", "search"
+FINISHING = "training of what was taken"
+"""The phases."""
+
+LR_WARMUP = 0.05
+"""Share of the steps in which the learning rate rises, under the cosine."""
 
 LatencyModel = Literal["table", "product"]
 Schedule = Literal["cosine", "staircase"]
@@ -44,10 +51,10 @@ class SinglePathSettings:
         lr: for a batch of 256 images (0.016 as published), scaled with the root of the batch, under the cosine, and in
             proportion to it, as published, under the staircase.
         schedule: ``cosine`` to 0 (ours, for short schedules), or ``staircase``: times 0.97 every 2.4 epochs.
-        warmup: share of the epochs with dropout of indicators and without latency (5 of 8 epochs in the paper).
+        warmup: share of the steps with dropout of indicators and without latency (5 of 8 epochs in the paper).
         keep: probability that an indicator is kept in the warm-up. 0.6 as published, where batch norm undoes dividing
             by it; behind our masks it does not, and 0.6 leaves too much noise to learn from in a short warm-up.
-        search: share of the epochs after which the architecture is taken and its part of the weights is trained on by
+        search: share of the steps after which the architecture is taken and its part of the weights is trained on by
             the same schedule. 1, as published: it is taken at the end, to be trained anew.
         ema: decay of the average of weights and thresholds that decides and is inherited.
         descent: share of the steps between warm-up and hand-over in which the limit falls, in equal ratios, from the
@@ -86,12 +93,23 @@ class SinglePathSettings:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
         if not (0 <= self.warmup < self.search <= 1 and 0 <= self.descent <= 1 and 0 < self.keep <= 1):
             raise UsageError(
-                "warmup and search are shares of the epochs, 0 <= warmup < search <= 1, descent is a share of what is "
+                "warmup and search are shares of the steps, 0 <= warmup < search <= 1, descent is a share of what is "
                 f"between them, and keep a probability above 0, not warmup={self.warmup:g}, search={self.search:g}, "
                 f"descent={self.descent:g}, keep={self.keep:g}."
             )
         if self.latency_weight is not None and not self.latency_weight >= 0:
             raise UsageError(f"latency_weight (lambda) must be 0 or more, not {self.latency_weight}.")
+
+    def phases(self, total_steps: int) -> dict[str, int]:
+        """After how many steps each phase ends; of the descent, when it can end first."""
+        descent = self.descent if self.latency_weight is None else 0.0  # a fixed lambda has no limit that could fall
+        ends = {
+            WARMING_UP: self.warmup,
+            DESCENDING: self.warmup + min(descent * (self.search - self.warmup), 1 / total_steps),
+            SEARCHING: self.search,
+            FINISHING: 1.0,
+        }
+        return phase_ends(total_steps, ends, given_up=(FINISHING, DESCENDING, WARMING_UP))
 
     @staticmethod
     def published(latency_weight: float = 0.020) -> SinglePathSettings:
@@ -116,8 +134,11 @@ class SinglePathTrainer:
         self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
         data = problem.data
         self.total_steps = problem.epochs * data.steps_per_epoch
-        self.warmup_steps = round(settings.warmup * self.total_steps)
-        self.search_steps = math.ceil(settings.search * self.total_steps)
+        steps = settings.phases(self.total_steps)
+        self.warmup_steps, self.search_steps = steps[WARMING_UP], steps[SEARCHING]
+        self.descent_steps = settings.descent * (self.search_steps - self.warmup_steps)
+        if settings.descent < 1:  # the last step of the search, at least, is made under the budget's own limit
+            self.descent_steps = min(self.descent_steps, self.search_steps - self.warmup_steps - 1)
         self.step_count = 0
         self.taken: list[int] | None = None
         self.taken_by: list[dict[str, Any]] = []
@@ -130,7 +151,7 @@ class SinglePathTrainer:
         self.schedule = (
             staircase(self.optimizer, data.steps_per_epoch)
             if staged
-            else warmup_cosine(self.optimizer, int(0.05 * self.total_steps), self.total_steps)
+            else warmup_cosine(self.optimizer, warmup_steps(LR_WARMUP, self.total_steps), self.total_steps)
         )
         _, slowest = self.budget.predictor.extremes(self.budget.space)
         self.largest_ms = self.budget.predictor.predict(slowest).ms
@@ -198,14 +219,14 @@ class SinglePathTrainer:
 
     def limit_ms(self) -> float:
         """The limit in this step: from the largest network's latency down to the budget's, in equal ratios."""
-        budget, steps = self.problem.budget, self.settings.descent * (self.search_steps - self.warmup_steps)
+        budget, steps = self.problem.budget, self.descent_steps
         left = max(0.0, 1 - (self.step_count - self.warmup_steps) / steps) if steps else 0.0
         return budget.limit_ms * max(1.0, self.largest_ms / budget.target_ms) ** left
 
     def take_architecture(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
-        indices = self.budget.space.indices
-        self.taken = distributed.from_first(lambda: list(indices(choose(self.problem, self.averaged))))
+        taken = found_by_first(self.problem, lambda: choose(self.problem, self.averaged))
+        self.taken = list(self.budget.space.indices(taken))
         self.taken_by = indicator_record(self.averaged)
 
     @property

@@ -7,6 +7,7 @@ against a learnt threshold. A search step thus costs what one largest block cost
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,7 +124,20 @@ class SuperKernel(nn.Module):
         assert isinstance(self.block.squeeze_excite, SqueezeExcite)
         weight = self.block.squeeze_excite.reduce.weight.flatten(1)
         rows = self.squeezed[-1].diff(dim=0)
-        return self._size(rows @ weight.square().sum(1), rows.sum(1) * weight.shape[1])
+        sizes = self._size(rows @ weight.square().sum(1), rows.sum(1) * weight.shape[1])
+        return sizes * self._squeeze_scale() if self.size == "rms" else sizes
+
+    def _squeeze_scale(self) -> float:
+        """What makes the weights of the squeezing convolution as large, at the start, as those of the depthwise one.
+
+        They begin as uniform(+-1 / sqrt(channels)), torch's way, and as N(0, 2 / kernel^2). Unscaled, the squeeze would
+        lie nearer to its threshold the more channels there are, and decoding, which compares slacks, would give it up
+        first, whatever it is worth (our choice; the paper's rule is not public).
+        """
+        assert isinstance(self.block.squeeze_excite, SqueezeExcite)
+        depthwise, _, _ = self._depthwise()
+        squeezing = self.block.squeeze_excite.reduce.weight[0].numel()
+        return math.sqrt(2 / depthwise.weight[0].numel()) * math.sqrt(3 * squeezing)
 
     def _size(self, squares: Tensor, count: Tensor) -> Tensor:
         squares = squares.clamp_min(SMALLEST_SQUARE)

@@ -3,25 +3,186 @@
 DistributedDataParallel itself does not fit a SuperNetwork of sampled paths: it expects the same operators to run on
 every rank, and DSNAS samples a different path on each. One reduction of all gradients per step does, because
 unsampled candidates have gradients of zero, not None.
+
+All else that is done once (measuring, judging, writing files) the first process does, while the others wait for what
+it found (`from_first`). Where one process fails, all end, and one message says why (`together`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+from hwnas.errors import HwnasError, UsageError
 
 T = TypeVar("T")
 
+JOIN_TIMEOUT = timedelta(minutes=5)
+"""How long processes that start wait for each other."""
 
-def join() -> None:
-    """Join the group that ``torchrun`` describes in the environment; does nothing where it does not."""
-    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+STEP_TIMEOUT = timedelta(minutes=30)
+"""How long a process waits in a training step for the others."""
+
+WAITING_TIMEOUT = timedelta(days=30)
+"""How long processes wait for what the first one does alone: measuring a table can take days."""
+
+FAILURE_KEY = "hwnas/failure"
+"""Where in the group's store the first failure stands, as ``rank: message``."""
+
+
+class OtherProcessFailed(HwnasError):
+    """Another process of the group has failed, and says why itself."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What belongs to the process group."""
+
+    store: dist.Store
+    waiting: dist.ProcessGroup
+    """A group for Python objects, on the CPU whatever is trained on, that waits as long as the first process works."""
+
+
+_group: _Group | None = None
+
+
+def join(torch_device: str = "cpu") -> str:
+    """Join the group that ``torchrun`` describes in the environment; does nothing where there is one process.
+
+    Args:
+        torch_device: what is trained on. On GPUs processes talk by NCCL, otherwise by gloo.
+
+    Returns:
+        This process's device: with several GPUs each process on a machine has one of its own.
+
+    Raises:
+        UsageError: the environment describes no group, or there are fewer GPUs than processes.
+        HwnasError: the other processes cannot be reached.
+    """
+    global _group
+    if _wanted_processes() == 1:
+        return torch_device
+    kind = torch.device(torch_device).type
+    device = f"cuda:{_own_gpu()}" if kind == "cuda" else torch_device
+    if dist.is_initialized():
+        if _group is None:  # somebody else's group: its store is not ours to use
+            _group = _Group(dist.HashStore(), dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT))
+        return device
+    if kind == "cuda":
+        torch.cuda.set_device(torch.device(device))
+    try:
+        store, rank_, processes = next(rendezvous("env://", timeout=JOIN_TIMEOUT))
+        store.set_timeout(JOIN_TIMEOUT)
+        backend = "nccl" if kind == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank_, world_size=processes, timeout=STEP_TIMEOUT)
+        waiting = dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT)
+    except (RuntimeError, ValueError) as error:
+        raise HwnasError(
+            f"this process cannot join the {_wanted_processes()} that train together ({str(error).splitlines()[0]}). "
+            "Start them by `torchrun --nproc-per-node N -m hwnas.cli ...`; on several machines, with the same "
+            "--rdzv-endpoint on each."
+        ) from error
+    _group = _Group(store, waiting)
+    return device
+
+
+def leave() -> None:
+    """Leave the group that was joined: what follows, this process does alone."""
+    global _group
+    if _group is not None and dist.is_initialized():
+        dist.destroy_process_group()
+    _group = None
+
+
+def _wanted_processes() -> int:
+    """How many processes the environment says there are. Raises UsageError if it does not say who this is."""
+    try:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        if processes > 1:
+            for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+                os.environ[name]
+            int(os.environ["RANK"])
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} in the environment asks for several processes, but it or what must "
+            f"go with it cannot be read ({error}). Start them by `torchrun --nproc-per-node N -m hwnas.cli ...`, or "
+            "unset WORLD_SIZE to train in one process."
+        ) from None
+    return processes
+
+
+def _own_gpu() -> int:
+    """The number of this process's GPU on its machine. Raises UsageError if there are fewer than processes."""
+    gpus = torch.cuda.device_count()
+    local = int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "0")) or gpus
+    if here > gpus or gpus == 0:
+        raise UsageError(
+            f"each process trains on a GPU of its own: {here or 1} processes are started here, and torch finds {gpus} "
+            'GPUs. Start as many as there are (`torchrun --nproc-per-node gpu`), or train with torch_device = "cpu".'
+        )
+    return local % gpus
+
+
+@contextmanager
+def together(torch_device: str) -> Iterator[str]:
+    """Join, and leave in the end. Where one process fails, it alone says why; the others end in silence.
+
+    Gives this process's device, as `join`. Raises HwnasError where this process is the one to say it, and SystemExit,
+    with the same exit code, where it is not.
+    """
+    try:
+        yield join(torch_device)
+    except HwnasError as error:
+        if not _is_first_to_say(str(error)):
+            raise SystemExit(error.exit_code) from None
+        if rank() == 0 or isinstance(error, OtherProcessFailed):
+            raise
+        raise type(error)(f"process {rank()} of {world_size()}: {error}") from error
+    except Exception as error:
+        _is_first_to_say(repr(error))  # a traceback is enough
+        raise
+    except KeyboardInterrupt:
+        if rank() > 0:
+            raise SystemExit(1) from None  # the first process says that it was stopped
+        raise
+    else:
+        leave()
+
+
+def _is_first_to_say(message: str) -> bool:
+    """Whether no process of the group has failed before this one; then the others know that this one has."""
+    if world_size() == 1:
+        # before the group is there, all processes find the same fault in what they were given
+        return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+    if _group is None:
+        return True
+    own = f"{rank()}: {message}"
+    try:
+        return _group.store.compare_set(FAILURE_KEY, "", own).decode() == own
+    except RuntimeError:  # the store was in a process that has ended, which has said why
+        return False
+
+
+@contextmanager
+def _talking() -> Iterator[None]:
+    """Turns what torch raises when another process is gone into an error of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OtherProcessFailed(
+            f"another process of this training has ended, or cannot be reached ({str(error).splitlines()[0]}). Repeat "
+            "the command: it goes on from the last checkpoint."
+        ) from error
 
 
 def rank() -> int:
@@ -34,9 +195,23 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def processes_here() -> int:
+    """How many of them are on this machine, and share its cores."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size())) if world_size() > 1 else 1
+
+
 def share(batch: Tensor) -> Tensor:
     """This process's part of a batch that all processes have: every world_size-th image, from its rank on."""
     return batch[rank() :: world_size()]
+
+
+def check_shares(images: int) -> None:
+    """Raises UsageError if a batch of so many images gives a process fewer than the two that batch norm needs."""
+    if world_size() > 1 and images < 2 * world_size():
+        raise UsageError(
+            f"a batch of {images} images is too small for {world_size()} processes, which need two images each. Start "
+            f"{max(1, images // 2)} at most, or use larger batches."
+        )
 
 
 @torch.no_grad()
@@ -50,25 +225,34 @@ def average(parameters: Iterable[nn.Parameter], buffers: Iterable[Tensor] = ()) 
     tensors = [p.grad for p in parameters if p.grad is not None]
     tensors += [buffer for buffer in buffers if buffer.is_floating_point()]
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    dist.all_reduce(flat)
+    with _talking():
+        dist.all_reduce(flat)
     flat /= world_size()
     for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
 
 
 def from_first(compute: Callable[[], T]) -> T:
-    """What `compute` gives on the first rank, on every rank: for what is measured, or drawn once."""
+    """What `compute` gives on the first rank, on every rank: for what is measured, written, or drawn once.
+
+    Where it raises there, every process raises: the first one that error, the others `OtherProcessFailed`.
+    """
     if world_size() == 1:
         return compute()
-    answer = [compute() if rank() == 0 else None]
-    dist.broadcast_object_list(answer)
-    return answer[0]  # type: ignore[return-value]
-
-
-def first_then_others(act: Callable[[], T]) -> T:
-    """`act` on every rank, on the first one before the others: for folders that are made once."""
-    if world_size() == 1:
-        return act()
-    result = act() if rank() == 0 else None
-    dist.barrier()
-    return result if rank() == 0 else act()  # type: ignore[return-value]
+    group = _group.waiting if _group is not None else None
+    answer: list[T | None] = [None]
+    failure: BaseException | None = None
+    if rank() == 0:
+        try:
+            answer = [compute()]
+        except Exception as error:
+            failure = error
+            _is_first_to_say(str(error))
+    message = [str(failure) if failure is not None else None, answer[0]]
+    with _talking():
+        dist.broadcast_object_list(message, group=group, device=torch.device("cpu") if group is not None else None)
+    if failure is not None:
+        raise failure
+    if message[0] is not None:
+        raise OtherProcessFailed(f"process 0 of {world_size()}: {message[0]}")
+    return message[1]  # type: ignore[return-value]

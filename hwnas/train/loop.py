@@ -16,7 +16,7 @@ from hwnas.errors import HwnasError
 from hwnas.run import Run
 from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
 from hwnas.train.data import ImageData
-from hwnas.train.distributed import rank, share
+from hwnas.train.distributed import check_shares, from_first, rank, share
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, the newest figures)."""
@@ -42,6 +42,13 @@ class Trainer(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+def open_run(folder: Path | str, config: dict[str, Any]) -> Run:
+    """A run that the first process alone opens, writes and reads. Raises HwnasError as `Run`."""
+    opened: list[Run] = []
+    from_first(lambda: opened.append(Run(folder, config)))
+    return opened[0] if opened else Run.of_another_process(folder, config)
+
+
 def train(
     trainer: Trainer,
     data: ImageData,
@@ -51,13 +58,17 @@ def train(
 ) -> None:
     """Make all steps of a trainer that are not made yet. Goes on from the run's checkpoint as if it had never stopped.
 
-    Of several processes each takes its share of every batch, and the first one alone writes.
+    Of several processes each takes its share of every batch, and the first one alone reads and writes the run.
 
-    Raises HwnasError if the checkpoint is damaged or of another training, or the disk is full.
+    Raises:
+        UsageError: a batch is too small for as many processes as there are.
+        HwnasError: the checkpoint is damaged or of another training, or the disk is full.
     """
+    check_shares(min(data.batch_size, data.counts["train"]))
     checkpoint = run.folder / CHECKPOINT_FILE
-    if checkpoint.exists():
-        resume(trainer, checkpoint)
+    state = from_first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
+    if state is not None:
+        resume(trainer, checkpoint, state)
     writes = rank() == 0
     if writes:
         run.rewind(trainer.step_count)
@@ -99,9 +110,8 @@ def seeded(seed: int, step: int | None = None) -> Iterator[None]:
         yield
 
 
-def resume(trainer: Trainer, checkpoint: Path) -> None:
-    """Put a trainer where `checkpoint` was taken. Raises HwnasError if that is damaged or of another training."""
-    state = load_checkpoint(checkpoint)
+def resume(trainer: Trainer, checkpoint: Path, state: dict[str, Any]) -> None:
+    """Put a trainer where `checkpoint`, which holds `state`, was taken. Raises HwnasError if it is of another one."""
     try:
         trainer.load_state_dict(state)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

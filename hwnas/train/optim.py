@@ -11,6 +11,8 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR, StepLR
 from torch.optim.swa_utils import AveragedModel
 
+from hwnas.train.phases import phase_ends
+
 
 def sgd(parameters: Iterable[tuple[str, nn.Parameter]], lr: float, momentum: float, weight_decay: float) -> SGD:
     """SGD with momentum; weight decay on everything except vectors (batch norm's and biases), as DSNAS and SPOS."""
@@ -111,6 +113,12 @@ def exponential_moving_average(net: nn.Module, decay: float) -> AveragedModel:
     average = AveragedModel(net, multi_avg_fn=update, use_buffers=True)
     average.update_parameters(net)  # torch counts the copy at the start as the first average
     return average
+
+
+def warmup_steps(share: float, total_steps: int) -> int:
+    """The steps in which a learning rate rises: a share of all, one at least if it is above 0, and never all."""
+    warming_up = "warm-up of the learning rate"
+    return phase_ends(total_steps, {warming_up: share, "rest": 1.0}, given_up=(warming_up,))[warming_up]
 
 
 def warmup_cosine(optimizer: Optimizer, warmup_steps: int, total_steps: int) -> LRScheduler:

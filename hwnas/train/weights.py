@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from hwnas.train.optim import sgd, warmup_cosine
+from hwnas.errors import UsageError
+from hwnas.train.optim import sgd, warmup_cosine, warmup_steps
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class WeightSettings:
     weight_decay: float = 4e-5
     label_smoothing: float = 0.1
     clip_norm: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lr_warmup < 1:
+            raise UsageError(f"lr_warmup is a share of the steps, from 0 to less than 1, not {self.lr_warmup:g}.")
 
 
 class WeightTraining:
@@ -56,7 +61,7 @@ class WeightTraining:
         self._clip_norm = settings.clip_norm
         lr = settings.lr * math.sqrt(batch_size / 1024)
         self.optimizer = sgd(named, lr, settings.momentum, settings.weight_decay)
-        self.schedule = warmup_cosine(self.optimizer, int(settings.lr_warmup * total_steps), total_steps)
+        self.schedule = warmup_cosine(self.optimizer, warmup_steps(settings.lr_warmup, total_steps), total_steps)
         self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
         zero_gradients(self._parameters)
 
