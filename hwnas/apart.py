@@ -13,13 +13,13 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.temporary import temporary_folder
 
 GIB = 2**30
 MEMORY_BYTES = 8 * GIB
@@ -54,8 +54,7 @@ def run_apart(
         HwnasError: The process crashed, hung, needed more memory or answered nonsense; or the work raised one.
         UsageError: The work raised one.
     """
-    with tempfile.TemporaryDirectory(prefix="hwnas-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         (folder / TASK).write_text(json.dumps({"memory_bytes": memory_bytes, "parent": os.getpid(), "task": task}))
         code = _run(module, folder, timeout_s)
         if code is None:

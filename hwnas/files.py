@@ -1,14 +1,21 @@
-"""Reading and writing files so that nothing is ever half there."""
+"""Reading and writing files so that nothing is ever half there, and nothing that was damaged is believed."""
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
+
+CHECKSUM = "checksum"
+"""The last entry of every JSON object that hwnas writes: SHA-256 of the others."""
 
 
 def cache_folder() -> Path:
@@ -20,13 +27,17 @@ def cache_folder() -> Path:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place: a reader sees the old file or the new.
 
-    Raises HwnasError if the folder cannot be written or the disk is full; the old file is then untouched.
+    Both are on the disk before this returns, so that a power cut leaves one of them too. Raises HwnasError if the
+    folder cannot be written or the disk is full; the old file is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         write(temporary)
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise HwnasError(
@@ -34,23 +45,65 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             "what was there before is unchanged."
         ) from error
     finally:
-        if temporary.exists():
+        with suppress(OSError):  # it is most often in place by now
             temporary.unlink()
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file is what a process that was killed, or is still writing, has by the side of what it writes."""
+    return re.fullmatch(r"\..+\.\d+\.part", path.name) is not None
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` have left beside it."""
+    import psutil
+
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        pid = leftover.name.split(".")[-2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            leftover.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk; or the names in a folder, where the system can."""
+    folder = path.is_dir()
+    with suppress(*((OSError,) if folder else ())):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Write `data` as readable JSON, atomically."""
+    """Write `data` as readable JSON, atomically; an object gets its checksum as a last entry."""
+    if isinstance(data, dict):
+        data = data | {CHECKSUM: _checksum(json.loads(json.dumps(data)))}
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: Path, what: str) -> Any:
-    """The JSON of a file. `what` names it in the error: "the run", "the table's conditions". Raises HwnasError."""
+def read_json(path: Path, what: str, cure: str = "Restore it, or delete it and make it again") -> Any:
+    """The JSON of a file. `what` names it in the error: "the run", "the table's conditions"; `cure` says what to do.
+
+    Raises HwnasError if it cannot be read, or does not match the checksum that is in it.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HwnasError(f"{what}: there is no file {path}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise HwnasError(f"{what}: {path} is damaged ({error}). Restore it, or delete it and make it again.") from None
+        raise HwnasError(f"{what}: {path} is damaged ({error}). {cure}.") from None
     except OSError as error:
         raise HwnasError(f"{what}: cannot read {path}: {error.strerror}.") from None
+    recorded = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
+    if recorded is not None and recorded != _checksum(data):
+        raise HwnasError(
+            f"{what}: {path} is damaged (its content does not match the checksum in it). {cure}; if it was you who "
+            f'changed it, delete its entry "{CHECKSUM}".'
+        )
+    return data
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hwnas"
 
 ORDER = [
-    {"errors", "files", "callable_package", "apart"},
+    {"errors", "locks", "files", "records", "temporary", "callable_package", "apart"},
     {"run"},
     {"spec"},
     {"cell", "notation", "shuffle"},

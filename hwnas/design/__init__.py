@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from hwnas.design.config import DesignConfig, Progress, default_folder
 from hwnas.design.final import measure_models
 from hwnas.design.result import DesignResult
 from hwnas.design.task import Task
+from hwnas.errors import HwnasError
 from hwnas.export import ExportedModel, export
 from hwnas.files import read_json, write_json
+from hwnas.latency import AdditivePredictor
+from hwnas.latency.stand_in import StandInPredictor
 from hwnas.pricing import price_of
 from hwnas.report.model_card import write_model_card
 from hwnas.report.pictures import save_search_picture
@@ -62,7 +66,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     report = progress or _silent
     task = Task.of(config, report)
     run = Run(out or default_folder(config), task.resolved())
-    task.predictor.save(run.folder / PREDICTOR_FILE)
+    task = replace(task, predictor=_kept_predictor(task, run.folder / PREDICTOR_FILE))
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
@@ -97,6 +101,14 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     )
     _write_report(found, task, run)
     return found
+
+
+def _kept_predictor(task: Task, path: Path) -> AdditivePredictor | StandInPredictor:
+    """The predictor that the run began with: a fit to the same numbers differs in its last digits on other threads."""
+    with suppress(HwnasError):  # it is not there yet, or damaged, and then made again from the same table
+        return task.predictor.saved(path)
+    task.predictor.save(path)
+    return task.predictor.saved(path)
 
 
 def _export(child: ChildNetwork, task: Task, run: Run, report: Progress) -> list[ExportedModel]:

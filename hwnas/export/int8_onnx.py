@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator
 from hwnas.export.int8 import Int8Settings, in_batches
+from hwnas.temporary import temporary_folder
 
 WEIGHTED = ("Conv", "Gemm")
 """Operators whose second input is a weight (out, ...)."""
@@ -46,8 +45,8 @@ class OnnxQuantizer:
         quantization, model = self._quantization, self._onnx.load_model_from_string(self._model)
         pixels = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
         overrides = {self._input.name: [pixels]} if self._settings.pixel_input else {}
-        with tempfile.TemporaryDirectory() as folder, _quiet():
-            target, ranges = Path(folder) / "model.onnx", Path(folder) / "ranges.json"
+        with temporary_folder() as folder, _quiet():
+            target, ranges = folder / "model.onnx", folder / "ranges.json"
             if self._ranges is not None:
                 ranges.write_bytes(self._ranges)
             quantization.quantize_static(

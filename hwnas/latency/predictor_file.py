@@ -32,6 +32,7 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
         path,
         {
             "format": FORMAT,
+            "fitted_to": predictor.fitted_to,
             "executed": terms.executed,
             "extras": list(terms.extras),
             "weights_ms": [[group, name, weight] for (group, name), weight in predictor.weights.items()],
@@ -73,7 +74,8 @@ def load(path: Path) -> AdditivePredictor:
         curve = Curve(**data.get("curve", {}))  # the first files of this format have none
         card = ErrorCard.from_json(data["card"])
         layers_ms = {(int(r["layer"]), _block(r)): float(r["ms"]) for r in data.get("layers_ms", ())}
-        return AdditivePredictor(_terms(data), weights, _uncertainty(data, len(weights)), card, curve, layers_ms)
+        uncertainty, fitted_to = _uncertainty(data, len(weights)), data.get("fitted_to")
+        return AdditivePredictor(_terms(data), weights, uncertainty, card, curve, layers_ms, fitted_to)
     except (KeyError, TypeError, ValueError, HwnasError) as error:
         raise HwnasError(f"{path} is damaged ({error!r}); make it again with `hwnas fit TABLE`.") from None
 

@@ -8,6 +8,7 @@ where a publication gives each layer of its network a number of its own, these a
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -24,6 +25,9 @@ from hwnas.spec import Shape, Spec, spec_from_json
 
 BLOCKS_FILE, NETWORKS_FILE, CONDITIONS_FILE = "blocks.csv", "networks.csv", "conditions.json"
 LAYERS_FILE = "layers.csv"
+
+CHECKSUM = "crc32"
+"""The last column of each file."""
 
 Block = tuple[Spec, Shape]
 Layer = tuple[int, Block]
@@ -105,7 +109,8 @@ class LatencyTable:
         ]
         for name, rows in ((BLOCKS_FILE, blocks), (NETWORKS_FILE, networks), (LAYERS_FILE, layers)):
             if rows or name != LAYERS_FILE:
-                write_atomically(folder / name, partial(pd.DataFrame(rows).to_csv, index=False))
+                checked = [row | {CHECKSUM: _checksum(row)} for row in rows]
+                write_atomically(folder / name, partial(pd.DataFrame(checked).to_csv, index=False))
         write_json(folder / CONDITIONS_FILE, self.conditions)
         self.folder = folder
 
@@ -146,11 +151,17 @@ def _architecture_of(row: dict[str, Any]) -> Architecture:
     return Architecture.from_json(json.loads(row["architecture"]))
 
 
+def _checksum(row: dict[str, Any]) -> str:
+    """CRC-32 of what a row says, whether it is to be written or was read."""
+    what = [str(row.get(name, "")) for name in ("layer", "input_shape", "spec", "architecture")]
+    return f"{zlib.crc32(repr((what, _latency_of(row))).encode()):08x}"
+
+
 def _latency_of(row: dict[str, Any]) -> Latency:
     statistics = {name: float(row[name]) for name in ("median_ms", "p5_ms", "p95_ms", "between_visits_percent")}
     # tables of earlier versions lack these columns
     later_names = ("halves_percent", "drift_percent")
-    later: dict[str, Any] = {n: float(row[n]) if row.get(n, "") != "" else None for n in later_names}
+    later: dict[str, Any] = {n: float(row[n]) if row.get(n) not in ("", None) else None for n in later_names}
     noisy = {"True": True, "False": False}[str(row["noisy"])]
     return Latency(runs=int(row["runs"]), noisy=noisy, **statistics, **later)
 
@@ -159,13 +170,15 @@ def _rows(path: Path, key_of: Callable[[dict[str, Any]], Key]) -> Iterator[tuple
     """Each row of a table's CSV as its key and Latency. Raises HwnasError naming the line that is damaged."""
     cure = "restore the file, or delete the table's folder and measure again"
     try:
-        frame = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
+        frame = pd.read_csv(path, keep_default_na=False, float_precision="round_trip", dtype={CHECKSUM: str})
     except pd.errors.EmptyDataError:
         return
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise HwnasError(f"{path} is damaged ({error}); {cure}.") from None
     for line, row in enumerate(frame.to_dict("records"), start=2):
         try:
+            if row.get(CHECKSUM) and row[CHECKSUM] != _checksum(row):  # earlier versions wrote none
+                raise ValueError(f"it does not match its {CHECKSUM}, which whoever changes a row must empty")
             yield key_of(row), _latency_of(row)
         except (HwnasError, KeyError, ValueError, TypeError) as error:
             raise HwnasError(f"{path}, line {line}, is damaged ({error}); {cure}.") from None

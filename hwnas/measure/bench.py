@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from hwnas.measure.runners.operator_profile import OperatorProfile
 from hwnas.measure.visitor import Visitor
 from hwnas.measure.visits import Visit, combine, visits_wanted
 from hwnas.runtimes.base import Runtime
+from hwnas.temporary import temporary_folder
 
 SLOWEST_RUN_S = 10.0
 """A model whose single inference takes this long can still be measured without a longer timeout."""
@@ -91,12 +91,12 @@ def bench(
     """
     chosen = runtime if isinstance(runtime, str) else runtime.name if runtime else default_runtime(device, model)
     device = device.with_threads(threads)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
 
         def as_file(name: str, given: Path | bytes) -> Path:
             if isinstance(given, Path):
                 return given
-            path = Path(folder) / f"{name}{runtime_suffix(chosen)}"
+            path = folder / f"{name}{runtime_suffix(chosen)}"
             path.write_bytes(given)
             return path
 

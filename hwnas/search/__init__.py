@@ -74,21 +74,11 @@ def search(
     resolved = chosen.resolve(settings)
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
-    config = {
-        "space": space.name,
-        **space.options,
-        "images": [data.counts["train"], data.counts["val"]],
-        "batch_size": data.batch_size,
-        "budget_ms": budget_ms,
-        "predictor": predictor.digest,
-        "method": method,
-        "settings": asdict(resolved),
-        "epochs": epochs,
-        "seed": seed,
-    }
     distributed.join()
+    problem = SearchProblem(data, budget, epochs, seed)
+    config = problem.identity | {"method": method, "settings": asdict(resolved)}
     run = distributed.first_then_others(lambda: Run(out, config))
-    return chosen.search(SearchProblem(data, budget, epochs, seed), run, progress, resolved)
+    return chosen.search(problem, run, progress, resolved)
 
 
 __all__ = ["SEARCHES", "Method", "Search", "SearchProblem", "SearchResult", "choose", "get_search", "search"]

@@ -6,6 +6,7 @@ for the final number only: none of its files is opened before `ImageData.test_ba
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -105,6 +106,7 @@ class ImageData:
         self.resolution = train.reader.resolution
         self.batch_size = batch_size
         self.seed = seed
+        self.augment = augment
         self.mean, self.std = train.statistics()
         self.splits_read = {"train", "val"} if len(val) else {"train"}
         self._source = source
@@ -114,6 +116,19 @@ class ImageData:
         self._val = val
         self._test: ImageSet | None = None
         self._augmentation = _augmentation(augment, self.resolution)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the classes, of each split's names and labels, and of the images' content."""
+        hashed = hashlib.sha256(repr(self.classes).encode())
+        splits = {"train": self._train.names, "val": self._val.names, "test": [i.name for i in self._source.test]}
+        labels = {image.name: image.label for image in (*self._source.train, *self._source.test)}
+        keeper = self._source.decode.args[0]  # type: ignore[attr-defined]  # a folder, or a mapping of arrays
+        for split, names in splits.items():
+            for name in sorted(names):
+                data = keeper[name].tobytes() if isinstance(keeper, dict) else (keeper / name).read_bytes()
+                hashed.update(f"{split} {name} {labels[name]} {hashlib.sha256(data).hexdigest()}".encode())
+        return hashed.hexdigest()
 
     @property
     def counts(self) -> dict[str, int]:

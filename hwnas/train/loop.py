@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
 from hwnas.run import Run
-from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
+from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.data import ImageData
 from hwnas.train.distributed import rank, share
 
@@ -56,8 +56,7 @@ def train(
     Raises HwnasError if the checkpoint is damaged or of another training, or the disk is full.
     """
     checkpoint = run.folder / CHECKPOINT_FILE
-    if checkpoint.exists():
-        resume(trainer, checkpoint)
+    resume(trainer, checkpoint)
     writes = rank() == 0
     if writes:
         run.rewind(trainer.step_count)
@@ -74,6 +73,7 @@ def train(
                 progress(trainer.step_count, trainer.total_steps, figures)
             last = trainer.step_count == trainer.total_steps
             if last or time.monotonic() - saved_at > checkpoint_seconds:
+                run.sync()
                 save_checkpoint(checkpoint, trainer.state_dict())
                 saved_at = time.monotonic()
 
@@ -100,8 +100,13 @@ def seeded(seed: int, step: int | None = None) -> Iterator[None]:
 
 
 def resume(trainer: Trainer, checkpoint: Path) -> None:
-    """Put a trainer where `checkpoint` was taken. Raises HwnasError if that is damaged or of another training."""
-    state = load_checkpoint(checkpoint)
+    """Put a trainer where `checkpoint` was taken, or the one before where that one is damaged.
+
+    Without either it stays as it is. Raises HwnasError if both are damaged, or it is of another training.
+    """
+    state = load_newest(checkpoint)
+    if state is None:
+        return
     try:
         trainer.load_state_dict(state)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

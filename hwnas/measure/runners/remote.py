@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 import signal
-import tempfile
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from hwnas.measure.cores import resolve_cores
+from hwnas.measure.cores import resolve_cores, usable_cores
 from hwnas.measure.device import Device
 from hwnas.runtimes.files import read_model
+from hwnas.temporary import temporary_folder
 from hwnas.transports.base import Completed, DeviceError, Health, Transport
 from hwnas.transports.local import Local
 
@@ -60,7 +60,9 @@ class RemoteRunner(ABC):
             "runtime": self.runtime,
             **self._runtime_identity(),
             "threads": self.device.threads,
-            "cores": self.cores if self.cores == "any" else list(self.cores),
+            "cores": usable_cores(self.device.threads, self.facts.allowed_cores, self.facts)
+            if self.cores == "any"
+            else list(self.cores),
         }
 
     def circumstances(self) -> dict[str, Any]:
@@ -91,15 +93,15 @@ class RemoteRunner(ABC):
 
     def bring(self, data: bytes, name: str, executable: bool = False) -> None:
         """Put a file on the device. Raises as `Transport.push`."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
+        with temporary_folder() as folder:
+            file = folder / name
             file.write_bytes(data)
             self.transport.push(file, name, executable)
 
     def fetch(self, name: str) -> bytes:
         """The content of a file of the device, which is then removed there. Raises as `Transport.pull`."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
+        with temporary_folder() as folder:
+            file = folder / name
             self.transport.pull(name, file)
             self.transport.remove(name)
             return file.read_bytes()
