@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from hwnas.blocks import build_block
 from hwnas.errors import HwnasError
-from hwnas.files import read_json, write_atomically, write_json
-from hwnas.foreign import read_bytes
+from hwnas.files import CHECKSUM, read_json, write_atomically, write_json
+from hwnas.foreign import decoded, parse_json, read_bytes
 from hwnas.space import MOST_PARAMS, Architecture
 
 ARCHITECTURE_FILE = "architecture.json"
@@ -39,11 +42,20 @@ def build_child(architecture: Architecture) -> ChildNetwork:
 
 def save_child(child: ChildNetwork, folder: Path | str) -> None:
     """Write ``architecture.json`` and ``weights.safetensors`` into `folder`. Raises HwnasError if it cannot."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in child.state_dict().items()}
-    write_atomically(folder / WEIGHTS_FILE, lambda temporary: save_file(weights, temporary))
+    metadata = {CHECKSUM: _checksum(weights)}
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(weights, temporary, metadata)
+        except SafetensorError as error:  # it reports a full disk so
+            raise OSError(str(error)) from error
+
+    write_atomically(folder / WEIGHTS_FILE, write)
     write_json(folder / ARCHITECTURE_FILE, child.architecture.to_json())
 
 
@@ -58,10 +70,16 @@ def load_child(folder: Path | str) -> ChildNetwork:
     if not path.exists():
         raise HwnasError(f"there is no {WEIGHTS_FILE} in {folder}; name the folder of a finished run or an export.")
     try:
-        weights = load(read_bytes(path, "the weights", MOST_BYTES_OF_WEIGHTS))
+        data = read_bytes(path, "the weights", MOST_BYTES_OF_WEIGHTS)
+        weights, recorded = load(data), _recorded_checksum(data)
         check_weights(weights, child.state_dict())
+        if recorded is not None and recorded != _checksum(weights):
+            raise ValueError("they do not match the checksum in the file, so it is damaged")
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
-        raise HwnasError(f"{path} does not hold this architecture's weights: {error}. Export the run again.") from None
+        raise HwnasError(
+            f"{path} does not hold this architecture's weights: {error}. Restore the file, or repeat the command that "
+            "wrote it."
+        ) from None
     child.load_state_dict(weights)
     return child.eval()
 
@@ -80,3 +98,18 @@ def check_weights(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} holds numbers that are not finite")
         if name.endswith(("running_var", "num_batches_tracked")) and (tensor < 0).any():
             raise ValueError(f"{name} is below 0")
+
+
+def _recorded_checksum(data: bytes) -> str | None:
+    """The checksum in the header of a safetensors file, which is JSON behind its length; None: there is none."""
+    header = parse_json(decoded(data[8 : 8 + int.from_bytes(data[:8], "little")]))
+    return (header.get("__metadata__") or {}).get(CHECKSUM)
+
+
+def _checksum(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all values, by name: the format itself has none."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()

@@ -1,17 +1,22 @@
-"""Reading and writing files so that nothing is ever half there."""
+"""Reading and writing files so that nothing is ever half there, and nothing that was damaged is believed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import parse_json, read_parsed
+from hwnas.foreign import CURE, parse_json, read_parsed
 from hwnas.temporary import remove_abandoned_files, temporary_name
 from hwnas.text import OBEYED, shown
+
+CHECKSUM = "checksum"
+"""The last entry of every JSON object that hwnas writes: SHA-256 of the others."""
 
 
 def cache_folder() -> Path:
@@ -23,14 +28,17 @@ def cache_folder() -> Path:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place: a reader sees the old file or the new.
 
-    Raises HwnasError if the folder cannot be written or the disk is full; the old file is then untouched.
+    Both are on the disk before this returns, so that a power cut leaves one of them too. Raises HwnasError if the
+    folder cannot be written or the disk is full; the old file is then untouched.
     """
     temporary = path.with_name(temporary_name())  # no longer for a long name: a system allows 255 bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned_files(path.parent)
         write(temporary)
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise HwnasError(
@@ -38,12 +46,25 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             "what was there before is unchanged."
         ) from error
     finally:
-        if temporary.exists():
+        with suppress(OSError):  # it is most often in place by now
             temporary.unlink()
 
 
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk; or the names in a folder, where the system can."""
+    folder = path.is_dir()
+    with suppress(*((OSError,) if folder else ())):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Write `data` as readable JSON, atomically."""
+    """Write `data` as readable JSON, atomically; an object gets its checksum as a last entry."""
+    if isinstance(data, dict):
+        data = data | {CHECKSUM: _checksum(json.loads(json.dumps(data)))}
     text = json_text(data) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -59,9 +80,21 @@ def write_page(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(shown(text), encoding="utf-8"))
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, cure: str = CURE) -> Any:
     """The JSON of a file, read through the door of `hwnas.foreign`: see `parse_json` for what it refuses.
 
-    `what` names it in the error: "the run", "the table's conditions". Raises HwnasError.
+    `what` names it in the error: "the run", "the table's conditions"; `cure` says what to do. Raises HwnasError, also
+    if the content does not match the checksum that is in it.
     """
-    return read_parsed(path, what, parse_json)
+    data = read_parsed(path, what, parse_json, cure=cure)
+    recorded = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
+    if recorded is not None and recorded != _checksum(data):
+        raise HwnasError(
+            f"{what}: {path} is damaged (its content does not match the checksum in it). {cure}; if it was you who "
+            f'changed it, delete its entry "{CHECKSUM}".'
+        )
+    return data
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,8 @@ DEEPEST = 64
 """Levels of nesting; what hwnas writes has less than ten."""
 MOST_DIGITS = 19
 """Of an integer: what fits 64 bits."""
+CURE = "Restore it, or delete it and make it again"
+"""What to do about a damaged file, where nothing better is known."""
 FAULTS_SHOWN = 3
 LONGEST_MS = 3_600_000.0
 """An hour: no inference takes longer."""
@@ -85,13 +87,12 @@ def decoded(data: bytes) -> str:
     return text
 
 
-def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: int = MOST_BYTES) -> T:
+def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: int = MOST_BYTES, cure: str = CURE) -> T:
     """What `parse` makes of a file's text. Raises HwnasError as `read_bytes`, and where `parse` raises ValueError."""
     data = read_bytes(path, what, most_bytes)
     try:
         return parse(decoded(data))
     except ValueError as error:
-        cure = "Restore it, or delete it and make it again"
         raise HwnasError(f"{what}: {path} is damaged ({error}). {cure}.") from None
 
 

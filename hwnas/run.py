@@ -13,9 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.files import read_json, write_atomically, write_json
+from hwnas.files import read_json, sync, write_atomically, write_json
+from hwnas.locks import LOCK_FILE, FolderLock
+from hwnas.records import append_record, read_records, record_line
+from hwnas.temporary import FILES
 
 RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
+
+DECIDES_NOTHING = {"workers", "train_threads"}
+"""What is recorded of a configuration and may be another when the run goes on."""
+
+CONTENTS = {"images": "the images have changed", "latencies": "the latencies have changed"}
+"""Entries of a configuration that stand for what lies in files: objects of JSON, with a ``sha256``."""
 
 PACKAGES = ("hwnas", "torch", "numpy", "ai-edge-litert", "onnxruntime")
 
@@ -32,27 +41,42 @@ def package_versions(others: Sequence[str] = ()) -> dict[str, str | None]:
 
 
 class Run:
-    """A run folder, opened to be continued or started.
+    """A run folder, opened to be continued or started. No other process can open it as long as this object lives.
 
     Args:
         folder: created if absent.
-        config: what decides the result, JSON values only. A run of another configuration is refused.
+        config: what decides the result, and what `DECIDES_NOTHING`, JSON values only. A run of another configuration is
+            refused.
 
     Raises:
-        HwnasError: the folder belongs to another configuration, is damaged, or cannot be written.
+        HwnasError: the folder belongs to another configuration, is in use, is damaged, or cannot be written.
     """
 
     def __init__(self, folder: Path | str, config: dict[str, Any]) -> None:
         self.folder = Path(folder)
         self.config: dict[str, Any] = json.loads(json.dumps(config))
-        if (self.folder / RUN_FILE).exists():
-            self._check_same(read_json(self.folder / RUN_FILE, "the run"))
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
+        path = self.folder / RUN_FILE
+        if not path.exists():
+            self._check_empty()
+        self._lock = FolderLock(self.folder)
+        if path.exists():
+            self._check_same(read_json(path, "the run", "Restore it, or name another folder for a new run"))
+        else:
+            write_json(path, {"config": self.config, "versions": package_versions()})
+
+    def _check_empty(self) -> None:
+        """Make the folder, or raise HwnasError if it holds more than a start that was killed has left."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            others = [
+                e for e in self.folder.iterdir() if e.name not in (RUN_FILE, LOCK_FILE) and not FILES.fullmatch(e.name)
+            ]
+        except OSError as error:
+            raise HwnasError(f"cannot make the run folder {self.folder}: {error.strerror}. Name another.") from None
+        if others:
             raise HwnasError(
                 f"{self.folder} holds other files and no {RUN_FILE}, so it is no run folder; name a new folder."
             )
-        else:
-            write_json(self.folder / RUN_FILE, {"config": self.config, "versions": package_versions()})
 
     @classmethod
     def of_another_process(cls, folder: Path | str, config: dict[str, Any]) -> Run:
@@ -65,43 +89,41 @@ class Run:
         old = found.get("config") if isinstance(found, dict) else None
         if not isinstance(old, dict):
             raise HwnasError(f"{self.folder / RUN_FILE} is damaged; delete the folder or name another one.")
-        if old != self.config:
-            differences = [
-                f"{key}: {old.get(key)!r} there, {self.config.get(key)!r} now"
-                for key in sorted(old.keys() | self.config.keys())
-                if old.get(key) != self.config.get(key)
-            ]
+        if found := _differences(old, self.config):
             raise HwnasError(
-                f"{self.folder} is the run of another configuration ({'; '.join(differences)}). Name another folder, "
+                f"{self.folder} is the run of another configuration ({'; '.join(found)}). Name another folder, "
                 "or repeat that configuration to go on with it."
             )
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the metrics. Raises HwnasError if the disk is full or read-only."""
-        try:
-            with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise HwnasError(
-                f"cannot write {self.folder / METRICS_FILE}: {error.strerror}. Make room and repeat the command: it "
-                "goes on from the last checkpoint."
-            ) from error
+        append_record(self.folder / METRICS_FILE, record)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Every logged record in order. A last line that was cut off is left out."""
-        path = self.folder / METRICS_FILE
-        if not path.exists():
-            return []
-        records = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return records
+        """Every logged record in order, without a last line that was cut off. Raises HwnasError for a damaged one."""
+        return read_records(self.folder / METRICS_FILE)
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after `step`: the run goes on from a checkpoint taken there."""
-        kept = [record for record in self.metrics() if record["step"] <= step]
-        text = "".join(json.dumps(record) + "\n" for record in kept)
+        text = "".join(record_line(record) for record in self.metrics() if record["step"] <= step)
         write_atomically(self.folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def sync(self) -> None:
+        """Wait until what was logged is on the disk: a checkpoint that is taken now must not be ahead of it."""
+        if (self.folder / METRICS_FILE).exists():
+            sync(self.folder / METRICS_FILE)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What keeps two configurations from being one, for people."""
+    found = []
+    for name in sorted((old.keys() | new.keys()) - DECIDES_NOTHING):
+        before, now = old.get(name), new.get(name)
+        if before == now:
+            continue
+        if name in CONTENTS and isinstance(before, dict) and isinstance(now, dict):
+            what = _differences(before | {"sha256": ""}, now | {"sha256": ""})
+            found.append(f"{CONTENTS[name]} since: {', '.join(what) or 'as many, of another content'}")
+        else:
+            found.append(f"{name}: {before!r} there, {now!r} now")
+    return found

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hwnas"
 
 ORDER = [
-    {"errors", "text", "temporary", "foreign", "files", "callable_package", "apart"},
+    {"errors", "text", "temporary", "foreign", "files", "locks", "records", "callable_package", "apart"},
     {"run"},
     {"spec"},
     {"cell", "notation", "shuffle"},

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.measure.conditions import Conditions, check_same, current_conditions, differences
+from hwnas.measure.cores import usable_cores
 from hwnas.measure.device import Device
+from hwnas.measure.machine import cpu_quota_cores
 from hwnas.runtimes import get_runtime
+from hwnas.transports.base import Core, Facts
+from hwnas.transports.facts import parse_facts
 
 RUNTIME = get_runtime("litert")
 
@@ -69,3 +78,60 @@ def test_circumstances_make_no_difference() -> None:
     one, other = (current_conditions(Device(name=name), RUNTIME) for name in ("one", "other"))
     assert one.circumstances != other.circumstances
     assert differences(one.identity, other.identity) == []
+
+
+@pytest.fixture
+def on_one_core() -> Iterator[int]:
+    """This process on one core of the machine's, as under ``taskset``."""
+    process = psutil.Process()
+    before = process.cpu_affinity()
+    if len(before) < 2:
+        pytest.skip("this process may use one core only, and more threads than cores need two")
+    process.cpu_affinity(before[:1])
+    yield before[0]
+    process.cpu_affinity(before)
+
+
+@pytest.mark.parametrize("runtime", ["litert", "native"])
+def test_more_threads_than_cores_that_may_be_used_are_conditions_of_their_own(on_one_core, runtime) -> None:
+    if runtime == "native" and shutil.which("cc") is None:
+        pytest.skip("there is no C compiler to build hwbench with")
+    two_threads = current_conditions(Device(name="test", threads=2), runtime)
+    assert two_threads.identity["cores"] == [on_one_core]
+    recorded = two_threads.identity | {"cores": "any"}
+    assert differences(recorded, two_threads.identity) == [f"cores: any in the table, [{on_one_core}] now"]
+    assert current_conditions(Device(name="test", threads=1), runtime).identity["cores"] == "any"
+
+
+def facts_of(online: int, **more: Any) -> Facts:
+    nothing = dict.fromkeys(field.name for field in fields(Facts))
+    cores = tuple(Core(core, None, 512 if core < 2 else 1024, True) for core in range(online))
+    return Facts(**nothing | {"cores": cores} | more)
+
+
+def test_cores_are_any_as_long_as_there_is_one_for_each_thread_and_one_of_every_speed() -> None:
+    four = facts_of(4)
+    assert usable_cores(1, None, four) == usable_cores(4, (0, 1, 2, 3), four) == usable_cores(2, (0, 3), four) == "any"
+    assert usable_cores(1, (3, 2), four) == [2, 3]  # the slow ones are withheld
+    assert usable_cores(3, (0, 3), four) == [0, 3]
+
+
+def test_the_cores_that_a_board_grants_are_among_its_facts() -> None:
+    printed = "Linux\naarch64\n6.1\n/proc/self/status:Cpus_allowed_list:\t0,2-3\npresent:0-3\nonline:0-3\n"
+    assert parse_facts(printed).allowed_cores == (0, 2, 3)
+    assert parse_facts("Linux\naarch64\n6.1\n").allowed_cores is None
+
+
+def test_less_time_than_the_threads_could_use_is_told_from_the_control_groups(tmp_path: Path) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text("0::/containers/mine\n")
+    inner = tmp_path / "containers" / "mine"
+    inner.mkdir(parents=True)
+    assert cpu_quota_cores(tmp_path, own) is None
+    (inner / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "containers" / "cpu.max").write_text("150000 100000\n")
+    assert cpu_quota_cores(tmp_path, own) == 1.5
+    (tmp_path / "cpu").mkdir()  # version 1
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("50000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert cpu_quota_cores(tmp_path, own) == 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.measure.journal import Journal
+from hwnas.records import read_record
 
 IDENTITY = {"runtime": "litert", "threads": 1}
 
@@ -29,14 +29,14 @@ def reopened(path: Path) -> list[str]:
     """The entries that a journal holds, after one more was appended and it was opened again."""
     with Journal(path, IDENTITY) as journal:
         journal.append({"entry": "next"})
-    assert json.loads(path.read_bytes().splitlines()[-1]) == {"entry": "next"}, "something of a torn line is left"
+    assert read_record(path.read_text().splitlines()[-1]) == {"entry": "next"}, "something of a torn line is left"
     with Journal(path, IDENTITY) as journal:
         assert journal.records[-1] == {"entry": "next"}
         return [record["entry"] for record in journal.records[:-1]]
 
 
 def test_is_json_lines_after_a_header(path: Path) -> None:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [read_record(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"hwnas_journal": 1, "identity": IDENTITY}
     assert lines[2] == {"entry": "block 1", "runs_us": [1.5, 2.5]}
     assert reopened(path) == ["block 0", "block 1", "block 2"]
@@ -107,7 +107,8 @@ import resource
 from pathlib import Path
 from hwnas.errors import HwnasError
 from hwnas.measure.journal import Journal
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from hwnas.records import read_record
+resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100))
 journal = Journal(Path({str(path)!r}), {IDENTITY})
 try:
     while True:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from hwnas.design.config import DesignConfig, Progress, default_folder
 from hwnas.design.final import measure_models
 from hwnas.design.result import DesignResult
 from hwnas.design.task import Task
+from hwnas.errors import HwnasError
 from hwnas.export import ExportedModel, export
 from hwnas.files import read_json, write_json
+from hwnas.latency import AdditivePredictor
+from hwnas.latency.stand_in import StandInPredictor
 from hwnas.pricing import price_of
 from hwnas.report.model_card import write_model_card
 from hwnas.report.pictures import save_search_picture
@@ -68,7 +72,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     report = progress if progress is not None and distributed.rank() == 0 else _silent
     task = Task.of(config, report)
     run = open_run(out or default_folder(config), task.resolved())
-    distributed.from_first(lambda: task.predictor.save(run.folder / PREDICTOR_FILE))
+    kept = distributed.from_first(lambda: _kept_predictor(task, run.folder / PREDICTOR_FILE))
+    task = replace(task, predictor=kept)
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
@@ -125,6 +130,14 @@ def _finish(
         publication=task.table.publication,
         frontier=tuple(save_frontier(results, run.folder, child_of, test_accuracy)),
     )
+
+
+def _kept_predictor(task: Task, path: Path) -> AdditivePredictor | StandInPredictor:
+    """The predictor that the run began with: a fit to the same numbers differs in its last digits on other threads."""
+    with suppress(HwnasError):  # it is not there yet, or damaged, and then made again from the same table
+        return task.predictor.saved(path)
+    task.predictor.save(path)
+    return task.predictor.saved(path)
 
 
 def _export(child: ChildNetwork, task: Task, run: Run, report: Progress) -> list[ExportedModel]:

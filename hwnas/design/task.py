@@ -88,9 +88,9 @@ class Task:
         return bench(model, self.device, self.runtime).measurement.median_ms
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that decides what is found, as JSON: runs of two different ones are not mixed."""
-        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "predictor": self.predictor.digest}
-        return self.config.model_dump(exclude={"train_threads"}) | decided
+        """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
+        decided = {"runtime": self.runtime, "settings": asdict(self.settings)}
+        return self.config.model_dump() | self.problem.identity | decided
 
 
 def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hwnas.errors import HwnasError
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.fitting import MIN_NETWORKS, fit
 from hwnas.latency.judging import cross_validate, judge
+from hwnas.latency.measured import measured_digest
 from hwnas.latency.predictor import AdditivePredictor, Uncertainty
 from hwnas.latency.table import Block, Latency, LatencyTable
 from hwnas.latency.transfer import Transfer, informative_networks
@@ -46,15 +47,19 @@ def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[Addi
         return fit(_carried(own, known, predictors), further_blocks=blocks)
 
     carried = fit_carried(table)
+    # not what the fit says: of the carried numbers the last digits differ with the threads of linear algebra
+    fitted_to = " ".join(measured_digest(each) for each in (table, *known))
     name = f"carried over from {len(known)} known device{'s' if len(known) > 1 else ''}: {carried.card.predictor}"
     if len(table.networks) < MIN_NETWORKS + LEAST_WEIGHED:
         card = replace(ErrorCard.unjudged(len(table.blocks), len(table.networks)), predictor=name)
-        return replace(carried, uncertainty=Uncertainty(UNJUDGED_HALF_WIDTH), card=card), card
+        uncertainty = Uncertainty(UNJUDGED_HALF_WIDTH)
+        return replace(carried, uncertainty=uncertainty, card=card, fitted_to=fitted_to), card
     unseen = cross_validate(table, fit_carried)
     surprises = np.sort([abs(network.error_percent) / 100 for network in unseen])
     rank = min(len(surprises), int(np.ceil(COVERAGE * (len(surprises) + 1))))
     half_width = float(surprises[rank - 1])
-    judged = replace(carried, uncertainty=Uncertainty(half_width), card=replace(carried.card, predictor=name))
+    card = replace(carried.card, predictor=name)
+    judged = replace(carried, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)
     card = judge(
         judged, table, lambda own, blocks: replace(fit_carried(own, blocks), uncertainty=Uncertainty(half_width))
     )

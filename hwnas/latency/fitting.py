@@ -15,6 +15,7 @@ import numpy as np
 from hwnas.cell import Cell
 from hwnas.errors import HwnasError
 from hwnas.latency.card import ErrorCard, noise_floor
+from hwnas.latency.measured import measured_digest
 from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.regression import BlockRegression
 from hwnas.latency.table import Block, Latency, LatencyTable, Layer
@@ -50,6 +51,8 @@ def fit(
     """
     networks = table.networks if space is None else table.networks_of(space)
     block_ms, estimated = _block_ms(table, space, networks, further_blocks)
+    used = table.blocks if estimated else block_ms or ()
+    fitted_to = measured_digest(table, used, networks, estimated)
     if len(networks) < MIN_NETWORKS:
         if block_ms is None:
             raise HwnasError(
@@ -57,12 +60,12 @@ def fit(
                 f"or at least {MIN_NETWORKS} networks, with `hwnas measure`."
             )
         plain = AdditivePredictor.block_sum(block_ms, estimated, len(networks))
-        return replace(plain, layers_ms=_layers_ms(table, block_ms))
+        return replace(plain, layers_ms=_layers_ms(table, block_ms), fitted_to=fitted_to)
     measured_ms = np.array([latency.median_ms for latency in networks.values()])
     best = choose(Terms(block_ms, estimated), list(networks), measured_ms)
     n_blocks = 0 if block_ms is None else len(block_ms) - len(estimated)
     card = ErrorCard.judge(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
-    return best.predictor(replace(card, predictor=best.name))
+    return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
 
 
 def _block_ms(

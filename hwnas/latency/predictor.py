@@ -101,6 +101,8 @@ class AdditivePredictor:
     card: ErrorCard
     curve: Curve = STRAIGHT
     layers_ms: Mapping[Layer, float] = field(default_factory=dict)
+    fitted_to: str | None = None
+    """SHA-256 of the measurements that it was fitted to, and of how; None: it was put together otherwise."""
     _rows: dict[Block, np.ndarray] = field(default_factory=dict, repr=False)
     _costs: list[tuple[SearchSpace, float, list[np.ndarray]]] = field(default_factory=list, repr=False)
 
@@ -120,7 +122,13 @@ class AdditivePredictor:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of every cost: two predictors of one digest are the same to a search."""
+        """SHA-256 of what every cost follows from: two predictors of one digest are the same to a search.
+
+        What was measured, where that is known: the costs themselves differ in their last digits with the number of
+        threads that linear algebra runs on.
+        """
+        if self.fitted_to is not None:
+            return self.fitted_to
         blocks = sorted((str(spec.to_json()), shape, ms) for (spec, shape), ms in (self.terms.block_ms or {}).items())
         priced = (self.terms.executed, self.terms.extras, sorted(self.weights.items()), self.half_width, self.curve)
         layers = sorted(
@@ -206,6 +214,10 @@ class AdditivePredictor:
         from hwnas.latency.predictor_file import save
 
         save(self, path)
+
+    def saved(self, path: Path) -> AdditivePredictor:
+        """This predictor as a run has saved it. Raises as `load`."""
+        return self.load(path)
 
     @staticmethod
     def load(path: Path) -> AdditivePredictor:

@@ -43,6 +43,7 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
         path,
         {
             "format": FORMAT,
+            "fitted_to": predictor.fitted_to,
             "executed": terms.executed,
             "extras": list(terms.extras),
             "weights_ms": [[group, name, weight] for (group, name), weight in predictor.weights.items()],
@@ -123,6 +124,7 @@ class _CurrentContents(_Contents):
     spread: NotNegative
     covariance: list[str] | None
     layers_ms: list[_LayerRow] = []
+    fitted_to: str | None = None
 
 
 def load(path: Path) -> AdditivePredictor:
@@ -154,7 +156,7 @@ def _predictor(found: Any) -> AdditivePredictor:
     covariance = None if found.covariance is None else _square(found.covariance, len(weights))
     uncertainty = Uncertainty(found.half_width, found.noise, found.spread, covariance)
     layers_ms = _once("layers_ms", (((row.layer, row.block), row.ms) for row in found.layers_ms))
-    return AdditivePredictor(terms, weights, uncertainty, card, found.curve, layers_ms)
+    return AdditivePredictor(terms, weights, uncertainty, card, found.curve, layers_ms, found.fitted_to)
 
 
 def _terms(found: _Contents) -> Terms:

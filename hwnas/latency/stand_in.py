@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,10 @@ class StandInPredictor:
     def save(self, path: Path) -> None:
         """Write the predictor of the space that is priced."""
         self.predictor.save(path)
+
+    def saved(self, path: Path) -> StandInPredictor:
+        """This predictor as a run has saved it. Raises as `AdditivePredictor.load`."""
+        return replace(self, predictor=self.predictor.saved(path))
 
     def _check(self, copy: SearchSpace) -> None:
         """Refuse a space with other decisions. Raises UsageError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -27,6 +28,9 @@ from hwnas.spec import Shape, Spec, check_shape, spec_from_json
 
 BLOCKS_FILE, NETWORKS_FILE, CONDITIONS_FILE = "blocks.csv", "networks.csv", "conditions.json"
 LAYERS_FILE = "layers.csv"
+
+CHECKSUM = "crc32"
+"""The last column of each file."""
 
 Block = tuple[Spec, Shape]
 Layer = tuple[int, Block]
@@ -105,15 +109,16 @@ class LatencyTable:
 
     def save(self, folder: Path) -> None:
         """Write the files. Raises HwnasError if the folder cannot be written."""
-        blocks = [_block_row(block, latency) for block, latency in self.blocks.items()]
-        layers = [{"layer": place, **_block_row(block, row)} for (place, block), row in self.layers.items()]
+        blocks = [(_block_row(block, latency), latency) for block, latency in self.blocks.items()]
+        layers = [({"layer": place, **_block_row(block, row)}, row) for (place, block), row in self.layers.items()]
         networks = [
-            {"space": a.space, "code": a.code, **asdict(latency), "architecture": json.dumps(a.to_json())}
+            ({"space": a.space, "code": a.code, **asdict(latency), "architecture": json.dumps(a.to_json())}, latency)
             for a, latency in self.networks.items()
         ]
         for name, rows in ((BLOCKS_FILE, blocks), (NETWORKS_FILE, networks), (LAYERS_FILE, layers)):
             if rows or name != LAYERS_FILE:
-                write_atomically(folder / name, partial(pd.DataFrame(rows).to_csv, index=False))
+                checked = [row | {CHECKSUM: _checksum(row, latency)} for row, latency in rows]
+                write_atomically(folder / name, partial(pd.DataFrame(checked).to_csv, index=False))
         write_json(folder / CONDITIONS_FILE, self.conditions)
         self.folder = folder
 
@@ -203,6 +208,12 @@ def _latency_of(row: dict[str, str]) -> Latency:
     return _LATENCY.validate_strings({name: row[name] for name in names if name not in LATER or row.get(name)})
 
 
+def _checksum(row: dict[str, Any], latency: Latency) -> str:
+    """CRC-32 of what a row says, whether it is to be written or was read."""
+    what = [str(row.get(name, "")) for name in ("layer", "input_shape", "spec", "architecture")]
+    return f"{zlib.crc32(repr((what, asdict(latency))).encode()):08x}"
+
+
 def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Latency]:
     """The rows of a table's CSV by key. Raises HwnasError naming the line, the value and the rule that it breaks."""
     rows: dict[Key, Latency] = {}
@@ -210,6 +221,8 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Late
     for line, row in read_csv(path, "the latency table"):
         try:
             key, latency = key_of(row), _latency_of(row)
+            if row.get(CHECKSUM) and row[CHECKSUM] != _checksum(row, latency):  # earlier versions wrote none
+                raise ValueError(f"it does not match its {CHECKSUM}, which whoever changes a row must empty")
             if key in rows:
                 raise ValueError(f"it is about what line {lines[key]} is about, and one of them only can be right")
         except KeyError as error:

@@ -11,10 +11,15 @@ import psutil
 from hwnas.errors import HwnasError
 
 
-def usable_cores() -> int:
-    """How many cores this process may run on."""
+def allowed_cores() -> list[int] | None:
+    """The cores that this process may run on; None: the system does not tell."""
     process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 0
+    return process.cpu_affinity() if hasattr(process, "cpu_affinity") else None
+
+
+def allowed_count() -> int:
+    """How many they are; 0: not known."""
+    return len(allowed_cores() or ()) or psutil.cpu_count() or 0
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.measure.device import Device
+from hwnas.measure.machine import cpu_quota_cores
 from hwnas.measure.runners import open_runner
 from hwnas.measure.runners.base import Runner
 from hwnas.runtimes.base import Runtime
@@ -23,7 +24,9 @@ class Conditions:
 
     identity: dict[str, Any]
     """Must be equal before numbers are mixed: the machine (system, architecture, cpu, core_count), the runtime
-    (runtime, runtime_version, library_sha256), and how it was used (threads, cores, batch, precision)."""
+    (runtime, runtime_version, library_sha256), and how it was used (threads, cores, batch, precision). The cores are
+    "any" only where the process may use enough of them; where it is granted less time than its threads could use,
+    cpu_quota_cores says how much."""
     circumstances: dict[str, Any]
     """Recorded only: device, platform, every field of `hwnas.transports.base.Health`, hwnas_version, date."""
 
@@ -66,6 +69,9 @@ def conditions_of(runner: Runner, device: Device, precision: str | None = None) 
     }
     identity = runner.identity()
     identity |= {name: value for name, value in settings.items() if name not in identity}
+    quota_cores = cpu_quota_cores() if device.transport == "local" else None
+    if quota_cores is not None and quota_cores < device.threads:  # more than its threads use limits nothing
+        identity["cpu_quota_cores"] = quota_cores
     circumstances = {"device": device.name} | runner.circumstances() | asdict(runner.health())
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return Conditions(identity, circumstances | {"hwnas_version": _hwnas_version(), "date": date})

@@ -104,6 +104,24 @@ def check_threads(threads: int, cores: tuple[int, ...] | Literal["any"], usable:
         )
 
 
+def usable_cores(threads: int, allowed: Sequence[int] | None, facts: Facts) -> list[int] | Literal["any"]:
+    """Where threads that are pinned to no core can run: "any", or the only cores there are for them.
+
+    A process that may use some of the cores only (``taskset``, a container, a cpuset) is measured as on all of them, as
+    long as there is one for each thread, and one of every speed.
+
+    Args:
+        threads: per inference.
+        allowed: the cores that the system lets the process use; None: it does not tell.
+        facts: of the device.
+    """
+    online = {core.number for core in facts.cores if core.online}
+    if allowed is None or online <= set(allowed):
+        return "any"
+    of_each_speed = all(set(kind.cores) & set(allowed) for kind in clusters(facts))
+    return "any" if len(allowed) >= threads and of_each_speed else sorted(allowed)
+
+
 def core_mask(cores: Sequence[int]) -> str:
     """The cores as `taskset` wants them: hexadecimal without 0x, core 0 the lowest bit; ``70`` for 4, 5 and 6."""
     return f"{sum(1 << core for core in set(cores)):x}"

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 
 from hwnas.errors import HwnasError
 from hwnas.files import cache_folder
+from hwnas.locks import lock
 from hwnas.measure.device import Device
-from hwnas.measure.lock import lock
 from hwnas.transports.base import DeviceError, Transport
 
 ANSWERS_WITHIN_S = 15.0

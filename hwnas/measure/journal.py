@@ -6,7 +6,6 @@ line is on the disk before `append` returns.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import Finite, Positive, checked, decoded, parse_json, read_bytes, shown
+from hwnas.files import sync
+from hwnas.foreign import Finite, Positive, checked, read_bytes, shown
+from hwnas.locks import lock
 from hwnas.measure.conditions import differences
-from hwnas.measure.lock import lock
+from hwnas.records import read_record, record_line
 
 HEADER_START = b'{"hwnas_journal": 1, '
 """What every journal begins with: a file that does not is never written to."""
@@ -55,7 +56,7 @@ class Journal:
         """
         self.path = path
         self.records: list[dict[str, Any]] = []
-        header = HEADER_START + json.dumps({"identity": identity}).encode()[1:]
+        header = {"hwnas_journal": 1, "identity": identity}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -71,7 +72,7 @@ class Journal:
             os.ftruncate(self._file, self._end)
             if not self._end:
                 self._write(header)
-                _sync_folder(path.parent)
+                sync(path.parent)
         except OSError as error:
             self.close()
             raise self._unwritable(error, "The records it held are kept.") from error
@@ -82,7 +83,7 @@ class Journal:
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk. Raises HwnasError, saying what is kept, if that fails."""
         try:
-            self._write(json.dumps(record).encode())
+            self._write(record)
         except OSError as error:
             raise self._unwritable(error, f"The {len(self.records)} records before this are kept.") from error
         self.records.append(record)
@@ -110,7 +111,7 @@ class Journal:
         lines = whole.split(b"\n") if whole else []
         end = 0
         for number, line in enumerate(lines, start=1):
-            record = _parsed(line)
+            record = read_record(line.decode(errors="replace"))
             if record is None and number == len(lines) > 1:
                 break  # a crash of the machine can leave a last line of the right length with other bytes in it
             if record is None:
@@ -141,10 +142,11 @@ class Journal:
                 f"({'; '.join(found)}). Restore those conditions, or measure into another folder."
             )
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, record: dict[str, Any]) -> None:
+        line = record_line(record).encode()
         try:
             os.lseek(self._file, self._end, os.SEEK_SET)
-            rest = memoryview(line + b"\n")
+            rest = memoryview(line)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
@@ -152,28 +154,10 @@ class Journal:
             with suppress(OSError):
                 os.ftruncate(self._file, self._end)
             raise
-        self._end += len(line) + 1
+        self._end += len(line)
 
     def _unwritable(self, error: OSError, kept: str) -> HwnasError:
         return HwnasError(
             f"cannot write the journal {self.path}: {error.strerror or error}. {kept} Make room or make the place "
             f"writable, then repeat the command: it goes on from there."
         )
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The record in a line, or None if there is none."""
-    with suppress(ValueError):
-        record = parse_json(decoded(line))
-        return record if isinstance(record, dict) else None
-    return None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new file's name durable, where the system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -18,6 +18,9 @@ from hwnas.transports.base import Health
 CPUFREQ = "/sys/devices/system/cpu/cpu{core}/cpufreq/{name}"
 """Where Linux says how fast a core runs; many virtual machines have no such folder."""
 
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where Linux keeps its control groups, and says which of them this process is in."""
+
 
 def machine_identity() -> dict[str, Any]:
     """What must be equal before numbers of two machines are mixed: system, architecture, cpu, core_count."""
@@ -27,6 +30,21 @@ def machine_identity() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "core_count": os.cpu_count(),
     }
+
+
+def cpu_quota_cores(hierarchy: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float | None:
+    """How many cores' worth of time Linux grants this process, as ``docker run --cpus`` limits it; None: no limit.
+
+    The narrowest limit of its control group and of those around it counts; of version 1 there is one file for both.
+    """
+    names = [line.split(":", 2)[2].lstrip("/") for line in _lines(own) if line.startswith("0::")]
+    around = [folder for name in names for folder in (Path(name), *Path(name).parents)]
+    limits = [_lines(hierarchy / folder / "cpu.max") for folder in around]
+    pairs = [tuple(lines[0].split()) for lines in limits if lines]
+    one = [_lines(hierarchy / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    pairs += [(one[0][0], one[1][0])] if all(one) else []
+    shares = [int(quota) / int(period) for quota, period in pairs if quota.isdigit() and int(period)]
+    return min(shares, default=None)
 
 
 def machine_health(core: int = 0) -> Health:
@@ -48,15 +66,21 @@ def machine_health(core: int = 0) -> Health:
     )
 
 
+def _lines(path: Path) -> list[str]:
+    """Of a file; none where it cannot be read."""
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
 def _cpu_model() -> str | None:
     """The CPU's name; Linux has it under another key on each architecture, single-board computers as the board's."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        named = {key.strip(): value.strip() for key, value in fields.items()}
-        for key in ("model name", "Hardware", "Model", "CPU part"):
-            if named.get(key):
-                return named[key]
+    fields = dict(line.split(":", 1) for line in _lines(Path("/proc/cpuinfo")) if ":" in line)
+    named = {key.strip(): value.strip() for key, value in fields.items()}
+    for key in ("model name", "Hardware", "Model", "CPU part"):
+        if named.get(key):
+            return named[key]
     return platform.processor() or None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.files import write_atomically
 from hwnas.latency import AdditivePredictor, LatencyTable
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spec import MBConv, Spec
@@ -79,7 +80,7 @@ def save_search_picture(metrics: Sequence[dict[str, Any]], budget_ms: float, pat
     from matplotlib import pyplot
 
     figure = plot_search(metrics, budget_ms)
-    figure.savefig(path, dpi=120)
+    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120))
     pyplot.close(figure)
     return True
 

@@ -76,21 +76,9 @@ def search(
     resolved = chosen.resolve(settings)
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
-    config = {
-        "space": space.name,
-        **space.options,
-        "images": [data.counts["train"], data.counts["val"]],
-        "batch_size": data.batch_size,
-        "budget_ms": budget_ms,
-        "predictor": predictor.digest,
-        "method": method,
-        "settings": asdict(resolved),
-        "epochs": epochs,
-        "seed": seed,
-    }
     torch_device = distributed.join("cpu")
     problem = SearchProblem(data, budget, epochs, seed, torch_device)
-    run = open_run(out, config)
+    run = open_run(out, problem.identity | {"method": method, "settings": asdict(resolved)})
     with training_threads(run.folder, train_threads):
         return chosen.search(problem, run, progress, resolved)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
 from hwnas.search.problem import SearchProblem, SearchResult
 from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer
@@ -108,8 +108,13 @@ def _search_once(
             progress(number * total + done, settings.trials * total, figures)
 
     train(trainer, problem.data, own, on_step, settings.checkpoint_seconds)
-    last = distributed.from_first(lambda: own.metrics()[trainer.search_steps - 1])
-    return Trial(latency_weight, trainer, own, last["expected_ms"])
+    logged = distributed.from_first(lambda: [r for r in own.metrics() if r["step"] == trainer.search_steps])
+    if not logged:
+        raise HwnasError(
+            f"{own.folder} lacks the figures of its step {trainer.search_steps}, which tell what its lambda leads to. "
+            "Delete that folder to have this lambda searched again."
+        )
+    return Trial(latency_weight, trainer, own, logged[-1]["expected_ms"])
 
 
 def _distance(searched_ms: float, target_ms: float) -> tuple[bool, float]:

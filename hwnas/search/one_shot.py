@@ -7,7 +7,6 @@ optuna's NSGA-II instead of the authors' own loop. ``random`` judges as many ran
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwnas.errors import HwnasError
 from hwnas.files import write_atomically
+from hwnas.records import append_record, read_records, record_line
 from hwnas.run import Run
 from hwnas.search.inherited import InheritedAccuracy
 from hwnas.search.problem import SearchProblem, SearchResult, choose_by, found_by_first
@@ -94,11 +93,7 @@ class Judged:
         if architecture.digest not in self._known:
             self._known[architecture.digest] = self._judge(architecture)
             record = {"digest": architecture.digest, "accuracy": self._known[architecture.digest]}
-            try:
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(record) + "\n")
-            except OSError as error:
-                raise HwnasError(f"cannot write {self._path}: {error.strerror}. Make room and repeat.") from error
+            append_record(self._path, record)
         self.accuracies[architecture] = self._known[architecture.digest]
         return self.accuracies[architecture]
 
@@ -113,18 +108,11 @@ class Judged:
     def _read(self) -> dict[str, float]:
         if not self._path.exists():
             return {}
-        text = self._path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # a last line that was cut off is judged again, and the next one begins a line of its own
-            write_atomically(self._path, lambda path: path.write_text(whole, encoding="utf-8"))
-        try:
-            records = [json.loads(line) for line in whole.splitlines()]
-            return {record["digest"]: record["accuracy"] for record in records}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise HwnasError(
-                f"{self._path} is damaged ({error}). Delete it to have the children judged again; the trained weights "
-                "are not affected."
-            ) from None
+        records = read_records(self._path)
+        # without a last line that was cut off: it is judged again, and the next one begins a line of its own
+        text = "".join(record_line(record) for record in records)
+        write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+        return {record["digest"]: record["accuracy"] for record in records}
 
 
 def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:

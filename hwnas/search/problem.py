@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -42,6 +42,34 @@ class SearchProblem:
     seed: int = 0
     torch_device: str = "cpu"
     measured_ms: Callable[[Architecture], float] | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides what a search finds, method and settings aside, as JSON values.
+
+        The number of processes is among them: each samples a path of its own. That of threads is not.
+        """
+        data, budget = self.data, self.budget
+        return {
+            "space": budget.space.name,
+            **budget.space.options,
+            "images": {
+                "train": data.counts["train"],
+                "val": data.counts["val"],
+                "classes": len(data.classes),
+                "resolution": data.resolution,
+                "augment": data.augment,
+                "seed": data.seed,
+                "sha256": data.digest,
+            },
+            "batch_size": data.batch_size,
+            "budget_ms": budget.limit_ms,
+            "latencies": {"sha256": budget.predictor.digest},
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "torch_device": self.torch_device,
+            "processes": distributed.world_size(),
+        }
 
 
 MEASURED_TRIES = 3
@@ -125,8 +153,10 @@ class SearchResult:
             settings: of the optimiser; as a rule those of the search, where it has such.
         """
         problem = self.problem
-        config = {"retrain": self.architecture.digest, "epochs": problem.epochs, "seed": problem.seed}
-        run = open_run(folder, config)
+        decided = {name: value for name, value in problem.identity.items() if name not in ("budget_ms", "latencies")}
+        weights = asdict(settings or WeightSettings())
+        own = {"retrain": self.architecture.digest, "settings": weights}
+        run = open_run(folder, own | decided)
         return train_child(
             self.architecture, problem.data, run, problem.epochs, problem.seed, progress, problem.torch_device, settings
         )

@@ -120,6 +120,7 @@ class ImageData:
         self.resolution = train.reader.resolution
         self.batch_size = batch_size
         self.seed = seed
+        self.augment = augment
         self.mean, self.std = train.statistics()
         self.splits_read = {"train", "val"} if len(val) else {"train"}
         self._source = source

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
 from hwnas.run import Run
-from hwnas.train.checkpoint import load_checkpoint, save_checkpoint
+from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.data import ImageData
 from hwnas.train.distributed import check_shares, from_first, rank, share
 
@@ -66,7 +66,7 @@ def train(
     """
     check_shares(min(data.batch_size, data.counts["train"]))
     checkpoint = run.folder / CHECKPOINT_FILE
-    state = from_first(lambda: load_checkpoint(checkpoint) if checkpoint.exists() else None)
+    state = from_first(lambda: load_newest(checkpoint))
     if state is not None:
         resume(trainer, checkpoint, state)
     writes = rank() == 0
@@ -85,6 +85,7 @@ def train(
                 progress(trainer.step_count, trainer.total_steps, figures)
             last = trainer.step_count == trainer.total_steps
             if last or time.monotonic() - saved_at > checkpoint_seconds:
+                run.sync()
                 save_checkpoint(checkpoint, trainer.state_dict())
                 saved_at = time.monotonic()
 

@@ -74,6 +74,8 @@ class Facts:
     cpu: str | None
     cores: tuple[Core, ...]
     memory_kb: int | None
+    allowed_cores: tuple[int, ...] | None = None
+    """The cores that what hwnas starts there may use."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ if command -v getprop > /dev/null; then
 for name in {" ".join(PROPERTIES)}; do echo "property $name=$(getprop $name)"; done
 fi
 grep -s . /dev/null /etc/os-release /proc/meminfo /proc/cpuinfo
+grep -s Cpus_allowed_list: /dev/null /proc/self/status
 cd {CPU} && grep -s . /dev/null present online cpu[0-9]*/cpu_capacity cpu[0-9]*/cpufreq/cpuinfo_max_freq
 cd /proc/device-tree && for name in model compatible; do
 [ -r $name ] && echo "tree $name=$(tr '\\0' ' ' < $name)"
@@ -41,6 +42,7 @@ def parse_facts(printed: str) -> Facts:
     cpu = _cpu(_named(lines, r"/proc/cpuinfo:([^:]*?)\s*:(.*)"))
     memory = _named(lines, r"/proc/meminfo:(\w+):\s*(\d+) kB")
     android = properties.get("ro.build.version.release")
+    status = _named(lines, r"/proc/self/status:(\w+):(.*)")
     compatible = tree.get("compatible", "").split()
     return Facts(
         system=system,
@@ -56,6 +58,7 @@ def parse_facts(printed: str) -> Facts:
         cpu=cpu,
         cores=_cores(lines),
         memory_kb=int(memory["MemTotal"]) if "MemTotal" in memory else None,
+        allowed_cores=core_numbers(status["Cpus_allowed_list"]) if "Cpus_allowed_list" in status else None,
     )
 
 

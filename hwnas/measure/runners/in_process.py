@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 
 from hwnas.errors import HwnasError
-from hwnas.measure.affinity import pinned, usable_cores
-from hwnas.measure.cores import check_threads, resolve_cores
+from hwnas.measure.affinity import allowed_cores, allowed_count, pinned
+from hwnas.measure.cores import check_threads, resolve_cores, usable_cores
 from hwnas.measure.device import Device
 from hwnas.measure.machine import machine_health, machine_identity
 from hwnas.measure.timing import Timing, open_session, time_session
 from hwnas.runtimes.base import Runtime, Session
 from hwnas.runtimes.files import describe
 from hwnas.transports.base import Health
+from hwnas.transports.local import Local
 
 
 class InProcessModel:
@@ -76,7 +78,7 @@ class InProcessRunner:
             "runtime_version": self._engine.version(),
             "library_sha256": self._engine.library_sha256(),
             "threads": self._device.threads,
-            "cores": self._cores if self._cores == "any" else list(self._cores),
+            "cores": _usable(self._device.threads) if self._cores == "any" else list(self._cores),
         }
 
     def circumstances(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ class InProcessRunner:
         """This process is never lost to itself."""
 
     def __enter__(self) -> InProcessRunner:
-        check_threads(self._device.threads, self._cores, usable_cores(), self._device.name)
+        check_threads(self._device.threads, self._cores, allowed_count(), self._device.name)
         self._entered.enter_context(pinned(self._cores))
         return self
 
@@ -104,10 +106,16 @@ class InProcessRunner:
         self._entered.close()
 
 
+def _usable(threads: int) -> list[int] | Literal["any"]:
+    """What "any" comes to for this process; the machine is asked about its cores only where some are withheld."""
+    allowed = allowed_cores()
+    if allowed is None or len(allowed) >= (psutil.cpu_count() or 0):
+        return "any"
+    return usable_cores(threads, allowed, Local(Path(tempfile.gettempdir())).facts())
+
+
 def _numbered(device: Device) -> tuple[int, ...] | Literal["any"]:
     """The Device's cores by number; this machine is asked about its own only where they are named by a word."""
     if device.cores == "any" or not isinstance(device.cores, str):
         return device.cores
-    from hwnas.transports.local import Local
-
     return resolve_cores(device.cores, Local(Path(tempfile.gettempdir())).facts())

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from hwnas.measure.affinity import usable_cores
-from hwnas.measure.cores import check_threads, resolve_cores
+from hwnas.measure.affinity import allowed_count
+from hwnas.measure.cores import check_threads, resolve_cores, usable_cores
 from hwnas.measure.device import Device
 from hwnas.runtimes.files import read_model
 from hwnas.temporary import OWNER, owner, temporary_folder
@@ -56,7 +56,7 @@ class RemoteRunner(ABC):
         self.facts = self.transport.facts()
         self.cores = resolve_cores(self.device.cores, self.facts)
         online = sum(core.online for core in self.facts.cores)
-        usable = usable_cores() if isinstance(self.transport, Local) else online
+        usable = allowed_count() if isinstance(self.transport, Local) else online
         check_threads(self.device.threads, self.cores, usable, self.device.name)
         self._remove_left()
         self._install()
@@ -83,7 +83,9 @@ class RemoteRunner(ABC):
             "runtime": self.runtime,
             **self._runtime_identity(),
             "threads": self.device.threads,
-            "cores": self.cores if self.cores == "any" else list(self.cores),
+            "cores": usable_cores(self.device.threads, self.facts.allowed_cores, self.facts)
+            if self.cores == "any"
+            else list(self.cores),
         }
 
     def circumstances(self) -> dict[str, Any]:
