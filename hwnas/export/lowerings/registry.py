@@ -166,6 +166,11 @@ def supported() -> str:
     )
 
 
+def copied(call: Call, x: Tensor) -> Tensor:
+    """A copy of a tensor: no operator will be left of it, but what changes it leaves the original as it is."""
+    return call.emit("affine", x, shape=x.shape, suffix=".copy", weight=np.ones(1), bias=np.zeros(1))
+
+
 def array(parameter: torch.Tensor) -> np.ndarray:
     """A float32 copy of a parameter, wherever it lives: a Graph must not change when training goes on."""
     return parameter.detach().to("cpu", torch.float32, copy=True).numpy()

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from hwnas.export.graph import Tensor
-from hwnas.export.lowerings.registry import Call, lowers
+from hwnas.export.lowerings.registry import Call, copied, lowers
 from hwnas.export.views import View, gathered, viewed
 
 
@@ -177,8 +177,13 @@ def _narrow(call: Call) -> View:
 
 
 @lowers("__getitem__")
-def _getitem(call: Call) -> View:
-    return _view(call, lambda index: index[call.args[1]])
+def _getitem(call: Call) -> Tensor | View:
+    view = _view(call, lambda index: index[call.args[1]])
+    places = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+    if not any(isinstance(place, (list, np.ndarray, torch.Tensor)) for place in places):
+        return view
+    # PyTorch copies for lists of indices: what changes the copy leaves the original
+    return copied(call, call.as_tensor(view, "what it takes"))
 
 
 @lowers("__setitem__")
