@@ -131,6 +131,8 @@ POOLS = {
     "global average, the last axis twice": Function(lambda self, x: x.mean(-1).mean(-1)),
     "global average as a sum": Function(lambda self, x: x.sum((2, 3)) / (x.shape[2] * x.shape[3])),
     "global maximum, one axis after the other": Function(lambda self, x: x.max(3)[0].max(dim=2).values),
+    "global average as two sums": Function(lambda self, x: x.sum(3).sum(2) / (HEIGHT * WIDTH)),
+    "global average of one dimension": Function(lambda self, x: F.adaptive_avg_pool1d(x.flatten(2), 1).squeeze(-1)),
     "sum over the width": Function(lambda self, x: x.sum(3, keepdim=True)),
     "gate of each row and column": Function(lambda self, x: x * x.mean(3, keepdim=True) + x * x.amax(2, keepdim=True)),
     "maximum over the channels": Function(
@@ -140,6 +142,7 @@ POOLS = {
     "global average of viewed pixels": Function(lambda self, x: x.view(x.size(0), x.size(1), -1).mean(2)),
 }
 ARITHMETIC = {
+    "numbers of numpy": Function(lambda self, x: x * np.float32(0.5) + np.float64(2) - np.int64(1) * True),
     "numbers": Function(lambda self, x: (1 - x) * 3 / 2 + 0.5 - x),
     "layer scale": Function(
         lambda self, x: x + self.scale * self.conv(x),
@@ -282,6 +285,10 @@ MEMORY = {
     ),
     "multiplied in place under another name": Function(augmented, conv=nn.Conv2d(C, C, 1)),
     "a copy is changed": Function(lambda self, x: x.clone().relu_() + x),
+    "a list of channels is a copy": Function(lambda self, x: (lambda y, z: (F.relu_(y), z)[1])(x, x[:, [1, 0]])),
+    "padding is a copy": Function(
+        lambda self, x: (lambda y, z: (F.relu_(y), z)[1])(x, F.pad(x, (1, 1, 1, 1), mode="reflect"))
+    ),
     "changed below its halves": Function(lambda self, x: (lambda a, b: (x.relu_(), a + b)[1])(*x.chunk(2, 1))),
     "a branch that is dropped in training": Function(
         lambda self, x: x + stochastic_depth(F.relu(x), 0.2, "row", self.training)
@@ -313,6 +320,8 @@ OUTSIDE_XNNPACK = {
     "shape: every other pixel": 0,
     "shape: channels in another order": 0,
     "shape: repeated": 0,
+    "memory: a list of channels is a copy": 0,
+    "memory: padding is a copy": 0,
 }
 """Partitions of what XNNPACK does not take whole: PADV2, RESIZE_NEAREST_NEIGHBOR and GATHER stay outside."""
 

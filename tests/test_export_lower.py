@@ -140,7 +140,7 @@ def test_an_unsupported_layer_is_named_with_its_path_and_what_is_supported() -> 
         lower(network, IMAGE)
     message = str(error.value)
     assert "Mish '1.0'" in message
-    assert "functions adaptive_avg_pool2d" in message
+    assert "functions adaptive_avg_pool1d, adaptive_avg_pool2d" in message
     with pytest.raises(HwnasError, match=r"cannot export mish '0\.mish'"):
         lower(nn.Sequential(Function(lambda self, x: F.mish(x))), IMAGE)
 
@@ -238,6 +238,7 @@ def test_a_view_that_is_changed_in_place_is_fine_if_nothing_else_is_read() -> No
         (Function(lambda self, x: x * float(x.mean((2, 3))[0, 0])), "Python values of the numbers in the image"),
         (Function(lambda self, x: x * x.detach().numpy().mean()), "Python values of the numbers in the image"),
         (Function(lambda self, x: x if torch.equal(x, x + 1) else -x), "Python values of the numbers in the image"),
+        (Function(torch.autocast("cpu")(lambda self, x: x.relu())), "autocast computes in another type"),
         (Function(lambda self, x: x.half()), "files compute in float32, not in torch.float16"),
         (Function(lambda self, x: torch.relu(x.double())), "files compute in float32, not in torch.float64"),
         (Function(lambda self, x: torch.add(x, 1, out=torch.empty(IMAGE))), "writes into another tensor"),

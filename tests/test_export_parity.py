@@ -179,6 +179,25 @@ def test_blocks_are_checked_as_the_network_calls_them(tmp_path, blocks, monkeypa
     assert checked == [first, second, "the Calls"]
 
 
+class Alternates(nn.Module):
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.relu(x) * (-1) ** self.calls
+
+
+class Draws(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x) + torch.randn(1)
+
+
+@pytest.mark.parametrize("network", [Alternates(), Draws()])
+def test_a_network_that_gives_two_outputs_for_one_image_is_refused(tmp_path, network: nn.Module) -> None:
+    with pytest.raises(HwnasError, match="PyTorch gives two outputs for one image"):
+        export(network, tmp_path, input_shape=(1, 4, 8, 8))
+
+
 def test_weights_that_are_not_numbers_are_refused() -> None:
     layer = nn.Conv2d(2, 2, 1)
     layer.weight.data[0] = float("nan")

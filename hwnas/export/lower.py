@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 from torch import nn
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.export.fold import fold
 from hwnas.export.graph import Graph, Tensor
 from hwnas.export.module_copy import module_copy
-from hwnas.export.trace import takes_one_image, trace
+from hwnas.export.trace import trace
 
 INPUT, OUTPUT = "input", "output"
 """What the two ends of every exported network are called."""
@@ -34,10 +35,27 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Graph:
         raise UsageError(f"input_shape must be (N, C, H, W) or (N, features), each from 1 on, not {input_shape!r}.")
     graph_input = Tensor(INPUT, tuple(input_shape))
     private = module_copy(module)
-    takes_one_image(private)
+    _check_takes_one_image(private)
     traced, result = trace(private, graph_input, {INPUT, OUTPUT})
     operators, result = fold(traced, result)
     return _named_output(Graph(operators, graph_input, result))
+
+
+def _check_takes_one_image(module: nn.Module) -> None:
+    """Raise HwnasError unless the forward method of `module` can be called with one argument."""
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):  # it is not written in Python
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.kind not in kinds]
+        raise HwnasError(
+            f"cannot export {type(module).__name__}: it must take one input, the image, not {needed}. Export a module "
+            "whose forward method takes the image and gives it the rest."
+        ) from None
 
 
 def _named_output(graph: Graph) -> Graph:

@@ -48,6 +48,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
 
     Raises:
         HwnasError: If an error is above `exact_limit` or not a number; it names the block, the error and the limit.
+            If PyTorch itself does not give the same output twice.
     """
     errors = []
     for path, (block, shape) in _blocks(module, input_shape).items():
@@ -58,6 +59,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
         if graph.operators:
             what = f"block {path} ({type(block.block).__name__})"
             errors.append(_check(block, shape, format, format.write(graph), what))
+    _check_repeats(module, input_shape)
     # The whole comes last: where a block is at fault, the error should name the block.
     return max(*errors, _check(module, input_shape, format, model, f"the {type(module).__name__}"), 0.0)
 
@@ -91,6 +93,17 @@ def _with_rounded_weights(module: nn.Module) -> nn.Module:
         signs = torch.randint(0, 2, parameter.shape, generator=generator) * 2 - 1
         parameter.data.mul_(1 + HALF_A_STEP * signs)
     return module
+
+
+def _check_repeats(module: nn.Module, input_shape: tuple[int, ...]) -> None:
+    """Raise HwnasError if the network gives another output for the same image when it is called again."""
+    x = np.random.default_rng(0).standard_normal(input_shape, dtype=np.float32)
+    first, second = outputs_of(module, x), outputs_of(module, x)
+    if first.shape != second.shape or relative_error(first, second) > LIMIT:
+        raise HwnasError(
+            f"cannot export {type(module).__name__}: PyTorch gives two outputs for one image, so it draws random "
+            "numbers or keeps something from call to call. Make the output depend on the image alone."
+        )
 
 
 def _check(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes, what: str) -> float:

@@ -8,7 +8,6 @@ PyTorch makes of it. What reaches neither a lowering nor an operator never touch
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -18,7 +17,7 @@ from torch import nn
 
 from hwnas.errors import HwnasError
 from hwnas.export.graph import Operator, Tensor
-from hwnas.export.lowerings import LOWERINGS, Call, Lowering, Recorder, supported
+from hwnas.export.lowerings import Call, Lowering, Recorder, lowering_of, name_of, supported
 from hwnas.export.pytorch import line_of_the_user
 from hwnas.export.views import View
 
@@ -108,7 +107,7 @@ class _Tracer:
 
     def function(self, func: Any, args: Any, kwargs: Any) -> Any:
         """A call that the network makes: lowered if it can be, else made, which leads to `operator` if it computes."""
-        lowering = _lowering(func)
+        lowering = lowering_of(func)
         call = self._call(func, args, kwargs)
         if lowering is not None:
             return self._lowered(lowering, call, args)
@@ -132,7 +131,7 @@ class _Tracer:
 
     def operator(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An ATen operator that PyTorch makes of a call without a lowering."""
-        lowering = _lowering(func)
+        lowering = lowering_of(func)
         own = self._call(func, args, kwargs)
         call = self._running[-1] if self._running else own
         if lowering is not None:
@@ -144,6 +143,8 @@ class _Tracer:
     def _lowered(self, lowering: Lowering, call: Call, args: Any) -> Any:
         """The result of a call, as stand-ins where it is made of tensors of the network."""
         try:
+            if torch.is_autocast_enabled("cpu"):
+                raise call.unsupported("autocast computes in another type than the float32 of files; leave it out")
             if call.kwargs.get("out") is not None:
                 raise call.unsupported("it writes into another tensor (out=...); use its result instead")
             result = lowering(call)
@@ -160,7 +161,7 @@ class _Tracer:
 
     def _call(self, func: Any, args: Any, kwargs: Any) -> Call:
         """The call, named by the path of PyTorch's own layer that makes it, or of another module and the function."""
-        called = _name(func)
+        called = name_of(func)
         layer = self._entered[-1] if self._entered else None
         path = self._paths.get(layer, "") if layer is not None else ""
         if layer is not None and _is_own_layer(layer):
@@ -227,28 +228,6 @@ def _is_own_layer(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn.modules") and not module._modules
 
 
-def _name(func: Any) -> str:
-    """A function, method or attribute as a person would write it."""
-    if isinstance(func, torch._ops.OpOverload):
-        return func.overloadpacket.__name__
-    name = getattr(func, "__name__", str(func))
-    if name in ("__get__", "__set__"):
-        return getattr(getattr(func, "__self__", None), "__name__", name)
-    return name.strip("_") if name.startswith("__") else name
-
-
-def _lowering(func: Any) -> Lowering | None:
-    """The lowering of a function, or of what has the name of a function of torch or a method of tensors."""
-    if func in LOWERINGS:
-        return LOWERINGS[func]
-    if isinstance(func, torch._ops.OpOverload):
-        return LOWERINGS.get(func.overloadpacket.__name__)
-    name = getattr(func, "__name__", None)
-    if name is None or func not in (getattr(torch.Tensor, name, None), getattr(torch, name, None)):
-        return None
-    return LOWERINGS.get(name)
-
-
 def _values(argument: Any) -> Any:
     """Arguments with what the stand-ins stand for."""
     if isinstance(argument, StandIn):
@@ -274,20 +253,3 @@ def _stand_ins_among(arguments: Any) -> Iterator[StandIn]:
 def _works_in_place(call: Call) -> bool:
     """Whether a call overwrites its first argument, as PyTorch's names tell."""
     return bool(call.kwargs.get("inplace", False)) or (call.target.endswith("_") and not call.target.endswith("__"))
-
-
-def takes_one_image(module: nn.Module) -> None:
-    """Raise HwnasError unless the forward method of `module` can be called with one argument."""
-    try:
-        signature = inspect.signature(module.forward)
-    except (TypeError, ValueError):  # it is not written in Python
-        return
-    try:
-        signature.bind(None)
-    except TypeError:
-        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.kind not in kinds]
-        raise HwnasError(
-            f"cannot export {type(module).__name__}: it must take one input, the image, not {needed}. Export a module "
-            "whose forward method takes the image and gives it the rest."
-        ) from None

@@ -7,7 +7,7 @@ each writer gets a function for that kind too.
 from __future__ import annotations
 
 # importing these modules fills the registry
-from hwnas.export.lowerings import activations, arithmetic, pooling, shapes, weighted  # noqa: F401
-from hwnas.export.lowerings.registry import LOWERINGS, Call, Lowering, Recorder, supported
+from hwnas.export.lowerings import activations, arithmetic, gathers, pooling, shapes, weighted  # noqa: F401
+from hwnas.export.lowerings.registry import LOWERINGS, Call, Lowering, Recorder, lowering_of, name_of, supported
 
-__all__ = ["LOWERINGS", "Call", "Lowering", "Recorder", "supported"]
+__all__ = ["LOWERINGS", "Call", "Lowering", "Recorder", "lowering_of", "name_of", "supported"]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from hwnas.export.graph import Activation, Tensor
-from hwnas.export.lowerings.registry import Call, array, lowers
+from hwnas.export.lowerings.registry import Call, array, copied, lowers
 from hwnas.export.views import View
 
 _PLAIN: dict[Activation, tuple[Any, ...]] = {
@@ -136,9 +136,7 @@ def _nothing(call: Call) -> Tensor | View:
 def _copy(call: Call) -> Tensor:
     if call.kwargs.get("dtype") not in (None, torch.float32):
         raise call.unsupported(f"files compute in float32, not in {call.kwargs['dtype']}; leave the conversion out")
-    # no operator will be left of it, but until then it is another tensor: what changes the copy leaves the original
-    x = call.tensor()
-    return call.emit("affine", x, shape=x.shape, weight=np.ones(1), bias=np.zeros(1))
+    return copied(call, call.tensor())
 
 
 @lowers(F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout)

@@ -96,8 +96,8 @@ def _operand(call: Call, position: int, name: str) -> Any:
     value = call.argument(position, name)
     if isinstance(value, torch.Tensor):
         return array(value).astype(np.float64)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return np.array(float(value))
+    if isinstance(value, (int, float, np.number, np.ndarray)):
+        return np.array(value, np.float64)
     if isinstance(value, View) and is_broadcast(value):
         return value
     return call.as_tensor(value, f"its argument number {position + 1}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,20 @@ def _mean(call: Call) -> Tensor | View:
 
 
 @lowers("sum")
-def _sum(call: Call) -> Tensor:
+def _sum(call: Call) -> Tensor | View:
     mean = _reduced(call, "average_pool")
     count = math.prod(call.argument(0, "input").shape) // math.prod(mean.shape)
-    x = call.as_tensor(mean, "its mean")
-    return call.emit("affine", x, shape=x.shape, suffix=".sum", weight=np.full(1, float(count)), bias=np.zeros(1))
+    written = call.recorder.write_out(mean) if isinstance(mean, View) else mean
+    x = mean.tensor if written is None and isinstance(mean, View) else call.as_tensor(mean, "its mean")
+    total = call.emit("affine", x, shape=x.shape, suffix=".sum", weight=np.full(1, float(count)), bias=np.zeros(1))
+    return replace(mean, tensor=total) if written is None and isinstance(mean, View) else total
+
+
+@lowers("adaptive_avg_pool1d")
+def _adaptive_average_pool_of_pixels(call: Call) -> Tensor | View:
+    if call.argument(1, "output_size") not in (1, (1,), [1]):
+        raise call.unsupported(f"output_size must be 1, not {call.argument(1, 'output_size')}")
+    return _reduced(replace(call, args=(call.argument(0, "input"), -1, True), kwargs={}), "average_pool")
 
 
 @lowers("amax")

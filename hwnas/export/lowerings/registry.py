@@ -158,12 +158,39 @@ def lowers(*targets: Any) -> Callable[[Lowering], Lowering]:
     return register
 
 
+def lowering_of(func: Any) -> Lowering | None:
+    """The lowering of a function, or of what has the name of a function of torch or a method of tensors."""
+    if func in LOWERINGS:
+        return LOWERINGS[func]
+    if isinstance(func, torch._ops.OpOverload):
+        return LOWERINGS.get(func.overloadpacket.__name__)
+    name = getattr(func, "__name__", None)
+    if name is None or func not in (getattr(torch.Tensor, name, None), getattr(torch, name, None)):
+        return None
+    return LOWERINGS.get(name)
+
+
+def name_of(func: Any) -> str:
+    """A function, method or attribute as a person would write it."""
+    if isinstance(func, torch._ops.OpOverload):
+        return func.overloadpacket.__name__
+    name = getattr(func, "__name__", str(func))
+    if name in ("__get__", "__set__"):
+        return getattr(getattr(func, "__self__", None), "__name__", name)
+    return name.strip("_") if name.startswith("__") else name
+
+
 def supported() -> str:
     """The functions that have a lowering, for error messages."""
     names = {target if isinstance(target, str) else target.__name__ for target in LOWERINGS}
     return (
         f"functions {', '.join(sorted(name for name in names if not name.startswith('_')))}, and layers that call these"
     )
+
+
+def copied(call: Call, x: Tensor) -> Tensor:
+    """A copy of a tensor: no operator will be left of it, but what changes it leaves the original as it is."""
+    return call.emit("affine", x, shape=x.shape, suffix=".copy", weight=np.ones(1), bias=np.zeros(1))
 
 
 def array(parameter: torch.Tensor) -> np.ndarray:
