@@ -24,6 +24,8 @@ BITS = {
 
 NAME_LENGTH = 200
 
+MOST_ELEMENTS = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class FileTensor:
@@ -118,10 +120,12 @@ class FileNetwork:
 
 
 def checked_shape(sizes: Sequence[int], tensor: str) -> Shape:
-    """`sizes` as a shape. Raises HwnasError for a negative one."""
+    """`sizes` as a shape. Raises HwnasError for a negative one, and for more elements than any memory has."""
     shape = tuple(int(size) for size in sizes)
     if any(size < 0 for size in shape):
         raise HwnasError(f"its tensor {printable(tensor)} has the shape {list(shape)}, with a negative size")
+    if prod(shape) > MOST_ELEMENTS:
+        raise HwnasError(f"its tensor {printable(tensor)} claims to have 10^{len(str(prod(shape))) - 1} elements")
     return shape
 
 
