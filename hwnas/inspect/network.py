@@ -24,7 +24,8 @@ BITS = {
 
 NAME_LENGTH = 200
 
-MOST_ELEMENTS = 2**63 - 1
+MOST_ELEMENTS = 2**128
+"""Of a tensor that is looked at: what is counted of two of them is a number that can be printed."""
 
 
 @dataclass(frozen=True)
