@@ -307,6 +307,23 @@ def test_weights_are_regular_files_and_read_to_their_end_at_most(tmp_path: Path)
             checked("w", **more)
 
 
+def test_shapes_beyond_any_memory_are_refused_and_not_multiplied_out(look: Any) -> None:
+    model = onnx_file([helper.make_node("Relu", ["x"], ["y"])])
+    for end in (model.graph.input[0], model.graph.output[0]):
+        end.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, [2**62] * 20))
+    with pytest.raises(HwnasError, match=r"its tensor . claims to have 10\^373 elements"):
+        look(model.SerializeToString(), "m.onnx")
+    with pytest.raises(HwnasError, match="claims to have"):
+        look(one_operator_tflite(BuiltinOperator.RELU, shape=[2**31 - 1] * 40))
+
+
+@pytest.mark.parametrize("mean", ["[1e999]", "[NaN]", "[1" + "0" * 400 + "]", "[" * 20000, "3"])
+def test_a_normalisation_that_is_no_numbers_is_none(look: Any, mean: str) -> None:
+    info = look(onnx_file([helper.make_node("Relu", ["x"], ["y"])], mean=mean).SerializeToString(), "m.onnx")
+    assert info.metadata.mean == ()
+    json.dumps(info.to_json(), allow_nan=False)
+
+
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"suffix '\.pt'"):
         inspect_model(tmp_path / "model.pt")

@@ -24,6 +24,9 @@ BITS = {
 
 NAME_LENGTH = 200
 
+MOST_ELEMENTS = 2**128
+"""Of a tensor that is looked at: what is counted of two of them is a number that can be printed."""
+
 
 @dataclass(frozen=True)
 class FileTensor:
@@ -118,10 +121,12 @@ class FileNetwork:
 
 
 def checked_shape(sizes: Sequence[int], tensor: str) -> Shape:
-    """`sizes` as a shape. Raises HwnasError for a negative one."""
+    """`sizes` as a shape. Raises HwnasError for a negative one, and for more elements than any memory has."""
     shape = tuple(int(size) for size in sizes)
     if any(size < 0 for size in shape):
         raise HwnasError(f"its tensor {printable(tensor)} has the shape {list(shape)}, with a negative size")
+    if prod(shape) > MOST_ELEMENTS:
+        raise HwnasError(f"its tensor {printable(tensor)} claims to have 10^{len(str(prod(shape))) - 1} elements")
     return shape
 
 

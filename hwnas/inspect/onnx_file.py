@@ -17,7 +17,7 @@ from hwnas.errors import HwnasError
 from hwnas.inspect.external_data import check_external_data
 from hwnas.inspect.info import EndInfo, MetadataInfo
 from hwnas.inspect.network import BITS, FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
-from hwnas.inspect.reading import FileContent, layout_of
+from hwnas.inspect.reading import FileContent, finite, layout_of
 
 SMALL_BYTES = 4096
 """Constants up to this size are kept for shape inference: shapes, axes, paddings. Weights are only in the way there."""
@@ -207,6 +207,6 @@ def _metadata(model: Any) -> MetadataInfo:
 def _numbers(text: str) -> tuple[float, ...]:
     """The numbers of a JSON list; none if it is anything else."""
     try:
-        return tuple(float(number) for number in json.loads(text))
-    except (ValueError, TypeError):
+        return finite(json.loads(text))
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return ()

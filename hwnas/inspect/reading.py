@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from hwnas.inspect.info import EndInfo, MetadataInfo, Size
 from hwnas.inspect.network import FileNetwork
@@ -22,6 +23,12 @@ class FileContent:
     metadata: MetadataInfo
     warnings: list[str]
     """What was left out of it, in whole sentences."""
+
+
+def finite(numbers: Iterable[float]) -> tuple[float, ...]:
+    """The numbers of a normalisation; none of them if one is infinite or not a number, which JSON cannot say."""
+    found = tuple(float(number) for number in numbers)
+    return found if all(map(isfinite, found)) else ()
 
 
 def layout_of(shape: Sequence[Size], habit: str) -> str | None:

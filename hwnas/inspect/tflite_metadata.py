@@ -15,6 +15,7 @@ import flatbuffers
 from flatbuffers.number_types import Float32Flags
 
 from hwnas.inspect.network import printable
+from hwnas.inspect.reading import finite
 
 ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS_BYTES = 2**20
@@ -58,7 +59,7 @@ def _of_tensors(root: _Table, data: bytes) -> tuple[tuple[str, ...], tuple[float
             for unit in tensor.tables(_TENSOR_UNITS):
                 options = unit.table(_UNIT_OPTIONS)
                 if unit.byte(_UNIT_KIND) == _NORMALISATION and options is not None and not std:
-                    mean, std = options.floats(_MEAN), options.floats(_STD)
+                    mean, std = finite(options.floats(_MEAN)), finite(options.floats(_STD))
         for tensor in subgraph.tables(_SUBGRAPH_OUTPUTS):
             for file in tensor.tables(_TENSOR_FILES):
                 if file.byte(_FILE_KIND) == _AXIS_LABELS and not labels:
