@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,8 +15,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from hwnas.errors import HwnasError, UsageError, unknown_name
-from hwnas.train.augmentation import AUGMENTATIONS, augmentation, augmented
+from hwnas.errors import HwnasError, UsageError
+from hwnas.train.augmentation import augmentation, augmented
+from hwnas.train.data_arguments import check_arguments, default_workers
 from hwnas.train.division import LabelledImage, split_validation
 from hwnas.train.duplicates import listed_duplicates, with_test
 from hwnas.train.findings import DataWarning, Examples, Findings, by_folder
@@ -32,7 +32,6 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 ReadImages = Callable[[Sequence[LabelledImage]], tuple[ImageSet, dict[str, str]]]
 
-SMALLEST_RESOLUTION = 8
 DECODING_SHARE = 0.5
 """Of the memory that is available, what all processes together may take to decode pictures."""
 
@@ -50,7 +49,7 @@ def load_data(
     memory_share: float = 0.25,
     progress: Progress | None = None,
 ) -> ImageData:
-    """Read the training images of `source` and cut the validation split out of them.
+    """Read the training and validation images of `source`.
 
     Args:
         source: ``"digits"``, or a folder: ``train/<class>/*`` with ``test/<class>/*`` and perhaps ``val/<class>/*``, or
@@ -70,13 +69,13 @@ def load_data(
         progress: called as ``progress(done, total)`` while images are read.
 
     Every training and validation image is decoded once, here. Warns (`DataWarning`) of what is left out, and of copies.
-    Raises UsageError for an argument out of range, and
-    HwnasError if the images cannot be learnt from: no folder, no classes, too few images, over 10 % broken ones.
+    Raises UsageError for an argument out of range, and HwnasError if the images cannot be learnt from: no folder, no
+    classes, too few images, over 10 % broken ones.
     """
     if augment is None:
         augment = "crop" if source == "digits" else "flip-crop"
-    workers = _default_workers() if workers is None else workers
-    _check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share)
+    workers = default_workers() if workers is None else workers
+    check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share)
     most_bytes = int(DECODING_SHARE * available_bytes() / max(1, workers))
     images = digits_source() if source == "digits" else folder_source(Path(source), most_bytes)
     reader = ImageReader(images.decode, resolution, workers, images.fingerprint)
@@ -234,29 +233,6 @@ class ImageData:
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
         return (images - mean) / std
-
-
-def _default_workers() -> int:
-    # a container may own fewer cores than the machine has
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores)
-
-
-def _check_arguments(
-    resolution: int, batch_size: int, val_fraction: float, seed: int, workers: int, augment: str, memory_share: float
-) -> None:
-    for rule, value, holds in (
-        (f"resolution must be {SMALLEST_RESOLUTION} or more pixels", resolution, resolution >= SMALLEST_RESOLUTION),
-        ("batch_size must be 1 or more", batch_size, batch_size >= 1),
-        ("val_fraction must be from 0 to 0.9", val_fraction, 0 <= val_fraction <= 0.9),
-        ("seed must be 0 or more", seed, seed >= 0),
-        ("workers must be 0 (decode in this process) or more", workers, workers >= 0),
-        ("memory_share must be from 0 to 1", memory_share, 0 <= memory_share <= 1),
-    ):
-        if not holds:
-            raise UsageError(f"{rule}, not {value}.")
-    if augment not in AUGMENTATIONS:
-        raise unknown_name("augmentation", augment, AUGMENTATIONS)
 
 
 def _check_splits(source: ImageSource, train: ImageSet, val: ImageSet, val_fraction: float) -> None:
