@@ -47,14 +47,18 @@ def save_child(child: ChildNetwork, folder: Path | str) -> None:
     write_json(folder / ARCHITECTURE_FILE, child.architecture.to_json())
 
 
+def read_architecture(path: Path) -> Architecture:
+    """The Architecture in a file. Raises HwnasError, naming the file, if it is missing or damaged."""
+    return Architecture.from_json(read_json(path, "the architecture"), f"the architecture {path}")
+
+
 def load_child(folder: Path | str) -> ChildNetwork:
     """The ChildNetwork that `save_child` wrote, in evaluation mode. Raises HwnasError for missing or damaged files."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     folder = Path(folder)
-    architecture = Architecture.from_json(read_json(folder / ARCHITECTURE_FILE, "the architecture"))
-    path, child = folder / WEIGHTS_FILE, build_child(architecture)
+    path, child = folder / WEIGHTS_FILE, build_child(read_architecture(folder / ARCHITECTURE_FILE))
     if not path.exists():
         raise HwnasError(f"there is no {WEIGHTS_FILE} in {folder}; name the folder of a finished run or an export.")
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_atomically, write_json
+from hwnas.foreign import read_bytes
 
 RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
 
@@ -86,15 +87,18 @@ class Run:
         if not path.exists():
             return []
         records = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in read_bytes(path, "the run's metrics").split(b"\n"):
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)  # with NaN: a loss can be that
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(record, dict) or not isinstance(record.get("step", 0), int):
+                break
+            records.append(record)
         return records
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after `step`: the run goes on from a checkpoint taken there."""
-        kept = [record for record in self.metrics() if record["step"] <= step]
+        kept = [record for record in self.metrics() if record.get("step", 0) <= step]
         text = "".join(json.dumps(record) + "\n" for record in kept)
         write_atomically(self.folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))

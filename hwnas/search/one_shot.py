@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from hwnas.errors import HwnasError
 from hwnas.files import write_atomically
+from hwnas.foreign import checked, parse_json, read_parsed
 from hwnas.run import Run
 from hwnas.search.inherited import InheritedAccuracy
 from hwnas.search.problem import SearchProblem, SearchResult, choose_by
@@ -112,18 +114,25 @@ class Judged:
     def _read(self) -> dict[str, float]:
         if not self._path.exists():
             return {}
-        text = self._path.read_text(encoding="utf-8")
+        cure = "delete it to have the children judged again; the trained weights are not affected"
+        text = read_parsed(self._path, "the judged children", str)
         whole = text[: text.rfind("\n") + 1]
         if whole != text:  # a last line that was cut off is judged again, and the next one begins a line of its own
             write_atomically(self._path, lambda path: path.write_text(whole, encoding="utf-8"))
-        try:
-            records = [json.loads(line) for line in whole.splitlines()]
-            return {record["digest"]: record["accuracy"] for record in records}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise HwnasError(
-                f"{self._path} is damaged ({error}). Delete it to have the children judged again; the trained weights "
-                "are not affected."
-            ) from None
+        known: dict[str, float] = {}
+        for line, record in enumerate(whole.splitlines(), start=1):
+            place = f"{self._path}, line {line}, is damaged"
+            try:
+                found = checked(_Record, parse_json(record), place, cure)
+            except ValueError as error:
+                raise HwnasError(f"{place}: {error}; {cure}.") from None
+            known[found.digest] = found.accuracy
+        return known
+
+
+class _Record(BaseModel):
+    digest: str
+    accuracy: float = Field(ge=0, le=1)
 
 
 def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:
