@@ -3,8 +3,8 @@
 From good files (tables measured and published, predictors, architectures, weights, device files, configurations, run
 folders, journals) come damaged ones: bytes flipped, cut off and overwritten; values of JSON, CSV, YAML and TOML
 replaced by wrong types, NaN, negatives, huge and endless numbers; keys removed, added and repeated; rows repeated and
-shortened; nesting without end; folders, FIFOs, loops of links and other encodings in their place. Model files (`--models`) are
-damaged and examined as in mutated_files.py, in a process of their own.
+shortened; nesting without end; folders, FIFOs, loops of links and other encodings in their place. Model files
+(`--models`) are damaged and examined as in mutated_files.py, in a process of their own.
 
 Counted are clear errors, what was accepted and can be right by an oracle that knows nothing of the reader, and what
 must not be: tracebacks, wrong values, hangs.
@@ -220,7 +220,8 @@ def damage(path: Path, dice: random.Random) -> str:
     elif kind == "encoding":
         path.write_bytes(reencoded(path.read_bytes(), dice))
     else:
-        mutate = dice.choice((truncated, flipped, flipped, overwritten, swapped, huge_lengths))
+        whole = path.stat().st_size > 512  # chunks are swapped of these only
+        mutate = dice.choice((truncated, flipped, overwritten, huge_lengths, swapped if whole else flipped))
         path.write_bytes(bytes(mutate(bytearray(path.read_bytes()), dice)))
     return kind
 
