@@ -244,7 +244,7 @@ def outcome(subject: Subject, folder: Path) -> tuple[str, str]:
     except HwnasError as error:
         said = str(error)
         clear = said.isprintable() or not any(c in said for c in "\0\r\x1b")
-        named = Path(subject.file).name in said or folder.name in said
+        named = Path(subject.file).name in said or folder.name in said or "in this predictor" in said
         encodable = not any("\ud800" <= c <= "\udfff" for c in said)
         return ("clear error" if clear and named and encodable and len(said) < 1500 else "unclear error"), said
     except TooLongError:

@@ -65,7 +65,9 @@ def load_child(folder: Path | str) -> ChildNetwork:
         weights = load(read_bytes(path, "the weights", MOST_BYTES_OF_WEIGHTS))
         check_weights(weights, child.state_dict())
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
-        raise HwnasError(f"{path} does not hold this architecture's weights: {error}. Export the run again.") from None
+        said = " ".join(str(error).split())
+        said = said if len(said) <= 300 else f"{said[:300]}..."  # the library quotes what it found, however long
+        raise HwnasError(f"{path} does not hold this architecture's weights: {said}. Export the run again.") from None
     child.load_state_dict(weights)
     return child.eval()
 
