@@ -14,6 +14,7 @@ BENCHMARKS = (
     "export.py",
     "int8.py",
     "mutated_files.py",
+    "hostile.py",
     "predictor_accuracy.py",
     "table_speed.py",
     "native_agreement.py",

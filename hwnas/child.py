@@ -59,14 +59,18 @@ def save_child(child: ChildNetwork, folder: Path | str) -> None:
     write_json(folder / ARCHITECTURE_FILE, child.architecture.to_json())
 
 
+def read_architecture(path: Path) -> Architecture:
+    """The Architecture in a file. Raises HwnasError, naming the file, if it is missing or damaged."""
+    return Architecture.from_json(read_json(path, "the architecture"), f"the architecture {path}")
+
+
 def load_child(folder: Path | str) -> ChildNetwork:
     """The ChildNetwork that `save_child` wrote, in evaluation mode. Raises HwnasError for missing or damaged files."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     folder = Path(folder)
-    architecture = Architecture.from_json(read_json(folder / ARCHITECTURE_FILE, "the architecture"))
-    path, child = folder / WEIGHTS_FILE, build_child(architecture)
+    path, child = folder / WEIGHTS_FILE, build_child(read_architecture(folder / ARCHITECTURE_FILE))
     if not path.exists():
         raise HwnasError(f"there is no {WEIGHTS_FILE} in {folder}; name the folder of a finished run or an export.")
     try:
@@ -76,8 +80,10 @@ def load_child(folder: Path | str) -> ChildNetwork:
         if recorded is not None and recorded != _checksum(weights):
             raise ValueError("they do not match the checksum in the file, so it is damaged")
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
+        said = " ".join(str(error).split())
+        said = said if len(said) <= 300 else f"{said[:300]}..."  # the library quotes what it found, however long
         raise HwnasError(
-            f"{path} does not hold this architecture's weights: {error}. Restore the file, or repeat the command that "
+            f"{path} does not hold this architecture's weights: {said}. Restore the file, or repeat the command that "
             "wrote it."
         ) from None
     child.load_state_dict(weights)

@@ -162,7 +162,7 @@ def parse_csv(text: str) -> list[tuple[int, dict[str, str]]]:
 def check_depth(data: Any) -> None:
     """Raise ValueError if lists and dicts are nested deeper than `DEEPEST`."""
     level = [data]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
         level = [child for children in inner for child in children if isinstance(child, dict | list)]
         if not level:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import parse_json
+from hwnas.foreign import read_bytes
+
+MOST_BYTES = 2**30
+"""Of such a file: a search of a million steps has a fifth of it."""
 
 
 def record_line(record: dict[str, Any]) -> str:
@@ -26,8 +29,8 @@ def read_record(line: str) -> dict[str, Any] | None:
         line = line[: recorded.start()] + "}"
         if zlib.crc32(line.encode()) != int(recorded[1], 16):
             return None
-    with suppress(ValueError):
-        record = parse_json(line)
+    with suppress(ValueError, RecursionError):
+        record = json.loads(line)  # with NaN: a loss can be that
         return record if isinstance(record, dict) else None
     return None
 
@@ -48,11 +51,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
     Raises HwnasError if another one is damaged.
     """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
-    except OSError as error:
-        raise HwnasError(f"cannot read {path}: {error.strerror}.") from None
-    lines = [line for line in lines if line]
+    text = read_bytes(path, "the records", MOST_BYTES).decode(errors="replace") if path.exists() else ""
+    lines = [line for line in text.split("\n") if line]
     records = []
     for number, line in enumerate(lines, start=1):
         record = read_record(line)

@@ -101,7 +101,14 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every logged record in order, without a last line that was cut off. Raises HwnasError for a damaged one."""
-        return read_records(self.folder / METRICS_FILE)
+        path = self.folder / METRICS_FILE
+        records = read_records(path)
+        for number, record in enumerate(records, start=1):
+            if not isinstance(record.get("step"), int):
+                raise HwnasError(
+                    f"{path}, line {number}, is damaged: it names no step. Restore the file, or delete it."
+                )
+        return records
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after `step`: the run goes on from a checkpoint taken there."""

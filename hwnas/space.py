@@ -157,12 +157,12 @@ class Architecture:
         }
 
     @staticmethod
-    def from_json(data: Any) -> Architecture:
-        """The Architecture that `to_json` wrote. Raises HwnasError for anything else."""
+    def from_json(data: Any, where: str = "this architecture") -> Architecture:
+        """The Architecture that `to_json` wrote. Raises HwnasError for anything else; `where` names it there."""
         if not isinstance(data, dict) or data.get("format") != ARCHITECTURE_FORMAT:
-            raise HwnasError(f'this is no architecture: its JSON must say "format": "{ARCHITECTURE_FORMAT}".')
+            raise HwnasError(f'{where} is none: its JSON must say "format": "{ARCHITECTURE_FORMAT}".')
         cure = "export or search it again"
-        found = checked(_ArchitectureFile, data, "this architecture is damaged", cure)
+        found = checked(_ArchitectureFile, data, f"{where} is damaged", cure)
         place = ""
         try:
             blocks = []
@@ -172,11 +172,9 @@ class Architecture:
             place = ""
             architecture = Architecture(tuple(blocks), found.input_shape, found.space, found.code)
         except HwnasError as error:
-            raise HwnasError(f"this architecture is damaged: {place}{error} Otherwise {cure}.") from None
+            raise HwnasError(f"{where} is damaged: {place}{error} Otherwise {cure}.") from None
         if architecture.params > MOST_PARAMS:
-            raise HwnasError(
-                f"this architecture has {architecture.params:,} parameters, {MOST_PARAMS:,} are the most; {cure}."
-            )
+            raise HwnasError(f"{where} has {architecture.params:,} parameters, {MOST_PARAMS:,} are the most; {cure}.")
         return architecture
 
     def __str__(self) -> str:

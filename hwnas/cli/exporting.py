@@ -113,11 +113,12 @@ def _images(
 ) -> ExportImages | None:
     """The images to export with: those that are named, or the run's own; None where there are none to be had."""
     from hwnas.report.console import CONSOLE
+    from hwnas.report.recorded import run_config
     from hwnas.run import RUN_FILE
     from hwnas.train.data import load_data
     from hwnas.train.export_images import export_images
 
-    config = _config(run)
+    config = run_config(run)
     source = data or config.get("data")
     if data == "none" or source is None:
         if required:
@@ -144,22 +145,12 @@ def _images(
     return export_images(loaded, count, config.get("seed", 0), preprocessing)
 
 
-def _config(run: Path) -> dict[str, Any]:
-    from hwnas.files import read_json
-    from hwnas.run import RUN_FILE
-
-    if not (run / RUN_FILE).exists():
-        return {}
-    found = read_json(run / RUN_FILE, "the run")
-    return dict(found.get("config") or {}) if isinstance(found, dict) else {}
-
-
 def _report(run: Path) -> dict[str, Any] | None:
     """What the design that this run is found of its network; None where there was none."""
     from hwnas.design import REPORT_FILE
-    from hwnas.files import read_json
+    from hwnas.report.recorded import design_report
 
-    return read_json(run / REPORT_FILE, "the run's report") if (run / REPORT_FILE).exists() else None
+    return design_report(run / REPORT_FILE)
 
 
 def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:

@@ -56,8 +56,8 @@ def fit(
     if len(networks) < MIN_NETWORKS:
         if block_ms is None:
             raise HwnasError(
-                f"there is nothing to fit: no blocks and {len(networks)} whole networks are measured. Measure blocks, "
-                f"or at least {MIN_NETWORKS} networks, with `hwnas measure`."
+                f"there is nothing to fit in {table.folder or 'the table'}: no blocks and {len(networks)} whole "
+                f"networks are measured. Measure blocks, or at least {MIN_NETWORKS} networks, with `hwnas measure`."
             )
         plain = AdditivePredictor.block_sum(block_ms, estimated, len(networks))
         return replace(plain, layers_ms=_layers_ms(table, block_ms), fitted_to=fitted_to)

@@ -14,9 +14,11 @@ from functools import cache
 from typing import Any
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from hwnas.files import write_atomically
+from hwnas.foreign import checked
 from hwnas.records import append_record, read_records, record_line
 from hwnas.run import Run
 from hwnas.search.inherited import InheritedAccuracy
@@ -112,7 +114,17 @@ class Judged:
         # without a last line that was cut off: it is judged again, and the next one begins a line of its own
         text = "".join(record_line(record) for record in records)
         write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
-        return {record["digest"]: record["accuracy"] for record in records}
+        cure = "delete it to have the children judged again; the trained weights are not affected"
+        found = [
+            checked(_Record, record, f"{self._path}, record {number}, is damaged", cure)
+            for number, record in enumerate(records, start=1)
+        ]
+        return {record.digest: record.accuracy for record in found}
+
+
+class _Record(BaseModel):
+    digest: str
+    accuracy: float = Field(ge=0, le=1)
 
 
 def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:

@@ -1,0 +1,100 @@
+"""What a run folder says of its network, read back: the configuration it was trained with, and the design's report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from hwnas.errors import HwnasError
+from hwnas.files import read_json
+from hwnas.foreign import Finite, Ms, Positive, checked
+from hwnas.run import RUN_FILE
+
+CURE = "restore it, or delete it to export without what it says"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Trained(BaseModel):
+    """What exporting needs of a run's configuration: which images it was trained on."""
+
+    data: str | None = None
+    batch_size: int = Field(64, ge=1, le=65_536)
+    seed: int = Field(0, ge=0, lt=2**32)
+    workers: int | None = Field(None, ge=0, le=1024)
+    limit_train: int | None = Field(None, ge=1)
+
+
+class _Preprocessing(BaseModel):
+    mean: list[Finite] = Field(min_length=1, max_length=16)
+    std: list[Positive] = Field(min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _of_the_same_channels(self) -> _Preprocessing:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean is of {len(self.mean)} channels, std of {len(self.std)}")
+        return self
+
+
+class _Conditions(BaseModel):
+    identity: dict[str, Any]
+    circumstances: dict[str, Any]
+
+
+class _Report(BaseModel):
+    """What a model card and an export use of a report."""
+
+    device: str = ""
+    runtime: str | None = None
+    status: str | None = None
+    budget_ms: Ms | None = None
+    predicted_ms: Ms | None = None
+    interval_ms: tuple[Finite, Finite] | None = None
+    measured_ms: dict[str, Ms] = {}
+    conditions: dict[str, _Conditions] = {}
+    accuracy: Share | None = None
+    macs: int | None = Field(None, ge=0)
+    params: int | None = Field(None, ge=0)
+    classes: list[str] = []
+    preprocessing: _Preprocessing | None = None
+    images: dict[str, Annotated[int, Field(ge=0)]] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _Report:
+        needed = ("runtime", "status", "budget_ms", "predicted_ms", "interval_ms")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if self.measured_ms and (missing or self.runtime not in self.measured_ms):
+            raise ValueError(f"measured_ms goes with {', '.join(missing or ['that of its runtime'])}")
+        if self.predicted_ms is not None and self.interval_ms is not None:
+            low, high = self.interval_ms
+            if not low <= self.predicted_ms <= high:
+                raise ValueError(f"interval_ms must hold predicted_ms (found {self.predicted_ms:g})")
+        if (self.macs is None) != (self.params is None):
+            raise ValueError("macs and params go together")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes must be distinct")
+        return self
+
+
+def run_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run; empty for a folder that is no run's. Raises HwnasError where it is damaged."""
+    path = run / RUN_FILE
+    if not path.exists():
+        return {}
+    found = read_json(path, "the run")
+    config = found.get("config") if isinstance(found, dict) else None
+    if not isinstance(config, dict):
+        raise HwnasError(f"{path} is damaged: it must hold the run's config; {CURE}.")
+    checked(_Trained, config, f"{path} is damaged: config", CURE)
+    return config
+
+
+def design_report(path: Path) -> dict[str, Any] | None:
+    """The report of a design; None where there is none. Raises HwnasError where it is damaged."""
+    if not path.exists():
+        return None
+    found: dict[str, Any] = read_json(path, "the run's report")
+    checked(_Report, found, f"{path} is damaged", CURE)
+    return found
