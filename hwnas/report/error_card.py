@@ -48,7 +48,7 @@ def write_card(card: ErrorCard, folder: Path, interval_percent: float) -> list[P
 def card_text(card: ErrorCard, interval_percent: float, pictures: list[str]) -> str:
     """The card in Markdown."""
     lines = ["# Error card", "", f"{card.predictor}: {card.n_blocks} blocks, {card.n_networks} whole networks.", ""]
-    lines += _table(["measured on", ""], [[name, str(value)] for name, value in _conditions(card)])
+    lines += _table(["measured on", ""], [[name, _cell(str(value))] for name, value in _conditions(card)])
     if card.mape is None:
         return "\n".join([*lines, f"{card.protocol}; the 90 % interval is ±{interval_percent:.0f} %.", ""])
     lines += _table(["on networks not seen", ""], _statistics(card, interval_percent))
@@ -152,7 +152,6 @@ def _conditions(card: ErrorCard) -> list[tuple[str, Any]]:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    rows = [[_cell(text) for text in row] for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
     return [*lines, ""]
 
