@@ -12,7 +12,10 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
 
 SETTINGS = (("1", None), ("2", "300000"), ("2", "5000"), ("2", "0"))
 """Threads, and GOMP_SPINCOUNT; 300,000 is libgomp's own."""
@@ -33,7 +36,8 @@ def main() -> None:
     beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.busy)]
     try:
         for threads, spins in SETTINGS:
-            environment = os.environ | {"OMP_NUM_THREADS": threads} | ({"GOMP_SPINCOUNT": spins} if spins else {})
+            environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
+            environment |= {"GOMP_SPINCOUNT": spins} if spins else {}
             command = [sys.executable, __file__, *sys.argv[1:], "--measure"]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             print(f"{threads} threads, {spins or 'no'} spins: {done.stdout.strip()} steps/s (median)", flush=True)

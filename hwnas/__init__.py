@@ -15,7 +15,8 @@ OPENMP_SPINS = "5000"
 """How often a thread of GNU OpenMP, which torch trains with, looks for work before it sleeps; 300,000 by itself.
 
 Those are milliseconds, which on a busy machine are taken from the thread that is waited for: a search beside other
-programs made 0.14 steps a second, and makes 4. It changes no result, and is read once, when torch is imported.
+programs made 0.14 steps a second with two threads, and 18 with one (docs/methods.md). It changes no result, and is read
+once, when torch is imported.
 """
 
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():

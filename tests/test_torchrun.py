@@ -60,7 +60,7 @@ def steps_logged(run: Path) -> list[int]:
 
 
 def test_one_design_killed_and_repeated_writes_the_files_of_one_process(table, config, tmp_path, monkeypatch, capsys):
-    epochs = ["--epochs", 4, "--budget-ms", 1000, "--json"]
+    epochs = ["--epochs", 3, "--budget-ms", 1000, "--json"]
     design = ["design", *SMALL, "--latency", table, "--config", config, *epochs]
     alone, two = tmp_path / "alone", tmp_path / "two"
     assert run_command(monkeypatch, capsys, *design, "--out", alone)[0] == 0
