@@ -14,10 +14,11 @@ from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
 from hwnas.latency.table import Block
 from hwnas.latency.terms import BIAS, COUNT, EXECUTED, EXTRAS, SUM, Terms
+from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.spec import spec_from_json
 
 if TYPE_CHECKING:
-    from hwnas.latency.predictor import AdditivePredictor, Uncertainty
+    from hwnas.latency.predictor import AdditivePredictor
 
 FORMAT = "hwnas.additive-predictor/2"
 FIRST_FORMAT = "hwnas.additive-predictor/1"
@@ -39,6 +40,7 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
             "half_width": uncertainty.half_width,
             "noise": uncertainty.noise,
             "spread": uncertainty.spread,
+            "floor": asdict(uncertainty.floor),
             "covariance": None if uncertainty.covariance is None else _triangle(uncertainty.covariance),
             "card": predictor.card.to_json(),
             "layers_ms": [
@@ -58,7 +60,7 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
 
 def load(path: Path) -> AdditivePredictor:
     """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
-    from hwnas.latency.predictor import AdditivePredictor, Uncertainty
+    from hwnas.latency.predictor import AdditivePredictor
 
     data = read_json(path, "the latency predictor")
     if not isinstance(data, dict) or data.get("format") not in (FORMAT, FIRST_FORMAT):
@@ -100,10 +102,9 @@ def _block(row: dict[str, Any]) -> Block:
 
 
 def _uncertainty(data: dict[str, Any], terms: int) -> Uncertainty:
-    from hwnas.latency.predictor import Uncertainty
-
     covariance = None if data["covariance"] is None else _square(data["covariance"], terms)
-    return Uncertainty(float(data["half_width"]), float(data["noise"]), float(data["spread"]), covariance)
+    floor = Floor(**{name: float(value) for name, value in data.get("floor", {}).items()})  # earlier files have none
+    return Uncertainty(float(data["half_width"]), float(data["noise"]), float(data["spread"]), covariance, floor)
 
 
 def _triangle(matrix: np.ndarray) -> list[str]:
