@@ -119,9 +119,10 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     else:
         CONSOLE.print(design_table(result))
     if result.status == "over":
+        others = " Even this, the fastest of the space, is." if result.is_fastest else ""
         raise HwnasError(
             f"the network measures {result.measured_ms[result.runtime]:.4g} ms on {result.runtime}, over the budget of "
-            f"{wanted.budget_ms:g} ms, and so did the faster ones that were tried. Its files are kept in {result.run}. "
+            f"{wanted.budget_ms:g} ms.{others} Its files are kept in {result.run}. "
             "Raise the budget by the difference, or measure the table again if the machine was busy."
         )
 

@@ -72,7 +72,6 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     child_of = _Children(task, run, on_step)
     models = _export(child_of(result), task, run, report)
     final = measure_models(models, task.device, task.runtime, report)
-    slowdown = final.slowdown(task.table, task.runtime)
 
     def test_accuracy(child: ChildNetwork) -> float:
         return accuracy(child, task.data.test_batches())
@@ -83,8 +82,9 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
         runtime=task.runtime,
         status=final.status(task.runtime, config.budget_ms),
         architecture=result.architecture,
-        prediction=task.predictor.predict(result.architecture).slowed(slowdown or 1.0),
-        drift_percent=None if slowdown is None else 100 * (slowdown - 1),
+        prediction=task.predictor.predict(result.architecture),
+        drift_percent=final.drift_percent(task.table, task.runtime),
+        is_fastest=result.architecture == task.predictor.extremes(task.space)[0],
         measured_ms=final.measured_ms,
         accuracy=test_accuracy(child_of(result)),
         models=models,

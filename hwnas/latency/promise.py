@@ -84,7 +84,7 @@ def _mixed(
     rest_ms: float,
     limit_ms: float,
 ) -> tuple[list[np.ndarray], float]:
-    """Costs that are this share of a tangent's and else those given, and what they may add up to: both limits in one."""
+    """Costs that are this share of a tangent's and else those given, and what they may add up to."""
     tangent, offset_ms = ends
     fixed_ms, own = tangent.decision_costs(space)
     mixed = [share * tangential + (1 - share) * cost for tangential, cost in zip(own, costs, strict=True)]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hwnas.design import DesignResult
     from hwnas.latency.card import ErrorCard
 
+MISSED = "the measured latency is outside the interval"
+
 CONSOLE = Console(stderr=True, soft_wrap=False)
 
 
@@ -110,7 +112,7 @@ def _latency_rows(result: DesignResult) -> dict[str, str]:
     return {
         "budget": f"{budget_ms:g} ms on {result.config.device}, {target}",
         "measured": f"{measured:.3f} ms: {verdict} the budget ({100 * measured / budget_ms:.1f} % of it)",
-        "predicted": f"{predicted} ({error:+.1f} % off)",
+        "predicted": f"{predicted} ({error:+.1f} % off)" + ("" if result.in_interval else f"; [bold red]{MISSED}[/]"),
     }
 
 
@@ -120,9 +122,7 @@ def design_table(result: DesignResult) -> Table:
     rows = _latency_rows(result)
     if result.drift_percent is not None:
         changed = "slower" if result.drift_percent > 0 else "faster"
-        rows["machine"] = (
-            f"{abs(result.drift_percent):.1f} % {changed} than for the table; the prediction allows for it"
-        )
+        rows["machine"] = f"{abs(result.drift_percent):.1f} % {changed} than for the table, by the reference model"
     others = {name: ms for name, ms in result.measured_ms.items() if name != target}
     if others:
         rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
@@ -137,7 +137,7 @@ def design_table(result: DesignResult) -> Table:
     for point in result.frontier:
         ms = f"{point.prediction.ms:.3f} ms predicted"
         if point.measured_ms is not None:
-            ms = f"{point.measured_ms:.3f} ms: {point.status}"
+            ms = f"{point.measured_ms:.3f} ms: {point.status}" + ("" if point.in_interval else f", {MISSED}")
         rows[f"for {point.budget_ms:g} ms"] = f"{ms}, {100 * point.accuracy:.1f} %, {point.folder}"
     rows["run"] = f"{result.run} ({result.seconds:.0f} s)"
     return key_value_table("hwnas design", rows)
