@@ -5,7 +5,7 @@ network is such a sum, close to the truth for networks like it. So what is best 
 frontier of latency and gain first, then on the frontiers of tangents at what was found (an outer approximation; Duran
 and Grossmann, 1986), and every candidate is asked for its own interval. So what is returned is always within. The
 first of a frontier being within proves that nothing better is; without that it is the best that was found, which by
-brute force over `tiny` was the best there is (`benchmarks/interval_promise.py`).
+brute force over small spaces is nearly always the best there is.
 """
 
 from __future__ import annotations
