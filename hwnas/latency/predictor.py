@@ -117,9 +117,9 @@ class AdditivePredictor:
         """As `predict`, for many networks at once: thousands in a second."""
         values, estimated = self._network_values(architectures)
         sums = values @ self._weight_vector + self._layers_ms(architectures)
-        ms, half_widths = self.curve.ms(sums), self.uncertainty.half_widths(values, sums, self.curve)
-        rows = zip(ms.tolist(), half_widths.tolist(), estimated, strict=True)
-        return [Prediction(x, max(0.0, x * (1 - half)), x * (1 + half), mark) for x, half, mark in rows]
+        ms, half_ms = self.curve.ms(sums), self.uncertainty.half_ms(values, sums, self.curve)
+        rows = zip(ms.tolist(), half_ms.tolist(), estimated, strict=True)
+        return [Prediction(x, max(0.0, x - half), max(0.0, x) + half, mark) for x, half, mark in rows]
 
     def largest_ms(self, end_ms: float) -> float:
         """The largest prediction whose interval can end within `end_ms`."""
@@ -139,7 +139,7 @@ class AdditivePredictor:
         weights = dict(zip(self.weights, gradient.tolist(), strict=True))
         tangent = replace(self, weights=weights, curve=STRAIGHT, _rows=self._rows, _costs=[])
         sums = values[None] @ self._weight_vector
-        end_ms = self.curve.ms(sums) * (1 + self.uncertainty.own_half_widths(values[None], sums, self.curve))
+        end_ms = self.curve.ms(sums) + self.uncertainty.own_half_ms(values[None], sums, self.curve)
         return tangent, float(end_ms[0] - values @ gradient)
 
     def decision_costs(self, space: SearchSpace) -> tuple[float, list[np.ndarray]]:

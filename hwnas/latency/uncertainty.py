@@ -17,6 +17,9 @@ import numpy as np
 from hwnas.latency.curve import Curve
 
 COVERAGE = 0.9
+LEAST_OF_USUAL = 0.01
+"""Networks that are predicted to take less than this share of a usual one have the floor of one that takes as much: a
+fit to few networks may foresee that a small one takes less than nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,19 @@ class Uncertainty:
     covariance: np.ndarray | None = None
     floor: Floor = Floor()
 
-    def half_widths(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
-        """(n,): the half width of each of n predictions, from their terms (n, terms) and the sums of these."""
+    def half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
+        """(n,): half of the interval of each of n predictions in ms, from their terms (n, terms) and sums (n,)."""
+        ms = np.maximum(curve.ms(sums), 0.0)
         if self.covariance is None:
-            return np.full(len(sums), self.half_width)
-        return np.maximum(self.own_half_widths(values, sums, curve), self.floor.half_widths(curve.ms(sums)))
+            return self.half_width * ms
+        ms = np.maximum(ms, LEAST_OF_USUAL * self.floor.usual_ms)
+        return np.maximum(self.own_half_ms(values, sums, curve), ms * self.floor.half_widths(ms))
 
-    def own_half_widths(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
+    def own_half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
         """The same without the floor: what the model itself says of each."""
         assert self.covariance is not None
-        variance = ((values @ self.covariance) * values).sum(1) / np.maximum(sums, 1e-12) ** 2
-        return self.spread * curve.elasticity(sums) * np.sqrt(self.noise**2 + variance)
+        variance = ((values @ self.covariance) * values).sum(1)
+        return self.spread * curve.slope(sums) * np.sqrt((self.noise * sums) ** 2 + variance)
 
     def largest_ms(self, end_ms: float) -> float:
         """The largest prediction whose interval can end within `end_ms`: that of a network known well enough does."""
