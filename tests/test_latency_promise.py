@@ -58,6 +58,21 @@ def predictor(request) -> AdditivePredictor:
     return fit(made_table(SMALL, request.param, seed=request.param), SMALL)
 
 
+@pytest.mark.parametrize("quantile", [0.0, 0.01, 0.2, 0.7])
+def test_decoding_asks_for_the_interval_that_the_model_has_of_each_network(quantile):
+    """Without the floor, which few networks make the wider one, by brute force."""
+    fitted = fit(made_table(SMALL, 12, seed=1), SMALL)
+    own = replace(fitted, uncertainty=replace(fitted.uncertainty, floor=Floor()))
+    ends = np.array([p.high_ms for p in own.predict_many([SMALL.decode(code) for code in CODES])])
+    limit_ms = float(np.quantile(ends, quantile, method="lower"))
+    for seed in range(10):
+        log_p = log_probabilities(SMALL, seed)
+        gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
+        found = CODES.index(tuple(SMALL.indices(Budget(limit_ms, SMALL, own).decode(log_p))))
+        assert ends[found] <= limit_ms * (1 + 1e-9)
+        assert gain[found] == pytest.approx(gain[ends <= limit_ms * (1 + 1e-9)].max())
+
+
 @pytest.fixture(scope="module")
 def ends_ms(predictor) -> np.ndarray:
     """Where the interval of each of the 625 networks ends."""
@@ -169,7 +184,7 @@ def test_few_networks_make_wide_intervals_and_many_do_not():
     errors = np.array([0.02, -0.03, 0.01, 0.025, -0.015])
     few = Floor.of(np.ones(5), 1 / (1 - errors))
     many = Floor.of(np.ones(50), np.tile(1 / (1 - errors), 10))
-    assert few.half_width > 1.5 * many.half_width
+    assert few.half_width > 1.35 * many.half_width
     assert many.half_width == pytest.approx(1.68 * np.sqrt(np.mean(errors**2)), rel=0.05)
     assert few.least == pytest.approx(np.mean(np.abs(1 / (1 - errors) - 1)))
 
@@ -203,3 +218,14 @@ def test_an_interval_is_read_back_as_it_was_written(tmp_path, predictor):
     limit_ms = predictor.predict(SMALL.decode([1, 4, 0, 2])).high_ms * 1.001
     log_p = log_probabilities(SMALL, 0)
     assert Budget(limit_ms, SMALL, again).decode(log_p) == Budget(limit_ms, SMALL, predictor).decode(log_p)
+
+
+def test_a_search_is_pressed_to_where_a_usual_interval_ends_within_the_limit(predictor):
+    """An expected latency at the limit itself is too much: the multiplier grows, and stays where the interval ends."""
+    budget = Budget(0.5, SMALL, predictor)
+    budget.update(0.5)
+    assert budget.multiplier == pytest.approx(budget.step_size * predictor.half_width)
+    assert budget.multiplier > 0
+    at_the_target = Budget(0.5, SMALL, predictor)
+    at_the_target.update(0.5 / (1 + predictor.half_width))
+    assert at_the_target.multiplier == pytest.approx(0, abs=1e-12)

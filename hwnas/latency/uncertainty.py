@@ -38,15 +38,14 @@ class Floor:
 
     @staticmethod
     def of(measured_ms: np.ndarray, unseen_ms: np.ndarray) -> Floor:
-        """What the errors on networks support that were not seen; both arrays (n,), n at least 3, in ms."""
+        """What the errors on networks support that were not seen; both arrays (n,), n at least 2, in ms."""
         from scipy.stats import t
 
         n, usual_ms = len(measured_ms), float(np.median(measured_ms))
         off = np.abs(unseen_ms - measured_ms)
         unseen_ms = np.maximum(unseen_ms, 1e-12)
         scaled = off / unseen_ms * np.sqrt(unseen_ms / usual_ms)
-        # one degree of freedom for the scale, and one since the same errors chose how networks are priced
-        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 2))
+        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 1))
         half_width = quantile * float(np.sqrt((1 + 1 / n) * np.square(scaled).mean()))
         least = float((off / measured_ms).mean())
         return Floor(max(half_width, least), usual_ms, least)
