@@ -110,6 +110,20 @@ def test_design_keeps_its_contract(designed):
     assert designed["interval_ms"][0] <= designed["predicted_ms"] <= designed["interval_ms"][1]
     assert 0 <= designed["accuracy"] <= 1
     assert -50 < designed["drift_percent"] < 100
+    low, high = designed["interval_ms"]
+    assert designed["in_interval"] == (low <= designed["measured_ms"]["litert"] <= high)
+
+
+def test_a_design_is_predicted_by_the_table_whatever_the_machine_does_now(designed):
+    from hwnas.latency import AdditivePredictor
+    from hwnas.space import Architecture
+
+    predictor = AdditivePredictor.load(ROOT / designed["run"] / "predictor.json")
+    prediction = predictor.predict(Architecture.from_json(designed["architecture"]))
+    assert designed["drift_percent"] != 0
+    assert designed["predicted_ms"] == pytest.approx(prediction.ms, rel=1e-9)
+    assert designed["interval_ms"] == pytest.approx(prediction.interval_ms, rel=1e-4)
+    assert designed["interval_ms"][1] <= designed["budget_ms"] * (1 + 1e-4)
     for model in designed["models"]:
         assert set(model) == {"format", "precision", "path", "bytes", "max_relative_error"}
         assert Path(model["path"]).stat().st_size == model["bytes"]

@@ -132,14 +132,6 @@ def test_the_interval_covers_nine_in_ten_unseen_networks():
     assert 0.82 < np.mean(inside) < 0.97
 
 
-def test_a_prediction_for_a_slower_machine_keeps_its_relative_interval():
-    prediction = fit(made_table(networks=10, noise=0.03)).predict(TINY.decode([0] * 7))
-    slower = prediction.slowed(1.04)
-    assert (slower.ms, slower.low_ms, slower.high_ms) == pytest.approx(
-        (1.04 * prediction.ms, 1.04 * prediction.low_ms, 1.04 * prediction.high_ms)
-    )
-
-
 def test_without_networks_it_is_the_plain_sum_and_says_so():
     table = made_table()
     predictor = fit(table)
@@ -286,7 +278,8 @@ def test_decoding_equals_an_integer_program_where_nothing_can_be_enumerated(shuf
         gains = np.concatenate(log_p)
         exact = {"mip_rel_gap": 0}
         solved = milp(-gains, integrality=1, bounds=(0, 1), constraints=[one_each, within], options=exact)
-        found = Budget(2 * limit_ms, space, predictor).decode(log_p, limit_ms)
+        end_ms = limit_ms * (1 + predictor.half_width)  # a plain sum's intervals are all equally wide
+        found = Budget(2 * limit_ms, space, predictor).decode(log_p, end_ms)
         assert predictor.predict(found).ms <= limit_ms
         score = sum(p[i] for p, i in zip(log_p, space.indices(found), strict=True))
         assert score == pytest.approx(-solved.fun, rel=1e-4)
@@ -298,7 +291,8 @@ def test_decoding_ends_where_every_architecture_is_worth_taking(shufflenet):
     uniform = [np.zeros(len(d.candidates)) for d in space.decisions]
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))
     limit_ms = (fastest + slowest) / 2
-    found = Budget(2 * limit_ms, space, predictor).decode(uniform, limit_ms, per_ms=1.0)
+    end_ms = limit_ms * (1 + predictor.half_width)
+    found = Budget(2 * limit_ms, space, predictor).decode(uniform, end_ms, per_ms=1.0)
     assert 0.9999 * limit_ms <= predictor.predict(found).ms <= limit_ms
 
 
@@ -344,7 +338,7 @@ def test_decoding_counts_a_repeated_decision_each_time_it_stands():
     cell = OneOf("cell", (MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 6)))
     space = SearchSpace("shared", (Conv(3, 8), cell, cell, Head(8, 8, 2)), (3, 16, 16))
     predictor = fit(made_table(space))
-    both_large = predictor.predict(space.decode([1])).ms
+    both_large = predictor.predict(space.decode([1])).high_ms
     preferred = [np.log([0.1, 0.9])]
     budget = Budget(10.0, space, predictor)
     assert space.indices(budget.decode(preferred, limit_ms=both_large * 1.001)) == (1,)

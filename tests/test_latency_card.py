@@ -149,3 +149,16 @@ def test_what_cannot_be_carried_over_is_refused() -> None:
         carry_over(known, [LatencyTable(known.blocks)])
     _, card = carry_over(synthetic(1, 1e-6, networks=4), [known])
     assert card.mape is None
+
+
+@pytest.mark.parametrize("networks", [5, 6, 7])
+@pytest.mark.parametrize("with_blocks", [True, False])
+def test_a_card_of_few_networks_is_about_the_predictor_and_no_better_than_its_interval(
+    networks: int, with_blocks: bool
+) -> None:
+    """Folds of 5 or 6 would leave too few to fit: the error would be that of a plain sum, or there would be none."""
+    table = synthetic(0, 1e-6, networks=networks)
+    table = table if with_blocks else replace(table, blocks={})
+    predictor = fit(table)
+    card = judge(predictor, table)
+    assert card.mape is not None and card.mape <= 100 * predictor.half_width

@@ -10,7 +10,7 @@ import torch
 
 from hwnas.cell import edge_ends
 from hwnas.errors import HwnasError
-from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, Prediction, fit
 from hwnas.latency.terms import Terms
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
@@ -58,9 +58,20 @@ def predictor() -> AdditivePredictor:
 
 
 @pytest.fixture(scope="module")
-def all_ms(predictor) -> np.ndarray:
+def all_predictions(predictor) -> list[Prediction]:
     """Every code by itself, not through the table of costs."""
-    return np.array([p.ms for p in predictor.predict_many([SPACE.decode(code.tolist()) for code in CODES])])
+    return predictor.predict_many([SPACE.decode(code.tolist()) for code in CODES])
+
+
+@pytest.fixture(scope="module")
+def all_ms(all_predictions) -> np.ndarray:
+    return np.array([prediction.ms for prediction in all_predictions])
+
+
+@pytest.fixture(scope="module")
+def all_ends_ms(all_predictions) -> np.ndarray:
+    """Where the interval of every code ends."""
+    return np.array([prediction.high_ms for prediction in all_predictions])
 
 
 @pytest.mark.parametrize("which", ["live", "needed", "written"])
@@ -131,16 +142,16 @@ def test_the_gradient_of_expected_ms_is_right(predictor):
     assert torch.autograd.gradcheck(expected, (logits,))
 
 
-def test_decoding_is_exact_against_all_15625_codes(predictor, all_ms):
+def test_decoding_is_exact_against_all_15625_codes(predictor, all_ends_ms):
     rng = np.random.default_rng(0)
     for quantile in (0.0, 0.01, 0.3, 0.9):
         log_p = np.log(rng.dirichlet(np.ones(5), 6))
         gain = sum(log_p[e][CODES[:, e]] for e in range(6))
-        limit_ms = float(np.quantile(all_ms, quantile)) * (1 + 1e-9)
-        found = Budget(limit_ms * 2, SPACE, predictor).decode(list(log_p), limit_ms=limit_ms)
-        assert predictor.predict(found).ms <= limit_ms
+        limit_ms = float(np.quantile(all_ends_ms, quantile)) * (1 + 1e-9)
+        found = Budget(limit_ms, SPACE, predictor).decode(list(log_p))
+        assert predictor.predict(found).high_ms <= limit_ms * (1 + 1e-9)
         assert sum(log_p[e][i] for e, i in enumerate(SPACE.indices(found))) == pytest.approx(
-            gain[all_ms <= limit_ms].max()
+            gain[all_ends_ms <= limit_ms].max()
         )
 
 
@@ -169,8 +180,8 @@ def test_a_chain_and_a_cell_are_decoded_together():
     gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in codes])
     for quantile in (0.05, 0.4, 0.9):
         limit_ms = float(np.quantile(ms, quantile)) * (1 + 1e-5)
-        found = Budget(limit_ms * 2, space, predictor).decode(log_p, limit_ms=limit_ms)
-        assert predictor.predict(found).ms <= limit_ms
+        found = Budget(limit_ms * (1 + predictor.half_width), space, predictor).decode(log_p)
+        assert predictor.predict(found).ms <= limit_ms * (1 + 1e-9)
         chosen = sum(p[i] for p, i in zip(log_p, space.indices(found), strict=True))
         assert chosen == pytest.approx(gain[ms <= limit_ms].max())
 

@@ -49,7 +49,7 @@ def test_each_budget_gets_the_most_probable_architecture_within_it(digits, seed)
     budgets = between(predictor, (0.1, 0.3, 0.5))
     for result in frontier(SearchResult(task, net, choose(task, net)), budgets):
         index = SPACE.indices(result.architecture)
-        within = ms <= result.problem.budget.target_ms
+        within = ms <= result.problem.budget.target_ms * (1 + 1e-9)  # a plain sum's intervals are all equally wide
         assert within[index]
         assert log_probability[index] == pytest.approx(log_probability[within].max(), abs=1e-4)
 

@@ -104,7 +104,6 @@ def _finish(
     save_search_picture(run.metrics(), config.budget_ms, run.folder / BUDGET_PICTURE)
     models = _export(child_of(result), task, run, report)
     final = measure_models(models, task.device, task.runtime, report)
-    slowdown = final.slowdown(task.table, task.runtime)
 
     def test_accuracy(child: ChildNetwork, leaked: bool = True) -> float:
         return accuracy(child, task.data.test_batches(leaked))
@@ -116,8 +115,9 @@ def _finish(
         runtime=task.runtime,
         status=final.status(task.runtime, config.budget_ms),
         architecture=result.architecture,
-        prediction=task.predictor.predict(result.architecture).slowed(slowdown or 1.0),
-        drift_percent=None if slowdown is None else 100 * (slowdown - 1),
+        prediction=task.predictor.predict(result.architecture),
+        drift_percent=final.drift_percent(task.table, task.runtime),
+        is_fastest=result.architecture == task.predictor.extremes(task.space)[0],
         measured_ms=final.measured_ms,
         accuracy=test_share,
         accuracy_without_leaked=test_accuracy(best, leaked=False) if _judges_without_leaked(task.data) else None,

@@ -32,33 +32,45 @@ class FinalMeasurement:
             return "predicted"
         return "within" if self.measured_ms[runtime] <= budget_ms else "over"
 
-    def slowdown(self, table: LatencyTable, runtime: str) -> float | None:
-        """How many times longer the reference model takes now than for the table; None if either is not known."""
+    def drift_percent(self, table: LatencyTable, runtime: str) -> float | None:
+        """How much longer the reference model takes now than for the table; None if either is not known.
+
+        No prediction is corrected by it: networks do not follow the reference closely enough for that to help.
+        """
         then_us, now_us = table.conditions.get("summary", {}).get("reference_us"), self.reference_us.get(runtime)
-        return now_us / then_us if then_us and now_us else None
+        return 100 * (now_us / then_us - 1) if then_us and now_us else None
 
 
-def measure_models(models: list[ExportedModel], device: Device, runtime: str, report: Progress) -> FinalMeasurement:
-    """Measure the exported files: on `runtime`, and on this machine with every other runtime that is installed.
+def measure_models(
+    models: list[ExportedModel],
+    device: Device,
+    runtime: str,
+    report: Progress,
+    everywhere: bool = True,
+    rounds: int = FINAL_ROUNDS,
+) -> FinalMeasurement:
+    """Measure the exported files: on `runtime`, and on this machine `everywhere`, with each other one installed.
 
     Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
     no single visit can see.
     """
-    names = list(dict.fromkeys([runtime, *(installed_runtimes() if device.transport == "local" else ())]))
+    names = list(
+        dict.fromkeys([runtime, *(installed_runtimes() if everywhere and device.transport == "local" else ())])
+    )
     pairs = [(name, model) for name in names for model in models if runtime_suffix(name) == f".{model.format}"]
     references = {model.format: reference_model(model.format) for model in models}
     visits: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     looks_us: dict[str, list[float]] = defaultdict(list)
     conditions: dict[str, dict[str, Any]] = {}
-    rounds = [pair for _ in range(FINAL_ROUNDS) for pair in pairs]
-    for done, (name, model) in enumerate(rounds):
-        report("measure again", done, len(rounds), name)
+    visited = [pair for _ in range(rounds) for pair in pairs]
+    for done, (name, model) in enumerate(visited):
+        report("measure again", done, len(visited), name)
         measured = bench(model.path, device, name, reference=references[model.format])
         visits[name] += measured.measurement.runs_us
         looks_us[name] += measured.reference_us
         conditions[name] = measured.conditions.to_json()
-    if rounds:
-        report("measure again", len(rounds), len(rounds), "")
+    if visited:
+        report("measure again", len(visited), len(visited), "")
     measured_ms = {name: Measurement(tuple(runs_us)).median_ms for name, runs_us in visits.items()}
     reference_us = {name: median(looks) for name, looks in looks_us.items()}
     return FinalMeasurement(measured_ms, reference_us, conditions)

@@ -25,9 +25,13 @@ class DesignResult:
     """The last where nothing was measured, since the latency table is a published one."""
     architecture: Architecture
     prediction: Prediction
-    """At the speed that the machine has now, by the reference model: the table's, times one plus the drift."""
+    """By the table, whatever the machine does now."""
     drift_percent: float | None
-    """How much longer the reference model takes now than when the table was measured; None: the table does not say."""
+    """How much longer the reference model takes now than when the table was measured; None: the table does not say.
+
+    For the reader: no number is corrected by it."""
+    is_fastest: bool
+    """Whether this is the fastest network of the space: if it is over the budget, so is every other."""
     measured_ms: dict[str, float]
     accuracy: float
     models: list[ExportedModel]
@@ -47,6 +51,11 @@ class DesignResult:
     training_threads: int | None = None
     """Threads that each process trained with."""
 
+    @property
+    def in_interval(self) -> bool | None:
+        """Whether the measured latency lies in the predicted 90 % interval; None where nothing was measured."""
+        return self.prediction.holds(self.measured_ms[self.runtime]) if self.measured_ms else None
+
     def to_json(self) -> dict[str, Any]:
         return {
             "status": self.status,
@@ -55,6 +64,8 @@ class DesignResult:
             "runtime": self.runtime,
             "predicted_ms": self.prediction.ms,
             "interval_ms": list(self.prediction.interval_ms),
+            "in_interval": self.in_interval,
+            "is_fastest": self.is_fastest,
             "drift_percent": self.drift_percent,
             "measured_ms": self.measured_ms,
             "conditions": self.conditions,

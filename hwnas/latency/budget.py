@@ -1,8 +1,9 @@
 """The Budget: a limit in ms. Feasible before a search, pressed for during it, kept exactly when it decodes.
 
 During a search the multiplier of the latency term is adapted by dual ascent until the expected latency meets the limit,
-so that nobody tunes a lambda. Afterwards the architecture is decoded by exact constrained optimisation: the most
-probable one *within* the limit, a multiple-choice knapsack in which a cell is one item with thousands of choices.
+so that nobody tunes a lambda. Afterwards the architecture is decoded by constrained optimisation: the most probable one
+*within* the limit, a multiple-choice knapsack in which a cell is one item with thousands of choices. A network is
+within if its own 90 % interval ends there, and a limit is feasible if some network is; see `hwnas.latency.promise`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.promise import TOLERANCE, best_within, round_up, surest
 from hwnas.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 
 LEAST_LOG_PROBABILITY = -1e3
 """What stands for the logarithm of zero."""
-
-MOST_OPTIONS = 100_000
-"""Where more ways to decide are worth taking, as many of them, evenly: what is decoded is exact below."""
 
 
 @dataclass
@@ -55,20 +54,36 @@ class Budget:
 
     @property
     def target_ms(self) -> float:
-        """The largest *predicted* latency whose 90 % interval still ends within the limit."""
+        """What a search presses the expected latency to: the interval of a usual network of so many ms ends at the
+        limit. What is decoded is checked by its own interval, which may be narrower or wider."""
         return self.limit_ms / (1 + self.predictor.half_width)
 
+    @property
+    def surest(self) -> Architecture:
+        """The architecture whose interval ends first: if any is within the budget, it is."""
+        return surest(self.predictor, self.space)
+
+    def holds(self, architecture: Architecture, limit_ms: float | None = None) -> bool:
+        """Whether an architecture's own 90 % interval ends within `limit_ms` (default: the budget's)."""
+        end_ms = self.predictor.predict(architecture).high_ms
+        return end_ms <= (self.limit_ms if limit_ms is None else limit_ms) * TOLERANCE
+
     def check_feasible(self) -> None:
-        """Raise HwnasError, naming the fastest architecture and its ms, if even that is predicted over the limit."""
+        """Raise HwnasError, naming the least budget that is feasible, if no network's interval ends within this one."""
+        best = self.surest
+        if self.holds(best):
+            return
+        least_ms = self.predictor.predict(best).high_ms
         fastest, slowest = self.predictor.extremes(self.space)
         fastest_ms, slowest_ms = self.predictor.predict(fastest).ms, self.predictor.predict(slowest).ms
-        if fastest_ms > self.limit_ms:
-            raise HwnasError(
-                f"a budget of {self.limit_ms:g} ms cannot be met: the fastest architecture of space "
-                f"{self.space.name!r}, code {fastest.code}, takes {fastest_ms:.3g} ms (the slowest {slowest_ms:.3g}). "
-                f"Raise the budget to {fastest_ms * (1 + self.predictor.half_width):.3g} ms or more, or choose a "
-                "smaller resolution, width or space."
-            )
+        surest_ms = "" if best == fastest else f" That of code {best.code} ends first."
+        raise HwnasError(
+            f"a budget of {self.limit_ms:g} ms cannot be met: the fastest architecture of space "
+            f"{self.space.name!r}, code {fastest.code}, takes {fastest_ms:.4g} ms, and its 90 % interval ends at "
+            f"{self.predictor.predict(fastest).high_ms:.4g} ms (the slowest takes {slowest_ms:.3g}).{surest_ms} Raise "
+            f"the budget to {round_up(least_ms):g} ms or more, choose a smaller resolution, width or space, or "
+            "measure more networks, which makes intervals narrower."
+        )
 
     def penalty(self, probabilities: Sequence[Tensor]) -> tuple[Tensor, float]:
         """The latency term of the loss (differentiable) and the expected ms it is made from.
@@ -89,28 +104,19 @@ class Budget:
     def decode(
         self, log_probabilities: Sequence[np.ndarray], limit_ms: float | None = None, per_ms: float = 0.0
     ) -> Architecture:
-        """The most probable architecture whose predicted latency is within `limit_ms` (default: `target_ms`).
+        """The most probable architecture whose own 90 % interval ends within `limit_ms` (default: the budget's).
 
-        If no architecture is within it, the fastest one is returned: `check_feasible` has told the person before.
+        If there is none, it is the one whose interval ends first: `check_feasible` has told the person before.
 
         Args:
             log_probabilities: one vector per decision, in the order of ``space.decisions``.
-            limit_ms: limit on the predicted latency.
+            limit_ms: limit on where the interval ends.
             per_ms: what each ms adds to the logarithm of the probability, as `mean_per_ms` gives it.
         """
-        limit_ms = self.predictor.curve.sum_ms(self.target_ms if limit_ms is None else limit_ms)
-        fixed_ms, costs = self.predictor.decision_costs(self.space)
-        gains = _joint(log_probabilities, costs)
-        options = [_Options.worth_taking(cost, gain + per_ms * cost) for cost, gain in zip(costs, gains, strict=True)]
-        chosen = _knapsack(options, limit_ms - fixed_ms)
-        if chosen is None:
-            return self.predictor.extremes(self.space)[0]
-        code = [
-            int(i)
-            for cost, option, k in zip(costs, options, chosen, strict=True)
-            for i in np.unravel_index(option.ways[k], cost.shape)
-        ]
-        return self.space.decode(code)
+        _, costs = self.predictor.decision_costs(self.space)
+        pairs = zip(_joint(log_probabilities, costs), costs, strict=True)
+        gains = [gain + per_ms * cost for gain, cost in pairs]
+        return best_within(self.predictor, self.space, gains, self.limit_ms if limit_ms is None else limit_ms)
 
     def mean_per_ms(self, log_probabilities: Sequence[np.ndarray]) -> float:
         """What a ms must add to log probabilities for the most probable architecture to cost what the mean one does.
@@ -150,48 +156,3 @@ def _joint(log_probabilities: Sequence[np.ndarray], costs: Sequence[np.ndarray])
         joint.append(reduce(np.add.outer, remaining[: cost.ndim]))
         remaining = remaining[cost.ndim :]
     return joint
-
-
-@dataclass(frozen=True, eq=False)
-class _Options:
-    """The ways to decide one or several blocks that are worth taking: (n,) each, from the fastest to the likeliest.
-
-    `ways` are positions in the flattened array of costs.
-    """
-
-    ways: np.ndarray
-    costs: np.ndarray
-    gains: np.ndarray
-
-    @staticmethod
-    def worth_taking(cost: np.ndarray, gain: np.ndarray, limit_ms: float = np.inf) -> _Options:
-        """Those within the limit that no other one beats in both: of a cell's thousands of ways some dozens remain."""
-        cost, gain = cost.ravel(), gain.ravel()
-        order = np.lexsort((-gain, cost))[: int((cost <= limit_ms).sum())]
-        best_before = np.concatenate([[-np.inf], np.maximum.accumulate(gain[order])])[:-1]
-        ways = order[gain[order] > best_before]
-        if len(ways) > MOST_OPTIONS:
-            ways = ways[np.linspace(0, len(ways) - 1, MOST_OPTIONS).astype(int)]
-        return _Options(ways, cost[ways], gain[ways])
-
-
-def _knapsack(options: list[_Options], rest_ms: float) -> list[int] | None:
-    """Which option to take of each, for the largest gain within `rest_ms`; None if nothing is within it.
-
-    By Nemhauser and Ullmann (1969): of the ways to decide the first blocks only those go on that no other one beats,
-    which are some hundreds for 20 blocks of 10 candidates.
-    """
-    costs, gains, steps = np.zeros(1), np.zeros(1), []
-    for i, option in enumerate(options):
-        to_come_ms = sum(float(o.costs[0]) for o in options[i + 1 :])  # at least
-        together = np.add.outer(costs, option.costs), np.add.outer(gains, option.gains)
-        worth = _Options.worth_taking(*together, rest_ms - to_come_ms)
-        costs, gains = worth.costs, worth.gains
-        steps.append(np.divmod(worth.ways, len(option.costs)))
-    if not len(costs):
-        return None
-    chosen, k = [], -1  # the likeliest
-    for before, taken in reversed(steps):
-        chosen.append(int(taken[k]))
-        k = before[k]
-    return chosen[::-1]

@@ -16,10 +16,10 @@ from hwnas.latency.card import ErrorCard
 from hwnas.latency.fitting import MIN_NETWORKS, fit
 from hwnas.latency.judging import cross_validate, judge
 from hwnas.latency.measured import measured_digest
-from hwnas.latency.predictor import AdditivePredictor, Uncertainty
+from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.table import Block, Latency, LatencyTable
 from hwnas.latency.transfer import Transfer, informative_networks
-from hwnas.latency.trial import COVERAGE
+from hwnas.latency.uncertainty import COVERAGE, Floor, Uncertainty
 from hwnas.space import Architecture
 
 UNJUDGED_HALF_WIDTH = 0.15
@@ -57,7 +57,9 @@ def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[Addi
     unseen = cross_validate(table, fit_carried)
     surprises = np.sort([abs(network.error_percent) / 100 for network in unseen])
     rank = min(len(surprises), int(np.ceil(COVERAGE * (len(surprises) + 1))))
-    half_width = float(surprises[rank - 1])
+    measured_ms = np.array([network.measured_ms for network in unseen])
+    few = Floor.of(measured_ms, np.array([network.predicted_ms for network in unseen]))
+    half_width = max(float(surprises[rank - 1]), few.half_width)
     card = replace(carried.card, predictor=name)
     judged = replace(carried, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)
     card = judge(

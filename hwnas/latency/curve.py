@@ -54,6 +54,10 @@ class Curve:
         """The largest sum whose latency is within `ms`."""
         return float(self.sums(np.array(ms)))
 
+    def slope(self, sums: Number) -> Number:
+        """The ms that a network gains per ms of its sum."""
+        return 1 - self.bend + 2 * self.bend / self.centre_ms * sums
+
     def deviation(self, sums: np.ndarray) -> np.ndarray:
         """What a bend of 1 adds to each of the sums."""
         return sums * (sums / self.centre_ms - 1)

@@ -36,10 +36,12 @@ def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fi
     """The full error card of a predictor that was fitted to a table.
 
     Statistics and intervals come from 5-fold cross-validation in which everything, the choice of the model too, is
-    fitted without the fold. With fewer than 5 networks, the predictor's own card is returned, with the conditions.
+    fitted without the fold. Where that would leave fewer than the 5 networks that a fit needs, the predictor's own card
+    is returned, with the conditions.
     """
     card = replace(predictor.card, measured_on=measured_on(table.conditions))
-    if len(table.networks) < MIN_NETWORKS:
+    largest_fold = -(-len(table.networks) // FOLDS)
+    if len(table.networks) - largest_fold < MIN_NETWORKS:
         return card
     return replace(card.with_judged(cross_validate(table, fit_table)), learning_curve=learning_curve(table, fit_table))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from hwnas.latency.curve import STRAIGHT, Curve
 from hwnas.latency.space_costs import space_costs
 from hwnas.latency.table import Block, Layer
 from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms
+from hwnas.latency.uncertainty import Uncertainty
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spec import Shape, Spec
 
@@ -49,36 +50,9 @@ class Prediction:
     def interval_ms(self) -> tuple[float, float]:
         return (self.low_ms, self.high_ms)
 
-    def slowed(self, factor: float) -> Prediction:
-        """The same on a machine that takes `factor` times as long as it did for the table."""
-        return Prediction(factor * self.ms, factor * self.low_ms, factor * self.high_ms, self.estimated)
-
-
-@dataclass(frozen=True, eq=False)
-class Uncertainty:
-    """How far off predictions are.
-
-    Attributes:
-        half_width: half of the 90 % interval of a network like those measured, relative to its ms.
-        noise: relative standard deviation of the error of the sum that the model expects of a network whose weights it
-            knows.
-        spread: half width of the 90 % interval per unit of the model's standard deviation (conformal: from errors on
-            networks it had not seen).
-        covariance: (terms, terms) of the weights, in the order of the weights; None if only `half_width` is known.
-    """
-
-    half_width: float
-    noise: float = 0.0
-    spread: float = 0.0
-    covariance: np.ndarray | None = None
-
-    def half_widths(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
-        """(n,): the half width of each of n predictions, from their terms (n, terms) and the sums of these."""
-        if self.covariance is None:
-            return np.full(len(sums), self.half_width)
-        # rounding can leave a variance of almost 0 below it
-        variance = np.maximum(((values @ self.covariance) * values).sum(1), 0.0) / np.maximum(sums, 1e-12) ** 2
-        return self.spread * curve.elasticity(sums) * np.sqrt(self.noise**2 + variance)
+    def holds(self, ms: float) -> bool:
+        """Whether the interval holds a latency."""
+        return self.low_ms <= ms <= self.high_ms
 
 
 @dataclass(eq=False)
@@ -162,9 +136,30 @@ class AdditivePredictor:
         """As `predict`, for many networks at once: thousands in a second."""
         values, estimated = self._network_values(architectures)
         sums = values @ self._weight_vector + self._layers_ms(architectures)
-        ms, half_widths = self.curve.ms(sums), self.uncertainty.half_widths(values, sums, self.curve)
-        rows = zip(ms.tolist(), half_widths.tolist(), estimated, strict=True)
-        return [Prediction(x, x * (1 - half), x * (1 + half), mark) for x, half, mark in rows]
+        ms, half_ms = self.curve.ms(sums), self.uncertainty.half_ms(values, sums, self.curve)
+        rows = zip(ms.tolist(), half_ms.tolist(), estimated, strict=True)
+        return [Prediction(x, max(0.0, x - half), max(0.0, x) + half, mark) for x, half, mark in rows]
+
+    def largest_ms(self, end_ms: float) -> float:
+        """The largest prediction whose interval can end within `end_ms`."""
+        return self.uncertainty.largest_ms(end_ms)
+
+    def interval_ends(self, architecture: Architecture) -> tuple[AdditivePredictor, float] | None:
+        """A straight predictor of where networks' own intervals end, and the ms to be added to what it says.
+
+        It is the tangent at this network to what `Uncertainty.end_gradient` describes: exact here, and elsewhere too
+        early rather than too late. So every choice has a cost that includes how unsure it is. None if all intervals
+        are equally wide.
+        """
+        if self.uncertainty.covariance is None:
+            return None
+        values = self._network_values([architecture])[0][0]
+        gradient = self.uncertainty.end_gradient(values, self._weight_vector, self.curve)
+        weights = dict(zip(self.weights, gradient.tolist(), strict=True))
+        tangent = replace(self, weights=weights, curve=STRAIGHT, _rows=self._rows, _costs=[])
+        sums = values[None] @ self._weight_vector
+        end_ms = self.curve.ms(sums) + self.uncertainty.own_half_ms(values[None], sums, self.curve)
+        return tangent, float(end_ms[0] - values @ gradient)
 
     def decision_costs(self, space: SearchSpace) -> tuple[float, list[np.ndarray]]:
         """The ms of everything fixed, and what the choices add: in the sum that `curve` makes a latency of.

@@ -18,6 +18,7 @@ from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
 from hwnas.latency.table import Block
 from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Terms
+from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import MOST_BLOCKS
 from hwnas.spec import check_shape, spec_from_json
 
@@ -51,6 +52,7 @@ def save(predictor: AdditivePredictor, path: Path) -> None:
             "half_width": uncertainty.half_width,
             "noise": uncertainty.noise,
             "spread": uncertainty.spread,
+            "floor": asdict(uncertainty.floor),
             "covariance": None if uncertainty.covariance is None else _triangle(uncertainty.covariance),
             "card": predictor.card.to_json(),
             "layers_ms": [
@@ -125,6 +127,8 @@ class _CurrentContents(_Contents):
     covariance: list[str] | None
     layers_ms: list[_LayerRow] = []
     fitted_to: str | None = None
+    floor: Floor = Floor()
+    """Earlier files have none."""
 
 
 def load(path: Path) -> AdditivePredictor:
@@ -145,7 +149,7 @@ def load(path: Path) -> AdditivePredictor:
 
 def _predictor(found: Any) -> AdditivePredictor:
     """The predictor of a file's contents. Raises ValueError or HwnasError."""
-    from hwnas.latency.predictor import AdditivePredictor, Uncertainty
+    from hwnas.latency.predictor import AdditivePredictor
 
     terms, card = _terms(found), ErrorCard.from_json(found.card)
     if isinstance(found, _FirstContents):
@@ -154,7 +158,7 @@ def _predictor(found: Any) -> AdditivePredictor:
         return AdditivePredictor(terms, weights, Uncertainty(found.half_width), card)
     weights = _once("weights_ms", (((group, name), weight) for group, name, weight in found.weights_ms))
     covariance = None if found.covariance is None else _square(found.covariance, len(weights))
-    uncertainty = Uncertainty(found.half_width, found.noise, found.spread, covariance)
+    uncertainty = Uncertainty(found.half_width, found.noise, found.spread, covariance, found.floor)
     layers_ms = _once("layers_ms", (((row.layer, row.block), row.ms) for row in found.layers_ms))
     return AdditivePredictor(terms, weights, uncertainty, card, found.curve, layers_ms, found.fitted_to)
 

@@ -61,6 +61,16 @@ class StandInPredictor:
         self._check(copy)
         return self.predictor.expected_ms(self.space, probabilities)
 
+    def predict_many(self, architectures: Sequence[Architecture]) -> list[Prediction]:
+        return self.predictor.predict_many([self.space.decode(each.code) for each in architectures])
+
+    def largest_ms(self, end_ms: float) -> float:
+        return self.predictor.largest_ms(end_ms)
+
+    def interval_ends(self, architecture: Architecture) -> tuple[StandInPredictor, float] | None:
+        ends = self.predictor.interval_ends(self.space.decode(architecture.code))
+        return None if ends is None else (StandInPredictor(ends[0], self.space), ends[1])
+
     def extremes(self, copy: SearchSpace) -> tuple[Architecture, Architecture]:
         self._check(copy)
         fastest, slowest = self.predictor.extremes(self.space)

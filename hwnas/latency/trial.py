@@ -10,12 +10,12 @@ import numpy as np
 from hwnas.latency.bayes import Posterior, fit_weights
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import LARGEST_BEND, Curve
-from hwnas.latency.predictor import AdditivePredictor, Uncertainty, count_blocks
+from hwnas.latency.predictor import AdditivePredictor, count_blocks
 from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms
+from hwnas.latency.uncertainty import COVERAGE, Floor, Uncertainty
 from hwnas.space import Architecture
 
 FOLDS = 5
-COVERAGE = 0.9
 UNSEEN_VARIANCE = dict(zip(OWN_GROUPS, (0.05**2, 1.0), strict=True))
 """Of the own deviation of a block that no network held, where no other block of its group tells: 5 % of a measured one;
 that of an estimated one counts in standard deviations of its estimate."""
@@ -132,9 +132,10 @@ class Trial:
         noise = float(np.sqrt(posterior.noise_variance))
         surprise = np.abs(self.unseen_ms - self.measured_ms) / np.maximum(self.unseen_ms, 1e-12) / self.unseen_deviation
         spread = _conformal_quantile(surprise)
-        sums = design.values @ posterior.mean
-        typical = self.curve.elasticity(sums) * np.sqrt(noise**2 + posterior.relative_variance(design.values, sums))
-        uncertainty = Uncertainty(spread * float(np.median(typical)), noise, spread, covariance)
+        floor = Floor.of(self.measured_ms, self.unseen_ms)
+        # of networks that were not fitted to, as those will be that are asked for
+        typical = np.median(np.maximum(spread * self.unseen_deviation, floor.half_widths(self.unseen_ms)))
+        uncertainty = Uncertainty(float(typical), noise, spread, covariance, floor)
         return AdditivePredictor(self.way.terms, weights, uncertainty, card, self.curve)
 
     def _with_unseen(self, weights: dict[Term, float]) -> np.ndarray:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hwnas.design import DesignResult
     from hwnas.latency.card import ErrorCard
 
+MISSED = "the measured latency is outside the interval"
+
 
 class SafeConsole(Console):
     """A console for text from outside: in a str nothing is markup or an emoji's name, and nothing is a control code.
@@ -94,7 +96,9 @@ def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
         "measured": Text.assemble(
             f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / budget_ms:.1f} % of it)"
         ),
-        "predicted": f"{predicted} ({error:+.1f} % off)",
+        "predicted": Text.assemble(
+            f"{predicted} ({error:+.1f} % off)", *(() if result.in_interval else ("; ", (MISSED, "bold red")))
+        ),
     }
 
 
@@ -104,9 +108,7 @@ def design_table(result: DesignResult) -> Table:
     rows = _latency_rows(result)
     if result.drift_percent is not None:
         changed = "slower" if result.drift_percent > 0 else "faster"
-        rows["machine"] = (
-            f"{abs(result.drift_percent):.1f} % {changed} than for the table; the prediction allows for it"
-        )
+        rows["machine"] = f"{abs(result.drift_percent):.1f} % {changed} than for the table, by the reference model"
     others = {name: ms for name, ms in result.measured_ms.items() if name != target}
     if others:
         rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
@@ -126,7 +128,7 @@ def design_table(result: DesignResult) -> Table:
     for point in result.frontier:
         ms = f"{point.prediction.ms:.3f} ms predicted"
         if point.measured_ms is not None:
-            ms = f"{point.measured_ms:.3f} ms: {point.status}"
+            ms = f"{point.measured_ms:.3f} ms: {point.status}" + ("" if point.in_interval else f", {MISSED}")
         rows[f"for {point.budget_ms:g} ms"] = f"{ms}, {100 * point.accuracy:.1f} %, {point.folder}"
     threads = result.training_threads
     trained = "" if threads is None else f", trained with {threads} thread{'s' * (threads > 1)}"

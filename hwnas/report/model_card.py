@@ -76,9 +76,11 @@ def _latency(report: Json) -> list[str]:
     target, measured = report["runtime"], report["measured_ms"]
     predicted, (low, high) = report["predicted_ms"], report["interval_ms"]
     error = 100 * (predicted - measured[target]) / measured[target]
+    missed = "" if low <= measured[target] <= high else " **What was measured is outside this interval.**"
     lines = [
         f"Budget {report['budget_ms']:g} ms on {target}: measured **{measured[target]:.4g} ms, {report['status']} the "
-        f"budget**. Predicted before: {predicted:.4g} ms ({error:+.1f} %), 90 % interval {low:.4g} to {high:.4g} ms.",
+        f"budget**. Predicted before: {predicted:.4g} ms ({error:+.1f} %), 90 % interval {low:.4g} to {high:.4g} ms."
+        f"{missed}",
         "",
         "| runtime | median of one inference, float32 file | conditions |",
         "| --- | --- | --- |",

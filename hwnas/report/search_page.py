@@ -63,7 +63,8 @@ def _verdict(report: Json) -> str:
     if not report["measured_ms"]:
         return f"{predicted}; not measured."
     measured = report["measured_ms"][report["runtime"]]
-    return f"measured {measured:.4g} ms, {report['status']} the budget; {predicted}."
+    missed = "" if low <= measured <= high else ", which does not hold what was measured"
+    return f"measured {measured:.4g} ms, {report['status']} the budget; {predicted}{missed}."
 
 
 def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:

@@ -73,9 +73,15 @@ class FrontierPoint:
             return None
         return "within" if self.measured_ms <= self.budget_ms else "over"
 
+    @property
+    def in_interval(self) -> bool | None:
+        """Whether it measures within its predicted 90 % interval; None where it cannot be measured."""
+        return None if self.measured_ms is None else self.prediction.holds(self.measured_ms)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "status": self.status,
+            "in_interval": self.in_interval,
             "budget_ms": self.budget_ms,
             "predicted_ms": self.prediction.ms,
             "interval_ms": list(self.prediction.interval_ms),

@@ -100,11 +100,11 @@ class Judged:
         return self.accuracies[architecture]
 
     def best(self, limit_ms: float) -> Architecture:
-        """The best child judged that is predicted within `limit_ms`; the fastest of the space if there is none."""
-        predictor = self._problem.budget.predictor
-        within = [a for a in self.accuracies if predictor.predict(a).ms <= limit_ms]
+        """The best child judged whose interval ends within `limit_ms`; if there is none, the surest of the space."""
+        budget = self._problem.budget
+        within = [a for a in self.accuracies if budget.holds(a, limit_ms)]
         if not within:
-            return predictor.extremes(self._problem.budget.space)[0]
+            return budget.surest
         return max(within, key=self.accuracies.__getitem__)
 
     def _read(self) -> dict[str, float]:
@@ -128,13 +128,13 @@ class _Record(BaseModel):
 
 
 def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:
-    """A random architecture within the budget; the fastest of the space if none is found in many draws."""
+    """A random architecture within the budget; the surest of the space if none is found in many draws."""
     budget = problem.budget
     for _ in range(REJECTIONS):
         architecture = budget.space.sample(rng)
-        if budget.predictor.predict(architecture).ms <= budget.target_ms:
+        if budget.holds(architecture):
             return architecture
-    return budget.predictor.extremes(budget.space)[0]
+    return budget.surest
 
 
 def judge_random(problem: SearchProblem, judged: Judged, settings: OneShotSettings, progress: Progress | None) -> None:
@@ -160,7 +160,7 @@ def evolve(problem: SearchProblem, judged: Judged, settings: OneShotSettings, pr
         trial = study.ask()
         chosen = [trial.suggest_categorical(d.name, list(range(len(d.candidates)))) for d in space.decisions]
         architecture = space.decode([int(index) for index in chosen])
-        excess_ms = budget.predictor.predict(architecture).ms - budget.target_ms
+        excess_ms = budget.predictor.predict(architecture).high_ms - budget.limit_ms
         trial.set_constraint("excess_ms", excess_ms)
         study.tell(trial, judged(architecture) if excess_ms <= 0 else 0.0)
         _report(progress, min(len(judged.accuracies), settings.evaluations), settings.evaluations, judged)

@@ -1,0 +1,115 @@
+"""The Uncertainty of a predictor: how wide the 90 % interval of a prediction is, and where it ends.
+
+Two things widen an interval, and the wider one counts. The model's own deviation says which networks it knows less of;
+it is scaled so that nine in ten networks that a fold had not seen lie within (conformal). With few networks that scale
+and that deviation are themselves guesses, so no interval is narrower than the errors on unseen networks support: by
+Student's t, which knows how few they were, relative to the square root of the latency (an error that is the same share
+of every network would not depend on it, one of so many microseconds would fall with it; tables show something between),
+and never narrower than the mean error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.foreign import NotNegative, Positive
+from hwnas.latency.curve import Curve
+
+COVERAGE = 0.9
+LEAST_OF_USUAL = 0.01
+"""Networks that are predicted to take less than this share of a usual one have the floor of one that takes as much: a
+fit to few networks may foresee that a small one takes less than nothing."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least half width of an interval, relative.
+
+    Attributes:
+        half_width: of a network of `usual_ms`; of others it falls with the square root of the latency.
+        usual_ms: the latency of a usual network.
+        least: the half width that none falls below.
+    """
+
+    half_width: NotNegative = 0.0
+    usual_ms: Positive = 1.0
+    least: NotNegative = 0.0
+
+    @staticmethod
+    def of(measured_ms: np.ndarray, unseen_ms: np.ndarray) -> Floor:
+        """What the errors on networks support that were not seen; both arrays (n,), n at least 2, in ms."""
+        from scipy.stats import t
+
+        n, usual_ms = len(measured_ms), float(np.median(measured_ms))
+        off = np.abs(unseen_ms - measured_ms)
+        unseen_ms = np.maximum(unseen_ms, 1e-12)
+        scaled = off / unseen_ms * np.sqrt(unseen_ms / usual_ms)
+        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 1))
+        half_width = quantile * float(np.sqrt((1 + 1 / n) * np.square(scaled).mean()))
+        least = float((off / measured_ms).mean())
+        return Floor(max(half_width, least), usual_ms, least)
+
+    def half_widths(self, ms: np.ndarray) -> np.ndarray:
+        """(n,), of predictions of `ms` (n,)."""
+        return np.maximum(self.half_width * np.sqrt(self.usual_ms / np.maximum(ms, 1e-12)), self.least)
+
+    def largest_ms(self, end_ms: float) -> float:
+        """The largest prediction whose interval is no wider than this and ends within `end_ms`."""
+        slope = self.half_width * np.sqrt(self.usual_ms)
+        root = 2 * end_ms / (slope + np.sqrt(slope**2 + 4 * end_ms))  # of x * x + slope * x = end_ms
+        return float(min(root**2, end_ms / (1 + self.least)))
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """How far off predictions are.
+
+    Attributes:
+        half_width: half of the 90 % interval of a network like those measured, relative to its ms.
+        noise: relative standard deviation of the error of the sum that the model expects of a network whose weights it
+            knows.
+        spread: half width of the 90 % interval per unit of the model's standard deviation (conformal: from errors on
+            networks it had not seen).
+        covariance: (terms, terms) of the weights, in the order of the weights; None if only `half_width` is known.
+        floor: what no interval is narrower than.
+    """
+
+    half_width: float
+    noise: float = 0.0
+    spread: float = 0.0
+    covariance: np.ndarray | None = None
+    floor: Floor = Floor()
+
+    def half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
+        """(n,): half of the interval of each of n predictions in ms, from their terms (n, terms) and sums (n,)."""
+        ms = np.maximum(curve.ms(sums), 0.0)
+        if self.covariance is None:
+            return self.half_width * ms
+        ms = np.maximum(ms, LEAST_OF_USUAL * self.floor.usual_ms)
+        return np.maximum(self.own_half_ms(values, sums, curve), ms * self.floor.half_widths(ms))
+
+    def own_half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
+        """The same without the floor: what the model itself says of each."""
+        assert self.covariance is not None
+        variance = ((values @ self.covariance) * values).sum(1)
+        return self.spread * curve.slope(sums) * np.sqrt((self.noise * sums) ** 2 + variance)
+
+    def largest_ms(self, end_ms: float) -> float:
+        """The largest prediction whose interval can end within `end_ms`: that of a network known well enough does."""
+        return end_ms / (1 + self.half_width) if self.covariance is None else self.floor.largest_ms(end_ms)
+
+    def end_gradient(self, values: np.ndarray, weights: np.ndarray, curve: Curve) -> np.ndarray:
+        """(terms,): what the end of the model's own interval gains per unit of each term, at a network of `values`.
+
+        That end is ``curve(s) + spread * curve'(s) * sqrt((noise * s)^2 + v' covariance v)`` with ``s = weights' v``:
+        convex in the terms v of a network, but for the bend.
+        """
+        assert self.covariance is not None
+        total = float(values @ weights)
+        slope, bend = curve.slope(total), curve.slope(total + 1.0) - curve.slope(total)
+        wide = self.covariance @ values
+        deviation = float(np.sqrt((self.noise * total) ** 2 + values @ wide))
+        sideways = (self.noise**2 * total * weights + wide) / max(deviation, 1e-12)
+        return (slope + self.spread * bend * deviation) * weights + self.spread * slope * sideways

@@ -1,0 +1,231 @@
+"""The promise of a budget: what is decoded ends within it by its own interval, and what cannot be promised is refused.
+
+Tables are made: networks whose blocks deviate from what they cost alone, so that a fit knows some blocks less than
+others and every network has an interval of its own.
+"""
+
+import itertools
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwnas.errors import HwnasError
+from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.latency.curve import Curve
+from hwnas.latency.promise import best_within, round_up, surest
+from hwnas.latency.stand_in import StandInPredictor
+from hwnas.latency.uncertainty import Floor
+from hwnas.space import OneOf, SearchSpace
+from hwnas.spaces import get_space
+from hwnas.spec import Conv, Head, MBConv, Skip
+
+TINY = get_space("tiny")
+SIZES = (3, 6)
+
+
+def small_space() -> SearchSpace:
+    """Four decisions of five candidates, two of them about blocks of one shape: 625 networks."""
+    choices = [MBConv(16, 16, kernel, expand) for kernel in (3, 5) for expand in SIZES]
+    decisions = [OneOf(f"block {i}", (*choices, Skip(16, 16))) for i in range(4)]
+    return SearchSpace("small", (Conv(3, 16), *decisions, Head(16, 32, 4)), (3, 16, 16))
+
+
+SMALL = small_space()
+CODES = list(itertools.product(range(5), repeat=4))
+
+
+def row(ms: float) -> Latency:
+    return Latency(ms, 0.95 * ms, 1.1 * ms, runs=50, between_visits_percent=0.5)
+
+
+def made_table(space: SearchSpace, networks: int, seed: int, noise: float = 0.02, deviation: float = 0.2):
+    """Blocks deviate in networks from what they take alone by 20 %, and each measurement by 2 %."""
+    rng = random.Random(seed)
+    table = LatencyTable({block: row(0.02 + block[0].macs(block[1]) / 1e7) for block in space.distinct_blocks()})
+    factors = {block: 1 + rng.gauss(0, deviation) for block in table.blocks}
+    while len(table.networks) < networks:
+        architecture = space.sample(rng)
+        blocks = [block for block in architecture.placed_blocks() if not block[0].is_identity]
+        ms = 0.03 + sum(factors[block] * table.block_ms(*block) for block in blocks)
+        table.networks[architecture] = row(ms * (1 + rng.gauss(0, noise)))
+    return table
+
+
+@pytest.fixture(scope="module", params=[5, 10, 30])
+def predictor(request) -> AdditivePredictor:
+    return fit(made_table(SMALL, request.param, seed=request.param), SMALL)
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.01, 0.2, 0.7])
+def test_decoding_asks_for_the_interval_that_the_model_has_of_each_network(quantile):
+    """Without the floor, which few networks make the wider one, by brute force."""
+    fitted = fit(made_table(SMALL, 12, seed=1), SMALL)
+    own = replace(fitted, uncertainty=replace(fitted.uncertainty, floor=Floor()))
+    ends = np.array([p.high_ms for p in own.predict_many([SMALL.decode(code) for code in CODES])])
+    limit_ms = float(np.quantile(ends, quantile, method="lower"))
+    for seed in range(10):
+        log_p = log_probabilities(SMALL, seed)
+        gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
+        found = CODES.index(tuple(SMALL.indices(Budget(limit_ms, SMALL, own).decode(log_p))))
+        assert ends[found] <= limit_ms * (1 + 1e-9)
+        assert gain[found] == pytest.approx(gain[ends <= limit_ms * (1 + 1e-9)].max())
+
+
+@pytest.fixture(scope="module")
+def ends_ms(predictor) -> np.ndarray:
+    """Where the interval of each of the 625 networks ends."""
+    return np.array([p.high_ms for p in predictor.predict_many([SMALL.decode(code) for code in CODES])])
+
+
+def log_probabilities(space: SearchSpace, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.log(rng.dirichlet(np.ones(len(d.candidates)))) for d in space.decisions]
+
+
+def test_intervals_differ_and_the_one_of_a_usual_network_is_not_that_of_each(predictor):
+    widths = [p.high_ms / p.ms - 1 for p in predictor.predict_many([SMALL.decode(code) for code in CODES])]
+    assert max(widths) > 1.05 * min(widths)
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.005, 0.1, 0.5, 0.95])
+@pytest.mark.parametrize("seed", range(4))
+def test_decoding_is_the_most_probable_whose_own_interval_ends_within(predictor, ends_ms, quantile, seed):
+    """By brute force over all 625; a target of a usual half width would not do."""
+    log_p = log_probabilities(SMALL, seed)
+    gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
+    limit_ms = float(np.quantile(ends_ms, quantile, method="lower"))
+    budget = Budget(limit_ms, SMALL, predictor)
+    budget.check_feasible()
+    found = budget.decode(log_p)
+    assert predictor.predict(found).high_ms <= limit_ms * (1 + 1e-9)
+    index = CODES.index(tuple(SMALL.indices(found)))
+    assert gain[index] == pytest.approx(gain[ends_ms <= limit_ms * (1 + 1e-9)].max())
+
+
+def test_where_two_limits_bind_what_is_decoded_is_still_within_and_nearly_always_the_best(predictor):
+    """A curve, and a floor as wide as many own intervals: no single tangent holds both, so the best may be missed."""
+    usual_ms = predictor.predict(SMALL.decode([2] * 4)).ms
+    uncertainty = replace(predictor.uncertainty, floor=Floor(0.08, usual_ms, 0.05))
+    bent = replace(predictor, curve=Curve(0.4, usual_ms), uncertainty=uncertainty, _costs=[])
+    ends = np.array([p.high_ms for p in bent.predict_many([SMALL.decode(code) for code in CODES])])
+    exact = []
+    for quantile, seed in itertools.product((0.0, 0.05, 0.3, 0.8), range(10)):
+        log_p = log_probabilities(SMALL, seed)
+        gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
+        limit_ms = float(np.quantile(ends, quantile, method="lower"))
+        found = CODES.index(tuple(SMALL.indices(Budget(limit_ms, SMALL, bent).decode(log_p))))
+        assert ends[found] <= limit_ms * (1 + 1e-9)
+        exact.append(gain[found] >= gain[ends <= limit_ms].max() - 1e-9)
+    assert np.mean(exact) >= 0.8
+
+
+def test_a_network_known_too_little_of_gives_way_to_one_that_is_known(predictor):
+    """The likeliest network is within by a usual interval but not by its own: it is not taken."""
+    predictions = predictor.predict_many([SMALL.decode(code) for code in CODES])
+    target = [p.ms * (1 + predictor.half_width) for p in predictions]
+    least_ms = min(p.high_ms for p in predictions)
+    doubtful = max(range(len(CODES)), key=lambda i: (target[i] > least_ms, predictions[i].high_ms / target[i]))
+    assert predictions[doubtful].high_ms > target[doubtful]
+    limit_ms = (predictions[doubtful].high_ms + target[doubtful]) / 2
+    log_p = [np.log(np.where(np.arange(5) == i, 0.9, 0.025)) for i in CODES[doubtful]]
+    found = Budget(limit_ms, SMALL, predictor).decode(log_p)
+    assert found != SMALL.decode(CODES[doubtful])
+    assert predictor.predict(found).high_ms <= limit_ms
+
+
+def test_the_least_budget_that_is_named_is_accepted_and_kept_and_a_lower_one_refused(predictor, ends_ms):
+    """No budget is refused that a network keeps, and none accepted that none does."""
+    assert predictor.predict(surest(predictor, SMALL)).high_ms == pytest.approx(ends_ms.min(), rel=1e-12)
+    with pytest.raises(HwnasError, match=r"its 90 % interval ends at .* Raise the budget to") as refused:
+        Budget(float(ends_ms.min()) * 0.999, SMALL, predictor).check_feasible()
+    named_ms = float(str(refused.value).split("Raise the budget to ")[1].split(" ms")[0])
+    assert ends_ms.min() <= named_ms <= 1.001 * ends_ms.min()
+    least = Budget(named_ms, SMALL, predictor)
+    least.check_feasible()
+    for seed in range(5):
+        assert least.holds(least.decode(log_probabilities(SMALL, seed)))
+
+
+def test_a_budget_above_the_fastest_but_within_its_interval_is_refused(predictor):
+    fastest = predictor.predict(predictor.extremes(SMALL)[0])
+    with pytest.raises(HwnasError, match="cannot be met"):
+        Budget(1.0001 * fastest.ms, SMALL, predictor).check_feasible()
+
+
+@pytest.mark.parametrize("networks", [5, 10, 30])
+def test_the_half_width_is_never_below_the_errors_seen(networks):
+    for seed in range(6):
+        predictor = fit(made_table(TINY, networks, seed=seed), TINY)
+        mape = predictor.card.mape
+        assert mape is not None and 100 * predictor.half_width >= mape
+        rng = random.Random(seed)
+        for prediction in predictor.predict_many([TINY.sample(rng) for _ in range(50)]):
+            assert 100 * (prediction.high_ms / prediction.ms - 1) >= mape * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("networks", [5, 10, 30])
+def test_nine_in_ten_unseen_networks_lie_within_fast_and_slow_ones(networks):
+    """Of `tiny`, whose blocks deviate by 3 %: in all, and of the fastest and of the slowest fifth by themselves."""
+    inside: list[list[float]] = []
+    for seed in range(8):
+        table = made_table(TINY, networks + 150, seed=seed, noise=0.01, deviation=0.03)
+        seen = dict(list(table.networks.items())[:networks])
+        unseen = sorted(list(table.networks.items())[networks:], key=lambda item: item[1].median_ms)
+        predictions = fit(replace(table, networks=seen), TINY).predict_many([network for network, _ in unseen])
+        inside.append([p.holds(y.median_ms) for p, (_, y) in zip(predictions, unseen, strict=True)])
+    shares = np.array(inside).reshape(len(inside), 5, -1).mean(axis=(0, 2))
+    assert 0.88 <= shares.mean() <= 0.97
+    assert shares.min() > 0.82
+
+
+def test_few_networks_make_wide_intervals_and_many_do_not():
+    errors = np.array([0.02, -0.03, 0.01, 0.025, -0.015])
+    few = Floor.of(np.ones(5), 1 / (1 - errors))
+    many = Floor.of(np.ones(50), np.tile(1 / (1 - errors), 10))
+    assert few.half_width > 1.35 * many.half_width
+    assert many.half_width == pytest.approx(1.68 * np.sqrt(np.mean(errors**2)), rel=0.05)
+    assert few.least == pytest.approx(np.mean(np.abs(1 / (1 - errors) - 1)))
+
+
+@pytest.mark.parametrize("end_ms", [0.01, 1.0, 7.3, 400.0])
+@pytest.mark.parametrize("floor", [Floor(0.1, 2.0, 0.03), Floor(0.001, 2.0, 0.2), Floor()])
+def test_the_largest_ms_within_a_floor_is_its_inverse(floor, end_ms):
+    ms = floor.largest_ms(end_ms)
+    assert ms * (1 + floor.half_widths(np.array([ms]))[0]) == pytest.approx(end_ms)
+
+
+def test_a_stand_in_promises_what_the_space_it_stands_for_does(predictor):
+    copy = SearchSpace("copy", SMALL.nodes, SMALL.input_shape)
+    stand_in = StandInPredictor(predictor, SMALL)
+    limit_ms = predictor.predict(SMALL.decode([1, 4, 0, 2])).high_ms
+    gains = [np.asarray(p) for p in log_probabilities(copy, 1)]
+    assert best_within(stand_in, copy, gains, limit_ms).code == best_within(predictor, SMALL, gains, limit_ms).code
+    assert surest(stand_in, copy).code == surest(predictor, SMALL).code
+
+
+@pytest.mark.parametrize("ms", [0.12341, 1.0, 9.99951, 12.3, 1e-5, 99995.1])
+def test_a_least_budget_is_rounded_up(ms):
+    assert ms <= round_up(ms) <= 1.0011 * ms
+    assert float(f"{round_up(ms):g}") == round_up(ms)
+
+
+def test_an_interval_is_read_back_as_it_was_written(tmp_path, predictor):
+    predictor.save(tmp_path / "predictor.json")
+    again = AdditivePredictor.load(tmp_path / "predictor.json")
+    assert again.uncertainty.floor == predictor.uncertainty.floor
+    limit_ms = predictor.predict(SMALL.decode([1, 4, 0, 2])).high_ms * 1.001
+    log_p = log_probabilities(SMALL, 0)
+    assert Budget(limit_ms, SMALL, again).decode(log_p) == Budget(limit_ms, SMALL, predictor).decode(log_p)
+
+
+def test_a_search_is_pressed_to_where_a_usual_interval_ends_within_the_limit(predictor):
+    """An expected latency at the limit itself is too much: the multiplier grows, and stays where the interval ends."""
+    budget = Budget(0.5, SMALL, predictor)
+    budget.update(0.5)
+    assert budget.multiplier == pytest.approx(budget.step_size * predictor.half_width)
+    assert budget.multiplier > 0
+    at_the_target = Budget(0.5, SMALL, predictor)
+    at_the_target.update(0.5 / (1 + predictor.half_width))
+    assert at_the_target.multiplier == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,116 @@
+"""What a search takes when it can measure: within the budget as measured, or the least over it, and always measured."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hwnas.latency import Budget, Latency, LatencyTable, fit
+from hwnas.search.one_shot import random_within
+from hwnas.search.problem import MEASURED_TRIES, REPEATABLE, SearchProblem, choose_by
+from hwnas.space import Architecture
+from hwnas.spaces import get_space
+
+TINY = get_space("tiny")
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    """Fitted to 12 networks whose blocks deviate by 10 %: every network has an interval of its own."""
+    rng = random.Random(0)
+    table = LatencyTable(
+        {b: Latency(0.02 + b[0].macs(b[1]) / 1e7, 0, 1, 50, 0.5) for b in TINY.distinct_blocks()},
+    )
+    factors = {block: 1 + rng.gauss(0, 0.1) for block in table.blocks}
+    for _ in range(12):
+        network = TINY.sample(rng)
+        blocks = [b for b in network.placed_blocks() if not b[0].is_identity]
+        ms = sum(factors[b] * table.block_ms(*b) for b in blocks) * (1 + rng.gauss(0, 0.01))
+        table.networks[network] = Latency(ms, 0.9 * ms, 1.1 * ms, 50, 0.5)
+    return fit(table, TINY)
+
+
+class Machine:
+    """Takes `factor` times as long as predicted, or what `but` says; remembers what it measured."""
+
+    def __init__(self, predictor, factor, but=None):
+        self.predictor, self.factor, self.but = predictor, factor, but or {}
+        self.measured: list[Architecture] = []
+
+    def __call__(self, architecture):
+        self.measured.append(architecture)
+        return self.but.get(architecture, self.factor * self.predictor.predict(architecture).ms)
+
+
+def problem(predictor, share, factor, but=None):
+    fastest, slowest = (predictor.predict(network) for network in predictor.extremes(TINY))
+    limit_ms = fastest.high_ms + share * (slowest.ms - fastest.high_ms)
+    machine = Machine(predictor, factor, but)
+    return SearchProblem(None, Budget(limit_ms, TINY, predictor), epochs=1, measured_ms=machine), machine
+
+
+def likes_slow_blocks(task):
+    costs = task.budget.predictor.decision_costs(TINY)[1]
+    log_p = [3 * cost / cost.max() for cost in costs]
+    return lambda limit_ms: task.budget.decode(log_p, limit_ms)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.0, 1.1, 1.3])
+def test_what_is_taken_measures_within_and_was_measured(predictor, factor):
+    task, machine = problem(predictor, 0.6, factor)
+    taken = choose_by(task, likes_slow_blocks(task))
+    assert machine.measured[-1] == taken
+    assert machine(taken) <= REPEATABLE * task.budget.limit_ms
+
+
+def test_the_last_replacement_is_measured_too_and_the_fastest_taken_if_it_is_over(predictor):
+    """A machine on which all is slow but the fastest network: no replacement is within, whatever was hoped of it."""
+    fastest = predictor.extremes(TINY)[0]
+    task, machine = problem(predictor, 0.5, 1.0, {fastest: 1e-3})
+    machine.factor = 100.0
+    steps = iter(np.linspace(1.0, 0.7, 10))
+    picks = likes_slow_blocks(task)
+    taken = choose_by(task, lambda _: picks(next(steps) * task.budget.limit_ms))
+    assert taken == fastest
+    assert len(machine.measured) == 1 + MEASURED_TRIES + 1
+    assert machine.measured[-1] == fastest
+
+
+def test_where_even_the_fastest_is_over_the_least_of_what_was_measured_is_taken(predictor):
+    fastest = predictor.extremes(TINY)[0]
+    task, machine = problem(predictor, 0.5, 50.0)
+    taken = choose_by(task, likes_slow_blocks(task))
+    assert taken == fastest and fastest in machine.measured
+    assert machine(taken) > task.budget.limit_ms
+    assert len(set(machine.measured)) == len(machine.measured) - 1, "each is measured once, and once more by this test"
+
+
+def test_without_a_device_it_is_the_promise_of_the_prediction(predictor):
+    task, _ = problem(predictor, 0.4, 1.0)
+    task = SearchProblem(None, task.budget, epochs=1)
+    assert predictor.predict(choose_by(task, likes_slow_blocks(task))).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.4])
+def test_random_architectures_end_within_the_budget_by_their_own_intervals(predictor, share):
+    task, _ = problem(predictor, share, 1.0)
+    rng = random.Random(0)
+    ends_ms = [predictor.predict(random_within(task, rng)).high_ms for _ in range(2)]
+    assert max(ends_ms) <= task.budget.limit_ms * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("limit_share", [0.0, 0.3, 1.0])
+def test_the_best_child_judged_ends_within_or_is_the_surest(predictor, tmp_path, limit_share):
+    from hwnas.search.one_shot import Judged
+
+    task, _ = problem(predictor, 0.5, 1.0)
+    judged = Judged(task, SimpleNamespace(folder=tmp_path), lambda network: predictor.predict(network).ms)
+    rng = random.Random(1)
+    for _ in range(30):
+        judged(TINY.sample(rng))
+    ends_ms = sorted(predictor.predict(network).high_ms for network in judged.accuracies)
+    limit_ms = ends_ms[0] * 0.99 + limit_share * (ends_ms[-1] - ends_ms[0])
+    best = judged.best(limit_ms)
+    within = [network for network in judged.accuracies if predictor.predict(network).high_ms <= limit_ms]
+    assert best == (max(within, key=judged.accuracies.__getitem__) if within else task.budget.surest)
