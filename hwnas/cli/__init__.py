@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import typer
@@ -20,6 +21,8 @@ from hwnas.errors import HwnasError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+TERMINATED = 143
+"""Exit code after SIGTERM, what `kill` sends and a system that shuts down."""
 
 app = typer.Typer(
     name="hwnas",
@@ -40,12 +43,20 @@ def main() -> None:
     """Run the command line; turn errors into one paragraph on stderr and an exit code."""
     logging.captureWarnings(True)
     errors = Console(stderr=True, highlight=False)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except HwnasError as error:
         errors.print("[bold red]error:[/]", Text(str(error)))
         sys.exit(error.exit_code)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        if stop.code in (INTERRUPTED, TERMINATED):
             errors.print("stopped. What was finished is kept: repeat the command to go on.")
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    """End as after Ctrl-C: whatever is open is closed, and what was started is stopped."""
+    sys.exit(TERMINATED)
