@@ -10,6 +10,7 @@ python benchmarks/run_kills.py [--json] [--kills 60] [--verbs measure,search,des
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
 import multiprocessing
@@ -26,7 +27,7 @@ from typing import Any
 import psutil
 from common import show
 
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGKILL)
 """In turn: most of them cannot be caught."""
 
 SMALL = ["--space", "tiny", "--resolution", "16", "--width", "0.25"]
@@ -109,7 +110,8 @@ def outcome(folder: Path, verb: str) -> dict[str, Any]:
             report = json.loads(path.read_text())
             found[name] = [report[key] for key in ("status", "architecture", "accuracy", "classes", "images")]
         elif path.name in ("blocks.csv", "networks.csv"):
-            found[name] = sorted(line.rpartition('"{')[2] for line in path.read_text().splitlines()[1:])
+            with path.open(newline="") as file:
+                found[name] = sorted(row.get("spec") or row["architecture"] for row in csv.DictReader(file))
         elif path.suffix in (".safetensors", ".tflite", ".onnx", ".jsonl") and verb != "measure":
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name in ("architecture.json", "predictor.json", "run.json"):
