@@ -133,7 +133,7 @@ def _images(
 
 
 def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:
-    """Raise HwnasError if the run's own images are others than it was trained on; earlier versions did not record it."""
+    """Raise HwnasError if the run's own images are others than it was trained on, as far as it recorded them."""
     recorded = config.get("images")
     if isinstance(recorded, dict) and recorded.get("sha256") != digest:
         raise HwnasError(
