@@ -136,6 +136,8 @@ def _images(
 
     try:
         loaded = load_data(source, child.architecture.input_shape[1], progress=progress, **shared)
+        if data is None:
+            _check_unchanged(source, loaded.digest, config)
         preprocessing = _preprocessing(run, loaded.classes)
     except HwnasError as error:
         if required or data is not None:
@@ -143,6 +145,16 @@ def _images(
         CONSOLE.print(f"exporting without images, so accuracy, labels and normalisation are left out: {error}")
         return None
     return export_images(loaded, count, config.get("seed", 0), preprocessing)
+
+
+def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:
+    """Raise HwnasError if the run's own images are others than it was trained on, as far as it recorded them."""
+    recorded = config.get("images")
+    if isinstance(recorded, dict) and recorded.get("sha256") != digest:
+        raise HwnasError(
+            f"the images in {source} have changed since the run was trained on them. Restore them, or name the images "
+            "to export with by --data."
+        )
 
 
 def _report(run: Path) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ def load_newest(path: Path) -> dict[str, Any] | None:
 
 
 CURE = (
-    "Restore it, or delete it to start this run again from its first step; its configuration and exports are not "
+    "Delete it to start this run again from its first step, or restore it; its configuration and exports are not "
     "affected."
 )
 
@@ -72,7 +72,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile(f"the checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of random bytes makes the unpickler raise anything
-        raise HwnasError(f"the checkpoint {path} is damaged ({type(error).__name__}: {error})") from error
+        raise HwnasError(f"the checkpoint {path} is damaged ({type(error).__name__})") from error
     if not isinstance(state, dict):
         raise HwnasError(f"{path} is no checkpoint of hwnas")
     return state

@@ -1,0 +1,207 @@
+"""What belongs to a run: images of other content, and other latencies, are another one; other threads are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hwnas
+from hwnas.design import DesignConfig
+from hwnas.errors import HwnasError
+from hwnas.files import write_json
+from hwnas.latency import Budget, LatencyTable, fit
+from hwnas.run import RUN_FILE, Run
+from hwnas.search import SearchProblem, SearchResult, search
+from hwnas.spaces import get_space
+from hwnas.train.data import load_data
+from hwnas.train.weights import WeightSettings
+from tests.test_latency import latency, made_table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """Two classes of 12 small images."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir()
+        for number in range(12):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def task(pictures: Path, table: LatencyTable | None = None) -> SearchProblem:
+    space = get_space("tiny", 16, 2, 0.25)
+    data = load_data(pictures, 16, batch_size=8, workers=0)
+    # few networks: a fit that cross-validates takes a second
+    return SearchProblem(data, Budget(10.0, space, fit(table or made_table(space, networks=2), space)), epochs=1)
+
+
+def swap_labels(folder: Path) -> None:
+    (folder / "cat").rename(folder / "x")
+    (folder / "dog").rename(folder / "cat")
+    (folder / "x").rename(folder / "dog")
+
+
+def delete_some(folder: Path) -> None:
+    for number in range(6):
+        (folder / "cat" / f"{number}.png").unlink()
+
+
+def edit_one(folder: Path) -> None:
+    Image.new("RGB", (16, 16), "red").save(folder / "dog" / "3.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (swap_labels, "the images have changed since: as many, of another content"),
+        (delete_some, r"the images have changed since: train: \d+ there, \d+ now"),
+        (edit_one, "the images have changed since: as many, of another content"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_images(tmp_path, pictures, change, words):
+    copy = tmp_path / "pictures"
+    shutil.copytree(pictures, copy)
+    Run(tmp_path / "run", task(copy).identity)
+    Run(tmp_path / "run", task(copy).identity)
+    change(copy)
+    with pytest.raises(HwnasError, match=words):
+        Run(tmp_path / "run", task(copy).identity)
+
+
+def test_a_run_does_not_go_on_with_other_latencies(tmp_path, pictures):
+    space = get_space("tiny", 16, 2, 0.25)
+    Run(tmp_path / "run", task(pictures).identity)
+    table = made_table(space, networks=2)
+    first = next(iter(table.blocks))
+    table.blocks[first] = latency(table.blocks[first].median_ms * 1.001)
+    with pytest.raises(HwnasError, match="the latencies have changed since"):
+        Run(tmp_path / "run", task(pictures, table).identity)
+    elsewhere = replace(made_table(space, networks=2), conditions={"identity": {"threads": 2}})
+    with pytest.raises(HwnasError, match="the latencies have changed since"):
+        Run(tmp_path / "run", task(pictures, elsewhere).identity)
+
+
+def test_every_way_to_search_keeps_to_it(tmp_path, pictures):
+    """The verb, the library's function and their parts: none goes on with labels that were swapped."""
+    copy, problem = tmp_path / "pictures", task(pictures)
+    shutil.copytree(pictures, copy)
+    problem.budget.predictor.save(tmp_path / "predictor.json")
+    made_table(get_space("tiny", 16, 2, 0.25)).save(tmp_path / "table")
+    published = {"imported": {"publication": "made up"}}
+    write_json(tmp_path / "table" / "conditions.json", published)
+    quick = {"method": "random", "epochs": 1, "settings": {"evaluations": 1}}
+    wanted = {"resolution": 16, "width": 0.25, "budget_ms": 10.0, "batch_size": 8, "latency": str(tmp_path / "table")}
+    config = DesignConfig(data=str(copy), **quick, **wanted)
+
+    def by_the_library():
+        data = load_data(copy, 16, batch_size=8, workers=0)
+        found = {"method": "random", "epochs": 1, "evaluations": 1}
+        search(problem.budget.space, data, problem.budget.predictor, 10.0, tmp_path / "searched", **found)
+
+    def by_the_verb():
+        hwnas.design(config.model_copy(update={"workers": 0}), tmp_path / "designed")
+
+    by_the_library()
+    by_the_verb()
+    by_the_verb()
+    swap_labels(copy)
+    for act in (by_the_library, by_the_verb):
+        with pytest.raises(HwnasError, match="the images have changed since"):
+            act()
+
+
+def test_a_retrained_child_belongs_to_its_images_and_settings(tmp_path, pictures):
+    problem = task(pictures)
+    found = SearchResult(problem, None, problem.budget.space.decode([0] * 7))
+    found.retrain(tmp_path / "child")
+    with pytest.raises(HwnasError, match="settings"):
+        found.retrain(tmp_path / "child", settings=WeightSettings(lr=0.1))
+
+
+def test_a_fit_on_other_threads_is_the_same_predictor_to_a_run():
+    one = fit(made_table(networks=2))
+    name, weight = next(iter(one.weights.items()))
+    last_digit = replace(one, weights=one.weights | {name: np.nextafter(weight, 1)})
+    assert last_digit.digest == one.digest
+    assert fit(made_table(networks=2, scale=1.1)).digest != one.digest
+
+
+def test_what_decides_nothing_may_change(tmp_path):
+    Run(tmp_path / "run", {"epochs": 1, "workers": 2})
+    Run(tmp_path / "run", {"epochs": 1, "workers": 0})
+
+
+HOLD = """
+import sys, time
+from hwnas.run import Run
+run = Run(sys.argv[1], {})
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def held_elsewhere(folder: Path) -> subprocess.Popen:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None and process.stdout.readline() == b"held\n"
+    return process
+
+
+def test_a_second_process_is_refused_and_a_killed_one_holds_nobody_up(tmp_path):
+    with held_elsewhere(tmp_path / "run") as other:
+        with pytest.raises(HwnasError, match=rf"run is in use: process {other.pid} works in it"):
+            Run(tmp_path / "run", {})
+        other.kill()
+        other.wait()
+        assert (tmp_path / "run" / ".lock").exists()
+        run = Run(tmp_path / "run", {})
+        again = Run(tmp_path / "run", {})  # of this process
+        del run
+        with pytest.raises(subprocess.CalledProcessError):
+            command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+            subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+        del again
+    assert os.listdir(tmp_path / "run") == [RUN_FILE]
+
+
+def test_a_process_that_was_forked_does_not_hold_the_run_of_a_killed_one(tmp_path):
+    code = (
+        "import os, sys, time; from hwnas.run import Run; run = Run(sys.argv[1], {}); pid = os.fork()\n"
+        "print(pid, flush=True) if pid else None\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        Run(tmp_path, {})
+        os.kill(child, 9)
+
+
+def test_a_start_that_was_killed_while_it_wrote_is_begun_again(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.json.999999999.part").write_text('{"conf')
+    run = Run(tmp_path / "run", {"epochs": 1})
+    del run
+    assert os.listdir(tmp_path / "run") == [RUN_FILE]
+    assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["config"] == {"epochs": 1}
+
+
+def test_torchrun_s_other_processes_open_the_run_that_the_first_one_holds(tmp_path, monkeypatch):
+    with held_elsewhere(tmp_path / "run") as other:
+        monkeypatch.setenv("RANK", "1")
+        assert Run(tmp_path / "run", {}).metrics() == []
+        other.kill()
