@@ -18,7 +18,8 @@ from functools import cached_property
 from typing import Any
 
 import hwnas.cell
-import hwnas.shuffle  # noqa: F401  both register their Specs
+import hwnas.mobile
+import hwnas.shuffle  # noqa: F401  all register their Specs
 from hwnas.errors import HwnasError, UsageError
 from hwnas.notation import Notation
 from hwnas.spec import Shape, Spec, spec_from_json

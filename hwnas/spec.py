@@ -131,8 +131,9 @@ class Conv(Spec):
 class MBConv(Spec):
     """Inverted residual of MobileNetV2: expand 1x1, depthwise, project 1x1; each with batch norm.
 
-    ``expand`` is the ratio of hidden to input channels; with 1 there is no expansion convolution. The input is added
-    where the shape stays the same. The projection has no activation.
+    ``expand`` is the ratio of hidden to input channels, a fraction where the hidden channels are no multiple of these;
+    with 1 there is no expansion convolution. The input is added where the shape stays the same. The projection has no
+    activation.
 
     With ``se_ratio`` above 0, squeeze-and-excitation follows the depthwise convolution, as in MobileNetV3: it squeezes
     to ``se_ratio`` times the hidden channels, rounded to a multiple of 8. Its gate is a hard sigmoid; with SiLU, whose
@@ -146,7 +147,7 @@ class MBConv(Spec):
     in_channels: int
     out_channels: int
     kernel: int
-    expand: int
+    expand: float
     stride: int = 1
     activation: str = "relu"
     se_ratio: float = 0.0
@@ -154,8 +155,7 @@ class MBConv(Spec):
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
-        if self.expand < 1:
-            raise UsageError(f"expand must be 1 or more, not {self.expand} in {self}.")
+        expanded_channels(self)
         if not 0 <= self.se_ratio <= 1:
             raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
         if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
@@ -163,7 +163,7 @@ class MBConv(Spec):
 
     @property
     def hidden_channels(self) -> int:
-        return self.in_channels * self.expand
+        return expanded_channels(self)
 
     @property
     def squeezed_channels(self) -> int:
@@ -198,7 +198,7 @@ class MBConv(Spec):
         return expansion + (self.kernel**2 + 2) * hidden + squeeze_excite + projection
 
     def __str__(self) -> str:
-        words = [f"k{self.kernel}", f"e{self.expand}", f"{self.in_channels}->{self.out_channels}", f"s{self.stride}"]
+        words = [f"k{self.kernel}", f"e{self.expand:g}", f"{self.in_channels}->{self.out_channels}", f"s{self.stride}"]
         words += [f"g{self.groups}"] if self.groups > 1 else []
         words += [f"se{self.se_ratio:g}"] if self.se_ratio else []
         words += [self.activation] if self.activation != "relu" else []
@@ -239,7 +239,11 @@ class Skip(Spec):
 
 @dataclass(frozen=True)
 class Head(Spec):
-    """The classifier: 1x1 convolution with batch norm and activation, global average pool, dropout, linear layer."""
+    """The classifier: 1x1 convolution with batch norm and activation, global average pool, dropout, linear layer.
+
+    With ``features`` above 0, a linear layer of so many outputs and an activation stand between pool and dropout, as in
+    MobileNetV3.
+    """
 
     kind: ClassVar[str] = "head"
     in_channels: int
@@ -248,9 +252,12 @@ class Head(Spec):
     dropout: float = 0.0
     activation: str = "relu"
     bias: bool = True
+    features: int = 0
 
     def __post_init__(self) -> None:
         check_convolution(self, 1, 1, self.activation)
+        if self.features < 0:
+            raise UsageError(f"features must be 0 (no such layer) or more, not {self.features}.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
 
@@ -260,20 +267,37 @@ class Head(Spec):
 
     def macs(self, input_shape: Shape) -> int:
         pixels = input_shape[1] * input_shape[2]
-        return self.hidden_channels * (self.in_channels * pixels + self.num_classes)
+        classified = self.features or self.hidden_channels
+        features = self.hidden_channels * self.features
+        return self.hidden_channels * self.in_channels * pixels + features + classified * self.num_classes
 
     @property
     def params(self) -> int:
-        return (self.in_channels + 2) * self.hidden_channels + (self.hidden_channels + self.bias) * self.num_classes
+        classified = self.features or self.hidden_channels
+        features = (self.hidden_channels + 1) * self.features
+        return (self.in_channels + 2) * self.hidden_channels + features + (classified + self.bias) * self.num_classes
 
     def __str__(self) -> str:
-        return f"Head({self.in_channels}->{self.hidden_channels}->{self.num_classes})"
+        features = f"->{self.features}" if self.features else ""
+        return f"Head({self.in_channels}->{self.hidden_channels}{features}->{self.num_classes})"
 
 
 def divisible(channels: float, divisor: int = 8) -> int:
     """`channels` rounded to a multiple of `divisor`, and never more than 10 % down (as MobileNetV2)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+def expanded_channels(spec: Any) -> int:
+    """Channels between the expansion and the projection of an inverted bottleneck, ``in_channels * expand``, rounded.
+
+    A whole ``expand`` is kept as an int, so that 6 and 6.0 are written alike. Raises UsageError below 1.
+    """
+    if not spec.expand >= 1:
+        raise UsageError(f"expand of a {spec.kind} block must be 1 or more, not {spec.expand!r}.")
+    if spec.expand == int(spec.expand):
+        object.__setattr__(spec, "expand", int(spec.expand))
+    return round(spec.in_channels * spec.expand)
 
 
 def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | None) -> None:
