@@ -19,6 +19,10 @@ Shape = tuple[int, int, int]
 
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
 
+PADDINGS = ("symmetric", "same")
+"""Zeros around an image: ``kernel // 2`` on every side, as PyTorch's networks have it, or as few as TensorFlow's "same"
+needs, which for stride 2 and an even side has one more at the right and at the bottom."""
+
 SPECS: dict[str, type[Spec]] = {}
 """Every Spec by the `kind` that its JSON carries."""
 
@@ -100,7 +104,7 @@ def _value_from_json(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Conv(Spec):
-    """Convolution, batch norm, activation (None for none). Padding is ``kernel // 2``."""
+    """Convolution, batch norm, activation (None for none). ``padding`` is one of `PADDINGS`."""
 
     kind: ClassVar[str] = "conv"
     in_channels: int
@@ -108,9 +112,11 @@ class Conv(Spec):
     kernel: int = 3
     stride: int = 1
     activation: str | None = "relu"
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
+        check_padding(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
@@ -124,7 +130,8 @@ class Conv(Spec):
         return self.kernel**2 * self.in_channels * self.out_channels + 2 * self.out_channels
 
     def __str__(self) -> str:
-        return f"Conv(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride})"
+        padding = f" {self.padding}" if self.padding != "symmetric" else ""
+        return f"Conv(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride}{padding})"
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class MBConv(Spec):
 
     ``expand`` is the ratio of hidden to input channels, a fraction where the hidden channels are no multiple of these;
     with 1 there is no expansion convolution. The input is added where the shape stays the same. The projection has no
-    activation.
+    activation. ``padding``, of the depthwise convolution, is one of `PADDINGS`.
 
     With ``se_ratio`` above 0, squeeze-and-excitation follows the depthwise convolution, as in MobileNetV3: it squeezes
     to ``se_ratio`` times the hidden channels, rounded to a multiple of 8. Its gate is a hard sigmoid; with SiLU, whose
@@ -152,9 +159,11 @@ class MBConv(Spec):
     activation: str = "relu"
     se_ratio: float = 0.0
     groups: int = 1
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
+        check_padding(self)
         expanded_channels(self)
         if not 0 <= self.se_ratio <= 1:
             raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
@@ -202,6 +211,7 @@ class MBConv(Spec):
         words += [f"g{self.groups}"] if self.groups > 1 else []
         words += [f"se{self.se_ratio:g}"] if self.se_ratio else []
         words += [self.activation] if self.activation != "relu" else []
+        words += [self.padding] if self.padding != "symmetric" else []
         return f"MBConv({' '.join(words)})"
 
 
@@ -312,6 +322,12 @@ def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | No
         raise UsageError(f"the stride of a {spec.kind} block must be 1 or 2, not {stride!r}.")
     if activation is not None and activation not in ACTIVATIONS:
         raise UsageError(f"unknown activation {activation!r} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}.")
+
+
+def check_padding(spec: Conv | MBConv) -> None:
+    """Refuse a padding that is none of `PADDINGS`. Raises UsageError."""
+    if spec.padding not in PADDINGS:
+        raise UsageError(f"unknown padding {spec.padding!r} of a {spec.kind} block; known: {', '.join(PADDINGS)}.")
 
 
 def convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:

@@ -20,6 +20,7 @@ ORDER = [
     {"networks"},
     {"blocks"},
     {"child"},
+    {"pretrained"},
     {"runtimes", "transports", "native"},
     {"inspect"},
     {"export"},

@@ -9,13 +9,15 @@ Stage = tuple[int, int, int, int, int]
 """Kernel, expansion, output channels, blocks, stride of the first block."""
 
 
-def stages(channels: int, rows: tuple[Stage, ...], width: float, activation: str) -> list[MBConv]:
+def stages(
+    channels: int, rows: tuple[Stage, ...], width: float, activation: str, padding: str = "symmetric"
+) -> list[MBConv]:
     """The blocks of some stages, the first of which takes `channels`."""
     blocks = []
     for kernel, expand, base, repeats, first_stride in rows:
         out = scaled(base, width)
         for i in range(repeats):
             stride = first_stride if i == 0 else 1
-            blocks.append(MBConv(channels, out, kernel, expand, stride, activation))
+            blocks.append(MBConv(channels, out, kernel, expand, stride, activation, padding=padding))
             channels = out
     return blocks
