@@ -15,8 +15,9 @@ class ShuffleUnit(Spec):
     """A unit of ShuffleNetV2 (arXiv 1807.11164).
 
     With stride 1, the even channels pass through and the odd ones go through the main branch; with stride 2 both
-    branches see all channels, and the other one is a depthwise and a 1x1 convolution. The two are concatenated. The
-    main branch is 1x1, depthwise, 1x1; with ``xception`` three pairs of depthwise 3x3 and 1x1.
+    branches see all channels, and the other one is a depthwise and a 1x1 convolution. It gives as many channels as it
+    has, as in the spaces of SPOS and DSNAS, or with ``even_split`` half of them, as in ShuffleNetV2. The two are
+    concatenated. The main branch is 1x1, depthwise, 1x1; with ``xception`` three pairs of depthwise 3x3 and 1x1.
     Source: SNAS-Series/SNAS-Series, `DSNAS/blocks.py`; megvii-model/SinglePathOneShot, `src/Supernet/blocks.py`.
     """
 
@@ -26,6 +27,7 @@ class ShuffleUnit(Spec):
     kernel: int = 3
     stride: int = 1
     xception: bool = False
+    even_split: bool = False
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, "relu")
@@ -44,8 +46,10 @@ class ShuffleUnit(Spec):
 
     @property
     def passed_channels(self) -> int:
-        """Channels that the other branch gives: half of the input with stride 1, as many as it has with stride 2."""
-        return self.in_channels // 2 if self.stride == 1 else self.in_channels
+        """Channels that the other branch gives."""
+        if self.stride == 1:
+            return self.in_channels // 2
+        return self.out_channels // 2 if self.even_split else self.in_channels
 
     @property
     def hidden_channels(self) -> int:
@@ -53,10 +57,11 @@ class ShuffleUnit(Spec):
 
     def convolutions(self) -> Iterator[tuple[str, int, int, int, int, bool]]:
         """(branch, in, out, kernel, stride, depthwise) of every convolution; the branches are "other" and "main"."""
-        passed, hidden, last = self.passed_channels, self.hidden_channels, self.out_channels - self.passed_channels
+        passed = self.in_channels // 2 if self.stride == 1 else self.in_channels
+        hidden, last = self.hidden_channels, self.out_channels - self.passed_channels
         if self.stride == 2:
             yield "other", passed, passed, self.kernel, 2, True
-            yield "other", passed, passed, 1, 1, False
+            yield "other", passed, self.passed_channels, 1, 1, False
         if self.xception:
             for i, (channels, out) in enumerate(((passed, hidden), (hidden, hidden), (hidden, last))):
                 yield "main", channels, channels, 3, self.stride if i == 0 else 1, True

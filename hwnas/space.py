@@ -20,7 +20,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 import hwnas.cell
-import hwnas.shuffle  # noqa: F401  both register their Specs
+import hwnas.mobile
+import hwnas.shuffle  # noqa: F401  all register their Specs
 from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import checked
 from hwnas.notation import Notation
@@ -277,6 +278,19 @@ class SearchSpace:
         rng = rng or random.Random()
         below = rng.integers if hasattr(rng, "integers") else rng.randrange
         return self.decode([int(below(len(one_of.candidates))) for one_of in self.decisions])
+
+    def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
+        """What differs from an architecture in one decision, in the order of the decisions and their candidates."""
+        indices = self.indices(architecture)
+        for i, decision in enumerate(self.decisions):
+            for other in range(len(decision.candidates)):
+                if other != indices[i]:
+                    yield self.decode([*indices[:i], other, *indices[i + 1 :]])
+
+    def one_hot(self, architecture: Architecture) -> tuple[float, ...]:
+        """An architecture as numbers: per decision one for each candidate, 1 for what is chosen and 0 for the rest."""
+        chosen = zip(self.indices(architecture), self.decisions, strict=True)
+        return tuple(float(k == index) for index, decision in chosen for k in range(len(decision.candidates)))
 
     def _parse(self, code: str | Sequence[int]) -> tuple[int, ...]:
         sizes = [len(one_of.candidates) for one_of in self.decisions]

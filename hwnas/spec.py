@@ -26,6 +26,10 @@ MOST_CHANNELS, LARGEST_SIDE, LARGEST_KERNEL = 2**16, 2**13, 63
 
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
 
+PADDINGS = ("symmetric", "same")
+"""Zeros around an image: ``kernel // 2`` on every side, as PyTorch's networks have it, or as few as TensorFlow's "same"
+needs, which for stride 2 and an even side has one more at the right and at the bottom."""
+
 SPECS: dict[str, type[Spec]] = {}
 """Every Spec by the `kind` that its JSON carries."""
 
@@ -123,7 +127,7 @@ def _value_from_json(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Conv(Spec):
-    """Convolution, batch norm, activation (None for none). Padding is ``kernel // 2``."""
+    """Convolution, batch norm, activation (None for none). ``padding`` is one of `PADDINGS`."""
 
     kind: ClassVar[str] = "conv"
     in_channels: int
@@ -131,9 +135,11 @@ class Conv(Spec):
     kernel: int = 3
     stride: int = 1
     activation: str | None = "relu"
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
+        check_padding(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
@@ -147,15 +153,17 @@ class Conv(Spec):
         return self.kernel**2 * self.in_channels * self.out_channels + 2 * self.out_channels
 
     def __str__(self) -> str:
-        return f"Conv(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride})"
+        padding = f" {self.padding}" if self.padding != "symmetric" else ""
+        return f"Conv(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride}{padding})"
 
 
 @dataclass(frozen=True)
 class MBConv(Spec):
     """Inverted residual of MobileNetV2: expand 1x1, depthwise, project 1x1; each with batch norm.
 
-    ``expand`` is the ratio of hidden to input channels; with 1 there is no expansion convolution. The input is added
-    where the shape stays the same. The projection has no activation.
+    ``expand`` is the ratio of hidden to input channels, a fraction where the hidden channels are no multiple of these;
+    with 1 there is no expansion convolution. The input is added where the shape stays the same. The projection has no
+    activation. ``padding``, of the depthwise convolution, is one of `PADDINGS`.
 
     With ``se_ratio`` above 0, squeeze-and-excitation follows the depthwise convolution, as in MobileNetV3: it squeezes
     to ``se_ratio`` times the hidden channels, rounded to a multiple of 8. Its gate is a hard sigmoid; with SiLU, whose
@@ -169,18 +177,17 @@ class MBConv(Spec):
     in_channels: int
     out_channels: int
     kernel: int
-    expand: int
+    expand: float
     stride: int = 1
     activation: str = "relu"
     se_ratio: float = 0.0
     groups: int = 1
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
-        if self.expand < 1:
-            raise UsageError(f"expand must be 1 or more, not {self.expand} in {self}.")
-        if self.hidden_channels > MOST_CHANNELS:
-            raise UsageError(f"expand must give {MOST_CHANNELS} channels at most, not {self.expand} in {self}.")
+        check_padding(self)
+        expanded_channels(self)
         if not 0 <= self.se_ratio <= 1:
             raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
         if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
@@ -188,7 +195,7 @@ class MBConv(Spec):
 
     @property
     def hidden_channels(self) -> int:
-        return self.in_channels * self.expand
+        return expanded_channels(self)
 
     @property
     def squeezed_channels(self) -> int:
@@ -223,10 +230,11 @@ class MBConv(Spec):
         return expansion + (self.kernel**2 + 2) * hidden + squeeze_excite + projection
 
     def __str__(self) -> str:
-        words = [f"k{self.kernel}", f"e{self.expand}", f"{self.in_channels}->{self.out_channels}", f"s{self.stride}"]
+        words = [f"k{self.kernel}", f"e{self.expand:g}", f"{self.in_channels}->{self.out_channels}", f"s{self.stride}"]
         words += [f"g{self.groups}"] if self.groups > 1 else []
         words += [f"se{self.se_ratio:g}"] if self.se_ratio else []
         words += [self.activation] if self.activation != "relu" else []
+        words += [self.padding] if self.padding != "symmetric" else []
         return f"MBConv({' '.join(words)})"
 
 
@@ -264,7 +272,11 @@ class Skip(Spec):
 
 @dataclass(frozen=True)
 class Head(Spec):
-    """The classifier: 1x1 convolution with batch norm and activation, global average pool, dropout, linear layer."""
+    """The classifier: 1x1 convolution with batch norm and activation, global average pool, dropout, linear layer.
+
+    With ``features`` above 0, a linear layer of so many outputs and an activation stand between pool and dropout, as in
+    MobileNetV3.
+    """
 
     kind: ClassVar[str] = "head"
     in_channels: int
@@ -273,9 +285,12 @@ class Head(Spec):
     dropout: float = 0.0
     activation: str = "relu"
     bias: bool = True
+    features: int = 0
 
     def __post_init__(self) -> None:
         check_convolution(self, 1, 1, self.activation)
+        if self.features < 0:
+            raise UsageError(f"features must be 0 (no such layer) or more, not {self.features}.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
 
@@ -285,20 +300,43 @@ class Head(Spec):
 
     def macs(self, input_shape: Shape) -> int:
         pixels = input_shape[1] * input_shape[2]
-        return self.hidden_channels * (self.in_channels * pixels + self.num_classes)
+        classified = self.features or self.hidden_channels
+        features = self.hidden_channels * self.features
+        return self.hidden_channels * self.in_channels * pixels + features + classified * self.num_classes
 
     @property
     def params(self) -> int:
-        return (self.in_channels + 2) * self.hidden_channels + (self.hidden_channels + self.bias) * self.num_classes
+        classified = self.features or self.hidden_channels
+        features = (self.hidden_channels + 1) * self.features
+        return (self.in_channels + 2) * self.hidden_channels + features + (classified + self.bias) * self.num_classes
 
     def __str__(self) -> str:
-        return f"Head({self.in_channels}->{self.hidden_channels}->{self.num_classes})"
+        features = f"->{self.features}" if self.features else ""
+        return f"Head({self.in_channels}->{self.hidden_channels}{features}->{self.num_classes})"
 
 
 def divisible(channels: float, divisor: int = 8) -> int:
     """`channels` rounded to a multiple of `divisor`, and never more than 10 % down (as MobileNetV2)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+def expanded_channels(spec: Any) -> int:
+    """Channels between the expansion and the projection of an inverted bottleneck, ``in_channels * expand``, rounded.
+
+    A whole ``expand`` is kept as an int, so that 6 and 6.0 are written alike. Raises UsageError below 1, and above
+    `MOST_CHANNELS` channels.
+    """
+    if not spec.expand >= 1:
+        raise UsageError(f"expand of a {spec.kind} block must be 1 or more, not {spec.expand!r}.")
+    if not spec.in_channels * spec.expand <= MOST_CHANNELS:
+        raise UsageError(
+            f"expand of a {spec.kind} block must give {MOST_CHANNELS} channels at most, not {spec.expand!r} times "
+            f"{spec.in_channels}."
+        )
+    if spec.expand == int(spec.expand):
+        object.__setattr__(spec, "expand", int(spec.expand))
+    return round(spec.in_channels * spec.expand)
 
 
 def check_sizes(spec: Spec) -> None:
@@ -338,6 +376,12 @@ def check_shape(shape: Shape) -> None:
             f"the shape of an input is (C, H, W): 1 to {MOST_CHANNELS} channels, sides of 1 to {LARGEST_SIDE} pixels, "
             f"not {shown(shape)}."
         )
+
+
+def check_padding(spec: Conv | MBConv) -> None:
+    """Refuse a padding that is none of `PADDINGS`. Raises UsageError."""
+    if spec.padding not in PADDINGS:
+        raise UsageError(f"unknown padding {spec.padding!r} of a {spec.kind} block; known: {', '.join(PADDINGS)}.")
 
 
 def convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:

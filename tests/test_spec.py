@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from hwnas.blocks import BUILDERS, build_block
 from hwnas.errors import HwnasError, UsageError
+from hwnas.mobile import MaxPool, PoolLinear, Separable, UniversalBottleneck
+from hwnas.shuffle import ShuffleUnit
 from hwnas.spec import SPECS, Conv, Head, MBConv, Skip, spec_from_json
 
 EXAMPLES = [
@@ -19,6 +21,15 @@ EXAMPLES = [
     Skip(24, 24),
     Skip(24, 40, stride=2),
     Head(40, 64, 10, dropout=0.2),
+    Head(40, 64, 10, dropout=0.2, activation="hard_swish", features=32),
+    MBConv(24, 24, kernel=3, expand=88 / 24, activation="hard_swish"),
+    ShuffleUnit(24, 116, stride=2, even_split=True),
+    Separable(16, 24, kernel=5, stride=2),
+    UniversalBottleneck(16, 24, start_kernel=5, kernel=5, expand=3, stride=2),
+    UniversalBottleneck(16, 24, start_kernel=3, kernel=0, expand=4, stride=2),
+    UniversalBottleneck(16, 16, start_kernel=0, kernel=3, expand=2),
+    UniversalBottleneck(16, 16, start_kernel=0, kernel=0, expand=2),
+    PoolLinear(24, 10, dropout=0.2),
 ]
 
 
@@ -35,6 +46,24 @@ def test_json_leaves_out_defaults_so_that_a_spec_may_grow():
         "kernel": 3,
         "expand": 6,
     }
+
+
+def test_an_expansion_is_a_ratio_whose_channels_are_rounded():
+    assert MBConv(24, 24, 3, 88 / 24).hidden_channels == 88
+    assert MBConv(8, 8, 3, 6.0).to_json() == MBConv(8, 8, 3, 6).to_json()
+    assert str(MBConv(8, 8, 3, 2.5)) == "MBConv(k3 e2.5 8->8 s1)"
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_max_pool_halves_the_size_or_keeps_it(stride):
+    import torch
+
+    spec = MaxPool(4, stride=stride)
+    x = torch.randn(2, 4, 9, 8)
+    out = build_block(spec)(x)
+    assert tuple(out.shape[1:]) == spec.output_shape((4, 9, 8))
+    assert spec.params == spec.macs((4, 9, 8)) == 0
+    torch.testing.assert_close(out[:, :, 1, 1], x[:, :, stride - 1 : stride + 2, stride - 1 : stride + 2].amax((2, 3)))
 
 
 def test_every_spec_has_a_builder():
@@ -99,6 +128,11 @@ def test_macs_are_those_torch_counts(spec):
         (lambda: MBConv(8, 12, 3, 6, groups=8), "groups"),
         (lambda: Conv(3, 8, activation="swish"), "hard_swish"),
         (lambda: Head(8, 8, 10, dropout=1.0), "dropout"),
+        (lambda: Head(8, 8, 10, features=-1), "features"),
+        (lambda: MBConv(8, 8, 3, float("nan")), "expand"),
+        (lambda: PoolLinear(8, 10, dropout=1.0), "dropout"),
+        (lambda: UniversalBottleneck(8, 8, 0, 0, 4, stride=2), "start_kernel or kernel"),
+        (lambda: UniversalBottleneck(8, 8, 4, 0, 4), "odd"),
     ],
 )
 def test_impossible_blocks_are_refused(make, says):

@@ -11,10 +11,12 @@ from hwnas.blocks.cell import AvgPoolBlock, CellBlock, PoolHeadBlock, ReductionB
 from hwnas.blocks.conv import ConvBlock
 from hwnas.blocks.head import HeadBlock
 from hwnas.blocks.mbconv import MBConvBlock
+from hwnas.blocks.mobile import MaxPoolBlock, PoolLinearBlock, SeparableBlock, UniversalBottleneckBlock
 from hwnas.blocks.shuffle import ShuffleUnitBlock
 from hwnas.blocks.skip import SkipBlock
 from hwnas.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
 from hwnas.errors import HwnasError
+from hwnas.mobile import MaxPool, PoolLinear, Separable, UniversalBottleneck
 from hwnas.shuffle import ShuffleUnit
 from hwnas.spec import Conv, Head, MBConv, Skip, Spec
 
@@ -24,11 +26,15 @@ BUILDERS: dict[type[Spec], Callable[[Any], nn.Module]] = {
     Conv: ConvBlock,
     Head: HeadBlock,
     MBConv: MBConvBlock,
+    MaxPool: MaxPoolBlock,
     PoolHead: PoolHeadBlock,
+    PoolLinear: PoolLinearBlock,
     ReLUConv: ReLUConvBlock,
     Reduction: ReductionBlock,
+    Separable: SeparableBlock,
     ShuffleUnit: ShuffleUnitBlock,
     Skip: SkipBlock,
+    UniversalBottleneck: UniversalBottleneckBlock,
     Zero: ZeroBlock,
 }
 

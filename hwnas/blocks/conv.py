@@ -13,7 +13,9 @@ class ConvBlock(nn.Module):
 
     def __init__(self, spec: Conv) -> None:
         super().__init__()
-        self.layers = conv_bn(spec.in_channels, spec.out_channels, spec.kernel, spec.stride, activation=spec.activation)
+        self.layers = conv_bn(
+            spec.in_channels, spec.out_channels, spec.kernel, spec.stride, 1, spec.activation, spec.padding
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -14,11 +15,35 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+class SamePaddingConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's "same" padding: the fewest zeros that give ``ceil(side / stride)`` pixels, an odd
+    one at the right and at the bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (top, bottom), (left, right) = (
+            _same_padding(x.shape[axis], self.kernel_size[axis - 2], self.stride[axis - 2]) for axis in (2, 3)
+        )
+        return super().forward(F.pad(x, (left, right, top, bottom)))
+
+
+def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    zeros = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    return zeros // 2, zeros - zeros // 2
+
+
 def conv_bn(
-    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1, activation: str | None = None
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    padding: str = "symmetric",
 ) -> nn.Sequential:
-    """Convolution without bias (padding ``kernel // 2``), batch norm, and the activation if there is one."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    """Convolution without bias, batch norm, and the activation if there is one. ``padding``: see `spec.PADDINGS`."""
+    same = padding == "same" and stride > 1  # with stride 1 and an odd kernel, both paddings are kernel // 2
+    kind, zeros = (SamePaddingConv2d, 0) if same else (nn.Conv2d, kernel // 2)
+    conv = kind(in_channels, out_channels, kernel, stride, zeros, groups=groups, bias=False)
     # normal with std sqrt(2 / fan_out), fan_out per group (dstamoulis/single-path-nas, as MnasNet and MobileNetV2 do)
     nn.init.normal_(conv.weight, 0.0, math.sqrt(2.0 / (kernel * kernel * out_channels / groups)))
     layers: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels)]

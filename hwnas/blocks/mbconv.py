@@ -16,7 +16,7 @@ class MBConvBlock(nn.Module):
         super().__init__()
         hidden = spec.hidden_channels
         self.expand = _expansion(spec) if spec.has_expansion else None
-        self.depthwise = conv_bn(hidden, hidden, spec.kernel, spec.stride, groups=hidden, activation=spec.activation)
+        self.depthwise = conv_bn(hidden, hidden, spec.kernel, spec.stride, hidden, spec.activation, spec.padding)
         squeezed = spec.squeezed_channels
         self.squeeze_excite = SqueezeExcite(hidden, squeezed, spec.activation) if squeezed else None
         self.project = conv_bn(hidden, spec.out_channels, 1, groups=spec.groups)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hwnas.errors import UsageError, unknown_name
 from hwnas.space import SearchSpace
 from hwnas.spaces.fbnet import fbnet
+from hwnas.spaces.lite import lite
 from hwnas.spaces.nas_bench_201 import nas_bench_201
 from hwnas.spaces.nas_bench_macro import nas_bench_macro
 from hwnas.spaces.shufflenet import shufflenet
@@ -16,6 +17,7 @@ from hwnas.spaces.tiny import tiny
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
     "fbnet": fbnet,
+    "lite": lite,
     "nas-bench-201": nas_bench_201,
     "nas-bench-macro": nas_bench_macro,
     "shufflenet": shufflenet,

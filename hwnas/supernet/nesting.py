@@ -31,7 +31,7 @@ class Nesting:
 
     one_of: OneOf
     kernels: tuple[int, ...]
-    expansions: tuple[int, ...]
+    expansions: tuple[float, ...]
     ratios: tuple[float, ...]
     tied: bool
     largest: MBConv
@@ -67,13 +67,13 @@ class Nesting:
         skip = next((spec for spec in others if isinstance(spec, Skip)), None)
         return Nesting(one_of, tuple(kernels), tuple(expansions), tuple(ratios), tied, largest, skip, tuple(order))
 
-    def squeezed_channels(self, expand: int, ratio: float) -> int:
+    def squeezed_channels(self, expand: float, ratio: float) -> int:
         """Channels between the convolutions of squeeze-and-excitation in the candidates of this width and ratio."""
         matching = (s for s in self.one_of.candidates if isinstance(s, MBConv) and _place(s)[1:] == (expand, ratio))
         return next(matching).squeezed_channels
 
 
-def _place(spec: MBConv) -> tuple[int, int, float]:
+def _place(spec: MBConv) -> tuple[int, float, float]:
     return spec.kernel, spec.expand, spec.se_ratio
 
 

@@ -212,10 +212,10 @@ class SuperKernel(nn.Module):
         holder = self.skip if self.skip is not None and isinstance(candidate, SkipBlock) else self.block
         state = dict(holder.named_parameters()) | dict(holder.named_buffers())
         shapes = {name: tensor.shape for name, tensor in candidate.state_dict().items()}
-        return {name: _part(state[name], shape) for name, shape in shapes.items()}
+        return {name: part(state[name], shape) for name, shape in shapes.items()}
 
 
-def _part(tensor: Tensor, shape: torch.Size) -> Tensor:
+def part(tensor: Tensor, shape: torch.Size) -> Tensor:
     """The part of a weight that a smaller candidate has: its first channels, and the centre of its kernel."""
     for dim, (length, wanted) in enumerate(zip(tensor.shape, shape, strict=True)):
         tensor = tensor.narrow(dim, 0 if dim < 2 else (length - wanted) // 2, wanted)
