@@ -50,6 +50,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
+def check_ours(path: Path) -> None:
+    """Raise HwnasError if a file that hwnas did not write is where it is to write one: those that it did name it."""
+    if path.is_file() and b"hwnas" not in path.read_bytes():
+        raise HwnasError(
+            f"{path} is there and was not written by hwnas, which would replace it. Move it elsewhere, or name another "
+            "folder with --out."
+        )
+
+
 def sync(path: Path) -> None:
     """Wait until a file is on the disk; or the names in a folder, where the system can."""
     folder = path.is_dir()

@@ -111,3 +111,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(HwnasError, match=r"cannot write .*file/model\.tflite"):
         export(nn.Conv2d(2, 2, 1), tmp_path / "file", input_shape=(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.onnx", "export.json", "CARD.md"])
+def test_a_file_of_a_person_s_is_never_replaced(name, tmp_path):
+    (tmp_path / name).write_text("the work of a week")
+    with pytest.raises(HwnasError, match=f"{name} is there and was not written by hwnas"):
+        export(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), tmp_path, input_shape=(1, 3, 8, 8))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "the work of a week"
+
+
+def test_what_an_export_wrote_the_next_one_replaces(tmp_path):
+    for channels in (4, 5):
+        module = nn.Sequential(nn.Conv2d(3, channels, 3), nn.ReLU())
+        export(module, tmp_path, input_shape=(1, 3, 8, 8), precisions=("float32", "float16", "int8-weights"))
+    assert b"hwnas" in (tmp_path / "model.int8-weights.tflite").read_bytes()

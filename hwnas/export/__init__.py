@@ -12,7 +12,7 @@ from torch import nn
 from hwnas.callable_package import make_callable
 from hwnas.errors import HwnasError, UsageError
 from hwnas.export.accuracy import Accuracy
-from hwnas.export.exported import EXPORT_FILE, ExportedModel, write_export_json
+from hwnas.export.exported import CARD_FILE, EXPORT_FILE, ExportedModel, write_export_json
 from hwnas.export.exporter import Exporter, File, Progress
 from hwnas.export.formats import get_format
 from hwnas.export.graph import Graph
@@ -24,7 +24,7 @@ from hwnas.export.module_copy import module_copy
 from hwnas.export.parity import check_parity
 from hwnas.export.precision import Precision, get_precision
 from hwnas.export.target import Target
-from hwnas.files import write_atomically
+from hwnas.files import check_ours, write_atomically
 from hwnas.inspect.examine import examine
 from hwnas.runtimes.files import quiet_stderr
 
@@ -111,14 +111,17 @@ def export(
 
     Raises:
         UsageError: For an unknown format, precision or layer, a wrong or missing shape, or int8 without images.
-        HwnasError: For a layer that cannot be exported, a missing package, a relative error above the limit (naming the
-            block), or a folder that cannot be written.
+        HwnasError: For a folder with such a file that hwnas did not write, a layer that cannot be exported, a missing
+            package, a relative error above the limit (naming the block), or a folder that cannot be written.
     """
     chosen = [get_format(name) for name in dict.fromkeys(formats)]
     wanted = [get_precision(name) for name in dict.fromkeys(precisions)]
     shape = input_shape or _own_input_shape(module)
     _check_images(wanted, images, shape, options)
     report = progress or _silent
+    pairs = [(format, precision) for precision in wanted for format in chosen]
+    for name in (*(precision.file_name(format.name) for format, precision in pairs), EXPORT_FILE, CARD_FILE):
+        check_ours(Path(folder) / name)
     reference = module_copy(module)
     graph = _not_empty(lower(reference, shape))
     _check_classes(graph, images)
@@ -127,7 +130,6 @@ def export(
     metadata = _metadata(shape, images, options)
     settings = Int8Settings(options.uint8_input, options.reduce_range)
     exporter = Exporter(target, metadata, images, settings, options.keep_float, report)
-    pairs = [(format, precision) for precision in wanted for format in chosen]
     files: list[File] = []
     for done, (format, precision) in enumerate(pairs):
         report("export", done, len(pairs), precision.file_name(format.name))

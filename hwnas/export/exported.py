@@ -16,7 +16,7 @@ from hwnas.files import write_json
 from hwnas.inspect.info import ModelInfo
 from hwnas.run import package_versions
 
-EXPORT_FILE = "export.json"
+EXPORT_FILE, CARD_FILE = "export.json", "CARD.md"
 EXPORT_VERSION = 1
 """Of the layout of ``export.json``: raised when a reader of the old one would misunderstand the new one."""
 
