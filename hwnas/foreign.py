@@ -99,8 +99,8 @@ def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: in
 def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises ValueError for what is no JSON, and for what no honest writer writes.
 
-    That is: a key twice in one object, NaN, Infinity, numbers that 64 bits do not hold, half a surrogate pair, and
-    nesting deeper than `DEEPEST`.
+    That is: a key twice in one object, NaN, Infinity, numbers that 64 bits do not hold, nesting deeper than `DEEPEST`,
+    and half a surrogate pair, but for those that stand for the bytes of a file's name that is not UTF-8.
     """
     try:
         data = json.loads(
@@ -111,7 +111,7 @@ def parse_json(text: str) -> Any:
     check_depth(data)
     if "\\ud" in text.lower():
         try:
-            json.dumps(data, ensure_ascii=False).encode()
+            json.dumps(data, ensure_ascii=False).encode(errors="surrogateescape")
         except UnicodeEncodeError:
             raise ValueError("a text holds half a surrogate pair, which is no character") from None
     return data

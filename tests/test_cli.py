@@ -255,7 +255,7 @@ WRONG = {
     "a table that is not there": (["--budget-ms", "1", "--latency", "/no/table"], 1, "hwnas measure"),
     "a resolution too small": (["--budget-ms", "1", "--resolution", "2"], 2, "resolution"),
     "no epochs": (["--budget-ms", "1", "--epochs", "0"], 2, "epochs"),
-    "a run folder that cannot be": (["--budget-ms", "1000", "--out", "/proc/nowhere"], 1, "cannot write"),
+    "a run folder that cannot be": (["--budget-ms", "1000", "--out", "/proc/nowhere"], 1, "cannot make the run folder"),
 }
 
 

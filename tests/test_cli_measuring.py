@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hwnas.files import read_json
 from hwnas.latency import LatencyTable
 from hwnas.latency.predictor import AdditivePredictor
 
@@ -57,7 +58,7 @@ def test_fit_writes_the_card_and_its_pictures_beside_the_table(folder: Path) -> 
     card = answer("fit", table)
     assert card["n_networks"] == 12 and card["mape"] > 0 and card["noise_floor"] > 0
     assert len(card["judged"]) == 12 and card["learning_curve"] and card["measured_on"]["runtime"] == "onnxruntime"
-    assert json.loads((table / "card.json").read_text()) == card
+    assert read_json(table / "card.json", "the card") == card
     assert AdditivePredictor.load(table / "predictor.json").half_width * 100 == pytest.approx(card["interval_percent"])
     assert f"{card['mape']:.2f} %" in (table / "CARD.md").read_text()
     assert (table / "predictions.png").exists() and (table / "learning_curve.png").exists()

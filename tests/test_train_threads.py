@@ -1,6 +1,5 @@
 """Threads of a training: what a run computes with, and that it goes on with as many as it began with."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.files import read_json
 from hwnas.train.threads import THREADS_FILE, training_threads
 from tests.conftest import ROOT
 
@@ -54,7 +54,7 @@ def test_a_damaged_number_of_threads_is_refused(tmp_path, content):
         pass
     with training_threads(tmp_path, 1):  # the cure
         pass
-    assert json.loads((tmp_path / THREADS_FILE).read_text()) == {"training_threads": 1}
+    assert read_json(tmp_path / THREADS_FILE, "the threads") == {"training_threads": 1}
 
 
 def test_no_threads_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,11 +166,11 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     try:
         return DesignConfig.model_validate(values)
     except ValidationError as error:
-        file = f" or in {path}" if path is not None else ""
-        said = faults_of(error, tuple(DesignConfig.model_fields))
-        raise UsageError(
-            f"in the options{file}: {said}. The option of a field is --FIELD, with dashes; see `hwnas design --help`."
-        ) from None
+        names = tuple(DesignConfig.model_fields)
+        if path is not None:
+            raise UsageError(f"in the options or in {path}: {faults_of(error, names)}.") from None
+        typed = re.sub(rf"\b({'|'.join(names)})\b", lambda name: f"--{name[0].replace('_', '-')}", faults_of(error))
+        raise UsageError(f"{typed}; see `hwnas design --help`.") from None
 
 
 def _budgets_ms(text: str) -> list[float]:
