@@ -23,7 +23,7 @@ import torch
 from common import show
 
 from hwnas.child import ChildNetwork
-from hwnas.design.final import FINAL_ROUNDS, measure_models
+from hwnas.design.final import FINAL_ROUNDS, measure_models, usual_us_of
 from hwnas.export import ExportedModel, export
 from hwnas.latency import AdditivePredictor, Budget, LatencyTable, fit
 from hwnas.measure import load_device
@@ -70,7 +70,11 @@ def evaluate(path: Path, seed: int, rounds: int) -> list[dict[str, Any]]:
         finals = [[] for _ in models]
         for _ in range(rounds):
             for k, model in enumerate(models):  # in turns
-                finals[k].append(measure_models([model], device, runtime, lambda *_: None, everywhere=False, rounds=1))
+                finals[k].append(
+                    measure_models(
+                        [model], device, runtime, lambda *_: None, False, rounds=1, usual_us=usual_us_of(table)
+                    )
+                )
     for (budget_ms, network), measured in zip(pairs, finals, strict=True):
         prediction = predictor.predict(network)
         ms = float(np.median([final.measured_ms[runtime] for final in measured]))

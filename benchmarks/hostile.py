@@ -285,7 +285,7 @@ def examine_models(count: int, seed: int) -> list[tuple[str, str, str, str]]:
 
     meaning = {"result": "accepted, right", "hwnas crashed": "traceback", "hwnas hung": "hang"}
     return [
-        (f"model {verb}", damaged.__name__, meaning.get(found, "clear error"), message)
+        (f"model {verb}", damaged, meaning.get(found, "clear error"), message)
         for verb, damaged, found, message in mutated_files.run(count, seed, workers=2)
     ]
 

@@ -15,7 +15,7 @@ from typing import Any
 from hwnas.callable_package import make_callable
 from hwnas.child import ChildNetwork, save_child
 from hwnas.design.config import DesignConfig, Progress, default_folder
-from hwnas.design.final import measure_models
+from hwnas.design.final import measure_models, usual_us_of
 from hwnas.design.result import DesignResult
 from hwnas.design.task import Task
 from hwnas.errors import HwnasError
@@ -103,7 +103,7 @@ def _finish(
     config = task.config
     save_search_picture(run.metrics(), config.budget_ms, run.folder / BUDGET_PICTURE)
     models = _export(child_of(result), task, run, report)
-    final = measure_models(models, task.device, task.runtime, report)
+    final = measure_models(models, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
 
     def test_accuracy(child: ChildNetwork, leaked: bool = True) -> float:
         return accuracy(child, task.data.test_batches(leaked))

@@ -1,0 +1,37 @@
+"""The last measurement of a design: what is measured while the machine is slower does not count, and is repeated."""
+
+import pytest
+
+from hwnas.design.final import Look, measure_models, undisturbed
+from hwnas.export import export
+from hwnas.measure import Device
+from tests.small_models import feature_net
+
+
+def look(*reference_us: float) -> Look:
+    return Look(((100.0,),), reference_us)
+
+
+@pytest.mark.parametrize(
+    ("slowest_us", "usual_us", "kept"),
+    [
+        ([10.0, 10.2, 11.5], None, [10.0, 10.2]),  # beside the fastest of now
+        ([10.0, 10.2, 11.5], 10.1, [10.0, 10.2]),
+        ([11.5, 11.6], 10.0, []),  # slower than usual all the time
+        ([11.5, 11.6], None, [11.5, 11.6]),
+        ([9.0, 10.0], 10.0, [9.0]),  # faster than usual now and then
+        ([0.0, 0.0], 10.0, [0.0, 0.0]),  # there is no reference
+        ([], 10.0, []),
+    ],
+)
+def test_what_was_measured_while_the_machine_was_slower_does_not_count(slowest_us, usual_us, kept):
+    looks = [look(5.0, us) if us else look() for us in slowest_us]
+    assert [each.slowest_us for each in undisturbed(looks, 3.0, usual_us)] == kept
+
+
+def test_a_machine_that_stays_slower_is_measured_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("hwnas.design.final.PAUSE_S", 0.0)
+    models = export(feature_net(), tmp_path, ("tflite",), (1, 3, 8, 8))
+    quick = Device(name="test", min_runs=1, min_ms=0, max_runs=3, visits=1, extra_visits=0, warmup_ms=0)
+    final = measure_models(models, quick, "litert", lambda *_: None, everywhere=False, rounds=1, usual_us=1e-6)
+    assert final.measured_ms["litert"] > 0 and final.reference_us["litert"] > 0
