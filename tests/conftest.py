@@ -27,6 +27,51 @@ def shared_data() -> Path:
     return folder
 
 
+DEVICES = {"android", "phone", "fake_phone", "board"}
+SLOW = [
+    "benchmark_model",
+    "cli",
+    "cli_export",
+    "cli_measuring",
+    "cli_published",
+    "damage",
+    "dsnas",
+    "export_int8",
+    "export_precision",
+    "export_zoo",
+    "faults",
+    "hostile_files",
+    "inspect_mutated",
+    "latency_card",
+    "latency_cells",
+    "latency_promise",
+    "measure_several",
+    "native",
+    "native_bundle",
+    "native_runner",
+    "phone_end_to_end",
+    "remote_onnx",
+    "run_identity",
+    "run_kills",
+    "search_baselines",
+    "search_frontier",
+    "search_page",
+    "search_resume",
+    "single_path",
+    "stopping",
+    "torchrun",
+    "train_distributed",
+]
+"""Files of tests of which many take seconds."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        if DEVICES & set(item.fixturenames) or item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 # a first example that imports torch is slow: time limits per example would only fail on busy machines
 settings.register_profile("hwnas", deadline=None)
 settings.load_profile("hwnas")
