@@ -180,7 +180,7 @@ def test_a_second_process_is_refused_and_a_killed_one_holds_nobody_up(tmp_path):
 def test_a_process_that_was_forked_does_not_hold_the_run_of_a_killed_one(tmp_path):
     code = (
         "import os, sys, time; from hwnas.run import Run; run = Run(sys.argv[1], {}); pid = os.fork()\n"
-        "print(pid, flush=True)\ntime.sleep(60)"
+        "os.write(1, b'%d\\n' % pid)  # at once: two write\ntime.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
