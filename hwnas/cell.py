@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import shown
+from hwnas.foreign import excerpt
 from hwnas.spec import Shape, Spec, check_convolution, convolved
 
 Edge = tuple[int, int]
@@ -143,7 +143,7 @@ class Cell(Spec):
         for edge in self.edges:
             for spec in _candidates(edge):
                 if not isinstance(spec, Spec) or isinstance(spec, Cell):
-                    raise UsageError(f"an edge of a cell must be an operator, not {shown(spec)}.")
+                    raise UsageError(f"an edge of a cell must be an operator, not {excerpt(spec)}.")
                 if spec.output_shape(shape) != shape:
                     raise UsageError(f"an edge of a cell must keep the shape of its input; {spec} does not.")
 

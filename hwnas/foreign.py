@@ -149,7 +149,7 @@ def parse_csv(text: str) -> list[tuple[int, dict[str, str]]]:
         columns = next(reader, [])
         for name in columns:
             if columns.count(name) > 1:
-                raise ValueError(f"the column {shown(name)} is there twice")
+                raise ValueError(f"the column {excerpt(name)} is there twice")
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num} is no CSV: {error}") from None
@@ -211,7 +211,7 @@ def _fault(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
     if fault["type"] in ("missing", "missing_argument"):
         return f"{place} is missing"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    return f"{place}: {message} (found {shown(fault['input'])})" if place else message
+    return f"{place}: {message} (found {excerpt(fault['input'])})" if place else message
 
 
 def place_of(steps: Sequence[int | str]) -> str:
@@ -219,7 +219,7 @@ def place_of(steps: Sequence[int | str]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
-def shown(value: Any, most: int = 60) -> str:
+def excerpt(value: Any, most: int = 60) -> str:
     """A value for a message, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
@@ -233,7 +233,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} is there twice")
+        raise ValueError(f"the key {excerpt(twice)} is there twice")
     return found
 
 

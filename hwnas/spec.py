@@ -16,7 +16,7 @@ from typing import Any, ClassVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import faults_of, shown
+from hwnas.foreign import excerpt, faults_of
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or feature map."""
@@ -91,7 +91,7 @@ def spec_from_json(data: Any) -> Spec:
     kind = data.get("kind") if isinstance(data, dict) else data
     if not isinstance(data, dict) or not isinstance(kind, str) or kind not in SPECS:
         raise HwnasError(
-            f"unknown block kind {shown(kind)}; this version of hwnas knows {', '.join(sorted(SPECS))}. "
+            f"unknown block kind {excerpt(kind)}; this version of hwnas knows {', '.join(sorted(SPECS))}. "
             "The file was written by a newer version, or is damaged."
         )
     values = {name: _value_from_json(value) for name, value in data.items() if name != "kind"}
@@ -347,7 +347,7 @@ def check_sizes(spec: Spec) -> None:
         if is_size and (not isinstance(value, int) or not 1 <= value <= MOST_CHANNELS):
             raise UsageError(
                 f"{field.name} of a {spec.kind} block must be a whole number from 1 to {MOST_CHANNELS}, not "
-                f"{shown(value)}."
+                f"{excerpt(value)}."
             )
 
 
@@ -363,7 +363,7 @@ def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | No
         raise UsageError(f"the stride of a {spec.kind} block must be 1 or 2, not {stride!r}.")
     if activation is not None and activation not in ACTIVATIONS:
         raise UsageError(
-            f"unknown activation {shown(activation)} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}."
+            f"unknown activation {excerpt(activation)} in a {spec.kind} block; known: {', '.join(ACTIVATIONS)}."
         )
 
 
@@ -374,7 +374,7 @@ def check_shape(shape: Shape) -> None:
     if not whole or not all(1 <= size <= limit for size, limit in zip(shape, most, strict=True)):
         raise UsageError(
             f"the shape of an input is (C, H, W): 1 to {MOST_CHANNELS} channels, sides of 1 to {LARGEST_SIDE} pixels, "
-            f"not {shown(shape)}."
+            f"not {excerpt(shape)}."
         )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
-from hwnas.foreign import Finite, Ms, NotNegative, checked, faults_of, shown
+from hwnas.foreign import Finite, Ms, NotNegative, checked, excerpt, faults_of
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
 from hwnas.latency.table import Block
@@ -203,7 +203,7 @@ def _square(lines: list[str], size: int) -> np.ndarray:
         try:
             matrix[i, : i + 1] = [float(value) for value in line.split()]
         except ValueError:
-            raise ValueError(f"covariance[{i}]: must be {i + 1} numbers (found {shown(line)})") from None
+            raise ValueError(f"covariance[{i}]: must be {i + 1} numbers (found {excerpt(line)})") from None
     matrix = matrix + np.tril(matrix, -1).T
     if not np.isfinite(matrix).all():
         raise ValueError("covariance: must be finite numbers")

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_atomically, write_json
-from hwnas.foreign import Count, Finite, Ms, NotNegative, checked, faults_of, parse_json, read_csv, shown
+from hwnas.foreign import Count, Finite, Ms, NotNegative, checked, excerpt, faults_of, parse_json, read_csv
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spec import Shape, Spec, check_shape, spec_from_json
 
@@ -172,7 +172,7 @@ def _block_row(block: Block, latency: Latency) -> dict[str, Any]:
 def _block_of(row: dict[str, str]) -> Block:
     sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})x(\d{1,6})", row["input_shape"])
     if sides is None:
-        raise ValueError(f"input_shape: must be CxHxW, such as 16x32x32 (found {shown(row['input_shape'])})")
+        raise ValueError(f"input_shape: must be CxHxW, such as 16x32x32 (found {excerpt(row['input_shape'])})")
     channels, height, width = map(int, sides.groups())
     spec, shape = spec_from_json(_json_of(row, "spec")), (channels, height, width)
     check_shape(shape)
@@ -182,7 +182,7 @@ def _block_of(row: dict[str, str]) -> Block:
 
 def _layer_of(row: dict[str, str]) -> Layer:
     if re.fullmatch(r"\d{1,4}", row["layer"]) is None:
-        raise ValueError(f"layer: must be a place in the chain, from 0 (found {shown(row['layer'])})")
+        raise ValueError(f"layer: must be a place in the chain, from 0 (found {excerpt(row['layer'])})")
     return int(row["layer"]), _block_of(row)
 
 
@@ -194,7 +194,7 @@ def _json_of(row: dict[str, str], column: str) -> Any:
     try:
         return parse_json(row[column])
     except ValueError as error:
-        raise ValueError(f"{column}: must be JSON: {error} (found {shown(row[column])})") from None
+        raise ValueError(f"{column}: must be JSON: {error} (found {excerpt(row[column])})") from None
 
 
 _LATENCY = TypeAdapter(Latency)

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from hwnas.errors import HwnasError
 from hwnas.files import sync
-from hwnas.foreign import Finite, Positive, checked, read_bytes, shown
+from hwnas.foreign import Finite, Positive, checked, excerpt, read_bytes
 from hwnas.locks import lock
 from hwnas.measure.conditions import differences
 from hwnas.records import read_record, record_line
@@ -132,7 +132,7 @@ class Journal:
         recorded = header.get("identity")
         if not isinstance(recorded, dict):
             raise HwnasError(
-                f"{self.path}, line 1, is damaged: identity: must be what was measured on (found {shown(recorded)}). "
+                f"{self.path}, line 1, is damaged: identity: must be what was measured on (found {excerpt(recorded)}). "
                 "Delete the file to measure everything again."
             )
         found = differences(recorded, identity, recorded_in="the journal")

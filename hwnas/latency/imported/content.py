@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import MOST_BYTES, decoded, parse_csv, parse_json, read_bytes, shown
+from hwnas.foreign import MOST_BYTES, decoded, excerpt, parse_csv, parse_json, read_bytes
 from hwnas.latency.imported.yaml_text import parse_yaml
 
 
@@ -45,8 +45,8 @@ class Content:
             key = tuple(row.get(column) for column in columns)
             if first.setdefault(key, line) != line:
                 raise HwnasError(
-                    f"{self.name}, line {line}: {shown(key[0])} is in line {first[key]} too, and one of them only can "
-                    "be right; delete the other."
+                    f"{self.name}, line {line}: {excerpt(key[0])} is in line {first[key]} too, and one of them only "
+                    "can be right; delete the other."
                 )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import shown
+from hwnas.foreign import excerpt
 from hwnas.latency.imported.content import Content
 from hwnas.latency.imported.rows import Publication, Rows, checked_block, published_latency
 from hwnas.spec import Conv, MBConv, Shape, Spec, check_shape
@@ -72,9 +72,9 @@ def read(content: Content, _device: str | None) -> Rows:
     for place, key, values in entries:
         match = KEY.fullmatch(str(key))
         if match is None or not isinstance(values, dict):
-            raise HwnasError(f"{place}: {shown(key)} is no key of a block with its mean and count.")
+            raise HwnasError(f"{place}: {excerpt(key)} is no key of a block with its mean and count.")
         if missing := [name for name in ("mean", "count") if values.get(name) in (None, "")]:
-            raise HwnasError(f"{place}: {' and '.join(missing)} of {shown(key)} is missing; fetch the file again.")
+            raise HwnasError(f"{place}: {' and '.join(missing)} of {excerpt(key)} is missing; fetch the file again.")
         std = values.get("std")
         latency = published_latency(place, values["mean"], count=values["count"], std=0.0 if std in (None, "") else std)
         spec, shape = checked_block(place, partial(_block_of, match, expanded))
@@ -94,7 +94,7 @@ def _entries(content: Content) -> list[tuple[str, Any, Any]]:
     Raises HwnasError for a row that is there twice: in CSV a key may be repeated for another image size.
     """
     if not {"key", "mean_ms", "count"} <= set(content.columns):
-        return [(f"{content.name}, {shown(key)}", key, values) for key, values in _mapping(content).items()]
+        return [(f"{content.name}, {excerpt(key)}", key, values) for key, values in _mapping(content).items()]
     content.check_once("key", "resolution_px")
     named = {"mean": "mean_ms", "count": "count", "std": "std_ms"}
     return [

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import shown
+from hwnas.foreign import excerpt
 from hwnas.latency.imported.content import Content
 from hwnas.latency.imported.rows import Publication, Rows, checked_block, published_latency
 from hwnas.spec import ACTIVATIONS, MBConv, Shape, Spec
@@ -87,7 +87,7 @@ def _entries(content: Content, device: str | None) -> list[tuple[str, str, Any]]
         has = f"holds {', '.join(phones)}" if phones else "does not say of which phone it is"
         raise UsageError(f"{content.name} {has}; name the phone, such as --device pixel-4.")
     if not content.lines:
-        return [(f"{content.name}, {shown(key)}", str(key), ms) for key, ms in content.data.items()]
+        return [(f"{content.name}, {excerpt(key)}", str(key), ms) for key, ms in content.data.items()]
     if device.replace("-", "") not in phones:
         raise UsageError(f"{content.name} has no column for {device}; it holds {', '.join(phones)}.")
     column = phones[device.replace("-", "")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import shown
+from hwnas.foreign import excerpt
 from hwnas.latency.imported.content import Content
 from hwnas.latency.imported.rows import Publication, Rows, published_latency
 from hwnas.latency.table import Latency
@@ -81,7 +81,7 @@ def _layers_ms(content: Content) -> list[list[Latency]]:
     if content.lines:
         numbers = [str(i) for i in range(len(content.data))]
         if [row["layer"] for row in content.data] != numbers:
-            found = shown([row["layer"] for row in content.data])
+            found = excerpt([row["layer"] for row in content.data])
             raise HwnasError(f"{content.name}: its column layer must count the layers from 0, and is {found}.")
         table = [[row[name] for name in CANDIDATES] for row in content.data]
     else:

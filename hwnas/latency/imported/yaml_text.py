@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hwnas.foreign import DEEPEST, shown
+from hwnas.foreign import DEEPEST, excerpt
 
 MOST_CHARACTERS = 8 * 2**20
 """Parsing takes seconds for as many; what is published has 3 million."""
@@ -37,7 +37,7 @@ def _check_events(text: str, loader: Any) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ValueError(f"line {line} has an anchor or an alias, which a published table has not")
         if getattr(event, "tag", None):
-            raise ValueError(f"line {line} has the tag {shown(event.tag)}, and a published table has none")
+            raise ValueError(f"line {line} has the tag {excerpt(event.tag)}, and a published table has none")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ValueError(f"line {line} is nested deeper than {DEEPEST} levels")
@@ -53,7 +53,7 @@ def _strict(loader: type[Any]) -> type[Any]:
                 names = [key.value for key, _ in node.value]
                 at, twice = next((i, name) for i, name in enumerate(names) if name in names[:i])
                 line = node.value[at][0].start_mark.line + 1
-                raise ValueError(f"line {line}: the key {shown(twice)} is there twice")
+                raise ValueError(f"line {line}: the key {excerpt(twice)} is there twice")
             return found
 
     def number(self: Any, node: Any) -> Any:
