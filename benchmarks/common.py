@@ -23,7 +23,8 @@ CACHE = ROOT / ".bench"
 
 def machine() -> str:
     """CPU, cores, system and the versions that decide a number."""
-    from hwnas.measure import current_conditions, load_device
+    from hwnas.campaign.conditions import current_conditions
+    from hwnas.devices.device import load_device
     from hwnas.run import package_versions
     from hwnas.runtimes import get_runtime
 

@@ -23,11 +23,15 @@ import torch
 from common import show
 
 from hwnas.child import ChildNetwork
-from hwnas.design.final import FINAL_ROUNDS, measure_models, usual_us_of
-from hwnas.export import ExportedModel, export
-from hwnas.latency import AdditivePredictor, Budget, LatencyTable, fit
-from hwnas.measure import load_device
-from hwnas.measure.runners import runtime_suffix
+from hwnas.designer.final import FINAL_ROUNDS, measure_models, usual_us_of
+from hwnas.devices.device import load_device
+from hwnas.exporter.export import export
+from hwnas.exporter.exported import ExportedModel
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.runners import runtime_suffix
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
 

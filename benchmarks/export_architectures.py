@@ -13,10 +13,10 @@ from networks import with_statistics
 
 from hwnas.child import build_child
 from hwnas.errors import HwnasError
-from hwnas.export import export
-from hwnas.export.formats import FORMATS
-from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT, exact_limit, relative_error
+from hwnas.exporter.export import export
+from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.parity import LIMIT, exact_limit, relative_error
 from hwnas.runtimes import get_runtime
 from hwnas.space import Architecture
 from hwnas.spaces import SPACES, get_space

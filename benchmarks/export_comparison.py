@@ -16,9 +16,9 @@ from export_subjects import Subject, sample_input
 from interleaved import ChannelFirst, interleaved_ms
 
 from hwnas.errors import HwnasError
-from hwnas.export import convert
-from hwnas.export.parity import relative_error
-from hwnas.inspect import inspect_model
+from hwnas.exporter.export import convert
+from hwnas.exporter.parity import relative_error
+from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import Session, get_runtime
 
 REPEATS = 9
@@ -95,7 +95,7 @@ def describe_files(subject: Subject, files: dict[str, dict[str, Any]], folder: P
         if file["format"] == "tflite":
             path = folder / f"inspected.{file['format']}"
             path.write_bytes(file["model"])
-            info = inspect_model(path)
+            info = inspect(path)
             file |= {"partitions": info.execution.partitions, "outside": len(info.execution.outside)}
             file |= {"transposes": info.transposes, "operators": info.histogram}
 

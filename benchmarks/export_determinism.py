@@ -17,8 +17,8 @@ from typing import Any
 from common import ROOT
 from export_subjects import build_subject
 
-from hwnas.export import convert
-from hwnas.export.formats import FORMATS
+from hwnas.exporter.export import convert
+from hwnas.exporter.formats import FORMATS
 
 SURROUNDINGS = (
     {"PYTHONHASHSEED": "1", "TZ": "UTC", "HOME": "/tmp/first-home", "USER": "first-user", "LANG": "C"},

@@ -16,7 +16,7 @@ from torch import nn
 from hwnas.blocks import build_block
 from hwnas.child import build_child
 from hwnas.spaces import get_space
-from hwnas.spec import MBConv
+from hwnas.specs.mbconv import MBConv
 
 CHILD = "single-path-child"
 CHILD_CODE = "0,0,0,4,3,0,0,0,3,0,0,0,3,2,2,2,3,3,3,3"

@@ -19,13 +19,15 @@ from typing import Any
 
 import torch
 
+from hwnas.campaign.journal import HEADER_START, Journal
+from hwnas.campaign.repetitions import visits_by_key
 from hwnas.child import build_child, load_child, read_architecture, save_child
 from hwnas.cli.designing import _design_config
-from hwnas.latency import AdditivePredictor, Latency, LatencyTable, fit
-from hwnas.latency.imported import import_table
-from hwnas.measure import load_device
-from hwnas.measure.journal import HEADER_START, Journal
-from hwnas.measure.visits import visits_by_key
+from hwnas.devices.device import load_device
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.pricing import price
 from hwnas.report.recorded import design_report, run_config
 from hwnas.run import Run

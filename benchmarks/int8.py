@@ -23,8 +23,9 @@ from common import cifar10_subset, show
 from interleaved import interleaved_ms
 
 from hwnas.child import ChildNetwork, build_child
-from hwnas.export import ExportedModel, export
-from hwnas.export.precision import PRECISIONS
+from hwnas.exporter.export import export
+from hwnas.exporter.exported import ExportedModel
+from hwnas.exporter.precision import PRECISIONS
 from hwnas.runtimes import Session, get_runtime
 from hwnas.spaces import get_space
 from hwnas.train.data import ImageData, load_data

@@ -26,7 +26,10 @@ from accuracy.networks import load_networks
 from common import SHARED_DATA, show
 
 from hwnas.errors import HwnasError
-from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 

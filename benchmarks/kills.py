@@ -23,9 +23,14 @@ from statistics import median
 
 from common import show
 
-from hwnas.measure import Campaign, Entry, Measurement, load_device, open_runner, reference_model
-from hwnas.measure.table_campaign import block_model
-from hwnas.spec import MBConv, Shape
+from hwnas.campaign.campaign import Campaign
+from hwnas.campaign.measurement import Measurement
+from hwnas.campaign.sitting import Entry
+from hwnas.devices.device import load_device
+from hwnas.latency.measuring.table_campaign import block_model, reference_model
+from hwnas.runners import open_runner
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Shape
 
 VISITS = 2
 

@@ -25,14 +25,14 @@ from common import show
 from damage import MUTATIONS
 from torch import nn
 
+from hwnas.campaign.bench import bench
+from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
-from hwnas.export import convert
-from hwnas.export.int8 import Int8Settings
-from hwnas.export.int8_onnx import OnnxQuantizer
-from hwnas.export.int8_tflite import TFLiteQuantizer
-from hwnas.inspect import inspect_model
-from hwnas.measure.bench import bench
-from hwnas.measure.device import Device
+from hwnas.exporter.export import convert
+from hwnas.exporter.int8 import Int8Settings
+from hwnas.exporter.onnx.int8 import OnnxQuantizer
+from hwnas.exporter.tflite.int8 import TFLiteQuantizer
+from hwnas.inspection.inspect import inspect
 
 TIMEOUT_S = 20.0
 MARGIN_S = 20.0
@@ -93,7 +93,7 @@ def examine(name: str, damage: str, data: bytes, folder: Path) -> list[tuple[str
         file = Path(own) / name
         file.write_bytes(data)
         verbs = {
-            "inspect": lambda: inspect_model(file, TIMEOUT_S),
+            "inspect": lambda: inspect(file, TIMEOUT_S),
             "bench": lambda: bench(file, DEVICE, timeout_s=TIMEOUT_S),
         }
         return [(verb, damage, *outcome(work)) for verb, work in verbs.items()]

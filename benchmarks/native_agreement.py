@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.measure.device import Device, load_device
-from hwnas.measure.runners.in_process import InProcessRunner
-from hwnas.measure.runners.native import NativeRunner
+from hwnas.devices.device import Device, load_device
+from hwnas.runners.in_process import InProcessRunner
+from hwnas.runners.native import NativeRunner
 from hwnas.runtimes import RUNTIMES
 from hwnas.transports.local import Local
 
@@ -34,7 +34,7 @@ def models() -> Iterator[tuple[str, bytes]]:
     from export_subjects import BLOCKS, CHILD_CODE, build_subject
 
     from hwnas.child import build_child
-    from hwnas.export import convert
+    from hwnas.exporter.export import convert
     from hwnas.spaces import get_space
 
     for name in BLOCKS:

@@ -26,8 +26,11 @@ from typing import Any
 import numpy as np
 from common import plain_runs_us, show
 
-from hwnas.measure import Campaign, Entry, load_device, open_runner, reference_model
-from hwnas.measure.table_campaign import block_model
+from hwnas.campaign.campaign import Campaign
+from hwnas.campaign.sitting import Entry
+from hwnas.devices.device import load_device
+from hwnas.latency.measuring.table_campaign import block_model, reference_model
+from hwnas.runners import open_runner
 from hwnas.runtimes import get_runtime
 from hwnas.runtimes.base import Runtime
 from hwnas.spaces import get_space

@@ -43,7 +43,7 @@ VERBS = {
 """The search is by a published table, so that nothing of it is measured."""
 
 PRELOADED = [
-    *("hwnas.cli", "hwnas.design", "hwnas.measure", "hwnas.export", "hwnas.report.console", "torch._dynamo"),
+    *("hwnas.cli", "hwnas.designer.design", "hwnas.report.console", "torch._dynamo"),
     *("kornia.augmentation", "sklearn.datasets", "matplotlib.pyplot", "ai_edge_litert.interpreter", "onnx"),
 ]
 
@@ -54,7 +54,7 @@ ENDS_WITHIN_S = 15.0
 
 def prepare(place: Path) -> None:
     """What all commands share: two tables, a device that is measured quickly, and settings."""
-    from hwnas.latency.table import Latency, LatencyTable
+    from hwnas.latency.tables.table import Latency, LatencyTable
     from hwnas.spaces import get_space
 
     space = get_space("tiny", 16, 10, 0.25)

@@ -29,13 +29,16 @@ import torch
 from common import CACHE, SHARED_DATA, cifar10_subset, show
 from scipy.stats import kendalltau
 
-from hwnas.latency import Budget, fit
-from hwnas.latency.stand_in import StandInPredictor
-from hwnas.measure import load_device, measure
+from hwnas.devices.device import load_device
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.measuring.measure import measure
+from hwnas.latency.proxy_space import StandInPredictor
 from hwnas.run import Run
-from hwnas.search import SearchProblem, get_search
-from hwnas.search.inherited import InheritedAccuracy
-from hwnas.search.one_shot import Judged
+from hwnas.searches.inherited import InheritedAccuracy
+from hwnas.searches.one_shot import Judged
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.search import get_search
 from hwnas.spaces import get_space
 from hwnas.train.data import load_data
 

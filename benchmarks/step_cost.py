@@ -36,17 +36,21 @@ from common import ROOT, machine, show
 from torch import Tensor, nn
 
 from hwnas.child import build_child
-from hwnas.latency import Budget, Latency, LatencyTable, fit
-from hwnas.search import SearchProblem
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
-from hwnas.search.path_gradients import one_hot
-from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
-from hwnas.search.resource import decision_mflops
-from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer
-from hwnas.search.snas import SNASSettings, SNASTrainer
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.tables.table import Latency, LatencyTable
+from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
+from hwnas.searches.path_gradients import one_hot
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
+from hwnas.searches.resource import decision_mflops
+from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
+from hwnas.searches.snas import SNASSettings, SNASTrainer
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, Head, MBConv
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
 from hwnas.train.child import ChildTrainer
 from hwnas.train.data import load_data
 from hwnas.train.optim import exponential_moving_average, rmsprop_tf

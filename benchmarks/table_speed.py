@@ -17,9 +17,13 @@ from pathlib import Path
 
 from common import CACHE, show
 
-from hwnas.measure import load_device, measure
+from hwnas.devices.device import load_device
+from hwnas.latency.measuring.measure import measure
 from hwnas.space import OneOf, SearchSpace
-from hwnas.spec import Conv, Head, MBConv, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Spec
 
 STAGES = ((24, 2), (40, 2), (80, 2), (96, 1), (192, 2))
 

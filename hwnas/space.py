@@ -19,13 +19,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-import hwnas.cell
-import hwnas.mobile
-import hwnas.shuffle  # noqa: F401  all register their Specs
 from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import checked
 from hwnas.notation import Notation
-from hwnas.spec import Shape, Spec, check_shape, spec_from_json
+from hwnas.specs.spec import Shape, Spec, check_shape, spec_from_json
 
 Path = tuple[int | str, ...]
 """Where a node stands in the tree: positions in tuples and names of Spec fields."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from hwnas.child import ChildNetwork, build_child
-from hwnas.export import ExportImages
+from hwnas.exporter.images import ExportImages
 from hwnas.spaces import get_space
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.export_images import export_images

@@ -13,7 +13,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
-from hwnas.export import convert
+from hwnas.exporter.export import convert
 from tests.small_models import IMAGE_SHAPE
 
 

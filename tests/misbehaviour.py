@@ -1,4 +1,4 @@
-"""A process for tests of `hwnas.apart`: it does what its task says, however bad."""
+"""A process for tests of `hwnas.sandbox`: it does what its task says, however bad."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hwnas.apart import ANSWER, serve
 from hwnas.errors import HwnasError, UsageError
+from hwnas.sandbox import ANSWER, serve
 
 
 def main() -> None:

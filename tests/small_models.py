@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from hwnas.export import convert
+from hwnas.exporter.export import convert
 
 IMAGE_SHAPE = (1, 3, 20, 12)
 """NCHW, of four different sizes: axes that are mixed up show."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from hwnas.devices.connection import only_phone, open_transport, phone_problem
+from hwnas.devices.device import Device, load_device
+from hwnas.devices.discovery import list_devices
 from hwnas.errors import HwnasError, UsageError
-from hwnas.measure.device import Device, load_device
-from hwnas.measure.listing import list_devices
-from hwnas.measure.reach import only_phone, open_transport, phone_problem
 from hwnas.report.console import CONSOLE
 from tests.commands import run_command
 

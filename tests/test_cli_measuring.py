@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hwnas.files import read_json
-from hwnas.latency import LatencyTable
 from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import LatencyTable
 
 SPACE = ("--space", "tiny", "--resolution", "16", "--width", "0.25")
 DEVICE = """

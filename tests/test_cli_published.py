@@ -11,10 +11,10 @@ import pytest
 
 from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import LatencyTable
-from hwnas.latency.imported import import_table
-from hwnas.latency.known_tables import find_table
-from hwnas.latency.stand_in import StandInPredictor, published_predictor
+from hwnas.latency.proxy_space import StandInPredictor, published_predictor
+from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.known import find_table
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
 from tests.conftest import ROOT
 from tests.test_cli import hwnas  # noqa: F401  a fixture

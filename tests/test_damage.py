@@ -12,10 +12,12 @@ import pytest
 
 import hwnas
 import hwnas.train.loop as loop
+from hwnas.campaign.journal import Journal
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
-from hwnas.latency import AdditivePredictor, LatencyTable, fit
-from hwnas.measure.journal import Journal
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
 from hwnas.spaces import get_space
 from hwnas.temporary import temporary_folder

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hwnas.design.final import Look, measure_models, undisturbed
-from hwnas.export import export
-from hwnas.measure import Device
+from hwnas.designer.final import Look, measure_models, undisturbed
+from hwnas.devices.device import Device
+from hwnas.exporter.export import export
 from tests.small_models import feature_net
 
 
@@ -30,7 +30,7 @@ def test_what_was_measured_while_the_machine_was_slower_does_not_count(slowest_u
 
 
 def test_a_machine_that_stays_slower_is_measured_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("hwnas.design.final.PAUSE_S", 0.0)
+    monkeypatch.setattr("hwnas.designer.final.PAUSE_S", 0.0)
     models = export(feature_net(), tmp_path, ("tflite",), (1, 3, 8, 8))
     quick = Device(name="test", min_runs=1, min_ms=0, max_runs=3, visits=1, extra_visits=0, warmup_ms=0)
     final = measure_models(models, quick, "litert", lambda *_: None, everywhere=False, rounds=1, usual_us=1e-6)

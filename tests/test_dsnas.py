@@ -9,14 +9,16 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import Budget, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
-from hwnas.search import SearchProblem, choose, get_search
-from hwnas.search.dsnas import MEAN_LOSS_RATE, DSNASSettings, DSNASTrainer, dsnas
-from hwnas.search.path_gradients import compare_paths, compare_with_mean, estimate_gradients, one_hot, sample_path
-from hwnas.search.resource import decision_mflops, flops_term
+from hwnas.searches.dsnas import MEAN_LOSS_RATE, DSNASSettings, DSNASTrainer, dsnas
+from hwnas.searches.path_gradients import compare_paths, compare_with_mean, estimate_gradients, one_hot, sample_path
+from hwnas.searches.problem import SearchProblem, choose
+from hwnas.searches.resource import decision_mflops, flops_term
+from hwnas.searches.search import get_search
 from hwnas.spaces import get_space
-from hwnas.supernet import SampledNet
+from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import recalibrate_batch_norm
 from hwnas.train.weights import WeightTraining

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.latency import ErrorCard
-from hwnas.latency.card import CurvePoint, Judged
+from hwnas.latency.card import CurvePoint, ErrorCard, Judged
 from hwnas.report.error_card import card_text, write_card
 
 

@@ -13,11 +13,16 @@ from torch import nn
 from hwnas.blocks import build_block
 from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.export import ExportedModel, convert, export
-from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT
+from hwnas.exporter.export import convert, export
+from hwnas.exporter.exported import ExportedModel
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.parity import LIMIT
 from hwnas.space import Architecture
-from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 from tests.export_networks import trained
 
 BLOCKS = (

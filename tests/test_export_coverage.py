@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
-from hwnas.export import convert
-from hwnas.export.parity import LIMIT, relative_error
+from hwnas.exporter.export import convert
+from hwnas.exporter.parity import LIMIT, relative_error
 from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
 from tests.export_networks import Function, trained
 

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from hwnas.blocks import build_block
-from hwnas.export.decompose import INT8_UNFRIENDLY, decompose
-from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT, relative_error
-from hwnas.export.tflite_writer import write_tflite
+from hwnas.exporter.graph.decompose import INT8_UNFRIENDLY, decompose
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.parity import LIMIT, relative_error
+from hwnas.exporter.tflite.writer import write_tflite
 from hwnas.runtimes import get_runtime
-from hwnas.spec import MBConv
+from hwnas.specs.mbconv import MBConv
 from tests.export_networks import trained
 
 SHAPE = (1, 8, 9, 10)

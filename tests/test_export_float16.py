@@ -9,10 +9,10 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
-from hwnas.export.lower import lower
-from hwnas.export.onnx_writer import write_onnx
-from hwnas.export.parity import relative_error
-from hwnas.export.tflite_writer import write_tflite
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.onnx.writer import write_onnx
+from hwnas.exporter.parity import relative_error
+from hwnas.exporter.tflite.writer import write_tflite
 from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
 from tests.export_networks import MobileNetV2, trained
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwnas.export.fold import fold
-from hwnas.export.graph import Graph, Operator, Tensor
+from hwnas.exporter.graph.fold import fold
+from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 
 X = Tensor("input", (1, 2, 4, 4))
 A, B, C = (Tensor(name, (1, 2, 4, 4)) for name in "abc")

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import export
-from hwnas.export.accuracy import Accuracy
-from hwnas.export.formats import FORMATS
-from hwnas.export.int8 import Int8Settings
-from hwnas.export.int8_layer import LARGEST_BIAS, CheckedLayers, Layer, Scales
-from hwnas.export.int8_onnx import onnx_int8_weights
-from hwnas.export.lower import lower
-from hwnas.export.sensitivity import signal_to_noise_db
-from hwnas.export.tflite_file import packed, unpacked
-from hwnas.inspect.examine import examine
+from hwnas.exporter.accuracy import Accuracy
+from hwnas.exporter.export import export
+from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.int8 import Int8Settings
+from hwnas.exporter.int8_layer import LARGEST_BIAS, CheckedLayers, Layer, Scales
+from hwnas.exporter.onnx.int8 import onnx_int8_weights
+from hwnas.exporter.sensitivity import signal_to_noise_db
+from hwnas.exporter.tflite.file import packed, unpacked
+from hwnas.inspection.examine import examine
 from hwnas.runtimes import get_runtime
 from tests.export_digits import digits_child, digits_images
 
@@ -161,7 +161,7 @@ def test_a_layer_is_held_against_the_bias_of_the_network() -> None:
 
 
 def test_a_file_with_a_saturated_bias_is_refused() -> None:
-    from hwnas.export import int8_tflite
+    from hwnas.exporter.tflite import int8 as int8_tflite
 
     network = classifier()
     file = unpacked(int8_file(network, "tflite"))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.export.lower import lower
+from hwnas.exporter.graph.lower import lower
 from tests.export_networks import Function, InvertedResidual, MobileNetV2, trained
 
 IMAGE = (1, 4, 8, 8)

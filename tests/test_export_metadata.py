@@ -12,11 +12,12 @@ import pytest
 from torch import nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import Preprocessing, convert
-from hwnas.export.formats import FORMATS
-from hwnas.export.metadata import ModelMetadata
-from hwnas.export.tflite_file import packed, unpacked
-from hwnas.inspect import inspect_model
+from hwnas.exporter.export import convert
+from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.images import Preprocessing
+from hwnas.exporter.metadata import ModelMetadata
+from hwnas.exporter.tflite.file import packed, unpacked
+from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import get_runtime
 from tests.small_models import IMAGE_SHAPE, classifier_net, example_output
 
@@ -41,7 +42,7 @@ def test_metadata_changes_no_result_and_equal_metadata_no_byte(format: str) -> N
 def test_a_tflite_file_carries_labels_and_normalisation(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(described("tflite"))
-    found = inspect_model(path).metadata
+    found = inspect(path).metadata
     assert found.labels == CLASSES
     assert (found.mean, found.std) == ((127.5, 63.75, 191.25), (63.75, 127.5, 31.875))
     assert found.signatures == {"serving_default": {"inputs": ["input"], "outputs": ["output"]}}
@@ -78,7 +79,7 @@ def test_an_onnx_file_says_the_same_in_its_properties() -> None:
 def test_pixels_as_they_are_need_no_normalisation(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(described("tflite", ModelMetadata((20, 12), PREPROCESSING, True)))
-    found = inspect_model(path).metadata
+    found = inspect(path).metadata
     assert (found.mean, found.std, found.labels) == ((0.0,), (1.0,), ())
 
 

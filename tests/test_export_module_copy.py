@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import convert, export
-from hwnas.export.module_copy import module_copy
-from hwnas.export.parity import LIMIT, relative_error
+from hwnas.exporter.export import convert, export
+from hwnas.exporter.graph.module_copy import module_copy
+from hwnas.exporter.parity import LIMIT, relative_error
 from hwnas.runtimes import get_runtime
 from tests.export_networks import Function
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import convert
-from hwnas.export.parity import LIMIT, relative_error
+from hwnas.exporter.export import convert
+from hwnas.exporter.parity import LIMIT, relative_error
 from hwnas.runtimes import get_runtime
 from tests.export_networks import InvertedResidual, MobileNetV2, trained
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
-from hwnas.export import convert, export, parity, tflite_windows
-from hwnas.export.formats import FORMATS
-from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT, check_parity, exact_limit, relative_error
+from hwnas.exporter import parity
+from hwnas.exporter.export import convert, export
+from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.parity import LIMIT, check_parity, exact_limit, relative_error
+from hwnas.exporter.tflite import windows as tflite_windows
 from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
 from tests.export_networks import Chain, InvertedResidual, MobileNetV2, trained
 

@@ -13,19 +13,22 @@ from torch import nn
 
 from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.export import ExportOptions, export
-from hwnas.export.accuracy import Accuracy
-from hwnas.export.decompose import decompose
-from hwnas.export.formats import ONNX, TFLITE, Format
-from hwnas.export.images import Calibration, Preprocessing, evenly_over_classes
-from hwnas.export.int8 import Int8Settings, in_batches
-from hwnas.export.lower import lower
-from hwnas.export.precision import PRECISIONS, get_precision
-from hwnas.export.sensitivity import LayerNoise, fewest_in_float, layers, named_layers, signal_to_noise_db
-from hwnas.inspect import inspect_model
+from hwnas.exporter.accuracy import Accuracy
+from hwnas.exporter.export import ExportOptions, export
+from hwnas.exporter.formats import ONNX, TFLITE, Format
+from hwnas.exporter.graph.decompose import decompose
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.images import Calibration, Preprocessing, evenly_over_classes
+from hwnas.exporter.int8 import Int8Settings, in_batches
+from hwnas.exporter.precision import PRECISIONS, get_precision
+from hwnas.exporter.sensitivity import LayerNoise, fewest_in_float, layers, named_layers, signal_to_noise_db
+from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import get_runtime
 from hwnas.space import Architecture
-from hwnas.spec import Conv, Head, MBConv, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Spec
 from hwnas.train.evaluate import accuracy
 from tests.export_digits import RESOLUTION, digits, digits_child, digits_images, hard_for_int8
 from tests.export_networks import trained
@@ -96,7 +99,7 @@ def test_activations_that_xnnpack_lacks_in_int8_do_not_split_the_network(blocks:
         path = tmp_path / f"model.{format.name}"
         path.write_bytes(model)
         if format is TFLITE:
-            execution = inspect_model(path).execution
+            execution = inspect(path).execution
             assert (execution.partitions, execution.outside) == (1, ())
 
 

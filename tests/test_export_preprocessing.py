@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from hwnas.errors import UsageError
-from hwnas.export import ExportImages, ExportOptions, Preprocessing, export
-from hwnas.export.formats import ONNX, TFLITE, Format
-from hwnas.export.images import Calibration
-from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT, relative_error
-from hwnas.export.precision import PRECISIONS
-from hwnas.export.preprocessing import FromPixels, from_pixels
-from hwnas.export.target import with_softmax
-from hwnas.inspect import inspect_model
+from hwnas.exporter.export import ExportOptions, export
+from hwnas.exporter.formats import ONNX, TFLITE, Format
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.images import Calibration, ExportImages, Preprocessing
+from hwnas.exporter.parity import LIMIT, relative_error
+from hwnas.exporter.precision import PRECISIONS
+from hwnas.exporter.preprocessing import FromPixels, from_pixels
+from hwnas.exporter.target import with_softmax
+from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import get_runtime
 from tests.export_digits import digits, digits_child, digits_images
 
@@ -64,7 +64,7 @@ def test_pixels_give_what_preprocessing_and_the_network_give(name: str, format: 
     assert relative_error(session.run(pixels.astype(np.float32)), expected) <= LIMIT
     path = tmp_path / f"model.{format.name}"
     path.write_bytes(model)
-    (source,) = inspect_model(path).inputs
+    (source,) = inspect(path).inputs
     assert (source.dtype, source.shape) == ("uint8", (1, 12, 10, 3))
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hwnas.child import build_child
-from hwnas.export import convert
-from hwnas.export.lower import lower
-from hwnas.export.parity import LIMIT, relative_error
+from hwnas.exporter.export import convert
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.parity import LIMIT, relative_error
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import SPACES, get_space
 from tests.export_networks import trained

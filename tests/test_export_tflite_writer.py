@@ -9,8 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
-from hwnas.export import convert
-from hwnas.export.tflite_windows import pads_like_same
+from hwnas.exporter.export import convert
+from hwnas.exporter.tflite.windows import pads_like_same
 from tests.export_networks import InvertedResidual, MobileNetV2, trained
 
 BLOCK, SHAPE = (trained(InvertedResidual(8, 8, 1, 3)), (1, 8, 14, 14))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.export.graph import Tensor
-from hwnas.export.views import View, as_moves, viewed
+from hwnas.exporter.graph.graph import Tensor
+from hwnas.exporter.graph.views import View, as_moves, viewed
 
 IMAGE = Tensor("image", (1, 6, 2, 3))
 FEATURES = Tensor("features", (2, 24))

@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.networks import NETWORKS, with_statistics
-from hwnas.export import convert, export
-from hwnas.export.parity import LIMIT, relative_error
-from hwnas.inspect import inspect_model
+from hwnas.exporter.export import convert, export
+from hwnas.exporter.parity import LIMIT, relative_error
+from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import installed_runtimes
 
 PUBLISHED = {
@@ -84,7 +84,7 @@ def test_runs_alike_in_every_runtime(network: nn.Module, files: list[Path]) -> N
 
 
 def test_xnnpack_computes_all_of_it_in_one_piece(name: str, files: list[Path]) -> None:
-    info = inspect_model(files[0])
+    info = inspect(files[0])
     assert (info.format, info.execution.partitions, info.execution.outside) == ("tflite", 1, ())
     assert info.transposes <= 3 * SHUFFLES[name]
 

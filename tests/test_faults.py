@@ -23,15 +23,15 @@ from threading import Thread, Timer
 
 import pytest
 
+from hwnas.campaign.campaign import Campaign
+from hwnas.campaign.journal import Journal
+from hwnas.campaign.measurement import Measurement
+from hwnas.campaign.progress import Progress
+from hwnas.campaign.sitting import Entry
+from hwnas.devices import preconditions
+from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
-from hwnas.measure import gate
-from hwnas.measure.campaign import Campaign
-from hwnas.measure.device import Device
-from hwnas.measure.journal import Journal
-from hwnas.measure.measurement import Measurement
-from hwnas.measure.progress import Progress
-from hwnas.measure.runners import native, open_runner, remote
-from hwnas.measure.sitting import Entry
+from hwnas.runners import native, open_runner, remote
 from hwnas.transports.own_folder import NAME
 from tests.android.board import Board
 from tests.android.phone import Phone
@@ -289,7 +289,7 @@ def test_a_phone_of_another_kind_is_refused_at_once(lab: Lab) -> None:
 
 
 def test_a_low_battery_stops_it_and_once_charged_it_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(preconditions, "LOOK_EVERY_S", 0.05)
     lab.limited(min_battery_percent=20, max_wait_s=0.2)
 
     def drain(progress: Progress) -> None:
@@ -304,7 +304,7 @@ def test_a_low_battery_stops_it_and_once_charged_it_goes_on(lab: Lab, monkeypatc
 
 
 def test_a_phone_that_is_throttled_meanwhile_is_measured_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(preconditions, "LOOK_EVERY_S", 0.0)
     lab.limited(visits=1, extra_visits=1)
 
     def heat(progress: Progress) -> None:
@@ -374,8 +374,9 @@ WHILE_THE_CLOCK_JUMPS = """
 import sys
 from datetime import date
 from pathlib import Path
-from hwnas.measure import Campaign, open_runner
-from hwnas.measure.device import Device
+from hwnas.campaign.campaign import Campaign
+from hwnas.devices.device import Device
+from hwnas.runners import open_runner
 from tests.test_faults import entries, model
 
 device = Device.model_validate_json(Path(sys.argv[1]).read_text())

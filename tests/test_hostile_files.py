@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import hwnas
+from hwnas.devices.device import load_device
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import checked, parse_csv, parse_json, parse_toml
-from hwnas.latency import LatencyTable
-from hwnas.latency.imported import import_table
-from hwnas.latency.imported.yaml_text import parse_yaml
-from hwnas.measure import load_device
+from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.imported.yaml_text import parse_yaml
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import Architecture
 from tests.conftest import ROOT
 

@@ -82,8 +82,8 @@ def test_a_child_is_built_and_exported_without_the_search(tmp_path):
         f"hwnas.save_child(child, {str(tmp_path)!r})\n"
         f"hwnas.export(hwnas.load_child({str(tmp_path)!r}), {str(tmp_path)!r})"
     )
-    assert "hwnas.export.graph" in loaded
-    assert not {name for name in loaded if name.startswith(("hwnas.search", "hwnas.supernet", "hwnas.train"))}
+    assert "hwnas.exporter.graph.graph" in loaded
+    assert not {name for name in loaded if name.startswith(("hwnas.searches", "hwnas.supernet", "hwnas.train"))}
 
 
 @pytest.mark.parametrize("heavy", ["torch", "pandas", "onnxruntime", "ai_edge_litert"])

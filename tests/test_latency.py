@@ -14,7 +14,10 @@ from scipy.linalg import block_diag
 from scipy.optimize import LinearConstraint, milp
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.latency.terms import BIAS, COUNT, SUM
 from hwnas.space import OneOf
 from hwnas.spaces import get_space
@@ -333,7 +336,9 @@ def test_decoding_within_nothing_gives_the_fastest():
 
 def test_decoding_counts_a_repeated_decision_each_time_it_stands():
     from hwnas.space import SearchSpace
-    from hwnas.spec import Conv, Head, MBConv
+    from hwnas.specs.conv import Conv
+    from hwnas.specs.head import Head
+    from hwnas.specs.mbconv import MBConv
 
     cell = OneOf("cell", (MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 6)))
     space = SearchSpace("shared", (Conv(3, 8), cell, cell, Head(8, 8, 2)), (3, 16, 16))

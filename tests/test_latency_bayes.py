@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from hwnas.latency.bayes import _solve, fit_weights
+from hwnas.latency.fitting.bayes import _solve, fit_weights
 
 GROUPS = np.array([0, 0, 0, 1, 1, 1, 1])
 

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.cell import edge_ends
 from hwnas.errors import HwnasError
-from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, Prediction, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor, Prediction
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.latency.terms import Terms
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
+from hwnas.specs.cell import edge_ends
 
 SPACE = get_space("nas-bench-201")
 CODES = np.array(list(itertools.product(range(5), repeat=6)))
@@ -162,8 +165,10 @@ def test_extremes_are_the_fastest_and_the_slowest(predictor, all_ms):
 
 def test_a_chain_and_a_cell_are_decoded_together():
     """A space with a decided block before its cell: the knapsack holds both, and equals brute force."""
-    from hwnas.cell import AvgPool, Cell, PoolHead, ReLUConv, Zero
-    from hwnas.spec import Conv, MBConv, Skip
+    from hwnas.specs.cell import AvgPool, Cell, PoolHead, ReLUConv, Zero
+    from hwnas.specs.conv import Conv
+    from hwnas.specs.mbconv import MBConv
+    from hwnas.specs.skip import Skip
 
     operators = (Zero(8), Skip(8, 8), ReLUConv(8, 8, 3), AvgPool(8))
     cell = Cell(8, tuple(OneOf(f"edge {i}", operators) for i in range(3)))
@@ -227,8 +232,9 @@ def test_a_damaged_predictor_is_refused(tmp_path, predictor, damage):
 
 
 def test_cells_that_share_only_some_decisions_are_refused():
-    from hwnas.cell import Cell, PoolHead, Zero
-    from hwnas.spec import Conv, Skip
+    from hwnas.specs.cell import Cell, PoolHead, Zero
+    from hwnas.specs.conv import Conv
+    from hwnas.specs.skip import Skip
 
     a, b, c, d = (OneOf(name, (Zero(8), Skip(8, 8))) for name in "abcd")
     nodes = (Conv(3, 8), Cell(8, (a, b, c)), Cell(8, (a, b, d)), PoolHead(8, 2))

@@ -10,8 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.latency import AdditivePredictor, Budget, LatencyTable, fit
+from hwnas.latency.budget import Budget
 from hwnas.latency.curve import LARGEST_BEND, Curve
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
 from tests.test_latency import latency, made_table
 

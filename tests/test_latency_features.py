@@ -8,10 +8,13 @@ import torch
 
 from hwnas.child import ChildNetwork
 from hwnas.errors import HwnasError
-from hwnas.export.lower import lower
+from hwnas.exporter.graph.lower import lower
 from hwnas.latency.features import CACHE_BYTES, COSTS, FORM, block_features, feature_rows, graph_features
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, Head, MBConv, Skip
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 
 def costs_of(spec, shape):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from hwnas.latency.gaussian_process import (
+from hwnas.latency.fitting.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
     _negative_log_likelihood,

@@ -12,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import LatencyTable, fit
-from hwnas.latency.imported import FORMATS, import_table
-from hwnas.latency.imported.single_path import OUTSIDE_MS
-from hwnas.latency.judging import judge
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.fitting.held_out import judge
 from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.imported import FORMATS, import_table
+from hwnas.latency.tables.imported.single_path import OUTSIDE_MS
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, Head, MBConv, Skip
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 PAPER = get_space("single-path")
 PUBLISHED = [0, 0, 0, 4, 3, 0, 0, 0, 3, 0, 0, 0, 3, 2, 2, 2, 3, 3, 3, 3]

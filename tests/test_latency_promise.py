@@ -12,14 +12,20 @@ import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.latency import AdditivePredictor, Budget, Latency, LatencyTable, fit
+from hwnas.latency.budget import Budget
 from hwnas.latency.curve import Curve
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.promise import best_within, round_up, surest
-from hwnas.latency.stand_in import StandInPredictor
+from hwnas.latency.proxy_space import StandInPredictor
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.latency.uncertainty import Floor
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, Head, MBConv, Skip
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 TINY = get_space("tiny")
 SIZES = (3, 6)

@@ -9,9 +9,11 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.latency.features import COSTS, block_features
-from hwnas.latency.regression import BlockRegression, informative_blocks
+from hwnas.latency.fitting.regression import BlockRegression, informative_blocks
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, MBConv, Skip
+from hwnas.specs.conv import Conv
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 BLOCKS = [
     (MBConv(c, out, kernel, expand, stride), (c, side, side))

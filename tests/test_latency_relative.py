@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.latency.choice import most_informative
-from hwnas.latency.gaussian_process import Hyperparameters
-from hwnas.latency.relative import RelativeRegression, prior_rows
+from hwnas.latency.fitting.gaussian_process import Hyperparameters
+from hwnas.latency.fitting.relative import RelativeRegression, prior_rows
+from hwnas.latency.fitting.selection import most_informative
 
 PRIOR = np.array([1.0, 1.0, 0.0])
 EXPECTED = Hyperparameters(0.5, 0.05, 0.02, (3.0, 3.0))

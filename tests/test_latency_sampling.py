@@ -9,12 +9,15 @@ import pytest
 from scipy.stats import chisquare
 
 from hwnas.errors import HwnasError
-from hwnas.latency import AdditivePredictor
 from hwnas.latency.curve import Curve
+from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.sampling import UniformWithin
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, Head, MBConv, Skip
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 
 def priced(space, bend=0.0) -> AdditivePredictor:

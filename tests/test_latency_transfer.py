@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency.transfer import Transfer, informative_networks
+from hwnas.latency.fitting.transfer import Transfer, informative_networks
 
 
 def made_devices(n=200, seed=0):

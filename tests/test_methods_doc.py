@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from hwnas.cli.options import METHODS
-from hwnas.search import SEARCHES
+from hwnas.searches.search import SEARCHES
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.export import export
+from hwnas.exporter.export import export
 from hwnas.report.model_card import model_card, write_model_card
 from tests.small_models import IMAGE_SHAPE, classifier_net
 
@@ -105,7 +105,8 @@ def test_pixels_may_go_in_as_they_are(folder: Path, tmp_path: Path) -> None:
     """Over a network that takes uint8 the snippets of all languages say so, and the Python still runs."""
     import numpy as np
 
-    from hwnas.export import Calibration, ExportImages, ExportOptions, Preprocessing
+    from hwnas.exporter.export import ExportOptions
+    from hwnas.exporter.images import Calibration, ExportImages, Preprocessing
 
     pixels = np.random.default_rng(0).integers(0, 256, (4, *IMAGE_SHAPE[1:]), np.uint8)
     labelled = [(pixels, np.arange(4))]

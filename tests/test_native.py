@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.export import convert
-from hwnas.measure.timing import fixed_input, median_precision_percent
+from hwnas.exporter.export import convert
 from hwnas.native.toolchain import compile_hwbench, find_compiler
+from hwnas.runners.timing import fixed_input, median_precision_percent
 from hwnas.runtimes.litert import LITERT
 from tests.device_environment import lacking
 from tests.native_programs import QUICK, arm64_bundle, hwbench, own_abi, own_bundle, report

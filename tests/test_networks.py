@@ -7,7 +7,7 @@ import torch
 
 from hwnas.child import build_child
 from hwnas.errors import UsageError
-from hwnas.export import export
+from hwnas.exporter.export import export
 from hwnas.networks import NETWORKS, get_network
 from hwnas.space import Architecture
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from hwnas.child import build_child
-from hwnas.export import export
-from hwnas.latency import LatencyTable
-from hwnas.measure import load_device, network_model, open_runner
-from hwnas.measure.runners.base import Runner
-from hwnas.measure.space_table import spread_sample
-from hwnas.measure.table_campaign import block_model
+from hwnas.devices.device import load_device
+from hwnas.exporter.export import export
+from hwnas.latency.measuring.measure import spread_sample
+from hwnas.latency.measuring.table_campaign import block_model, network_model
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.runners import open_runner
+from hwnas.runners.base import Runner
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import get_space
 from tests.android.phone import Phone

@@ -7,12 +7,12 @@ from PIL import Image
 
 from hwnas.blocks.layers import SamePaddingConv2d
 from hwnas.errors import HwnasError
-from hwnas.export import export
+from hwnas.exporter.export import export
 from hwnas.networks import get_network
 from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, lite0_file, load_pretrained
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import get_space
-from hwnas.spec import MBConv
+from hwnas.specs.mbconv import MBConv
 
 CLASSES = {"chelsea": 285, "coffee": 967, "camera": 872}
 """ImageNet classes of scikit-image's photographs: a cat, a cup of coffee, a tripod."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import LatencyTable, fit
-from hwnas.latency.imported import import_table
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.pricing import price
 from hwnas.spaces import get_space
 from tests.test_latency import made_table

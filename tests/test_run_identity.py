@@ -15,12 +15,15 @@ import pytest
 from PIL import Image
 
 import hwnas
-from hwnas.design import DesignConfig
+from hwnas.designer.config import DesignConfig
 from hwnas.errors import HwnasError
 from hwnas.files import write_json
-from hwnas.latency import Budget, LatencyTable, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import RUN_FILE, Run
-from hwnas.search import SearchProblem, SearchResult, search
+from hwnas.searches.problem import SearchProblem, SearchResult
+from hwnas.searches.search import search
 from hwnas.spaces import get_space
 from hwnas.train.data import load_data
 from hwnas.train.weights import WeightSettings

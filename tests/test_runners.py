@@ -11,18 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwnas.campaign.conditions import conditions_of
+from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
-from hwnas.measure.conditions import conditions_of
-from hwnas.measure.device import Device
-from hwnas.measure.runners import (
-    ALL_RUNTIMES,
-    RUNNERS,
-    default_runtime,
-    open_runner,
-    runtime_names,
-    runtime_suffix,
-)
-from hwnas.measure.runners.base import Runner
+from hwnas.runners import ALL_RUNTIMES, RUNNERS, default_runtime, open_runner, runtime_names, runtime_suffix
+from hwnas.runners.base import Runner
 from hwnas.runtimes import RUNTIMES, available_runtimes, installed_runtimes
 from hwnas.transports.base import Health
 from tests.small_models import IMAGE_SHAPE, classifier_net, example_output, feature_net, model_bytes
@@ -31,7 +24,7 @@ RUNS = 7
 LIMITS = {"warmup_runs": 1, "warmup_ms": 0, "min_runs": RUNS, "max_runs": RUNS, "min_ms": 0, "max_ms": 60_000}
 
 WITHOUT = ("benchmark-model",)
-"""Google's program cannot be had here: tests/test_benchmark_model.py tries its runner by one that prints alike."""
+"""Google's program cannot be had here; tests/test_runners_benchmark_model.py has one that prints alike."""
 
 CASES = [
     pytest.param((transport, name), id=f"{name}-{transport}")

@@ -244,7 +244,7 @@ def test_tflite_inputs_and_outputs_that_are_integers_are_spoken_to_in_float32(dt
     """A file of one operator: the output is the input, in other steps. value = scale * (stored - zero point)."""
     from ai_edge_litert import schema_py_generated as schema
 
-    from hwnas.export.tflite_file import packed, unpacked
+    from hwnas.exporter.tflite.file import packed, unpacked
 
     file = unpacked(model_bytes(classifier_net(), ".tflite"))
     graph, zero_point = file.subgraphs[0], {"int8": -10, "uint8": 100}[dtype]

@@ -10,15 +10,17 @@ from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
-from hwnas.search import SEARCHES, SearchResult, get_search
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
-from hwnas.search.inherited import InheritedAccuracy, inheritance_gap
-from hwnas.search.one_shot import EVALUATIONS_FILE, OneShotSettings, UniformTrainer, random_within, spos
-from hwnas.search.path_gradients import one_hot
-from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
-from hwnas.search.snas import SNASSettings, SNASTrainer, concrete
-from hwnas.supernet import SampledNet, SuperKernelNet
+from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
+from hwnas.searches.inherited import InheritedAccuracy, inheritance_gap
+from hwnas.searches.one_shot import EVALUATIONS_FILE, OneShotSettings, UniformTrainer, random_within, spos
+from hwnas.searches.path_gradients import one_hot
+from hwnas.searches.problem import SearchResult
+from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
+from hwnas.searches.search import SEARCHES, get_search
+from hwnas.searches.snas import SNASSettings, SNASTrainer, concrete
 from hwnas.supernet.mixed import gated, mixed
+from hwnas.supernet.sampled import SampledNet
+from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.child import ChildTrainer, train_child, trained_accuracy
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm

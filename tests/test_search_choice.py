@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hwnas.latency import Budget, Latency, LatencyTable, fit
-from hwnas.search.one_shot import random_within
-from hwnas.search.problem import MEASURED_TRIES, REPEATABLE, SearchProblem, choose_by
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.tables.table import Latency, LatencyTable
+from hwnas.searches.one_shot import random_within
+from hwnas.searches.problem import MEASURED_TRIES, REPEATABLE, SearchProblem, choose_by
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
 
@@ -102,7 +104,7 @@ def test_random_architectures_end_within_the_budget_by_their_own_intervals(predi
 
 @pytest.mark.parametrize("limit_share", [0.0, 0.3, 1.0])
 def test_the_best_child_judged_ends_within_or_is_the_surest(predictor, tmp_path, limit_share):
-    from hwnas.search.one_shot import Judged
+    from hwnas.searches.one_shot import Judged
 
     task, _ = problem(predictor, 0.5, 1.0)
     judged = Judged(task, SimpleNamespace(folder=tmp_path), lambda network: predictor.predict(network).ms)

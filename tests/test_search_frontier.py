@@ -8,13 +8,15 @@ import torch
 
 from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import LatencyTable, fit
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
-from hwnas.search import SearchResult, choose, get_search
-from hwnas.search.frontier import frontier
-from hwnas.search.one_shot import EVALUATIONS_FILE
+from hwnas.searches.frontier import frontier
+from hwnas.searches.one_shot import EVALUATIONS_FILE
+from hwnas.searches.problem import SearchResult, choose
+from hwnas.searches.search import get_search
 from hwnas.space import Architecture
-from hwnas.supernet import SampledNet
+from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.commands import run_command
 from tests.test_dsnas import SPACE, problem

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.latency import fit
+from hwnas.latency.fitting.fit import fit
 from hwnas.pricing import price_of
 from hwnas.report.search_page import GAUGE_PX, search_page, write_search_page
-from hwnas.search.indicator_record import indicator_record
+from hwnas.searches.indicator_record import indicator_record
 from hwnas.spaces import get_space
-from hwnas.supernet import SuperKernelNet
+from hwnas.supernet.superkernel_net import SuperKernelNet
 from tests.test_latency import made_table
 
 TINY = get_space("tiny")

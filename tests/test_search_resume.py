@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from hwnas.run import Run
-from hwnas.search import SEARCHES, SearchResult, get_search
-from hwnas.search.one_shot import EVALUATIONS_FILE, Judged
+from hwnas.searches.one_shot import EVALUATIONS_FILE, Judged
+from hwnas.searches.problem import SearchResult
+from hwnas.searches.search import SEARCHES, get_search
 from hwnas.train.data import load_data
 from tests.test_dsnas import problem
 

@@ -9,17 +9,20 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency import AdditivePredictor, Budget, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.predictor import AdditivePredictor
 from hwnas.run import Run
-from hwnas.search import SearchProblem, get_search
-from hwnas.search.frontier import frontier
-from hwnas.search.lambda_search import LambdaSearchSettings, lambda_search
-from hwnas.search.product_model import product_factors
-from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer, single_path
+from hwnas.searches.frontier import frontier
+from hwnas.searches.lambda_search import LambdaSearchSettings, lambda_search
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.product_model import product_factors
+from hwnas.searches.search import get_search
+from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer, single_path
 from hwnas.spaces import get_space
-from hwnas.supernet import SuperKernelNet
 from hwnas.supernet.indicator import Indicator
 from hwnas.supernet.superkernel import BlockIndicators
+from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.data import load_data
 from tests.test_latency import made_table
 from tests.test_superkernel import by_hand, set_choice
@@ -298,7 +301,7 @@ def test_a_frontier_gives_each_budget_its_own_network_and_less_for_less(searched
 
 
 def test_a_loose_budget_decodes_to_what_the_indicators_choose(digits):
-    from hwnas.search import choose
+    from hwnas.searches.problem import choose
 
     task = problem(digits, budget_share=1.2)
     net = SuperKernelNet(SPACE)
@@ -424,7 +427,7 @@ def test_the_space_of_single_path_plus_contains_that_of_single_path():
 
 
 def test_squeeze_and_excitation_is_searched_priced_and_exported(tmp_path, digits):
-    from hwnas.export import export
+    from hwnas.exporter.export import export
 
     space = get_space("single-path-se", resolution=16, num_classes=10, width=0.25)
     task = problem(digits, epochs=2, budget_share=0.6, space=space)

@@ -14,7 +14,10 @@ from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
 from hwnas.space import Architecture, OneOf, SearchSpace
 from hwnas.spaces import SPACES, get_space
-from hwnas.spec import Conv, Head, MBConv, Skip
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 PUBLISHED_SINGLE_PATH = "0,0,0,4,3,0,0,0,3,0,0,0,3,2,2,2,3,3,3,3"
 

@@ -8,7 +8,8 @@ import pytest
 from hwnas.child import build_child
 from hwnas.errors import UsageError
 from hwnas.spaces import get_space
-from hwnas.spec import MBConv, Skip
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 
 SPACE = get_space("fbnet")
 

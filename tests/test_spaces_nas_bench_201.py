@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.cell import Cell, edge_ends, reached_and_needed
 from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.export import export
-from hwnas.export.lower import lower
+from hwnas.exporter.export import export
+from hwnas.exporter.graph.lower import lower
 from hwnas.spaces import get_space
 from hwnas.spaces.nas_bench_201 import OPERATORS, nas_bench_201
+from hwnas.specs.cell import Cell, edge_ends, reached_and_needed
 
 SPACE = get_space("nas-bench-201")
 SMALL = get_space("nas-bench-201", resolution=8, num_classes=3, width=0.5)

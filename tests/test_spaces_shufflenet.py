@@ -7,9 +7,9 @@ import torch
 
 from hwnas.blocks import build_block
 from hwnas.errors import UsageError
-from hwnas.shuffle import ShuffleUnit
 from hwnas.space import OneOf
 from hwnas.spaces import get_space
+from hwnas.specs.shuffle_unit import ShuffleUnit
 
 SPACE = get_space("shufflenet")
 

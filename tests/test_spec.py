@@ -6,9 +6,16 @@ from hypothesis import strategies as st
 
 from hwnas.blocks import BUILDERS, build_block
 from hwnas.errors import HwnasError, UsageError
-from hwnas.mobile import MaxPool, PoolLinear, Separable, UniversalBottleneck
-from hwnas.shuffle import ShuffleUnit
-from hwnas.spec import SPECS, Conv, Head, MBConv, Skip, spec_from_json
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.max_pool import MaxPool
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.pool_linear import PoolLinear
+from hwnas.specs.separable import Separable
+from hwnas.specs.shuffle_unit import ShuffleUnit
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import known_specs, spec_from_json
+from hwnas.specs.universal_bottleneck import UniversalBottleneck
 
 EXAMPLES = [
     Conv(3, 16, kernel=3, stride=2),
@@ -67,7 +74,7 @@ def test_a_max_pool_halves_the_size_or_keeps_it(stride):
 
 
 def test_every_spec_has_a_builder():
-    assert set(BUILDERS) == set(SPECS.values())
+    assert set(BUILDERS) == set(known_specs().values())
 
 
 @given(

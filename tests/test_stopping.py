@@ -69,7 +69,7 @@ def test_a_file_of_the_longest_name_is_written(tmp_path):
 
 
 def test_a_design_of_images_with_the_longest_name_has_a_folder(tmp_path):
-    from hwnas.design import DesignConfig, default_folder
+    from hwnas.designer.config import DesignConfig, default_folder
 
     for name in ("d" * 255, "é" * 127, "日" * 85):
         (tmp_path / name).mkdir()

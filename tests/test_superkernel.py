@@ -12,11 +12,14 @@ from torch import nn
 from hwnas.errors import UsageError
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.spec import Conv, Head, MBConv, Skip
-from hwnas.supernet import SuperKernelNet
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
 from hwnas.supernet.indicator import Indicator, step
 from hwnas.supernet.nesting import Nesting
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, SuperKernel
+from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.evaluate import recalibrate_batch_norm
 from hwnas.train.optim import rmsprop_tf
 

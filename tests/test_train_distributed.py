@@ -16,8 +16,8 @@ WORKER = """
 import json, os, sys
 import torch
 from hwnas.latency import Budget, fit
-from hwnas.search import SearchProblem
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.spaces import get_space
 from hwnas.train import distributed
 from hwnas.train.data import load_data

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hwnas.spaces import get_space
-from hwnas.supernet import SuperKernelNet
+from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.optim import RMSPropTF, exponential_moving_average, rmsprop_tf, staircase, warmup_cosine
 
 

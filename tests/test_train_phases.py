@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import UsageError
-from hwnas.search import get_search
-from hwnas.search.dsnas import DSNASSettings, DSNASTrainer
-from hwnas.search.problem import SearchProblem
-from hwnas.search.proxyless import ProxylessSettings, ProxylessTrainer
-from hwnas.search.single_path import SinglePathSettings, SinglePathTrainer
-from hwnas.search.snas import SNASSettings, SNASTrainer
+from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
+from hwnas.searches.search import get_search
+from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
+from hwnas.searches.snas import SNASSettings, SNASTrainer
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.optim import warmup_steps
 from hwnas.train.phases import phase_ends

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.measure.runners.remote import MODEL_AND_INPUT_PATTERNS
+from hwnas.runners.remote import MODEL_AND_INPUT_PATTERNS
 from hwnas.transports.adb import Adb
 from hwnas.transports.base import Completed, DeviceError, DeviceFull, DeviceTimeout
 from hwnas.transports.carrying import Carrying

@@ -9,8 +9,9 @@ import pandas as pd
 from accuracy.scores import MAX_TEST, mape, mean_scores, relative_least_squares, scores
 
 from hwnas.errors import UsageError
-from hwnas.latency.regression import BlockRegression
-from hwnas.spec import MBConv, Shape, Spec
+from hwnas.latency.fitting.regression import BlockRegression
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Shape, Spec
 
 COLUMNS = ("hw", "cin", "cout", "expand", "stride", "act", "kernel", "se")
 

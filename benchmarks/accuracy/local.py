@@ -21,11 +21,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, for `common`
 from common import ROOT, show
 
-from hwnas.latency import LatencyTable, fit
+from hwnas.campaign.progress import Progress
+from hwnas.devices.device import load_device
 from hwnas.latency.card import errors, noise_floor
-from hwnas.measure import Progress, load_device
-from hwnas.measure.space_table import spread_sample
-from hwnas.measure.table_campaign import TableCampaign
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.measuring.measure import spread_sample
+from hwnas.latency.measuring.table_campaign import TableCampaign
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 

@@ -10,8 +10,8 @@ import pandas as pd
 from accuracy.scores import MAX_TEST, NORMAL_90, mape, mean_scores, relative_least_squares, scores
 
 from hwnas.errors import UsageError
-from hwnas.latency import Latency, LatencyTable, fit
-from hwnas.latency.fitting import MIN_NETWORKS
+from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 

@@ -10,7 +10,7 @@ import pandas as pd
 from accuracy.scores import MAX_TEST, mape, mean_scores, relative_least_squares, scores
 
 from hwnas.errors import UsageError
-from hwnas.latency.transfer import Transfer, informative_networks
+from hwnas.latency.fitting.transfer import Transfer, informative_networks
 
 SIZES = ("flops", "size_bytes")
 """What is known of a network besides its latencies."""

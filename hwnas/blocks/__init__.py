@@ -14,11 +14,18 @@ from hwnas.blocks.mbconv import MBConvBlock
 from hwnas.blocks.mobile import MaxPoolBlock, PoolLinearBlock, SeparableBlock, UniversalBottleneckBlock
 from hwnas.blocks.shuffle import ShuffleUnitBlock
 from hwnas.blocks.skip import SkipBlock
-from hwnas.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
 from hwnas.errors import HwnasError
-from hwnas.mobile import MaxPool, PoolLinear, Separable, UniversalBottleneck
-from hwnas.shuffle import ShuffleUnit
-from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+from hwnas.specs.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.max_pool import MaxPool
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.pool_linear import PoolLinear
+from hwnas.specs.separable import Separable
+from hwnas.specs.shuffle_unit import ShuffleUnit
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
+from hwnas.specs.universal_bottleneck import UniversalBottleneck
 
 BUILDERS: dict[type[Spec], Callable[[Any], nn.Module]] = {
     AvgPool: AvgPoolBlock,

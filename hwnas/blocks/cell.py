@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
 from hwnas.blocks.skip import SkipBlock
-from hwnas.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
 from hwnas.errors import HwnasError
-from hwnas.spec import Skip, Spec
+from hwnas.specs.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 
 
 class ZeroBlock(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
-from hwnas.spec import Conv
+from hwnas.specs.conv import Conv
 
 
 class ConvBlock(nn.Module):

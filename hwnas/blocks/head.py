@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import ACTIVATIONS, conv_bn
-from hwnas.spec import Head
+from hwnas.specs.head import Head
 
 
 class HeadBlock(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
 from hwnas.blocks.squeeze_excite import SqueezeExcite
-from hwnas.spec import MBConv
+from hwnas.specs.mbconv import MBConv
 
 
 class MBConvBlock(nn.Module):

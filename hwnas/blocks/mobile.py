@@ -5,7 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
-from hwnas.mobile import MaxPool, PoolLinear, Separable, UniversalBottleneck
+from hwnas.specs.max_pool import MaxPool
+from hwnas.specs.pool_linear import PoolLinear
+from hwnas.specs.separable import Separable
+from hwnas.specs.universal_bottleneck import UniversalBottleneck
 
 ACTIVATED = ("expand", "depthwise")
 """The convolutions of a `UniversalBottleneck` that an activation follows."""

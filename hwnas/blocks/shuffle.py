@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
-from hwnas.shuffle import ShuffleUnit
+from hwnas.specs.shuffle_unit import ShuffleUnit
 
 
 class ShuffleUnitBlock(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hwnas.blocks.layers import conv_bn
-from hwnas.spec import Skip
+from hwnas.specs.skip import Skip
 
 
 class SkipBlock(nn.Module):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
-    from hwnas.measure import Device, Progress
-    from hwnas.measure.table_campaign import SpaceTable
-    from hwnas.measure.until_accurate import Round, UntilAccurate
+    from hwnas.campaign.progress import Progress
+    from hwnas.devices.device import Device
+    from hwnas.latency.measuring.table_campaign import SpaceTable
+    from hwnas.latency.measuring.until_accurate import Round, UntilAccurate
     from hwnas.space import SearchSpace
 
 
@@ -24,7 +25,7 @@ def measure_all(
     goal_mape: float | None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """By device: what was measured, as JSON, and why it could not be. With one device the reason is raised."""
-    from hwnas.measure.several import measure_several
+    from hwnas.campaign.parallel import measure_several
     from hwnas.report.progress import progress_bars
 
     started = time.perf_counter()
@@ -62,8 +63,8 @@ class _Watch:
 
 def _result(found: SpaceTable | UntilAccurate, space: SearchSpace | None, goal_mape: float | None) -> dict[str, Any]:
     """What a campaign found, as JSON; with a space, also what its networks cost."""
-    from hwnas.latency import fit as fit_table
-    from hwnas.measure.until_accurate import UntilAccurate
+    from hwnas.latency.fitting.fit import fit as fit_table
+    from hwnas.latency.measuring.until_accurate import UntilAccurate
 
     rounds: dict[str, Any] = {}
     if isinstance(found, UntilAccurate):

@@ -37,7 +37,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import faults_of, read_toml
 
 if TYPE_CHECKING:
-    from hwnas.design import DesignResult
+    from hwnas.designer.result import DesignResult
 
 
 def search(
@@ -109,9 +109,9 @@ def design(
 
 def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
-    from hwnas.design import design as run_design
-    from hwnas.latency.known_tables import find_table
-    from hwnas.measure import load_device
+    from hwnas.designer.design import design as run_design
+    from hwnas.devices.device import load_device
+    from hwnas.latency.tables.known import find_table
     from hwnas.report.console import CONSOLE, design_table
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
@@ -150,7 +150,7 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     """The configuration of a TOML file, overridden by the flags that were given. Raises UsageError."""
     from pydantic import ValidationError
 
-    from hwnas.design import DesignConfig
+    from hwnas.designer.config import DesignConfig
 
     values: dict[str, Any] = {}
     if path is not None:

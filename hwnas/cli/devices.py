@@ -22,7 +22,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from hwnas.measure.listing import list_devices
+    from hwnas.devices.discovery import list_devices
     from hwnas.report.console import CONSOLE
     from hwnas.report.devices_table import device_tables
 
@@ -44,9 +44,9 @@ def add(
 
     Example: `hwnas devices add 0A1B2C3D --name test-phone`
     """
-    from hwnas.measure.device import load_device
-    from hwnas.measure.profile import write_profile
-    from hwnas.measure.reach import device_at, open_transport
+    from hwnas.devices.connection import device_at, open_transport
+    from hwnas.devices.device import load_device
+    from hwnas.devices.profile import write_profile
     from hwnas.report.console import CONSOLE
 
     path = write_profile(serial, open_transport(device_at("adb", serial)).facts(), name)

@@ -13,7 +13,8 @@ from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
     from hwnas.child import ChildNetwork
-    from hwnas.export import ExportedModel, ExportImages, Preprocessing
+    from hwnas.exporter.exported import ExportedModel
+    from hwnas.exporter.images import ExportImages, Preprocessing
 
 
 def export(
@@ -48,9 +49,9 @@ def export(
     from rich.text import Text
 
     from hwnas.child import load_child
-    from hwnas.export import ExportOptions
-    from hwnas.export import export as export_child
-    from hwnas.export.precision import get_precision
+    from hwnas.exporter.export import ExportOptions
+    from hwnas.exporter.export import export as export_child
+    from hwnas.exporter.precision import get_precision
     from hwnas.report.console import CONSOLE
     from hwnas.report.export_table import export_table, layers_table
     from hwnas.report.model_card import write_model_card
@@ -159,7 +160,7 @@ def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:
 
 def _report(run: Path) -> dict[str, Any] | None:
     """What the design that this run is found of its network; None where there was none."""
-    from hwnas.design import REPORT_FILE
+    from hwnas.designer.design import REPORT_FILE
     from hwnas.report.recorded import design_report
 
     return design_report(run / REPORT_FILE)
@@ -167,7 +168,7 @@ def _report(run: Path) -> dict[str, Any] | None:
 
 def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
     """How the run's network was trained to see pixels; None: not recorded. Raises UsageError for other classes."""
-    from hwnas.export import Preprocessing
+    from hwnas.exporter.images import Preprocessing
 
     report = _report(run)
     if report is None:

@@ -23,9 +23,9 @@ def inspect(
 
     Example: `hwnas inspect runs/demo/models/model.tflite`
     """
-    from hwnas.inspect import inspect_model
+    from hwnas.inspection.inspect import inspect
 
-    info = inspect_model(model, timeout_s)
+    info = inspect(model, timeout_s)
     if as_json:
         print_json(info.to_json())
         return

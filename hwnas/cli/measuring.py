@@ -31,8 +31,8 @@ from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
-    from hwnas.measure.table_campaign import SpaceTable
-    from hwnas.measure.until_accurate import UntilAccurate
+    from hwnas.latency.measuring.table_campaign import SpaceTable
+    from hwnas.latency.measuring.until_accurate import UntilAccurate
 
 MANY_NETWORKS, FEW_NETWORKS = 30, 10
 """How many whole networks are measured for a space, and for a device that is like a known one."""
@@ -69,9 +69,11 @@ def measure(
     if published is not None:
         import_published(published, device or [], tables, as_json)
         return
-    from hwnas.latency import LatencyTable
-    from hwnas.measure import load_device, measure_like, measure_until
-    from hwnas.measure import measure as measure_space
+    from hwnas.devices.device import load_device
+    from hwnas.latency.measuring.measure import measure as measure_space
+    from hwnas.latency.measuring.measure import measure_like
+    from hwnas.latency.measuring.until_accurate import measure_until
+    from hwnas.latency.tables.table import LatencyTable
     from hwnas.report.console import CONSOLE, measured_table
     from hwnas.spaces import get_space
 
@@ -114,10 +116,10 @@ def fit(
     With few networks measured, let known devices help: `hwnas fit latency_models/local/litert --from
     latency_models/phone/litert`
     """
-    from hwnas.latency import LatencyTable
-    from hwnas.latency import fit as fit_table
-    from hwnas.latency.carry_over import carry_over
-    from hwnas.latency.judging import judge
+    from hwnas.latency.fitting.carry_over import carry_over
+    from hwnas.latency.fitting.fit import fit as fit_table
+    from hwnas.latency.fitting.held_out import judge
+    from hwnas.latency.tables.table import LatencyTable
     from hwnas.report.console import CONSOLE, card_table
     from hwnas.report.error_card import write_card
 
@@ -157,8 +159,8 @@ def bench(
 
     Example: `hwnas bench runs/demo/models/model.tflite --device pixel-8 --threads 2`
     """
-    from hwnas.measure import bench as bench_model
-    from hwnas.measure import load_device
+    from hwnas.campaign.bench import bench as bench_model
+    from hwnas.devices.device import load_device
     from hwnas.report.console import CONSOLE, key_value_table
     from hwnas.report.progress import progress_bars
 
@@ -193,7 +195,8 @@ def bench(
 
 
 def _show_operators(model: Path, device: str, runtime: str | None, threads: int | None, as_json: bool) -> None:
-    from hwnas.measure import load_device, profile_operators
+    from hwnas.campaign.bench import profile_operators
+    from hwnas.devices.device import load_device
     from hwnas.report.console import CONSOLE
     from hwnas.report.operator_table import operator_table
 

@@ -25,7 +25,7 @@ def price(
     Example: `hwnas price --space single-path --code 0,0,0,4,3,0,0,0,3,0,0,0,3,2,2,2,3,3,3,3 --latency
     latency_models/pixel-1/single-path-nas`
     """
-    from hwnas.latency import LatencyTable
+    from hwnas.latency.tables.table import LatencyTable
     from hwnas.pricing import price as price_architecture
     from hwnas.report.console import CONSOLE
     from hwnas.report.price_table import price_table

@@ -23,7 +23,7 @@ from hwnas.space import Architecture, SearchSpace
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hwnas.latency.stand_in import StandInPredictor
+    from hwnas.latency.proxy_space import StandInPredictor
 
 LEAST_LOG_PROBABILITY = -1e3
 """What stands for the logarithm of zero."""

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from hwnas.foreign import Finite, Ms, NotNegative, typed
-from hwnas.latency.table import Latency
+from hwnas.latency.tables.table import Latency
 
 Number = Annotated[int, Field(ge=0, le=10**12)]
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from hwnas.export.graph import Graph, Operator, Tensor
-from hwnas.spec import Shape, Spec
+from hwnas.exporter.graph.graph import Graph, Operator, Tensor
+from hwnas.specs.spec import Shape, Spec
 
 MAC_MS, BYTE_MS, OPERATOR_MS = 1e-7, 1e-7, 3e-3
 """Nominal speeds of a small CPU core, 10 G MACs/s and 10 GB/s, and 3 us to start an operator. A device's own speed is
@@ -107,7 +107,7 @@ def block_features(spec: Spec, input_shape: Shape) -> Features:
     import torch
 
     from hwnas.blocks import build_block
-    from hwnas.export.lower import lower
+    from hwnas.exporter.graph.lower import lower
 
     with torch.random.fork_rng(devices=[]):  # the weights of the block are of no interest, the caller's seed is
         return graph_features(lower(build_block(spec), (1, *input_shape)))

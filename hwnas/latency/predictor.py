@@ -23,11 +23,11 @@ from hwnas.foreign import LONGEST_MS, SHORTEST_MS
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import STRAIGHT, Curve
 from hwnas.latency.space_costs import space_costs
-from hwnas.latency.table import Block, Layer
+from hwnas.latency.tables.table import Block, Layer
 from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms
 from hwnas.latency.uncertainty import Uncertainty
 from hwnas.space import Architecture, SearchSpace
-from hwnas.spec import Shape, Spec
+from hwnas.specs.spec import Shape, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor

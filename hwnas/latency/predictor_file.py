@@ -16,11 +16,11 @@ from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, Ms, NotNegative, checked, excerpt, faults_of
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
-from hwnas.latency.table import Block
+from hwnas.latency.tables.table import Block
 from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Terms
 from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import MOST_BLOCKS
-from hwnas.spec import check_shape, spec_from_json
+from hwnas.specs.spec import check_shape, spec_from_json
 
 if TYPE_CHECKING:
     from hwnas.latency.predictor import AdditivePredictor

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from hwnas.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.latency.predictor import AdditivePredictor
-    from hwnas.latency.stand_in import StandInPredictor
+    from hwnas.latency.proxy_space import StandInPredictor
 
-    Predictor = AdditivePredictor | StandInPredictor
+    Predictor: TypeAlias = AdditivePredictor | StandInPredictor
 
 TOLERANCE = 1 + 1e-9
 TANGENTS = 6

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.cell import Cell
 from hwnas.errors import HwnasError
 from hwnas.space import OneOf, SearchSpace
-from hwnas.spec import Shape, Spec
+from hwnas.specs.cell import Cell
+from hwnas.specs.spec import Shape, Spec
 
 MOST_WAYS = 2_000_000
 """How many ways to decide one cell are priced one by one at most."""

@@ -3,7 +3,7 @@
 A chain of blocks has, per block, its ms as measured alone (or, where nothing was measured, the costs of its Graph), a
 term per kind of block, and a term of its own. A cell has these for the operators that are executed, and terms for where
 they stand: a runtime may be slower on one edge than on another, run branches that lead nowhere, or sum nodes at a cost.
-How much each counts is for the measurements to say; see `hwnas.latency.bayes`.
+How much each counts is for the measurements to say; see `hwnas.latency.fitting.bayes`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Literal
 
 import numpy as np
 
-from hwnas.cell import Cell, Zero, edge_ends, reached_and_needed
 from hwnas.latency.features import COSTS, NOMINAL_MS, block_features
-from hwnas.latency.table import Block
-from hwnas.spec import Shape, Spec
+from hwnas.latency.tables.table import Block
+from hwnas.specs.cell import Cell, Zero, edge_ends, reached_and_needed
+from hwnas.specs.spec import Shape, Spec
 
 Term = tuple[str, str]
 """Group and name."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hwnas.networks.inverted import stages
 from hwnas.space import Architecture
 from hwnas.spaces.lite import STAGES
-from hwnas.spec import Conv, Head
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
 
 
 def efficientnet_lite0(width: float, resolution: int, num_classes: int) -> Architecture:

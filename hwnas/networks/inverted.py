@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.spaces.widths import scaled
-from hwnas.spec import MBConv
+from hwnas.specs.mbconv import MBConv
 
 Stage = tuple[int, int, int, int, int]
 """Kernel, expansion, output channels, blocks, stride of the first block."""

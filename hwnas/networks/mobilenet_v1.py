@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas.mobile import PoolLinear, Separable
 from hwnas.space import Architecture
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.pool_linear import PoolLinear
+from hwnas.specs.separable import Separable
+from hwnas.specs.spec import Spec
 
 LAYERS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 """Output channels and stride of each depthwise separable convolution."""

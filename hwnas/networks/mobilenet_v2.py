@@ -5,7 +5,8 @@ from __future__ import annotations
 from hwnas.networks.inverted import stages
 from hwnas.space import Architecture
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
 
 STAGES = (
     (3, 1, 16, 1, 1),

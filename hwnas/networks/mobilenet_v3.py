@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from hwnas.space import Architecture
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head, MBConv, Spec, divisible
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Spec, divisible
 
 Row = tuple[int, int, int, bool, str, int]
 """Kernel, expanded channels, output channels, squeeze-and-excitation, activation, stride."""

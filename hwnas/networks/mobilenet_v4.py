@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas.mobile import UniversalBottleneck
 from hwnas.space import Architecture
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.spec import Spec
+from hwnas.specs.universal_bottleneck import UniversalBottleneck
 
 CONVOLUTIONS = ((3, 32, 2), (3, 32, 2), (1, 32, 1), (3, 96, 2), (1, 64, 1))
 """Kernel, output channels and stride: the stem, and two fused inverted bottlenecks."""

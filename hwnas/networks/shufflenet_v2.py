@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from hwnas.errors import UsageError
-from hwnas.mobile import MaxPool
-from hwnas.shuffle import ShuffleUnit
 from hwnas.space import Architecture
-from hwnas.spec import Conv, Head, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.max_pool import MaxPool
+from hwnas.specs.shuffle_unit import ShuffleUnit
+from hwnas.specs.spec import Spec
 
 CHANNELS = {
     0.5: (48, 96, 192, 1024),

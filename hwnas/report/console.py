@@ -13,7 +13,7 @@ from rich.text import Text
 from hwnas.text import shown
 
 if TYPE_CHECKING:
-    from hwnas.design import DesignResult
+    from hwnas.designer.result import DesignResult
     from hwnas.latency.card import ErrorCard
 
 MISSED = "the measured latency is outside the interval"

@@ -8,11 +8,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.measure.cores import clusters
-from hwnas.measure.device import Device
-from hwnas.measure.listing import Found, Listing
-from hwnas.measure.profile import readable
-from hwnas.measure.readiness import READY
+from hwnas.devices.availability import READY
+from hwnas.devices.cores import clusters
+from hwnas.devices.device import Device
+from hwnas.devices.discovery import Found, Listing
+from hwnas.devices.profile import readable
 from hwnas.report.console import key_value_table
 
 

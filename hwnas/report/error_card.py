@@ -24,7 +24,7 @@ def write_card(card: ErrorCard, folder: Path, interval_percent: float) -> list[P
     """Write the card beside its table; returns the files. The pictures are left out where matplotlib is missing.
 
     Args:
-        card: from `hwnas.latency.judging.judge`.
+        card: from `hwnas.latency.fitting.held_out.judge`.
         folder: of the table.
         interval_percent: half of the predictor's 90 % interval.
 

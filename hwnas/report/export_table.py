@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.export import ExportedModel
+from hwnas.exporter.exported import ExportedModel
 
 LAYERS_SHOWN = 8
 

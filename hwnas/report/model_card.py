@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.export.exported import CARD_FILE, EXPORT_FILE
+from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE
 from hwnas.files import read_json, write_page
 from hwnas.report.snippets import Usage, snippets
 

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.inspect import EndInfo, ModelInfo, OperatorInfo
+from hwnas.inspection.info import EndInfo, ModelInfo, OperatorInfo
 from hwnas.report.console import key_value_table
 
 HEAVIEST = 10

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from hwnas.measure.runners.operator_profile import OperatorProfile
+    from hwnas.runners.operator_profile import OperatorProfile
 
 
 def operator_table(profile: OperatorProfile, title: str) -> Table:

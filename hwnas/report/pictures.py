@@ -12,9 +12,11 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.files import write_atomically
-from hwnas.latency import AdditivePredictor, LatencyTable
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import OneOf, SearchSpace
-from hwnas.spec import MBConv, Spec
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

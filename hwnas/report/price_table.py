@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from hwnas.latency import LatencyTable
+    from hwnas.latency.tables.table import LatencyTable
     from hwnas.pricing import Price
 
 

@@ -29,7 +29,7 @@ def write_search_page(
         folder: of the run.
         report: what its ``report.json`` holds.
         space: that was searched.
-        indicators: what superkernels were decided by: see `hwnas.search.indicator_record`; empty: another method.
+        indicators: what superkernels were decided by: see `hwnas.searches.indicator_record`; empty: another method.
         picture: PNG of the expected latency over the steps, taken into the page if it is there.
 
     Raises HwnasError if the folder cannot be written.

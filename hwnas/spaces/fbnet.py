@@ -5,7 +5,11 @@ from __future__ import annotations
 from hwnas.notation import Joined
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 
 STAGES = ((16, 1, 1), (24, 4, 2), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1))
 """Output channels, layers and stride of the first layer (table 1 of the paper)."""

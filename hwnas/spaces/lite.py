@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 
 STAGES = (
     (3, 1, 16, 1, 1),

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from hwnas.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero, edge_ends
 from hwnas.errors import UsageError
 from hwnas.notation import Notation
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Skip, Spec
+from hwnas.specs.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero, edge_ends
+from hwnas.specs.conv import Conv
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 
 OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """The candidates of every edge in the order of the benchmark's code."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 from hwnas.notation import Joined
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head, MBConv, Skip, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 
 
 def nas_bench_macro(resolution: int = 32, num_classes: int = 10, width: float = 1.0) -> SearchSpace:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas.shuffle import ShuffleUnit
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
-from hwnas.spec import Conv, Head, Spec
+from hwnas.specs.conv import Conv
+from hwnas.specs.head import Head
+from hwnas.specs.shuffle_unit import ShuffleUnit
+from hwnas.specs.spec import Spec
 
 STAGES = ((64, 4), (160, 4), (320, 8), (640, 4))
 """Channels and units of each stage; the first unit of each has stride 2."""

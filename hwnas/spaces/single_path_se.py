@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.single_path import single_path
-from hwnas.spec import MBConv, Spec
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Spec
 
 RATIOS = (0.0, 0.25, 0.5)
 """Squeezed to hidden channels; 0 is no squeeze-and-excitation. The paper's own set is not public."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.spec import divisible
+from hwnas.specs.spec import divisible
 
 
 def scaled(channels: int, width: float, divisor: int = 8) -> int:

@@ -7,7 +7,9 @@ from itertools import product
 
 from hwnas.errors import UsageError
 from hwnas.space import OneOf
-from hwnas.spec import MBConv, Skip, Spec
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Spec
 
 NESTED_FIELDS = ("kernel", "expand", "se_ratio")
 

@@ -14,7 +14,7 @@ from hwnas.blocks.mbconv import MBConvBlock
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.space import Architecture, OneOf, SearchSpace
-from hwnas.spec import MBConv
+from hwnas.specs.mbconv import MBConv
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.superkernel import SuperKernel, part
 from hwnas.supernet.superkernel_net import SuperKernelNet

@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from hwnas.errors import UsageError
-from hwnas.export import Calibration, ExportImages, Preprocessing
-from hwnas.export.images import evenly_over_classes
+from hwnas.exporter.images import Calibration, ExportImages, Preprocessing, evenly_over_classes
 from hwnas.train.data import ImageData
 
 CALIBRATION_IMAGES = 128

@@ -1,4 +1,4 @@
-/* When a visit to a model has seen enough. The rule is that of hwnas/measure/timing.py: keep the two equal. */
+/* When a visit to a model has seen enough. The rule is that of hwnas/runners/timing.py: keep the two equal. */
 #ifndef HWBENCH_TIMING_H
 #define HWBENCH_TIMING_H
 

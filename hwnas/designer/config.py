@@ -1,0 +1,91 @@
+"""The DesignConfig: what is wanted of a design."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from hwnas.foreign import LONGEST_MS
+from hwnas.run import DECIDES_NOTHING
+from hwnas.specs.spec import LARGEST_SIDE
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with (stage, done, total, what is going on)."""
+
+
+class DesignConfig(BaseModel):
+    """What is to be designed. The options of `hwnas design`, or a TOML file of the same names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    space: str = "tiny"
+    data: str = "digits"
+    """A folder of images, or ``digits``."""
+    budget_ms: float = Field(gt=0, le=LONGEST_MS)
+    frontier: tuple[Annotated[float, Field(gt=0)], ...] = Field((), strict=False)
+    """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
+    device: str = "local"
+    runtime: str | None = None
+    """The runtime whose latency the budget limits; None: the device's own."""
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Threads per inference; None: as the device says."""
+    latency: str | None = None
+    """The folder of a latency table to use as it is; None: measure the space (or what is missing of it)."""
+    tables: str = "latency_models"
+    """Where measured tables are kept."""
+    networks: int = Field(30, ge=5, le=1000)
+    """Whole networks measured for calibration."""
+    accept_conditions: bool = False
+    """Use a table although it was measured under other conditions."""
+
+    resolution: int | None = Field(None, ge=1, le=LARGEST_SIDE)
+    """Side of the input image in pixels; None: the space's own."""
+    width: float | None = Field(None, gt=0, le=100)
+    method: str = "dsnas"
+    settings: dict[str, Any] = {}
+    """Hyper-parameters of the method by name, such as those of `hwnas.searches.dsnas.DSNASSettings`."""
+    retrain: bool = False
+    """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
+    epochs: int = Field(30, ge=1, le=1_000_000)
+    batch_size: int = Field(32, ge=2, le=65_536)
+    limit_train: int | None = Field(None, ge=2)
+    """Use only this many training images."""
+    workers: int | None = Field(None, ge=0, le=1024)
+    """Processes that decode images; None: as many as fit this machine."""
+    train_threads: int | None = Field(None, ge=1, le=1024)
+    """Threads that train; None: as many as the run began with, at first one per core, or what OMP_NUM_THREADS says."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    torch_device: str = "cpu"
+
+    @field_validator("frontier")
+    @classmethod
+    def _none_above_the_budget(cls, frontier: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        largest = info.data.get("budget_ms")
+        if largest is not None and max(frontier, default=0.0) > largest:
+            raise ValueError(
+                f"{max(frontier):g} ms is above the budget of {largest:g} ms that is searched; raise that one."
+            )
+        return frontier
+
+
+LONGEST_PART_BYTES = 80
+"""Of a name that becomes a part of a folder's name, of which a system allows 255 bytes."""
+
+
+def default_folder(config: DesignConfig) -> Path:
+    """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``."""
+    text = json.dumps(config.model_dump(exclude=DECIDES_NOTHING), sort_keys=True)
+    data, target = _short(Path(config.data).name), config.runtime or _short(Path(config.device).name)
+    name = f"{config.space}-{data}-{config.budget_ms:g}ms-{target}"
+    return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _short(name: str) -> str:
+    """The beginning of a name, of as many bytes as leave room for the rest of a folder's name."""
+    return os.fsencode(name)[:LONGEST_PART_BYTES].decode(errors="ignore")

@@ -1,0 +1,141 @@
+"""The last measurement of a design: the files that were exported, on the device that they are for."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+from hwnas.campaign.bench import bench
+from hwnas.campaign.measurement import Measurement
+from hwnas.designer.config import Progress
+from hwnas.devices.device import Device
+from hwnas.exporter.exported import ExportedModel
+from hwnas.latency.measuring.table_campaign import reference_model
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.runners import runtime_suffix
+from hwnas.runtimes import installed_runtimes
+
+FINAL_ROUNDS = 4
+"""How often each exported file is measured, in turns with the others."""
+RETAKES, PAUSE_S = 3, 1.0
+"""How many times as often it is measured again at most where the machine was slower meanwhile; and the pause before."""
+
+
+@dataclass(frozen=True)
+class FinalMeasurement:
+    """Per runtime: median ms of the exported files, median microseconds of the reference model, the conditions."""
+
+    measured_ms: dict[str, float]
+    reference_us: dict[str, float]
+    conditions: dict[str, dict[str, Any]]
+
+    def status(self, runtime: str, budget_ms: float) -> Literal["within", "over", "predicted"]:
+        """Whether the wanted runtime is within the budget."""
+        if not self.measured_ms:
+            return "predicted"
+        return "within" if self.measured_ms[runtime] <= budget_ms else "over"
+
+    def drift_percent(self, table: LatencyTable, runtime: str) -> float | None:
+        """How much longer the reference model takes now than for the table; None if either is not known.
+
+        No prediction is corrected by it: networks do not follow the reference closely enough for that to help.
+        """
+        then_us, now_us = usual_us_of(table), self.reference_us.get(runtime)
+        return 100 * (now_us / then_us - 1) if then_us and now_us else None
+
+
+def usual_us_of(table: LatencyTable) -> float | None:
+    """How long the reference model took when the table was measured; None: the table does not say."""
+    known = table.conditions.get("summary", {}).get("reference_us")
+    return float(known) if known else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One bench of a file: the runs of its visits in microseconds, and the reference model's medians around them."""
+
+    runs_us: tuple[tuple[float, ...], ...]
+    reference_us: tuple[float, ...]
+
+    @property
+    def slowest_us(self) -> float:
+        """Of the reference: how slow the machine was at worst; 0 where there was none."""
+        return max(self.reference_us, default=0.0)
+
+
+def undisturbed(looks: Sequence[Look], limit_percent: float, usual_us: float | None = None) -> list[Look]:
+    """The looks during which the machine was as fast as it usually is, or as it was at its fastest now.
+
+    Args:
+        looks: of one file.
+        limit_percent: how much slower the reference model may be.
+        usual_us: how long the reference takes as a rule; None: not known.
+    """
+    now_us = min((look.slowest_us for look in looks), default=0.0)
+    most_us = min(now_us, usual_us or now_us) * (1 + limit_percent / 100)
+    return [look for look in looks if look.slowest_us <= most_us]
+
+
+def measure_models(
+    models: list[ExportedModel],
+    device: Device,
+    runtime: str,
+    report: Progress,
+    everywhere: bool = True,
+    rounds: int = FINAL_ROUNDS,
+    usual_us: float | None = None,
+) -> FinalMeasurement:
+    """Measure the exported files: on `runtime`, and on this machine `everywhere`, with each other one installed.
+
+    Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
+    no single visit can see. Where it is slower by more, as the reference model beside the file tells, the file is
+    measured again, some seconds later and a limited number of times, as in a campaign (the device's
+    ``drift_limit_percent``). If it stays slower, that is how fast it is.
+
+    Args:
+        usual_us: how long the reference model takes on `runtime` as a rule, such as when the table was measured.
+    """
+    names = list(
+        dict.fromkeys([runtime, *(installed_runtimes() if everywhere and device.transport == "local" else ())])
+    )
+    pairs = [(name, model) for name in names for model in models if runtime_suffix(name) == f".{model.format}"]
+    references = {model.format: reference_model(model.format) for model in models}
+    looks: dict[str, list[Look]] = defaultdict(list)
+    conditions: dict[str, dict[str, Any]] = {}
+
+    def look(name: str, model: ExportedModel) -> None:
+        measured = bench(model.path, device, name, reference=references[model.format])
+        looks[name].append(Look(tuple(measured.measurement.runs_us), tuple(measured.reference_us)))
+        conditions[name] = measured.conditions.to_json()
+
+    def good(name: str) -> list[Look]:
+        return undisturbed(looks[name], device.drift_limit_percent, usual_us if name == runtime else None)
+
+    visited = [pair for _ in range(rounds) for pair in pairs]
+    for done, (name, model) in enumerate(visited):
+        report("measure again", done, len(visited), name)
+        look(name, model)
+    if visited:
+        report("measure again", len(visited), len(visited), "")
+    for name, model in pairs:
+        for _ in range(RETAKES * rounds):
+            if len(good(name)) >= rounds:
+                break
+            time.sleep(PAUSE_S)
+            look(name, model)
+    # as fast as it usually is, or, if it never was, as fast as it is now
+    taken = {name: good(name) or undisturbed(looks[name], device.drift_limit_percent) for name in looks}
+    measured_ms = {
+        name: Measurement(tuple(runs for each in found for runs in each.runs_us)).median_ms
+        for name, found in taken.items()
+    }
+    reference_us = {
+        name: median(us for each in found for us in each.reference_us)
+        for name, found in taken.items()
+        if any(each.reference_us for each in found)
+    }
+    return FinalMeasurement(measured_ms, reference_us, conditions)

@@ -1,0 +1,152 @@
+"""The Task: everything that a design starts from, gathered and checked before time is spent on training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from hwnas.campaign.bench import bench
+from hwnas.campaign.conditions import Conditions, check_same, current_conditions
+from hwnas.campaign.progress import Progress as Visit
+from hwnas.designer.config import DesignConfig, Progress
+from hwnas.devices.device import Device, load_device
+from hwnas.errors import HwnasError
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.measuring.measure import measure
+from hwnas.latency.measuring.table_campaign import network_model
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.proxy_space import StandInPredictor, published_predictor
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.runners import runtime_suffix
+from hwnas.searches.problem import Method, SearchProblem
+from hwnas.searches.search import get_search
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
+from hwnas.train import distributed
+from hwnas.train.data import ImageData, load_data
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be designed, for what, from what.
+
+    Attributes:
+        config: what is wanted.
+        device, runtime: where the network is to run.
+        method, settings: the search and its hyper-parameters.
+        data: the images.
+        space: for as many classes as there are.
+        table: the latencies.
+        predictor: fitted to them.
+    """
+
+    config: DesignConfig
+    device: Device
+    runtime: str
+    method: Method
+    settings: Any
+    data: ImageData
+    space: SearchSpace
+    table: LatencyTable
+    predictor: AdditivePredictor | StandInPredictor
+
+    @staticmethod
+    def of(config: DesignConfig, report: Progress) -> Task:
+        """Load the images, measure what is not measured yet, fit, and check that the budgets can be met.
+
+        Raises:
+            UsageError: an unknown name or a value out of range.
+            HwnasError: the device cannot be reached; infeasible budget; unusable images or table.
+        """
+        device, method = load_device(config.device).with_threads(config.threads), get_search(config.method)
+        runtime = config.runtime or device.runtime
+        settings = method.resolve(_for_all_budgets(config, method) | config.settings)
+        table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
+        resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
+        data = _load(config, resolution, report)
+        space = get_space(config.space, config.resolution, len(data.classes), config.width)
+        if table is None:
+            table = distributed.from_first(lambda: _measured(config, space, device, runtime, report))
+        elif conditions is not None:
+            _check_usable(table, config, space, conditions)
+        # what a published table lacks is said by who prices with it, and its conditions are nobody's here
+        fitting = published_predictor if table.publication else fit
+        predictor = distributed.from_first(lambda: fitting(table, space))
+        task = Task(config, device, runtime, method, settings, data, space, table, predictor)
+        for limit_ms in (config.budget_ms, *config.frontier):
+            replace(task.budget, limit_ms=limit_ms).check_feasible()
+        return task
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.config.budget_ms, self.space, self.predictor)
+
+    @property
+    def problem(self) -> SearchProblem:
+        """What the search is to solve; with the device at hand, what it takes is measured before it is trained on."""
+        measured_ms = None if self.table.publication else self.measured_ms
+        config = self.config
+        torch_device = distributed.join(config.torch_device)
+        return SearchProblem(self.data, self.budget, config.epochs, config.seed, torch_device, measured_ms)
+
+    def measured_ms(self, architecture: Architecture) -> float:
+        """Median ms of a network with random weights on the device."""
+        model = network_model(architecture, runtime_suffix(self.runtime).removeprefix("."))
+        return bench(model, self.device, self.runtime).measurement.median_ms
+
+    def resolved(self) -> dict[str, Any]:
+        """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
+        decided = {"runtime": self.runtime, "settings": asdict(self.settings)}
+        return self.config.model_dump() | self.problem.identity | decided
+
+
+def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
+    """With a frontier no budget's part of the weights is trained further than the others', unless the settings say so.
+
+    Otherwise the searches hand over half-way and train what they took for the largest budget.
+    """
+    hands_over = "search" in {field.name for field in fields(method.settings)}
+    return {"search": 1.0} if config.frontier and hands_over else {}
+
+
+def _load(config: DesignConfig, resolution: int, report: Progress) -> ImageData:
+    return load_data(
+        config.data,
+        resolution,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=config.workers,
+        limit_train=config.limit_train,
+        progress=lambda done, total: report("images", done, total, ""),
+    )
+
+
+def _known(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyTable | None, Conditions | None]:
+    """The table that is named, if one is, and the conditions now, if they matter."""
+    table = None if config.latency is None else LatencyTable.load(config.latency)
+    if table is not None and table.publication:
+        return table, None
+    # not there, or not installed: say so before anything is spent
+    return table, current_conditions(device, runtime, "float32")
+
+
+def _measured(config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: Progress) -> LatencyTable:
+    """A table measured now, as far as it was not measured before."""
+
+    def on_visit(visit: Visit) -> None:
+        report("measure", visit.done, visit.total, visit.text)
+
+    return measure(space, device, runtime, config.tables, config.networks, on_visit).table
+
+
+def _check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace, conditions: Conditions) -> None:
+    """Raises HwnasError unless a measured table has all blocks of the space, under the conditions of this run."""
+    if missing := table.missing(space):
+        raise HwnasError(
+            f"the table {config.latency} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
+            f"{space.name!r} for these images, among them {missing[0][0]}. Leave out --latency to have them measured, "
+            "or measure them with `hwnas measure` and the same --resolution, --classes and --width."
+        )
+    if not config.accept_conditions:
+        check_same(table.conditions, conditions, str(config.latency))

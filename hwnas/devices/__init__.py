@@ -1,0 +1,1 @@
+"""Devices: how to reach, check and lock what is measured on."""

@@ -1,0 +1,161 @@
+"""Listing: what answers now (phones, boards, this machine's runtimes), and what is wrong with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from hwnas.devices.availability import local_runtimes, remote_runtimes
+from hwnas.devices.connection import READY, device_at, open_transport, phone_problem
+from hwnas.devices.cores import clusters
+from hwnas.devices.device import Device, known_devices, load_device
+from hwnas.errors import HwnasError
+from hwnas.transports.adb import adb_devices
+from hwnas.transports.base import Facts, Health
+
+ANSWER_S = 1.0
+"""How long a program that does nothing may take on a device; its Transport adds some seconds for the way there."""
+
+NOT_CONNECTED = "it is not connected: plug it in, or connect it by Wi-Fi with `adb connect`"
+"""What is wrong with a phone that a device file names and adb does not know."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One phone or board: what it says of itself, or why it says nothing."""
+
+    transport: str
+    """``adb`` or ``ssh``."""
+    address: str
+    """The phone's serial, or the board's host."""
+    devices: tuple[str, ...] = ()
+    """Names of the device files that it can be measured as."""
+    facts: Facts | None = None
+    health: Health | None = None
+    runtimes: dict[str, str] = field(default_factory=dict)
+    """What can run models there, or what that lacks."""
+    problem: str | None = None
+    """Why it cannot be measured now, and what to do."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As one flat object: the fields, whether it `answers`, and if it does, its Facts and Health."""
+        values: dict[str, Any] = {
+            "transport": self.transport,
+            "address": self.address,
+            "answers": self.problem is None,
+            "problem": self.problem,
+            "devices": list(self.devices),
+            "runtimes": self.runtimes,
+        }
+        if self.facts is not None:
+            values |= {name: value for name, value in asdict(self.facts).items() if name != "cores"}
+            values["core_count"] = len(self.facts.cores)
+            values["clusters"] = [asdict(kind) for kind in clusters(self.facts)]
+        if self.health is not None:
+            values |= asdict(self.health)
+        return values
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything that can be measured on, now."""
+
+    phones: tuple[Found, ...]
+    boards: tuple[Found, ...]
+    runtimes: dict[str, str]
+    """Of this machine: the version, or why it cannot be used."""
+    devices: dict[str, Device]
+    """Every device file, by the name people type."""
+    damaged: dict[str, str]
+    """Device files that break the rules: what is wrong with them."""
+    notes: tuple[str, ...]
+    """What keeps phones from being found at all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "phones": [phone.to_json() for phone in self.phones],
+            "boards": [board.to_json() for board in self.boards],
+            "runtimes": self.runtimes,
+            "devices": {name: device.model_dump() for name, device in self.devices.items()},
+            "damaged": self.damaged,
+            "notes": list(self.notes),
+        }
+
+
+def list_devices() -> Listing:
+    """Ask every phone and board at the same time what it is and how it is doing; one that hangs costs some seconds."""
+    devices, damaged = _device_files()
+    notes: list[str] = []
+    try:
+        attached = adb_devices()
+        if not attached:
+            notes.append("no phone is connected: switch on USB debugging in its developer options and plug it in.")
+    except HwnasError as error:
+        attached = []
+        notes.append(str(error))
+    states = {d.serial: NOT_CONNECTED for d in devices.values() if d.serial}
+    states |= {phone.serial: "" if phone.state == READY else phone_problem(phone.state) for phone in attached}
+    phones = [Found("adb", serial, problem=problem or None) for serial, problem in states.items()]
+    boards = [Found("ssh", host) for host in dict.fromkeys(d.host for d in devices.values() if d.host)]
+    asked = _ask_all([*phones, *boards])
+    alone = sum(found.transport == "adb" and found.problem is None for found in asked) == 1
+    named = [_named(found, devices, alone) for found in asked]
+    return Listing(
+        tuple(named[: len(phones)]),
+        tuple(named[len(phones) :]),
+        local_runtimes(),
+        devices,
+        damaged,
+        tuple(notes),
+    )
+
+
+def _device_files() -> tuple[dict[str, Device], dict[str, str]]:
+    """Every device file by name, and what is wrong with those that are damaged."""
+    devices, damaged = {}, {}
+    for name, path in known_devices().items():
+        try:
+            devices[name] = load_device(path)
+        except HwnasError as error:
+            damaged[name] = str(error)
+    return devices, damaged
+
+
+def _ask_all(found: Sequence[Found]) -> list[Found]:
+    with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
+        return list(pool.map(_asked, found))
+
+
+def _asked(found: Found) -> Found:
+    """With its Facts and Health, or with why it does not tell them."""
+    if found.problem is not None:
+        return found
+    try:
+        transport = open_transport(device_at(found.transport, found.address))
+        transport.run(["true"], ANSWER_S)  # a device that hangs is found out sooner than by reading all about it
+        return replace(found, facts=transport.facts(), health=transport.health())
+    except HwnasError as error:
+        return replace(found, problem=str(error))
+
+
+def _named(found: Found, devices: dict[str, Device], alone: bool) -> Found:
+    """With the names that it can be measured under, and what can run models there."""
+    names = _devices_for(found, devices, alone)
+    if found.facts is None:
+        return replace(found, devices=names)
+    return replace(found, devices=names, runtimes=remote_runtimes(found.facts, [devices[name] for name in names]))
+
+
+def _devices_for(found: Found, devices: dict[str, Device], alone: bool) -> tuple[str, ...]:
+    """The device files that mean it: those that name it; for the only phone also those for its model, and for any."""
+    model = found.facts.model if found.facts else None
+    names: dict[str, int] = {}
+    for name, device in devices.items():
+        address = device.serial if found.transport == "adb" else device.host
+        meant = address == found.address or (address is None and found.transport == "adb" and alone and model)
+        if device.transport == found.transport and meant and device.is_for(model):
+            names[name] = 0 if address else 1 if device.hardware else 2
+    return tuple(sorted(names, key=lambda name: names[name]))

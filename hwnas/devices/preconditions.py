@@ -1,0 +1,73 @@
+"""The Gate before each visit: it looks at the device's health now and then, and waits while the device is unfit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+
+from hwnas.devices.device import Device
+from hwnas.errors import HwnasError
+from hwnas.transports.base import Health
+
+LOOK_EVERY_S = 5.0
+"""Reading the health takes a phone a tenth of a second or more, and heat takes longer than this to come and go."""
+
+
+def obstacles(health: Health, device: Device) -> list[str]:
+    """What forbids a visit now, for people: ``the CPU is at 52.0 C, above 45.0 C``. Unknown is no obstacle."""
+    limits = (
+        ("the CPU is at", health.temperature_celsius, "above", device.max_temperature_celsius, " C"),
+        ("the battery is at", health.battery_celsius, "above", device.max_battery_celsius, " C"),
+        ("the thermal status is", health.thermal_status, "above", device.max_thermal_status, ""),
+        ("the battery holds", health.battery_percent, "below", device.min_battery_percent, " %"),
+    )
+    return [
+        f"{what} {found:g}{unit}, {side} {limit:g}{unit}"
+        for what, found, side, limit, unit in limits
+        if found is not None and limit is not None and (found > limit if side == "above" else found < limit)
+    ]
+
+
+@dataclass
+class Gate:
+    """Lets a visit begin when the device is fit for it."""
+
+    device: Device
+    read: Callable[[], Health]
+    seen: Callable[[Health], None]
+    """Told of every look, to record it."""
+    waiting: Callable[[str], None]
+    """Told why, at every look while it waits."""
+    latest: Health | None = None
+    _looked_at: float = field(default=-math.inf, init=False)
+
+    def look(self) -> Health:
+        """How the device is now."""
+        self.latest = self.read()
+        self._looked_at = monotonic()
+        self.seen(self.latest)
+        return self.latest
+
+    def wait(self) -> bool:
+        """Return when the device is fit, at once if it was a moment ago; whether it had to wait.
+
+        Raises HwnasError after the Device's `max_wait_s`.
+        """
+        begin = monotonic()
+        if begin - self._looked_at < LOOK_EVERY_S:
+            return False
+        waited = False
+        while reasons := obstacles(self.look(), self.device):
+            left_s = begin + self.device.max_wait_s - monotonic()
+            if left_s <= 0:
+                raise HwnasError(
+                    f"{self.device.name} was not fit to be measured for {self.device.max_wait_s:g} s: "
+                    f"{', '.join(reasons)}. What is measured is kept: cool or charge it and repeat the command, or "
+                    "change these limits or max_wait_s in the device file."
+                )
+            waited = True
+            self.waiting(", ".join(reasons))
+            sleep(min(LOOK_EVERY_S, left_s))
+        return waited

@@ -1,0 +1,1 @@
+"""Exporter: a network -> Graph -> .tflite and .onnx, in several precisions."""

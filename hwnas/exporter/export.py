@@ -1,0 +1,237 @@
+"""Export: a network -> Graph -> .tflite and .onnx, in several precisions, checked number for number against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hwnas.errors import HwnasError, UsageError
+from hwnas.exporter.accuracy import Accuracy
+from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE, ExportedModel, write_export_json
+from hwnas.exporter.exporter import Exporter, File, Progress
+from hwnas.exporter.formats import get_format
+from hwnas.exporter.graph.graph import Graph
+from hwnas.exporter.graph.lower import lower
+from hwnas.exporter.graph.module_copy import module_copy
+from hwnas.exporter.images import ExportImages
+from hwnas.exporter.int8 import Int8Settings
+from hwnas.exporter.metadata import ModelMetadata
+from hwnas.exporter.parity import check_parity
+from hwnas.exporter.precision import Precision, get_precision
+from hwnas.exporter.target import Target
+from hwnas.files import check_ours, write_atomically
+from hwnas.inspection.examine import examine
+from hwnas.runtimes.files import quiet_stderr
+
+CLASSES_SHOWN = 5
+"""How many classes an error names."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the files of an export have in common.
+
+    Args:
+        uint8_input: They take pixels 0..255 as uint8 (N, H, W, C) and normalise them inside; needs images.
+        softmax: They give probabilities instead of logits.
+        max_loss: Percentage points of accuracy that int8 may lose against PyTorch before its worst layers are listed.
+        repair: Keep the fewest of these layers in float that bring the loss below `max_loss`.
+        keep_float: Layers that int8 files compute in float32, by path; ``blocks.3`` is all of block 3.
+        reduce_range: See `hwnas.exporter.int8.Int8Settings`.
+    """
+
+    uint8_input: bool = False
+    softmax: bool = False
+    max_loss: float = 1.0
+    repair: bool = False
+    keep_float: tuple[str, ...] = ()
+    reduce_range: bool = True
+
+
+def convert(module: nn.Module, input_shape: tuple[int, ...], format: str) -> bytes:
+    """A module as a model file in memory, unchecked: what blocks are measured with, by the hundred.
+
+    Args:
+        module: One image in, one tensor out, made of supported layers; left as it was.
+        input_shape: (N, C, H, W).
+        format: ``tflite`` or ``onnx``.
+
+    Raises:
+        UsageError: For an unknown format or a wrong shape.
+        HwnasError: For a layer that cannot be exported (named with its path), or a missing package.
+    """
+    return get_format(format).write(_not_empty(lower(module, input_shape)))
+
+
+def export(
+    module: nn.Module,
+    folder: Path | str,
+    formats: Sequence[str] = ("tflite", "onnx"),
+    input_shape: tuple[int, ...] | None = None,
+    precisions: Sequence[str] = ("float32",),
+    images: ExportImages | None = None,
+    options: ExportOptions = ExportOptions(),
+    progress: Progress | None = None,
+) -> list[ExportedModel]:
+    """Write ``model.tflite``, ``model.onnx``, ``model.int8.tflite`` ... and ``export.json``, after checking the files.
+
+    float32 and float16 are compared with PyTorch on a random input (and on images, if there are any); the blocks of the
+    network are compared one by one too. With images every file also gets its accuracy on the test images, in the
+    runtime that an app would use. No file is written before all have passed. The module is left as it was.
+
+    Args:
+        module: A ChildNetwork, or any module made of supported layers, on any device.
+        folder: Created if need be.
+        formats: Any of ``tflite``, ``onnx``.
+        input_shape: (N, C, H, W); one image of a ChildNetwork's own input shape by default.
+        precisions: Any of ``float32``, ``float16`` (weights), ``int8`` (weights and activations; needs images),
+            ``int8-weights``.
+        images: The user's images; see `hwnas.train.export_images` for those of `load_data`.
+        options: What the files have in common.
+        progress: Told what is going on.
+
+    Returns:
+        One ExportedModel per format and precision, in the order asked for.
+
+    Raises:
+        UsageError: For an unknown format, precision or layer, a wrong or missing shape, or int8 without images.
+        HwnasError: For a folder with such a file that hwnas did not write, a layer that cannot be exported, a missing
+            package, a relative error above the limit (naming the block), or a folder that cannot be written.
+    """
+    chosen = [get_format(name) for name in dict.fromkeys(formats)]
+    wanted = [get_precision(name) for name in dict.fromkeys(precisions)]
+    shape = input_shape or _own_input_shape(module)
+    _check_images(wanted, images, shape, options)
+    report = progress or _silent
+    pairs = [(format, precision) for precision in wanted for format in chosen]
+    for name in (*(precision.file_name(format.name) for format, precision in pairs), EXPORT_FILE, CARD_FILE):
+        check_ours(Path(folder) / name)
+    reference = module_copy(module)
+    graph = _not_empty(lower(reference, shape))
+    _check_classes(graph, images)
+    block_errors = {format.name: check_parity(reference, shape, format, format.write(graph)) for format in chosen}
+    target = Target(reference, graph, images.preprocessing if images else None, options.uint8_input, options.softmax)
+    metadata = _metadata(shape, images, options)
+    settings = Int8Settings(options.uint8_input, options.reduce_range)
+    exporter = Exporter(target, metadata, images, settings, options.keep_float, report)
+    files: list[File] = []
+    for done, (format, precision) in enumerate(pairs):
+        report("export", done, len(pairs), precision.file_name(format.name))
+        files.append(exporter.make(format, precision))
+    report("export", len(pairs), len(pairs), "")
+    pytorch = exporter.judge(files, options.max_loss, options.repair) if images and images.classes else None
+    exported = [_put(file, Path(folder), block_errors[file.format.name]) for file in files]
+    about = _about(module, target, images, options, pytorch)
+    write_export_json(Path(folder), exported, about)
+    return exported
+
+
+def _put(file: File, folder: Path, block_error: float) -> ExportedModel:
+    """Write a finished file and say what is in it."""
+    path = folder / file.precision.file_name(file.format.name)
+    write_atomically(path, lambda temporary: temporary.write_bytes(file.data))
+    with quiet_stderr():
+        info = examine(path)
+    error = max(file.parity.worst, block_error) if file.precision.name == "float32" else file.parity.worst
+    return ExportedModel(
+        format=file.format.name,
+        precision=file.precision.name,
+        path=path,
+        bytes=len(file.data),
+        max_relative_error=error,
+        limit=file.limit,
+        parity=file.parity,
+        info=info,
+        accuracy=file.accuracy,
+        loss_points=file.loss_points,
+        kept_float=file.kept_float,
+        noisiest_layers=file.noisiest_layers,
+    )
+
+
+def _about(
+    module: nn.Module,
+    target: Target,
+    images: ExportImages | None,
+    options: ExportOptions,
+    pytorch: Accuracy | None,
+) -> dict[str, Any]:
+    """What ``export.json`` says of the network and its images."""
+    architecture = getattr(module, "architecture", None)
+    return {
+        "architecture": None if architecture is None else architecture.to_json(),
+        "input_shape": list(target.graph.input.shape),
+        "input_shape_order": "NCHW",
+        "output_shape": list(target.graph.output.shape),
+        "output": "probabilities" if options.softmax else "logits",
+        "normalisation": None if images is None else asdict(images.preprocessing),
+        "normalisation_inside": options.uint8_input,
+        "classes": None if images is None or not images.classes else list(images.classes),
+        "calibration": None if images is None else images.calibration.to_json(),
+        "pytorch": None if pytorch is None else pytorch.to_json(),
+        "options": asdict(options),
+    }
+
+
+def _metadata(shape: tuple[int, ...], images: ExportImages | None, options: ExportOptions) -> ModelMetadata | None:
+    """What the files say of themselves: nothing where nothing is known but the network."""
+    if images is None:
+        return None
+    return ModelMetadata(
+        (shape[2], shape[3]), images.preprocessing, options.uint8_input, images.classes, options.softmax
+    )
+
+
+def _check_images(
+    precisions: Sequence[Precision], images: ExportImages | None, shape: tuple[int, ...], options: ExportOptions
+) -> None:
+    """Raise UsageError for images that are missing, or of another shape than the network takes."""
+    if images is None:
+        for precision in precisions:
+            if precision.needs_images:
+                raise UsageError(
+                    f"{precision.name} rounds activations, whose ranges must be seen on images such as the network "
+                    "will get; give some (--data), or export int8-weights, which needs none."
+                )
+        return
+    if options.max_loss < 0:
+        raise UsageError(f"max_loss is in percentage points, 0 or more, not {options.max_loss}.")
+    pixels = images.calibration.pixels
+    if len(pixels) == 0 or pixels.shape[1:] != tuple(shape[1:]):
+        raise UsageError(f"the network takes images of {tuple(shape[1:])}, those given are {pixels.shape}.")
+
+
+def _check_classes(graph: Graph, images: ExportImages | None) -> None:
+    """Raise HwnasError unless the network has one output for each class: its accuracy and labels would mean nothing."""
+    shape = graph.output.shape
+    if images is None or not images.classes or (len(shape) == 2 and shape[1] == len(images.classes)):
+        return
+    shown = ", ".join(map(ascii, images.classes[:CLASSES_SHOWN]))
+    more = ", ..." if len(images.classes) > CLASSES_SHOWN else ""
+    raise HwnasError(
+        f"the network gives {shape[1] if len(shape) == 2 else shape} outputs, and the images are of "
+        f"{len(images.classes)} classes ({shown}{more}): accuracy and labels need one output per class. Nothing was "
+        "exported. Give the images that the network was trained on; or images without classes (classes=()), which "
+        "calibrate int8 and leave accuracy and labels out."
+    )
+
+
+def _not_empty(graph: Graph) -> Graph:
+    if not graph.operators:
+        raise HwnasError("there is nothing to export: the module returns its input. Leave it out, it costs no time.")
+    return graph
+
+
+def _own_input_shape(module: nn.Module) -> tuple[int, ...]:
+    architecture = getattr(module, "architecture", None)
+    if architecture is None:
+        raise UsageError(f"pass input_shape=(N, C, H, W): a {type(module).__name__} does not say what image it takes.")
+    return (1, *architecture.input_shape)
+
+
+def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
+    pass

@@ -1,0 +1,138 @@
+"""What came out of an export: one ExportedModel per file, and ``export.json``, which says all of it to other programs.
+
+Nothing in there names a folder, a user, a machine or a time: equal networks and images give equal files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.exporter.accuracy import LEAST_AGREEMENT, Accuracy
+from hwnas.exporter.sensitivity import LayerNoise
+from hwnas.files import write_json
+from hwnas.inspection.info import ModelInfo
+from hwnas.run import package_versions
+
+EXPORT_FILE, CARD_FILE = "export.json", "CARD.md"
+EXPORT_VERSION = 1
+"""Of the layout of ``export.json``: raised when a reader of the old one would misunderstand the new one."""
+
+LEAST_SIGNAL_TO_NOISE_DB = 15.0
+"""Below, the error of an output is a sixth of the output."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How exactly a file computes what the PyTorch module does: ``max|difference| / max|output|``.
+
+    Args:
+        random: On a random input; None for int8, whose ranges are those of images.
+        images: On the calibration images; None without images.
+        signal_to_noise_db: On these images (or on the random input): PyTorch's outputs over the differences to them.
+        tflite_runtime: `random` in the second TFLite interpreter, where it is installed and the file computes in
+            float32.
+    """
+
+    random: float | None
+    images: float | None
+    signal_to_noise_db: float
+    tflite_runtime: float | None = None
+
+    @property
+    def worst(self) -> float:
+        """The largest of its errors."""
+        return max(error for error in (self.random, self.images, self.tflite_runtime, 0.0) if error is not None)
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A model file that was written, and how exactly it computes what the PyTorch module does.
+
+    Args:
+        format: ``tflite`` or ``onnx``.
+        precision: Number format of weights and arithmetic.
+        path: The file.
+        bytes: Its size.
+        max_relative_error: Largest ``max|difference| / max|output|`` against PyTorch, whole network and blocks.
+        limit: What `max_relative_error` may be at most; None where accuracy alone can judge.
+        parity: The errors one by one.
+        info: What `hwnas inspect` says of the file.
+        accuracy: On the test images; None without images.
+        loss_points: Percentage points that are lost against PyTorch.
+        kept_float: Layers of an int8 file that compute in float32, or of a float16 file whose weights are float32.
+        noisiest_layers: Of an int8 file that loses more than was allowed: worst first.
+    """
+
+    format: str
+    precision: str
+    path: Path
+    bytes: int
+    max_relative_error: float
+    limit: float | None
+    parity: Parity
+    info: ModelInfo
+    accuracy: Accuracy | None = None
+    loss_points: float | None = None
+    kept_float: tuple[str, ...] = ()
+    noisiest_layers: tuple[LayerNoise, ...] = field(default=())
+
+    def loses_more_than(self, max_loss: float) -> bool:
+        """Whether it gets more than `max_loss` percentage points fewer of the test images right than PyTorch."""
+        return self.loss_points is not None and self.loss_points > max_loss
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether it is a rounded file that gives too many test images another class than PyTorch."""
+        return self.limit is None and self.accuracy is not None and self.accuracy.disagrees
+
+    @property
+    def rounding_warnings(self) -> tuple[str, ...]:
+        """What rounding did to it, if that is much."""
+        found = []
+        if self.disagrees and self.accuracy is not None:
+            found.append(
+                f"It is not the network that was trained: {self.accuracy.agrees} of {self.accuracy.images} test images "
+                f"get PyTorch's class ({self.accuracy.agreement:.0%}, expected {LEAST_AGREEMENT:.0%} or more)."
+            )
+        if self.limit is None and self.parity.signal_to_noise_db < LEAST_SIGNAL_TO_NOISE_DB:
+            found.append(
+                f"Its outputs are noisy: {self.parity.signal_to_noise_db:.0f} dB of signal to noise against PyTorch, "
+                f"expected {LEAST_SIGNAL_TO_NOISE_DB:.0f} or more."
+            )
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; ``path`` is the name of the file alone."""
+        (source,), (result,) = self.info.inputs, self.info.outputs
+        return {
+            "format": self.format,
+            "precision": self.precision,
+            "path": self.path.name,
+            "bytes": self.bytes,
+            "sha256": self.info.sha256,
+            "input": asdict(source),
+            "output": asdict(result),
+            "max_relative_error": self.max_relative_error,
+            "limit": self.limit,
+            "parity": asdict(self.parity),
+            "operators": self.info.histogram,
+            "transposes": self.info.transposes,
+            "partitions": self.info.execution.partitions,
+            "outside_partitions": len(self.info.execution.outside),
+            "executed_by": self.info.execution.runtime,
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
+            "loss_points": self.loss_points,
+            "kept_float": list(self.kept_float),
+            "noisiest_layers": [asdict(layer) for layer in self.noisiest_layers],
+            "warnings": [*self.rounding_warnings, *self.info.warnings],
+        }
+
+
+def write_export_json(folder: Path, models: Sequence[ExportedModel], about: dict[str, Any]) -> None:
+    """Write ``export.json`` beside the files: `about` the network and its images, and every file."""
+    packages = ("ai-edge-quantizer", "tflite-runtime", "onnx")
+    document = {"format_version": EXPORT_VERSION, **about, "files": [model.to_json() for model in models]}
+    write_json(folder / EXPORT_FILE, document | {"versions": package_versions(packages)})

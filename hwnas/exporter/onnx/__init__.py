@@ -1,0 +1,1 @@
+"""The .onnx files of a Graph."""

@@ -1,0 +1,98 @@
+"""Preprocessing inside the network: a Graph that takes pixels as they are, 0..255, instead of normalised ones.
+
+Normalisation is one multiplication and one addition per channel. A convolution's weights carry the multiplication for
+nothing. The addition they carry only where nothing is padded: the zeros around a normalised image stand for its mean,
+those around pixels for black. Elsewhere the mean is subtracted first, which keeps zero what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnas.errors import UsageError
+from hwnas.exporter.graph.graph import Graph, Operator, Tensor
+from hwnas.exporter.images import Preprocessing
+
+_CONVOLUTIONS = ("conv", "depthwise_conv")
+_NO_PADDING = ((0, 0), (0, 0))
+
+
+class FromPixels(nn.Module):
+    """A network that is given pixels, 0..255: what a Graph of `from_pixels` has to compute, as PyTorch does it."""
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.network = network
+        # in float64: the reference must be more exact than what is held against it
+        self.mean, self.std = (
+            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(((x.double() / 255 - self.mean) / self.std).float())
+
+
+def from_pixels(graph: Graph, preprocessing: Preprocessing) -> Graph:
+    """The same network, of an input (N, C, H, W) of pixels in 0..255.
+
+    Raises UsageError if the input is no image of as many channels as the preprocessing is for.
+    """
+    shape = graph.input.shape
+    if len(shape) != 4 or shape[1] != len(preprocessing.mean):
+        raise UsageError(
+            f"pixels can be the input where it is an image of {len(preprocessing.mean)} channels, as the normalisation "
+            f"has; this network's input is {shape}. Leave the pixel input out, or give one mean and deviation each."
+        )
+    mean = 255 * np.array(preprocessing.mean, np.float64)
+    scale = 1 / (255 * np.array(preprocessing.std, np.float64))
+    readers = [operator for operator in graph.operators if graph.input in operator.inputs]
+    if all(operator.kind in _CONVOLUTIONS for operator in readers):
+        if all(operator.padding == _NO_PADDING for operator in readers):
+            return replace(graph, operators=_folded(graph, graph.input, scale, mean))
+        centred = Tensor("pixels.centred", shape)
+        return replace(graph, operators=(_subtract(graph.input, centred, mean), *_folded(graph, centred, scale)))
+    centred, normalised = Tensor("pixels.centred", shape), Tensor("pixels.normalised", shape)
+    multiply = Operator("multiply", normalised.name, (centred,), normalised, constant=_constant(scale))
+    rest = tuple(_reading(operator, graph.input, normalised) for operator in graph.operators)
+    return replace(graph, operators=(_subtract(graph.input, centred, mean), multiply, *rest))
+
+
+def _folded(graph: Graph, source: Tensor, scale: np.ndarray, mean: np.ndarray | None = None) -> tuple[Operator, ...]:
+    """The operators, their first convolutions reading `source` and carrying ``(x - mean) * scale`` in their weights."""
+    operators = []
+    for operator in graph.operators:
+        if graph.input in operator.inputs:
+            assert operator.weight is not None and operator.bias is not None
+            weight = operator.weight * _per_input(operator, scale)
+            bias = operator.bias.astype(np.float64)
+            if mean is not None:
+                bias = bias - (weight * _per_input(operator, mean)).sum(axis=(1, 2, 3))
+            operator = replace(operator, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+            operator = _reading(operator, graph.input, source)
+        operators.append(operator)
+    return tuple(operators)
+
+
+def _per_input(convolution: Operator, values: np.ndarray) -> np.ndarray:
+    """A value per channel of the image, shaped to be multiplied with the weight (out, in / groups, height, width)."""
+    assert convolution.weight is not None
+    outputs, group_inputs = convolution.weight.shape[:2]
+    groups = convolution.convolution_groups
+    return np.repeat(values.reshape(groups, group_inputs), outputs // groups, axis=0)[:, :, None, None]
+
+
+def _subtract(source: Tensor, target: Tensor, mean: np.ndarray) -> Operator:
+    return Operator("subtract", target.name, (source,), target, constant=_constant(mean))
+
+
+def _constant(values: np.ndarray) -> np.ndarray:
+    return values.reshape(1, -1, 1, 1).astype(np.float32)
+
+
+def _reading(operator: Operator, old: Tensor, new: Tensor) -> Operator:
+    return replace(operator, inputs=tuple(new if tensor == old else tensor for tensor in operator.inputs))

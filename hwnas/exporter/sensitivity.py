@@ -1,0 +1,123 @@
+"""Which layers int8 hurts, and which of them to keep in float until the network is accurate enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.errors import UsageError
+from hwnas.exporter.graph.graph import Graph, Operator
+from hwnas.exporter.int8 import Quantizer
+
+_WEIGHTED = ("conv", "depthwise_conv", "linear")
+_ALWAYS_FLOAT = ("softmax", "log_softmax")
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A convolution or linear layer, and what follows it up to the next one; named by its path in the network."""
+
+    name: str
+    operators: tuple[Operator, ...]
+
+
+@dataclass(frozen=True)
+class LayerNoise:
+    """What int8 in this layer alone does to the network's output: signal over noise, in dB; small is bad."""
+
+    layer: str
+    signal_to_noise_db: float
+
+
+def layers(graph: Graph) -> list[Layer]:
+    """The operators of a network by layers; what comes before the first one belongs to it."""
+    groups: list[list[Operator]] = [[]]
+    weighted_before = False
+    for operator in graph.operators:
+        weighted = operator.kind in _WEIGHTED
+        if weighted and weighted_before:
+            groups.append([])
+        weighted_before |= weighted
+        groups[-1].append(operator)
+    names = [next((op.name for op in group if op.kind in _WEIGHTED), group[0].name) for group in groups]
+    return [Layer(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
+
+
+def never_int8(graph: Graph) -> tuple[Operator, ...]:
+    """Operators that 8 bits cannot do: probabilities near 0 and 1 need more."""
+    return tuple(operator for operator in graph.operators if operator.kind in _ALWAYS_FLOAT)
+
+
+def named_layers(graph: Graph, names: Collection[str]) -> list[Layer]:
+    """The layers with these names, or below them: ``blocks.3`` is all of block 3. Raises UsageError for others."""
+    known = layers(graph)
+    for name in names:
+        if not any(_is_below(layer.name, name) for layer in known):
+            raise UsageError(f"no layer {name!r} to keep in float; the layers are {', '.join(x.name for x in known)}.")
+    return [layer for layer in known if any(_is_below(layer.name, name) for name in names)]
+
+
+def operators_of(chosen: Sequence[Layer]) -> tuple[Operator, ...]:
+    """All operators of these layers."""
+    return tuple(operator for layer in chosen for operator in layer.operators)
+
+
+def signal_to_noise_db(expected: np.ndarray, actual: np.ndarray) -> float:
+    """``10 log10(|expected|^2 / |actual - expected|^2)``, from -200 (what is not a number) to 200: float32 has 150."""
+    noise = float(np.square(actual.astype(np.float64) - expected).sum())
+    if not math.isfinite(noise):
+        return -200.0
+    signal = float(np.square(expected.astype(np.float64)).sum())
+    if noise == 0 or signal == 0:
+        return 200.0 if noise == 0 else -200.0
+    return max(-200.0, min(200.0, 10 * math.log10(signal / noise)))
+
+
+def layer_noise(
+    graph: Graph,
+    quantizer: Quantizer,
+    outputs: Callable[[bytes], np.ndarray],
+    expected: np.ndarray,
+    progress: Callable[[int, int], None],
+) -> list[LayerNoise]:
+    """Every layer, from the one that int8 hurts most to the one it hurts least.
+
+    One layer at a time is int8 and all others float, so that a layer is not blamed for noise from before it.
+
+    Args:
+        graph: What the quantizer's float file was written from.
+        quantizer: Makes the files.
+        outputs: File -> the network's outputs on some images.
+        expected: PyTorch's outputs on them.
+        progress: Told how many layers of how many are done.
+    """
+    known, noise = layers(graph), []
+    for done, layer in enumerate(known):
+        progress(done, len(known))
+        others = operators_of([other for other in known if other is not layer])
+        ratio = signal_to_noise_db(expected, outputs(quantizer.quantized((*others, *never_int8(graph)))))
+        noise.append(LayerNoise(layer.name, ratio))
+    progress(len(known), len(known))
+    return sorted(noise, key=lambda entry: entry.signal_to_noise_db)
+
+
+def fewest_in_float(noise: Sequence[LayerNoise], is_accurate: Callable[[Sequence[str]], bool]) -> list[str]:
+    """The fewest of the worst layers that must stay in float for `is_accurate` to say yes; all if it never does.
+
+    Their number is doubled until it is enough, and then halved in on: a network of 50 layers is judged ten times.
+    """
+    worst = [entry.layer for entry in noise]
+    enough, too_few = 1, 0
+    while enough < len(worst) and not is_accurate(worst[:enough]):
+        too_few, enough = enough, min(2 * enough, len(worst))
+    while enough - too_few > 1:
+        middle = (enough + too_few) // 2
+        enough, too_few = (middle, too_few) if is_accurate(worst[:middle]) else (enough, middle)
+    return worst[:enough]
+
+
+def _is_below(layer: str, name: str) -> bool:
+    return layer == name or layer.startswith(f"{name}.")

@@ -1,0 +1,1 @@
+"""The .tflite files of a Graph."""

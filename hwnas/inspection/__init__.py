@@ -1,0 +1,1 @@
+"""Inspection: the contents of a .tflite or .onnx file, whoever wrote it."""

@@ -1,0 +1,115 @@
+"""TensorFlow Lite Metadata: names, labels and normalisation that a .tflite carries for the apps which use it.
+
+A flatbuffer with the identifier M001 in the model's entry ``TFLITE_METADATA``; the files it names, such as the labels,
+are a zip archive behind the model. Schema: https://github.com/tensorflow/tflite-support, metadata_schema.fbs.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import flatbuffers
+from flatbuffers.number_types import Float32Flags
+
+from hwnas.inspection.network import printable
+from hwnas.inspection.reading import finite
+
+ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
+LABELS_BYTES = 2**20
+"""A longer file of labels is not read: a small archive can unpack to a very large one."""
+
+# numbers of the fields in their tables
+_MODEL_TEXTS = {"name": 0, "description": 1, "version": 2, "author": 4, "license": 5, "min_parser_version": 7}
+_MODEL_SUBGRAPHS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _TENSOR_UNITS, _TENSOR_FILES = 3, 2, 3, 4, 6
+_UNIT_KIND, _UNIT_OPTIONS, _NORMALISATION, _MEAN, _STD = 0, 1, 1, 0, 1
+_FILE_NAME, _FILE_KIND, _AXIS_LABELS = 0, 2, 2
+
+Metadata = tuple[dict[str, str], tuple[str, ...], tuple[float, ...], tuple[float, ...]]
+
+
+def read_metadata(model: Any, data: bytes) -> Metadata:
+    """(entries, labels, mean, std) of a .tflite; what it does not have is empty."""
+    entries = {"description": printable(model.Description())} if model.Description() else {}
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        name, buffer = printable(entry.Name()), model.Buffers(entry.Buffer())
+        content = b"" if buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
+        if name == ENTRY and content[4:8] == IDENTIFIER:
+            root = _Table(content, int.from_bytes(content[:4], "little"))
+            entries |= {text: value for text, field in _MODEL_TEXTS.items() if (value := root.text(field))}
+            labels, mean, std = _of_tensors(root, data)
+        elif len(content) <= 100 and (text := content.decode("utf-8", "replace").strip("\0 ")).isprintable() and text:
+            entries[name] = text
+    return entries, labels, mean, std
+
+
+def _of_tensors(root: _Table, data: bytes) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+    """Labels of the outputs and normalisation of the inputs of the first subgraph that has them."""
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    for subgraph in root.tables(_MODEL_SUBGRAPHS):
+        for tensor in subgraph.tables(_SUBGRAPH_INPUTS):
+            for unit in tensor.tables(_TENSOR_UNITS):
+                options = unit.table(_UNIT_OPTIONS)
+                if unit.byte(_UNIT_KIND) == _NORMALISATION and options is not None and not std:
+                    mean, std = finite(options.floats(_MEAN)), finite(options.floats(_STD))
+        for tensor in subgraph.tables(_SUBGRAPH_OUTPUTS):
+            for file in tensor.tables(_TENSOR_FILES):
+                if file.byte(_FILE_KIND) == _AXIS_LABELS and not labels:
+                    labels = _labels(data, file.text(_FILE_NAME))
+    return labels, mean, std
+
+
+def _labels(data: bytes, name: str) -> tuple[str, ...]:
+    """The lines of a file in the archive behind a model; none if it is not there, or not to be trusted."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(name) as file:
+            content = file.read(LABELS_BYTES + 1)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
+        return ()
+    return tuple(printable(line) for line in content.splitlines()) if len(content) <= LABELS_BYTES else ()
+
+
+class _Table:
+    """One table of a flatbuffer, whose fields go by number."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self._table = flatbuffers.table.Table(data, position)
+
+    def _offset(self, field: int) -> int:
+        return int(self._table.Offset(4 + 2 * field))
+
+    def text(self, field: int) -> str:
+        offset = self._offset(field)
+        return printable(self._table.String(offset + self._table.Pos)) if offset else ""
+
+    def byte(self, field: int) -> int:
+        offset = self._offset(field)
+        return self._table.Bytes[offset + self._table.Pos] if offset else 0
+
+    def table(self, field: int) -> _Table | None:
+        offset = self._offset(field)
+        return _Table(self._table.Bytes, self._table.Indirect(offset + self._table.Pos)) if offset else None
+
+    def tables(self, field: int) -> Iterator[_Table]:
+        if offset := self._offset(field):
+            start = self._table.Vector(offset)
+            for i in range(self._table.VectorLen(offset)):
+                yield _Table(self._table.Bytes, self._table.Indirect(start + 4 * i))
+
+    def floats(self, field: int) -> tuple[float, ...]:
+        offset = self._offset(field)
+        if not offset:
+            return ()
+        start = self._table.Vector(offset)
+        return tuple(
+            self._table.Get(Float32Flags, start + Float32Flags.bytewidth * i)
+            for i in range(self._table.VectorLen(offset))
+        )

@@ -1,0 +1,1 @@
+"""Fitting: from a latency table to a predictor."""

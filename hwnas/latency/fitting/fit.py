@@ -1,0 +1,121 @@
+"""From a table to a LatencyPredictor: choose how networks are priced by cross-validation, weigh the terms, judge it.
+
+Block measurements are the prior, whole networks move it: with none the predictor is the plain sum of blocks, with a few
+dozen the sum is scaled, shifted and bent, with hundreds every block and edge has a weight of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from hwnas.errors import HwnasError
+from hwnas.latency.card import ErrorCard, noise_floor
+from hwnas.latency.fitting.regression import BlockRegression
+from hwnas.latency.fitting.trial import Trial, Way
+from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.tables.measured import measured_digest
+from hwnas.latency.tables.table import Block, Latency, LatencyTable, Layer
+from hwnas.latency.terms import EXECUTED, EXTRAS, Executed, Extra, Terms
+from hwnas.space import Architecture, SearchSpace
+from hwnas.specs.cell import Cell
+
+MIN_NETWORKS = 5
+"""Fewer say too little of how far off the sum of blocks is."""
+MIN_BLOCKS_TO_ESTIMATE = 10
+"""How many blocks must be measured for others to be estimated from them."""
+
+
+def fit(
+    table: LatencyTable, space: SearchSpace | None = None, further_blocks: Iterable[Block] = ()
+) -> AdditivePredictor:
+    """A predictor from a block table, from whole networks, or from both, judged on networks it has not seen.
+
+    How cells are priced, whether stray measurements are to be expected, which interactions count and whether large
+    networks are slower than their sum is decided by 5-fold cross-validation over the networks; so is the error card.
+    The 90 % intervals are conformal: scaled so that nine in ten of the unseen networks lie within theirs. With fewer
+    than 5 networks the plain sum of blocks is returned, with a wide interval, and a card that says so.
+
+    Args:
+        table: the measured blocks and networks.
+        space: if given, only blocks and networks of this space are used, and those of its blocks that the table lacks
+            are estimated from the others.
+        further_blocks: blocks that must be priced too, estimated where the table lacks them.
+
+    Raises:
+        HwnasError: neither blocks nor 5 networks are measured; the networks hold blocks that are not, and too few are
+            to estimate them from.
+    """
+    networks = table.networks if space is None else table.networks_of(space)
+    block_ms, estimated = _block_ms(table, space, networks, further_blocks)
+    used = table.blocks if estimated else block_ms or ()
+    fitted_to = measured_digest(table, used, networks, estimated)
+    if len(networks) < MIN_NETWORKS:
+        if block_ms is None:
+            raise HwnasError(
+                f"there is nothing to fit in {table.folder or 'the table'}: no blocks and {len(networks)} whole "
+                f"networks are measured. Measure blocks, or at least {MIN_NETWORKS} networks, with `hwnas measure`."
+            )
+        plain = AdditivePredictor.block_sum(block_ms, estimated, len(networks))
+        return replace(plain, layers_ms=_layers_ms(table, block_ms), fitted_to=fitted_to)
+    measured_ms = np.array([latency.median_ms for latency in networks.values()])
+    best = choose(Terms(block_ms, estimated), list(networks), measured_ms)
+    n_blocks = 0 if block_ms is None else len(block_ms) - len(estimated)
+    card = ErrorCard.judge(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
+    return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
+
+
+def _block_ms(
+    table: LatencyTable,
+    space: SearchSpace | None,
+    networks: Mapping[Architecture, Latency],
+    further_blocks: Iterable[Block],
+) -> tuple[dict[Block, float] | None, dict[Block, float]]:
+    """The ms of every block that is needed, None if none was measured; and the relative deviation of estimates."""
+    if not table.blocks:
+        return None, {}
+    wanted: dict[Block, None] = dict.fromkeys(table.blocks if space is None else space.distinct_blocks())
+    for architecture in networks:
+        wanted |= dict.fromkeys(block for block in architecture.placed_blocks() if not block[0].is_identity)
+    wanted |= dict.fromkeys(further_blocks)
+    missing = [block for block in wanted if block not in table.blocks]
+    if missing and len(table.blocks) < MIN_BLOCKS_TO_ESTIMATE:
+        table.block_ms(*missing[0])  # raises, naming the block and the cure
+    block_ms = {block: table.blocks[block].median_ms for block in wanted if block in table.blocks}
+    if not missing:
+        return block_ms, {}
+    regression = BlockRegression.fit({block: row.median_ms for block, row in table.blocks.items()})
+    estimates_ms, relative_std = (values.tolist() for values in regression.predict_many(missing))
+    block_ms |= dict(zip(missing, estimates_ms, strict=True))
+    return block_ms, dict(zip(missing, relative_std, strict=True))
+
+
+def _layers_ms(table: LatencyTable, block_ms: Mapping[Block, float]) -> dict[Layer, float]:
+    """What each layer with a number of its own costs more than its block does elsewhere."""
+    known = ((at, row) for at, row in table.layers.items() if at[1] in block_ms)
+    return {at: row.median_ms - block_ms[at[1]] for at, row in known}
+
+
+def choose(terms: Terms, architectures: Sequence[Architecture], measured_ms: np.ndarray) -> Trial:
+    """The way to price networks that predicts unseen ones best: what is executed, what interacts, what bends."""
+    has_cells = any(isinstance(spec, Cell) for architecture in architectures for spec in architecture.blocks)
+    best = Trial.of(Way(terms), architectures, measured_ms)
+    challenges: list[Callable[[Way], Way]] = [lambda way: replace(way, heavy_tails=True)]
+    if has_cells:
+        challenges += [partial(_executing, which) for which in EXECUTED[1:]] + [partial(_with, e) for e in EXTRAS]
+    challenges.append(lambda way: replace(way, bent=True))
+    for challenge in challenges:
+        challenger = Trial.of(challenge(best.way), architectures, measured_ms)
+        best = challenger if challenger.is_better(best) else best
+    return best
+
+
+def _executing(executed: Executed, way: Way) -> Way:
+    return replace(way, terms=replace(way.terms, executed=executed))
+
+
+def _with(extra: Extra, way: Way) -> Way:
+    return replace(way, terms=replace(way.terms, extras=(*way.terms.extras, extra)))

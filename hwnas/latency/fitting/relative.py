@@ -1,0 +1,197 @@
+"""The RelativeRegression: latencies as a sum of costs, and what rows that are alike deviate from it by.
+
+    ms = costs @ unit costs + reference ms * (smooth deviation + noise)
+
+The first term adds up and says most from a dozen rows on; its unit costs have a prior. What it misses is alike for
+rows that are alike, and a Gaussian process learns it as there are more rows. Both are fitted at once, on *relative*
+errors (a block of 0.1 ms counts as much as one of 10 ms), and how far either is trusted follows from the data.
+
+Blocks are priced with it (`regression`: costs are what a runtime executes), and networks on a new device (`transfer`:
+costs are their latencies on known devices).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from hwnas.errors import HwnasError
+from hwnas.foreign import Finite, Ms, Positive, typed
+from hwnas.latency.fitting.gaussian_process import GaussianProcess, Hyperparameters, covariance
+
+MIN_ROWS = 3
+MAX_ROWS = 1000
+"""More rows would make fitting slow, with their cube, and tell little more: so many, at random, are taken."""
+
+FOLDS = 5
+
+RIDGES = 10.0 ** np.arange(-5, 1.5, 0.5)
+"""How strongly the reference is drawn to the prior: each is tried."""
+
+WILD = 0.3
+"""While that is decided, a row that is further off than this counts no more than this."""
+
+LEAST_SHARE = 0.3
+"""A prediction below this share of the prior's would be an extrapolation gone wrong: it is held there."""
+
+NORMAL_90 = 1.645
+"""A normal variable is within so many standard deviations of its mean nine times in ten."""
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeRegression:
+    """Rows that were measured and what was fitted on them.
+
+    Attributes:
+        costs: (n, p), in units in which all unit costs are expected to be of one size.
+        places: (n, d), where each row is: rows that are close are alike.
+        measured_ms: (n,).
+        prior: (p,), unit costs as expected, but for the speed of the device.
+        speed: what `prior` is to be multiplied with, as the median row has it.
+        unit_costs: (p,), of the reference, which states what errors are relative to.
+        hyperparameters: of the Gaussian process.
+        trust: (n,), about 1; low where a row disagrees with all others.
+        widening: how much wider than the process says intervals must be to hold 90 % of unseen rows; 1 or more.
+    """
+
+    costs: np.ndarray
+    places: np.ndarray
+    measured_ms: np.ndarray
+    prior: np.ndarray
+    speed: float
+    unit_costs: np.ndarray
+    hyperparameters: Hyperparameters
+    trust: np.ndarray
+    widening: float = 1.0
+
+    @staticmethod
+    def fit(
+        costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+    ) -> RelativeRegression:
+        """Fit all of it; hyper-parameters start from those `expected`.
+
+        Raises HwnasError for fewer than `MIN_ROWS` rows, or a latency that is not positive and finite.
+        """
+        if len(measured_ms) < MIN_ROWS:
+            raise HwnasError(
+                f"{len(measured_ms)} measured latencies are too few to predict others from; measure {MIN_ROWS} or more."
+            )
+        if not (np.isfinite(measured_ms).all() and (measured_ms > 0).all()):
+            raise HwnasError("a measured latency is not a positive number of milliseconds; measure it again.")
+        rows = np.random.default_rng(0).permutation(len(measured_ms))[:MAX_ROWS]
+        data = (costs[rows], places[rows], measured_ms[rows])
+        return replace(_fit(*data, prior, expected), widening=_widening(*data, prior, expected))
+
+    def predict(self, costs: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ms (m,) of rows, and their standard deviations relative to it (m,)."""
+        reference, linear, expected = self._relative(costs)
+        deviation, std = self._process.predict(linear, places)
+        relative = np.maximum(expected + deviation, LEAST_SHARE * expected)
+        return reference * relative, self.widening * std / relative
+
+    @cached_property
+    def _process(self) -> GaussianProcess:
+        reference, linear, expected = self._relative(self.costs)
+        targets = self.measured_ms / reference - expected
+        return GaussianProcess(linear, self.places, targets, self.hyperparameters, self.trust)
+
+    def _relative(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The reference ms (n,); costs (n, p) and what the prior expects of them (n,), both relative to it."""
+        costs = self.speed * costs
+        reference = np.maximum(costs @ self.unit_costs, LEAST_SHARE * costs @ self.prior)
+        reference = np.maximum(reference, np.finfo(float).tiny)  # a row without costs
+        linear = costs / reference[:, None]
+        return reference, linear, linear @ self.prior
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON data; `from_json` takes it back."""
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        scalars = {"speed": self.speed, "widening": self.widening}
+        return {**scalars, "hyperparameters": asdict(self.hyperparameters), **arrays}
+
+    @staticmethod
+    def from_json(data: Any) -> RelativeRegression:
+        """What `to_json` wrote. Raises ValueError if it is damaged."""
+        found = typed(_Fitted, data)
+        arrays: dict[str, Any] = {name: np.array(getattr(found, name), dtype=float) for name in _ARRAYS}
+        rows, columns, places = len(found.measured_ms), len(found.prior), len(found.hyperparameters.lengths)
+        shapes = {"costs": (rows, columns), "places": (rows, places), "unit_costs": (columns,), "trust": (rows,)}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name}: must have the shape {shape} of the other arrays, not {arrays[name].shape}")
+        scalars = {"speed": found.speed, "widening": found.widening}
+        return RelativeRegression(**arrays, **scalars, hyperparameters=found.hyperparameters)
+
+
+class _Fitted(BaseModel):
+    """What the JSON of a RelativeRegression must be."""
+
+    costs: list[list[Finite]]
+    places: list[list[Finite]]
+    measured_ms: list[Ms] = Field(min_length=1)
+    prior: list[Finite]
+    speed: Positive
+    unit_costs: list[Finite]
+    hyperparameters: Hyperparameters
+    trust: list[Positive]
+    widening: float = Field(ge=1, le=1e6)
+
+
+_ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "trust")
+
+
+def prior_rows(costs: np.ndarray, places: np.ndarray, prior: np.ndarray, expected: Hyperparameters) -> np.ndarray:
+    """(n, r) features, weights of standard deviation 1, of the linear model that expects of n rows what this one does.
+
+    What `choice.most_informative` is given to choose the rows to measure.
+    """
+    linear = costs / np.maximum(costs @ prior, np.finfo(float).tiny)[:, None]
+    values, vectors = np.linalg.eigh(covariance(linear, places, linear, places, expected))
+    kept = values > 1e-6 * values[-1]
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def _fit(
+    costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+) -> RelativeRegression:
+    speed = float(np.median(measured_ms / (costs @ prior)))
+    unit_costs = _ridge(speed * costs / measured_ms[:, None], prior)
+    ones = np.ones(len(costs))
+    start = RelativeRegression(costs, places, measured_ms, prior, speed, unit_costs, expected, ones)
+    rough = start._process
+    process = GaussianProcess.fit(rough.linear, rough.places, rough.targets, expected)
+    return replace(start, hyperparameters=process.hyperparameters, trust=process.trust)
+
+
+def _ridge(relative: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Unit costs (p,) that bring every row of costs, relative to its measured ms, to 1; drawn to the prior.
+
+    How strongly is decided by leave-one-out error.
+    """
+    left, sizes, right = np.linalg.svd(relative, full_matrices=False)
+    missing = 1 - relative @ prior
+    shrunk = sizes**2 / (sizes**2 + RIDGES[:, None])
+    fitted = (shrunk * (left.T @ missing)) @ left.T
+    unseen = (missing - fitted) / np.maximum(1 - shrunk @ (left**2).T, 1e-9)
+    best = RIDGES[int(np.square(np.minimum(np.abs(unseen), WILD)).mean(1).argmin())]
+    return prior + right.T @ (sizes / (sizes**2 + best) * (left.T @ missing))
+
+
+def _widening(
+    costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+) -> float:
+    """Conformal: the 90 % quantile of how many 90 % intervals each row is off when fitted without it (5 folds)."""
+    off = np.empty(len(measured_ms))
+    folds = np.arange(len(measured_ms)) % FOLDS  # rows are in random order
+    for fold in range(min(FOLDS, len(measured_ms))):
+        seen, unseen = folds != fold, folds == fold
+        ms, std = _fit(costs[seen], places[seen], measured_ms[seen], prior, expected).predict(
+            costs[unseen], places[unseen]
+        )
+        off[unseen] = np.abs(measured_ms[unseen] / ms - 1) / (NORMAL_90 * std)
+    rank = min(len(off), int(np.ceil(0.9 * (len(off) + 1))))
+    return max(1.0, float(np.sort(off)[rank - 1]))

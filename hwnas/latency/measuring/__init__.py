@@ -1,0 +1,1 @@
+"""Measuring a space: its blocks and whole networks into a latency table."""

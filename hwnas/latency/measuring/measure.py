@@ -1,0 +1,96 @@
+"""From a SearchSpace to its LatencyTable: every distinct block once, and whole networks to calibrate and judge with."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hwnas.campaign.progress import Progress
+from hwnas.devices.device import Device
+from hwnas.latency.fitting.carry_over import informative_sample
+from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.space import Architecture, OneOf, SearchSpace
+
+GOLDEN_RATIO = 0.6180339887498949
+"""Its multiples modulo 1 fill an interval evenly, however many there are."""
+
+
+def measure(
+    space: SearchSpace,
+    device: Device | str = "local",
+    runtime: str | None = None,
+    tables: Path | str = TABLES_FOLDER,
+    networks: int = 30,
+    progress: Callable[[Progress], None] | None = None,
+) -> SpaceTable:
+    """Measure a space's blocks and some of its networks on a device: the table in ``tables/DEVICE/RUNTIME``.
+
+    What the table's journal holds already is not measured again, so a campaign that was stopped goes on, and a second
+    space adds what is new. Networks are drawn with a fixed seed, spread over the space's range of cost.
+
+    Args:
+        space: the search space.
+        device: a Device, or the name of one.
+        runtime: one of `hwnas.runners.ALL_RUNTIMES`; None: the device's own.
+        tables: the folder that tables are kept in.
+        networks: how many whole networks.
+        progress: called after each visit.
+
+    Raises:
+        UsageError: unknown device or runtime.
+        HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other conditions;
+            the disk is full; some models cannot be measured (the table with all others is saved before).
+    """
+    with TableCampaign.begin(device, runtime, tables, progress) as campaign:
+        campaign.measure(space.distinct_blocks(), spread_sample(space, networks))
+    return campaign.result
+
+
+def measure_like(
+    known: Sequence[LatencyTable],
+    device: Device | str = "local",
+    runtime: str | None = None,
+    tables: Path | str = TABLES_FOLDER,
+    networks: int = 10,
+    progress: Callable[[Progress], None] | None = None,
+) -> SpaceTable:
+    """Measure, of the networks in known devices' tables, those that tell most about a new device; no blocks.
+
+    `hwnas.latency.fitting.carry_over` then predicts the others. Arguments and errors as for `measure`; HwnasError also
+    if the known tables hold no whole networks.
+    """
+    with TableCampaign.begin(device, runtime, tables, progress) as campaign:
+        campaign.measure([], informative_sample(known, networks))
+    return campaign.result
+
+
+def spread_sample(space: SearchSpace, count: int, seed: int = 0) -> list[Architecture]:
+    """Distinct architectures spread over the space's range of cost, from nearly all small to nearly all large.
+
+    Uniform samples of a long chain all cost about the same, and say little about the ends a budget asks for. Here each
+    network has a leaning of its own, with which every decision prefers candidates of few or of many MACs. A larger
+    sample begins with the smaller one, so that asking for more measures only what is new.
+    """
+    rng = random.Random(seed)
+    macs = _relative_macs(space)
+    found: dict[str, Architecture] = {}
+    for attempt in range(50 * count):
+        if len(found) == min(count, space.size):
+            break
+        leaning = 8 * (attempt * GOLDEN_RATIO % 1 - 0.5)
+        code = [rng.choices(range(len(m)), [math.exp(leaning * (x - 0.5)) for x in m])[0] for m in macs]
+        architecture = space.decode(code)
+        found.setdefault(architecture.digest, architecture)
+    return list(found.values())
+
+
+def _relative_macs(space: SearchSpace) -> list[list[float]]:
+    """Per decision the MACs of each candidate, from 0 for the smallest to 1 for the largest."""
+    macs = {d.name: [0.0] * len(d.candidates) for d in space.decisions}
+    for node, shape in space.positions():
+        if isinstance(node, OneOf):
+            macs[node.name] = [m + spec.macs(shape) for m, spec in zip(macs[node.name], node.candidates, strict=True)]
+    return [[(m - min(all_)) / ((max(all_) - min(all_)) or 1) for m in all_] for all_ in macs.values()]

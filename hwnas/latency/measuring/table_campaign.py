@@ -1,0 +1,168 @@
+"""The TableCampaign: measurements of blocks and whole networks, in one go or in rounds, on their way to a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hwnas.campaign.campaign import Campaign
+from hwnas.campaign.conditions import Conditions, check_same
+from hwnas.campaign.measurement import Measurement
+from hwnas.campaign.progress import Progress, Summary
+from hwnas.campaign.sitting import Entry, Sitting
+from hwnas.devices.device import Device, load_device
+from hwnas.errors import HwnasError
+from hwnas.latency.tables.table import Block, Latency, LatencyTable
+from hwnas.runners import open_runner
+from hwnas.space import Architecture
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Shape, Spec
+
+JOURNAL_FILE = "journal.jsonl"
+TABLES_FOLDER = Path("latency_models")
+
+REFERENCE = (MBConv(32, 32, kernel=3, expand=6), (32, 28, 28))
+"""The block that witnesses drift in every campaign, so that tables of one device can be compared by it."""
+
+PRECISION = "float32"
+
+
+@dataclass(frozen=True)
+class SpaceTable:
+    """A measured LatencyTable and what it took: counts are of entries, that is of blocks and whole networks."""
+
+    table: LatencyTable
+    folder: Path
+    entries: int
+    measured: int
+    reused: int
+    summary: Summary
+
+
+class TableCampaign:
+    """An open table of one device and runtime, which measurements are added to."""
+
+    def __init__(self, campaign: Campaign, folder: Path) -> None:
+        self._campaign, self._folder = campaign, folder
+        self.table = _existing(folder, campaign.conditions)
+        self.keys: set[str] = set()
+        """Entries asked for, measured now or before."""
+        self._sitting: Sitting | None = None
+
+    @staticmethod
+    @contextmanager
+    def begin(
+        device: Device | str,
+        runtime: str | None,
+        tables: Path | str,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Iterator[TableCampaign]:
+        """Open the table in ``tables/DEVICE/RUNTIME``, new or as it is, to be measured into; `result` is there after.
+
+        Raises:
+            UsageError: unknown device or runtime.
+            HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other
+                conditions; the disk is full.
+        """
+        device = device if isinstance(device, Device) else load_device(device)
+        with open_runner(device, runtime) as runner:
+            folder = Path(tables) / device.name / runner.runtime
+            reference = reference_model(runner.suffix.removeprefix("."))
+            campaign = Campaign(device, runner, folder / JOURNAL_FILE, (), reference, PRECISION)
+            if progress is not None:
+                campaign.progress = progress
+            made = TableCampaign(campaign, folder)
+            with campaign.sitting() as made._sitting:
+                yield made
+
+    def measure(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> None:
+        """Measure what the journal lacks of these, and save the table with them.
+
+        Raises HwnasError, naming them, if some cannot be measured; the table with all others is saved before.
+        """
+        assert self._sitting is not None, "a TableCampaign measures after `begin`"
+        format = self._campaign.runner.suffix.removeprefix(".")
+        keys = {_key(*block): block for block in blocks}
+        entries = [
+            Entry(key, str(spec), partial(block_model, spec, shape, format)) for key, (spec, shape) in keys.items()
+        ]
+        entries += [Entry(a.digest, f"network {a.code}", partial(network_model, a, format)) for a in networks]
+        self.keys |= {entry.key for entry in entries}
+        measurements = self._sitting.measure(entries)
+        latencies = {key: _latency(measurement) for key, measurement in measurements.items()}
+        self.table.blocks |= {block: latencies[key] for key, block in keys.items() if key in latencies}
+        self.table.networks |= {n: latencies[n.digest] for n in networks if n.digest in latencies}
+        summary = self._sitting.summary().to_json()
+        self.table.conditions = self._campaign.conditions.to_json() | {"summary": summary}
+        self.table.save(self._folder)
+        self._sitting.raise_failures()
+
+    @property
+    def result(self) -> SpaceTable:
+        """The table, and what this sitting did for it."""
+        assert self._sitting is not None, "a TableCampaign has a result after `begin`"
+        summary = self._sitting.summary()
+        measured = summary.entries_measured
+        return SpaceTable(self.table, self._folder, len(self.keys), measured, len(self.keys) - measured, summary)
+
+
+def network_model(architecture: Architecture, format: str) -> bytes:
+    """A whole network with random weights as a model file."""
+    from hwnas.child import build_child
+    from hwnas.exporter.export import convert
+
+    return convert(build_child(architecture), (1, *architecture.input_shape), format)
+
+
+def reference_model(format: str) -> bytes:
+    """The model that every campaign, and a later measurement that is compared with one, looks at."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same bytes in every process: the journal knows the reference by their hash
+        return block_model(*REFERENCE, format)
+
+
+def _key(spec: Spec, shape: Shape) -> str:
+    """The name that the journal knows a block by."""
+    return hashlib.sha256(json.dumps([spec.to_json(), shape], sort_keys=True).encode()).hexdigest()
+
+
+def block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
+    """A block with random weights as a model file."""
+    from hwnas.blocks import build_block  # torch takes a second to load: `hwnas devices` and `bench` do without
+    from hwnas.exporter.export import convert
+
+    return convert(build_block(spec), (1, *input_shape), format)
+
+
+def _existing(folder: Path, conditions: Conditions) -> LatencyTable:
+    """The table that the folder holds, or an empty one. Raises HwnasError if it was measured otherwise."""
+    if not (folder / "blocks.csv").is_file():
+        return LatencyTable()
+    table = LatencyTable.load(folder)
+    if table.publication:
+        raise HwnasError(
+            f"{folder} holds a published table ({table.publication}), and measured numbers are never mixed with one. "
+            "Measure into another folder with --tables, or delete that one."
+        )
+    check_same(table.conditions, conditions, folder)
+    return table
+
+
+def _latency(measurement: Measurement) -> Latency:
+    return Latency(
+        measurement.median_ms,
+        measurement.p5_ms,
+        measurement.p95_ms,
+        measurement.runs,
+        measurement.between_visits_percent,
+        measurement.noisy,
+        measurement.halves_percent,
+        measurement.drift_percent,
+    )

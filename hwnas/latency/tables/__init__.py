@@ -1,0 +1,1 @@
+"""Latency tables: what was measured or published."""

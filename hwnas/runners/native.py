@@ -1,0 +1,195 @@
+"""The NativeRunner: hwbench, our C program, on whatever a Transport reaches: this machine, a phone, a board."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.devices.cores import core_mask
+from hwnas.devices.device import Device
+from hwnas.errors import HwnasError
+from hwnas.native.abi import abi_for
+from hwnas.native.bundle import Bundle, build_bundle
+from hwnas.runners.remote import RemoteRunner, ending
+from hwnas.runners.timing import Timing, fixed_input, open_session
+from hwnas.runtimes.files import describe
+from hwnas.runtimes.litert import LITERT, TFLiteSession
+from hwnas.temporary import owner
+from hwnas.transports.base import Completed, DeviceError, Transport
+from hwnas.transports.local import Local
+
+ONE_RUN = {"warmup-runs": 1, "warmup-ms": 0, "min-runs": 1, "max-runs": 1, "min-ms": 0}
+"""The options with which hwbench computes an output and measures nothing."""
+
+SAYS = "hwbench: "
+"""What its own complaints begin with, among those of LiteRT."""
+
+WRONG_MODEL, FAILED_RUN = 4, 5
+"""Its exit codes for what is the model's fault."""
+
+
+class NativeModel:
+    """One .tflite on the device. Each visit is a process of its own: nothing of one is left for the next."""
+
+    def __init__(self, runner: NativeRunner, session: TFLiteSession, name: str, described: str) -> None:
+        """`session` is the model on this machine, which knows its shapes and types; `name` that of its file there."""
+        self.input_shape = session.input_shape
+        self._runner, self._session, self._name, self._described = runner, session, name, described
+
+    def time(self) -> Timing:
+        """One visit. Raises DeviceLost or DeviceTimeout, DeviceError if hwbench crashed, HwnasError for the model."""
+        x = self._runner.keep_input(self._session.encoded(fixed_input(self.input_shape)))
+        report = self._runner.bench(self._name, self._described, limits_of(self._runner.device) | {"input": x})
+        return Timing(report["runs_us"], report["warmup_us"])
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Outputs for `x` (float32, NCHW), computed on the device; of 4 dimensions as NCHW."""
+        source, result = f"{self._name}.input", f"{self._name}.output"
+        try:
+            self._runner.bring(self._session.encoded(x).tobytes(), source)
+            report = self._runner.bench(self._name, self._described, ONE_RUN | {"input": source, "output": result})
+            data = self._runner.fetch(result)
+        finally:
+            self._runner.remove(source, result)
+        return self._session.decoded(np.frombuffer(data, report["output_type"]).reshape(report["output_shape"]))
+
+    def __enter__(self) -> NativeModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.remove(self._name)
+
+
+class NativeRunner(RemoteRunner):
+    """Times .tflite models with hwbench."""
+
+    runtime = "native"
+    suffix = ".tflite"
+
+    def __init__(self, device: Device, transport: Transport, bundle: Bundle | None = None) -> None:
+        """
+        Args:
+            device: threads, cores and limits.
+            transport: the way to it.
+            bundle: the program; None: built, or taken from the cache, for what the device says it is.
+        """
+        super().__init__(device, transport)
+        self._given = bundle
+        self._here = isinstance(transport, Local)
+        self._inputs: dict[bytes, str] = {}
+
+    def __exit__(self, *_: object) -> None:
+        self._remove_inputs()
+
+    def circumstances(self) -> dict[str, Any]:
+        """As of every RemoteRunner, and what compiled hwbench."""
+        return super().circumstances() | {"compiler": self._bundle.compiler}
+
+    def load(self, model: bytes | Path) -> NativeModel:
+        """Bring a model to the device. Raises HwnasError if this machine's LiteRT already finds fault with it."""
+        session = open_session(LITERT, model, self.device)
+        assert isinstance(session, TFLiteSession)
+        return NativeModel(self, session, self.bring_model(model), describe(model))
+
+    def reconnect(self) -> None:
+        """As of every RemoteRunner; inputs are brought again, for a board that was started again has an empty /tmp."""
+        super().reconnect()
+        self._remove_inputs()
+
+    def keep_input(self, stored: np.ndarray) -> str:
+        """Bring an input, as the model's file takes it, to the device; it stays for other models of that shape."""
+        data = stored.tobytes()
+        key = hashlib.sha256(data).digest()
+        if key not in self._inputs:
+            name = f"input-{owner()}"
+            self.bring(data, name)
+            self._inputs[key] = name
+        return self._inputs[key]
+
+    def bench(self, model: str, described: str, options: dict[str, Any]) -> dict[str, Any]:
+        """What hwbench reports about a model's file on the device.
+
+        Raises DeviceLost and DeviceTimeout as the transport does; DeviceError if the program could not run, crashed, or
+        what it printed is not whole; HwnasError if the device's runtime cannot use the model.
+        """
+        options = {"model": model, "threads": self.device.threads} | options
+        if self.cores != "any":
+            options["cores"] = core_mask(self.cores)
+        arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        program = self._bundle.command(str(self._bundle.folder) if self._here else ".")
+        done = self.transport.run([*program, *arguments], self.timeout_s)
+        if done.exit_code != 0:
+            raise _failure(done, described, self.transport.name, self._bundle.runtime_version)
+        return _parse(done.output, described, self.transport.name)
+
+    def _runtime_identity(self) -> dict[str, Any]:
+        return {
+            "runtime_version": self._bundle.runtime_version,
+            "library_sha256": self._bundle.library_sha256,
+            "hwbench_sha256": self._bundle.source_sha256,
+        }
+
+    def _install(self) -> None:
+        """Bring the program to a device that is not this machine: here it runs from where it was built."""
+        self._bundle = self._given or build_bundle(abi_for(self.facts.architecture, self.transport.name), self._here)
+        if self._here:
+            return
+        files = self._bundle.files
+        # all in one question: most often the device has them from the time before
+        lines = self.transport.run(["sha256sum", *files]).output.splitlines()
+        there = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+        for name, sha256 in files.items():
+            if there.get(name) != sha256:
+                self.transport.push(self._bundle.folder / name, name, executable=True)
+
+    def _remove_inputs(self) -> None:
+        if self._inputs:
+            self.remove(*self._inputs.values())
+            self._inputs.clear()
+
+
+def limits_of(device: Device) -> dict[str, Any]:
+    """A Device's limits of a visit, as hwbench's options."""
+    names = ("warmup_runs", "warmup_ms", "min_runs", "max_runs", "min_ms", "max_ms", "precision_percent")
+    return {name.replace("_", "-"): getattr(device, name) for name in names}
+
+
+def _parse(output: str, described: str, device: str) -> dict[str, Any]:
+    """The report among what hwbench printed. Raises DeviceError if it is not whole."""
+    lines = [line for line in output.splitlines() if line.startswith('{"hwbench"')]
+    with suppress(json.JSONDecodeError, IndexError):
+        report: dict[str, Any] = json.loads(lines[-1])
+        if report.get("end") is True:
+            return report
+    raise DeviceError(
+        f"hwbench said on {device} that it measured {described}, but its report is not whole (it begins "
+        f"{output[:60]!r} and ends {output[-60:]!r}); repeat the command."
+    )
+
+
+def _failure(done: Completed, described: str, device: str, version: str) -> HwnasError:
+    """What a failed hwbench means, in one sentence and a cure."""
+    if done.exit_code > 128:
+        return DeviceError(
+            f"hwbench {ending(done)} on {device} while it ran {described}: either LiteRT {version} crashed on this "
+            "model, or the system stopped it (with SIGKILL when memory runs out). Try a smaller model first."
+        )
+    reasons = [line.removeprefix(SAYS) for line in done.error.splitlines() if line.startswith(SAYS)]
+    if not reasons:  # whatever the exit code is: a shell takes a program for another CPU for a script
+        said = " ".join(done.error.split())[-200:] or f"exit code {done.exit_code}"
+        return DeviceError(
+            f"{device} cannot execute hwbench for {described}: {said}. Check that its folder is on a file system that "
+            "allows programs (not mounted noexec), and that it is the machine that its device file says."
+        )
+    if done.exit_code in (WRONG_MODEL, FAILED_RUN):
+        verb = "cannot load" if done.exit_code == WRONG_MODEL else "failed while it ran"
+        return HwnasError(
+            f"LiteRT {version} on {device} {verb} {described}: {reasons[0]}. Export the model with operators that this "
+            "release has; `hwnas inspect` lists those it uses."
+        )
+    return DeviceError(f"hwbench on {device}, which was to run {described}, says: {reasons[0]}.")

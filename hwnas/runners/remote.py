@@ -1,0 +1,160 @@
+"""The RemoteRunner: what all runners have in common whose models run in a program of its own, behind a Transport."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import signal
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from hwnas.devices.affinity import allowed_count
+from hwnas.devices.cores import check_threads, resolve_cores, usable_cores
+from hwnas.devices.device import Device
+from hwnas.runtimes.files import read_model
+from hwnas.temporary import OWNER, owner, temporary_folder
+from hwnas.transports.base import Completed, DeviceError, Health, Transport
+from hwnas.transports.local import Local
+from hwnas.transports.own_folder import HEX
+
+START_S = 60.0
+"""How long a program may take to load a model and to finish the run it is in, on a slow device."""
+
+MODELS_AND_INPUTS = re.compile(
+    rf"(model-[0-9a-f]{{16}}|input)-{OWNER}(\.(tflite|onnx)(\.(input|output))?)?(\.[0-9a-f]{{8}}\.part)?"
+)
+"""The names of the models and inputs that are brought to a device."""
+
+_OWNER = "-".join([HEX * 6] * 3)
+MODEL_AND_INPUT_PATTERNS = (
+    f"input-{_OWNER}",
+    *(
+        f"model-{HEX * 16}-{_OWNER}{suffix}{what}"
+        for suffix in (".tflite", ".onnx")
+        for what in ("", ".input", ".output")
+    ),
+)
+"""The same as patterns of a shell."""
+
+
+class RemoteRunner(ABC):
+    """A Runner that brings a program to the device when it is entered, and models when they are loaded.
+
+    The program stays there for the next time. A subclass says what it is (`_install`), what of it decides a latency
+    (`_runtime_identity`), and how it times a model (`load`).
+    """
+
+    runtime: str
+    suffix: str
+
+    def __init__(self, device: Device, transport: Transport) -> None:
+        self.device, self.transport = device, transport
+
+    def __enter__(self) -> Self:
+        self.facts = self.transport.facts()
+        self.cores = resolve_cores(self.device.cores, self.facts)
+        online = sum(core.online for core in self.facts.cores)
+        usable = allowed_count() if isinstance(self.transport, Local) else online
+        check_threads(self.device.threads, self.cores, usable, self.device.name)
+        self._remove_left()
+        self._install()
+        return self
+
+    def _remove_left(self) -> None:
+        """Remove what a killed hwnas left: all of it where a device is held for us alone; here, what nobody uses."""
+        if isinstance(self.transport, Local):
+            self.transport.remove_abandoned(MODELS_AND_INPUTS)
+        else:
+            self.transport.remove_matching(*MODEL_AND_INPUT_PATTERNS)
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left but the program: a model goes with what `load` returned, and no launch outlives its call."""
+        return
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a latency, as far as the device tells."""
+        return {
+            "system": self.facts.system,
+            "architecture": self.facts.architecture,
+            "cpu": self.facts.cpu or self.facts.soc,
+            "core_count": len(self.facts.cores) or None,
+            "runtime": self.runtime,
+            **self._runtime_identity(),
+            "threads": self.device.threads,
+            "cores": usable_cores(self.device.threads, self.facts.allowed_cores, self.facts)
+            if self.cores == "any"
+            else list(self.cores),
+        }
+
+    def circumstances(self) -> dict[str, Any]:
+        """What the device is, in full."""
+        facts = self.facts
+        platform = "-".join(part for part in (facts.system, facts.kernel, facts.architecture) if part)
+        about = ("os_version", "kernel", "manufacturer", "model", "soc", "memory_kb")
+        return {"platform": platform} | {name: getattr(facts, name) for name in about}
+
+    def health(self) -> Health:
+        """How the device is now."""
+        return self.transport.health((0,) if self.cores == "any" else self.cores)
+
+    def reconnect(self) -> None:
+        """Wait for the device, end what is still running there, and see that the program is still there."""
+        self.transport.reconnect()
+        self._install()
+
+    def bring_model(self, model: bytes | Path) -> str:
+        """Put a model on the device; returns the name of its file there.
+
+        No other load of the same model has that name, in this process or another one: each removes its own.
+        """
+        data = read_model(model, self.runtime, self.suffix)
+        name = f"model-{hashlib.sha256(data).hexdigest()[:16]}-{owner()}{self.suffix}"
+        self.bring(data, name)
+        return name
+
+    def bring(self, data: bytes, name: str, executable: bool = False) -> None:
+        """Put a file on the device. Raises as `Transport.push`."""
+        with temporary_folder() as folder:
+            file = folder / name
+            file.write_bytes(data)
+            self.transport.push(file, name, executable)
+
+    def fetch(self, name: str) -> bytes:
+        """The content of a file of the device, which is then removed there. Raises as `Transport.pull`."""
+        with temporary_folder() as folder:
+            file = folder / name
+            self.transport.pull(name, file)
+            self.transport.remove(name)
+            return file.read_bytes()
+
+    def remove(self, *names: str) -> None:
+        """Remove files; a device that is gone keeps them, for that must not hide what happened before."""
+        with suppress(DeviceError):
+            self.transport.remove(*names)
+
+    @property
+    def timeout_s(self) -> float:
+        """How long one visit may take: its warm-up and its runs may each go on until `max_ms`."""
+        return START_S + 2 * self.device.max_ms / 1000
+
+    @abstractmethod
+    def _install(self) -> None:
+        """Bring the program to the device, unless it is there."""
+
+    @abstractmethod
+    def _runtime_identity(self) -> dict[str, Any]:
+        """At least ``runtime_version`` and ``library_sha256``."""
+
+
+def ending(done: Completed) -> str:
+    """How a program ended, for people: ``ended with exit code 1``, ``was ended by SIGSEGV``."""
+    if done.exit_code == 127:
+        return "was not found"
+    if done.exit_code == 126:
+        return "cannot be executed"
+    number = done.exit_code - 128
+    if number in {each.value for each in signal.Signals}:
+        return f"was ended by {signal.Signals(number).name}"
+    return f"ended with exit code {done.exit_code}"

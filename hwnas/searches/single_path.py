@@ -1,0 +1,282 @@
+"""Single-Path NAS (arXiv 1904.02877): weights and architecture in one superkernel network, one optimiser for both.
+
+The order of phases, the dropout of indicators and the published loss follow dstamoulis/single-path-nas,
+`nas-search/search_main.py`. The default latency term is expected ms under a Budget, instead of a lambda tuned by hand;
+`SinglePathSettings.published` has what the authors ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.errors import UsageError
+from hwnas.files import write_json
+from hwnas.run import Run
+from hwnas.searches.indicator_record import indicator_record
+from hwnas.searches.problem import SearchProblem, SearchResult, choose, found_by_first
+from hwnas.searches.product_model import product_factors
+from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
+from hwnas.supernet.superkernel_net import SuperKernelNet
+from hwnas.train import distributed
+from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
+from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine, warmup_steps
+from hwnas.train.phases import phase_ends
+
+LAMBDA_UNIT = 1000.0
+"""The authors' loss multiplies lambda by this; R stays in ms."""
+
+INDICATORS_FILE = "indicators.json"
+"""What was decided by: every indicator when the architecture was taken."""
+
+WARMING_UP, DESCENDING, SEARCHING = "warm-up of the indicators", "descent of the limit", "search"
+FINISHING = "training of what was taken"
+"""The phases."""
+
+LR_WARMUP = 0.05
+"""Share of the steps in which the learning rate rises, under the cosine."""
+
+LatencyModel = Literal["table", "product"]
+Schedule = Literal["cosine", "staircase"]
+
+
+@dataclass(frozen=True)
+class SinglePathSettings:
+    """Hyper-parameters. Those of RMSProp (decay 0.9, momentum 0.9, eps 1e-3) are the authors'.
+
+    Attributes:
+        lr: for a batch of 256 images (0.016 as published), scaled with the root of the batch, under the cosine, and in
+            proportion to it, as published, under the staircase.
+        schedule: ``cosine`` to 0 (ours, for short schedules), or ``staircase``: times 0.97 every 2.4 epochs.
+        warmup: share of the steps with dropout of indicators and without latency (5 of 8 epochs in the paper).
+        keep: probability that an indicator is kept in the warm-up. 0.6 as published, where batch norm undoes dividing
+            by it; behind our masks it does not, and 0.6 leaves too much noise to learn from in a short warm-up.
+        search: share of the steps after which the architecture is taken and its part of the weights is trained on by
+            the same schedule. 1, as published: it is taken at the end, to be trained anew.
+        ema: decay of the average of weights and thresholds that decides and is inherited.
+        descent: share of the steps between warm-up and hand-over in which the limit falls, in equal ratios, from the
+            largest network's latency to the budget (ours: pressed to the budget at once, thresholds gather so much
+            speed that whole stages fall before the loss can object).
+        latency_weight: the paper's lambda: latency then costs ``1000 * lambda * ln(expected ms)``, whatever the budget
+            is. None: as much as makes it meet the budget.
+        latency_model: price a candidate as measured (``table``), or 3x3 kernels of smaller widths by the published
+            ``R[5x5-e3] * R[3x3-e6] / R[5x5-e6]`` (``product``). What is decoded is always priced as measured.
+        size, mask: see `hwnas.supernet.superkernel.SuperKernel`.
+    """
+
+    lr: float = 0.016
+    schedule: Schedule = "cosine"
+    weight_decay: float = 1e-5
+    label_smoothing: float = 0.1
+    warmup: float = 0.25
+    keep: float = 0.9
+    search: float = 0.5
+    ema: float = 0.9999
+    descent: float = 0.6
+    latency_weight: float | None = None
+    latency_model: LatencyModel = "table"
+    size: Size = "rms"
+    mask: Mask = "norm"
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("size", self.size, SIZES),
+            ("mask", self.mask, MASKS),
+            ("latency_model", self.latency_model, ("table", "product")),
+            ("schedule", self.schedule, ("cosine", "staircase")),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+        if not (0 <= self.warmup < self.search <= 1 and 0 <= self.descent <= 1 and 0 < self.keep <= 1):
+            raise UsageError(
+                "warmup and search are shares of the steps, 0 <= warmup < search <= 1, descent is a share of what is "
+                f"between them, and keep a probability above 0, not warmup={self.warmup:g}, search={self.search:g}, "
+                f"descent={self.descent:g}, keep={self.keep:g}."
+            )
+        if self.latency_weight is not None and not self.latency_weight >= 0:
+            raise UsageError(f"latency_weight (lambda) must be 0 or more, not {self.latency_weight}.")
+
+    def phases(self, total_steps: int) -> dict[str, int]:
+        """After how many steps each phase ends; of the descent, when it can end first."""
+        descent = self.descent if self.latency_weight is None else 0.0  # a fixed lambda has no limit that could fall
+        ends = {
+            WARMING_UP: self.warmup,
+            DESCENDING: self.warmup + min(descent * (self.search - self.warmup), 1 / total_steps),
+            SEARCHING: self.search,
+            FINISHING: 1.0,
+        }
+        return phase_ends(total_steps, ends, given_up=(FINISHING, DESCENDING, WARMING_UP))
+
+    @staticmethod
+    def published(latency_weight: float = 0.020) -> SinglePathSettings:
+        """What the authors' code runs, for 8 epochs of ImageNet in batches of 1024; lambda is their README's."""
+        return SinglePathSettings(
+            schedule="staircase",
+            warmup=0.625,
+            keep=0.6,
+            search=1.0,
+            latency_weight=latency_weight,
+            latency_model="product",
+            size="l2",
+            mask="kernel",
+        )
+
+
+class SinglePathTrainer:
+    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+
+    def __init__(self, problem: SearchProblem, settings: SinglePathSettings) -> None:
+        self.problem, self.settings = problem, settings
+        self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
+        data = problem.data
+        self.total_steps = problem.epochs * data.steps_per_epoch
+        steps = settings.phases(self.total_steps)
+        self.warmup_steps, self.search_steps = steps[WARMING_UP], steps[SEARCHING]
+        self.descent_steps = settings.descent * (self.search_steps - self.warmup_steps)
+        if settings.descent < 1:  # the last step of the search, at least, is made under the budget's own limit
+            self.descent_steps = min(self.descent_steps, self.search_steps - self.warmup_steps - 1)
+        self.step_count = 0
+        self.taken: list[int] | None = None
+        self.taken_by: list[dict[str, Any]] = []
+        with seeded(problem.seed):
+            net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
+        self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        scale = data.batch_size / 256
+        staged = settings.schedule == "staircase"
+        self.optimizer = rmsprop_tf(self.net, settings.lr * (scale if staged else scale**0.5), settings.weight_decay)
+        self.schedule = (
+            staircase(self.optimizer, data.steps_per_epoch)
+            if staged
+            else warmup_cosine(self.optimizer, warmup_steps(LR_WARMUP, self.total_steps), self.total_steps)
+        )
+        _, slowest = self.budget.predictor.extremes(self.budget.space)
+        self.largest_ms = self.budget.predictor.predict(slowest).ms
+        self.average = exponential_moving_average(self.net, settings.ema)
+        self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        product = settings.latency_model == "product"
+        factors = product_factors(self.budget.space, self.budget.predictor) if product else []
+        self.factors = [torch.as_tensor(f, dtype=torch.float32, device=problem.torch_device) for f in factors]
+        for parameter in self.net.parameters():  # of what is not run too: processes add up their gradients
+            parameter.grad = torch.zeros_like(parameter)
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """One update of weights and thresholds. Returns its figures."""
+        if self.taken is None and self.step_count >= self.search_steps:
+            self.take_architecture()
+        device = self.problem.torch_device
+        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+        # the head's dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
+        with seeded(self.problem.seed, self.step_count):
+            if self.taken is None:
+                indicators = self.indicators()
+                logits = self.net(images, indicators)
+            else:
+                indicators, logits = [], self.net.run_architecture(images, self.taken)
+        loss = self.loss_function(logits, labels)
+        term, expected_ms = self.latency_term(indicators) if self.searching else (0.0, self.chosen_ms())
+        (loss + term).backward()
+        distributed.average(self.net.parameters(), self.net.buffers())
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=False)
+        self.average.update_parameters(self.net)
+        if self.searching and self.settings.latency_weight is None:
+            self.budget.update(expected_ms)
+        self.step_count += 1
+        return {"loss": float(loss.detach()), "expected_ms": expected_ms, "multiplier": self.budget.multiplier}
+
+    def indicators(self) -> list[BlockIndicators]:
+        """The indicators of this step, with dropout while warming up."""
+        keep = self.settings.keep if self.step_count < self.warmup_steps else 1.0
+        return self.net.indicators(keep, step_generator(self.problem.seed, self.step_count))
+
+    def latency_term(self, indicators: list[BlockIndicators]) -> tuple[Tensor, float]:
+        """The latency term of the loss, and the ms of what the indicators choose."""
+        gates = self.net.candidate_gates(indicators)
+        if self.factors:
+            gates = [gate * factor for gate, factor in zip(gates, self.factors, strict=True)]
+        if self.settings.latency_weight is None:
+            self.budget.limit_ms = self.limit_ms()
+            return self.budget.penalty(gates)
+        expected_ms = self.budget.predictor.expected_ms(self.budget.space, gates)
+        return LAMBDA_UNIT * self.settings.latency_weight * expected_ms.log(), float(expected_ms.detach())
+
+    @torch.no_grad()
+    def chosen_ms(self) -> float:
+        """The latency of what the indicators choose now, dropout aside, or of the architecture that is taken."""
+        choices = self.net.chosen() if self.taken is None else self.taken
+        one_hot = [torch.eye(len(d.candidates))[c] for d, c in zip(self.budget.space.decisions, choices, strict=True)]
+        return float(self.budget.predictor.expected_ms(self.budget.space, one_hot))
+
+    @property
+    def searching(self) -> bool:
+        """Whether latency counts in this step."""
+        return self.taken is None and self.step_count >= self.warmup_steps
+
+    def limit_ms(self) -> float:
+        """The limit in this step: from the largest network's latency down to the budget's, in equal ratios."""
+        budget, steps = self.problem.budget, self.descent_steps
+        left = max(0.0, 1 - (self.step_count - self.warmup_steps) / steps) if steps else 0.0
+        return budget.limit_ms * max(1.0, self.largest_ms / budget.target_ms) ** left
+
+    def take_architecture(self) -> None:
+        """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
+        taken = found_by_first(self.problem, lambda: choose(self.problem, self.averaged))
+        self.taken = list(self.budget.space.indices(taken))
+        self.taken_by = indicator_record(self.averaged)
+
+    @property
+    def averaged(self) -> SuperKernelNet:
+        """The net with averaged weights, thresholds and batch-norm statistics."""
+        return self.average.module  # type: ignore[return-value]
+
+    def result(self) -> SearchResult:
+        """What was found: the taken architecture, or the one that is taken now."""
+        if self.taken is None:
+            self.take_architecture()
+        assert self.taken is not None
+        return SearchResult(self.problem, self.averaged, self.problem.budget.space.decode(self.taken))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step_count,
+            "taken": self.taken,
+            "taken_by": self.taken_by,
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "multiplier": self.budget.multiplier,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step_count, self.taken = state["step"], state["taken"]
+        self.taken_by = state.get("taken_by", [])  # checkpoints of earlier versions lack it
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.budget.multiplier = state["multiplier"]
+
+
+def single_path(
+    problem: SearchProblem, run: Run, progress: Progress | None = None, settings: SinglePathSettings | None = None
+) -> SearchResult:
+    """Search with Single-Path NAS. Goes on from the run's checkpoint if there is one, as if it had never stopped.
+
+    Raises:
+        UsageError: the space is not nested.
+        HwnasError: the budget cannot be met, the checkpoint is damaged, or the disk is full.
+    """
+    settings = settings or SinglePathSettings()
+    problem.budget.check_feasible()
+    trainer = SinglePathTrainer(problem, settings)
+    train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
+    result = trainer.result()
+    if distributed.rank() == 0:
+        write_json(run.folder / INDICATORS_FILE, trainer.taken_by)
+    return result

@@ -1,0 +1,1 @@
+"""Specs: what one block is, as frozen data."""

@@ -1,0 +1,54 @@
+"""Head: its Spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwnas.errors import UsageError
+from hwnas.specs.spec import Shape, Spec, check_convolution, convolved
+
+
+@dataclass(frozen=True)
+class Head(Spec):
+    """The classifier: 1x1 convolution with batch norm and activation, global average pool, dropout, linear layer.
+
+    With ``features`` above 0, a linear layer of so many outputs and an activation stand between pool and dropout, as in
+    MobileNetV3.
+    """
+
+    kind: ClassVar[str] = "head"
+    in_channels: int
+    hidden_channels: int
+    num_classes: int
+    dropout: float = 0.0
+    activation: str = "relu"
+    bias: bool = True
+    features: int = 0
+
+    def __post_init__(self) -> None:
+        check_convolution(self, 1, 1, self.activation)
+        if self.features < 0:
+            raise UsageError(f"features must be 0 (no such layer) or more, not {self.features}.")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        convolved(input_shape, self.in_channels, self.hidden_channels, 1)
+        return (self.num_classes, 1, 1)
+
+    def macs(self, input_shape: Shape) -> int:
+        pixels = input_shape[1] * input_shape[2]
+        classified = self.features or self.hidden_channels
+        features = self.hidden_channels * self.features
+        return self.hidden_channels * self.in_channels * pixels + features + classified * self.num_classes
+
+    @property
+    def params(self) -> int:
+        classified = self.features or self.hidden_channels
+        features = (self.hidden_channels + 1) * self.features
+        return (self.in_channels + 2) * self.hidden_channels + features + (classified + self.bias) * self.num_classes
+
+    def __str__(self) -> str:
+        features = f"->{self.features}" if self.features else ""
+        return f"Head({self.in_channels}->{self.hidden_channels}{features}->{self.num_classes})"

@@ -1,0 +1,112 @@
+"""Measuring a space: what is drawn, what is measured once, what a second space adds."""
+
+import csv
+
+import pytest
+
+from hwnas.devices.device import load_device
+from hwnas.errors import HwnasError
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.measuring.measure import measure, spread_sample
+from hwnas.latency.measuring.table_campaign import reference_model
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.spaces import SPACES, get_space
+
+SPACE = get_space("tiny", resolution=16, width=0.25)
+QUICK = load_device("local").model_copy(
+    update={"min_ms": 2.0, "warmup_ms": 1.0, "min_runs": 5, "visits": 1, "drift_limit_percent": 1e6}
+)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_sample_spreads_over_the_range_and_begins_with_the_smaller_sample(name):
+    space = get_space(name)
+    sample = spread_sample(space, 40)
+    assert len({architecture.digest for architecture in sample}) == 40
+    assert spread_sample(space, 15) == sample[:15]
+    macs = [architecture.macs for architecture in sample]
+    sizes = sorted(space.decode([i] * len(space.decisions)).macs for i in (0, 1, 2))
+    assert min(macs) < 1.3 * sizes[0]
+    assert max(macs) > 0.8 * sizes[-1]
+
+
+def test_a_space_with_fewer_networks_than_asked_for_gives_them_all():
+    from hwnas.space import OneOf, SearchSpace
+    from hwnas.specs.conv import Conv
+    from hwnas.specs.head import Head
+    from hwnas.specs.mbconv import MBConv
+
+    choice = OneOf("block", (MBConv(8, 8, 3, 3), MBConv(8, 8, 5, 3)))
+    assert len(spread_sample(SearchSpace("two", (Conv(3, 8), choice, Head(8, 8, 2)), (3, 8, 8)), 30)) == 2
+
+
+def test_each_distinct_block_is_measured_once_and_a_second_space_adds_what_is_new(tmp_path):
+    first = measure(SPACE, QUICK, tables=tmp_path, networks=5)
+    assert (first.entries, first.measured, first.reused) == (31, 31, 0)
+    assert set(first.table.blocks) == set(SPACE.distinct_blocks())
+    assert first.folder == tmp_path / "local" / "litert"
+    again = measure(SPACE, QUICK, tables=tmp_path, networks=5)
+    assert (again.measured, again.reused) == (0, 31)
+    assert again.table.blocks == first.table.blocks
+    other = get_space("tiny", resolution=16, width=0.25, num_classes=7)
+    second = measure(other, QUICK, tables=tmp_path, networks=5)
+    assert second.measured == 1 + 5  # the head, and networks that end in it
+    table = LatencyTable.load(tmp_path / "local" / "litert")
+    assert len(table.blocks) == 27
+    assert (len(table.networks_of(SPACE)), len(table.networks_of(other))) == (5, 5)
+    assert not table.missing(SPACE)
+    assert not table.missing(other)
+
+
+def test_every_run_is_kept_and_the_conditions_are_recorded(tmp_path):
+    measured = measure(SPACE, QUICK, "onnxruntime", tmp_path, networks=5)
+    table = LatencyTable.load(measured.folder)
+    identity = table.conditions["identity"]
+    assert (identity["runtime"], identity["threads"], identity["precision"]) == ("onnxruntime", 1, "float32")
+    assert len(identity["library_sha256"]) == 64
+    assert table.conditions["circumstances"]["date"]
+    with (measured.folder / "blocks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 26
+    assert all(int(row["runs"]) >= 5 for row in rows)
+    runs = (measured.folder / "journal.jsonl").read_text().count("runs_us")
+    assert runs >= 31
+
+
+def test_a_fit_on_real_measurements_predicts_networks_it_has_not_seen(tmp_path):
+    """On real LiteRT, with short visits on a busy machine: far from exact, but no accident either."""
+    careful = QUICK.model_copy(update={"min_ms": 10.0, "warmup_ms": 5.0, "visits": 2})
+    space = get_space("tiny")
+    card = fit(measure(space, careful, tables=tmp_path, networks=15).table, space).card
+    assert card.n_networks == 15
+    assert card.mape < 25
+    assert card.spearman > 0.7
+
+
+def test_a_table_without_its_journal_is_not_overwritten_by_other_conditions(tmp_path):
+    folder = measure(SPACE, QUICK, tables=tmp_path, networks=5).folder
+    (folder / "journal.jsonl").unlink()
+    before = (folder / "blocks.csv").read_bytes()
+    with pytest.raises(HwnasError, match="threads: 1 in"):
+        measure(SPACE, QUICK.model_copy(update={"threads": 2}), tables=tmp_path, networks=5)
+    assert (folder / "blocks.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_the_reference_is_the_same_in_every_process_and_leaves_the_random_state_alone(format):
+    """Its bytes are how the journal of an earlier process knows it."""
+    import torch
+
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first = reference_model(format)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(4)
+    assert reference_model(format) == first
+
+
+def test_the_table_remembers_how_fast_the_machine_was(tmp_path):
+    folder = measure(SPACE, QUICK, tables=tmp_path, networks=5).folder
+    reference_us = LatencyTable.load(folder).conditions["summary"]["reference_us"]
+    again = measure(SPACE, QUICK, tables=tmp_path, networks=5)  # nothing to measure, so nothing new is known
+    assert again.summary.reference_us == reference_us > 0
