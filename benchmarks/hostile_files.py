@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from hwnas.campaign.journal import HEADER_START, Journal
-from hwnas.campaign.repetitions import visits_by_key
+from hwnas.campaign.repetitions import repetitions_by_key
 from hwnas.child import build_child, load_child, read_architecture, save_child
 from hwnas.cli.designing import _design_config
 from hwnas.devices.device import load_device
@@ -185,11 +185,11 @@ def write_journal(folder: Path) -> None:
 
 def read_journal(folder: Path) -> Any:
     with Journal(folder / "journal.jsonl", IDENTITY) as journal:
-        return visits_by_key(journal.records)
+        return repetitions_by_key(journal.records)
 
 
-def wrong_journal(visits: Any) -> str:
-    runs = [run for several in visits.values() for visit in several for run in visit.runs_us]
+def wrong_journal(made: Any) -> str:
+    runs = [run for repetitions in made.values() for each in repetitions for run in each.runs_us]
     return "" if all(is_latency(run) for run in runs) else "runs"
 
 

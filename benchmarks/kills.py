@@ -1,7 +1,7 @@
 """A campaign of 200 entries, killed with SIGKILL at 20 random moments: what is lost, and whether the numbers hold.
 
-The same campaign is run once without kills: that is what the entries are compared with. A visit counts as repeated if
-its model was made and it did not reach the journal.
+The same campaign is run once without kills: its entries are compared with those. A repetition counts as made twice
+if its model was made and it did not reach the journal.
 
 python benchmarks/kills.py [--json] [--entries 200] [--kills 20]
 """
@@ -23,9 +23,8 @@ from statistics import median
 
 from common import show
 
-from hwnas.campaign.campaign import Campaign
+from hwnas.campaign.campaign import Campaign, Entry
 from hwnas.campaign.measurement import Measurement
-from hwnas.campaign.sitting import Entry
 from hwnas.devices.device import load_device
 from hwnas.latency.measuring.table_campaign import block_model, reference_model
 from hwnas.runners import open_runner
@@ -42,7 +41,7 @@ def blocks(count: int) -> list[tuple[MBConv, Shape]]:
     return list(islice(found, count))
 
 
-def sitting(folder: Path, count: int) -> dict[str, Measurement]:
+def measure_part(folder: Path, count: int) -> dict[str, Measurement]:
     """One process's part of the campaign; each model that it makes is a line in a file."""
 
     def made(number: int, spec: MBConv, shape: Shape) -> bytes:
@@ -57,22 +56,22 @@ def sitting(folder: Path, count: int) -> dict[str, Measurement]:
     limits = {"visits": VISITS, "extra_visits": 0, "max_ms": 300.0}
     device = load_device("local").model_copy(update=limits)
     with open_runner(device, "litert") as runner:
-        return Campaign(device, runner, folder / "journal.jsonl", entries, reference_model("tflite")).run()
+        return Campaign(device, runner, folder / "journal.jsonl", reference_model("tflite")).run(entries)
 
 
 def run_killed(folder: Path, count: int, kills: int, seconds: float) -> int:
-    """Run sittings until one ends by itself, killing the first `kills` of them; returns how many were killed."""
+    """Run processes until one ends by itself, killing the first `kills` of them; returns how many were killed."""
     rng = random.Random(0)
-    command = [sys.executable, __file__, "--sitting", str(folder), "--entries", str(count)]
+    command = [sys.executable, __file__, "--part", str(folder), "--entries", str(count)]
     killed = 0
     while True:
         with subprocess.Popen(command) as process:
             if killed == kills:
                 if process.wait() != 0:
-                    raise SystemExit("the last sitting failed")
+                    raise SystemExit("the last process failed")
                 return killed
-            begun = _visits_made(folder)
-            while _visits_made(folder) == begun and process.poll() is None:
+            begun = _models_made(folder)
+            while _models_made(folder) == begun and process.poll() is None:
                 time.sleep(0.01)  # starting Python loses nothing: the moments that can lose something come after
             time.sleep(rng.uniform(0, 2 * seconds / (kills + 1)) * 0.8)
             if process.poll() is not None:
@@ -81,7 +80,7 @@ def run_killed(folder: Path, count: int, kills: int, seconds: float) -> int:
             killed += 1
 
 
-def _visits_made(folder: Path) -> int:
+def _models_made(folder: Path) -> int:
     path = folder / "made.txt"
     return len(path.read_text().splitlines()) if path.is_file() else 0
 
@@ -91,25 +90,25 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--entries", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--sitting", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.sitting:
-        sitting(arguments.sitting, arguments.entries)
+    if arguments.part:
+        measure_part(arguments.part, arguments.entries)
         return
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as broken:
         begin = time.perf_counter()
-        expected = sitting(Path(whole), arguments.entries)
+        expected = measure_part(Path(whole), arguments.entries)
         seconds = time.perf_counter() - begin
         killed = run_killed(Path(broken), arguments.entries, arguments.kills, seconds)
         records = [json.loads(line) for line in (Path(broken) / "journal.jsonl").read_text().splitlines()[1:]]
         visits = Counter(record["entry"] for record in records if "entry" in record)
-        found = sitting(Path(broken), arguments.entries)  # nothing is left to measure
+        found = measure_part(Path(broken), arguments.entries)  # nothing is left to measure
         off = [100 * abs(found[key].median_ms / expected[key].median_ms - 1) for key in expected]
         row = {
             "entries": len(found),
             "kills": killed,
             "complete entries": sum(visits[key] == VISITS for key in expected),
-            "repeated visits": _visits_made(Path(broken)) - sum(visits.values()),
+            "repeated visits": _models_made(Path(broken)) - sum(visits.values()),
             "median off, %": median(off),
             "worst off, %": max(off),
             "seconds without kills": seconds,

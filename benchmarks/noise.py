@@ -26,8 +26,7 @@ from typing import Any
 import numpy as np
 from common import plain_runs_us, show
 
-from hwnas.campaign.campaign import Campaign
-from hwnas.campaign.sitting import Entry
+from hwnas.campaign.campaign import Campaign, Entry
 from hwnas.devices.device import load_device
 from hwnas.latency.measuring.table_campaign import block_model, reference_model
 from hwnas.runners import open_runner
@@ -77,7 +76,7 @@ def by_hwnas(models: dict[str, bytes], journal: Path) -> tuple[Table, set[str]]:
     device = load_device("local")
     entries = [Entry(name, name, partial(bytes, model)) for name, model in models.items()]
     with open_runner(device, "litert") as runner:
-        found = Campaign(device, runner, journal, entries, reference_model("tflite")).run()
+        found = Campaign(device, runner, journal, reference_model("tflite")).run(entries)
     return {name: each.median_ms for name, each in found.items()}, {name for name, each in found.items() if each.noisy}
 
 

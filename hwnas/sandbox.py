@@ -1,7 +1,7 @@
-"""Work on a stranger's file in a process of its own, with limits: whatever happens there is one clear error here.
+"""The sandbox: work on a stranger's file in a process with limits, from which any accident is one clear error here.
 
-Both sides are in this module. `run_apart` starts ``python -m MODULE``, whose ``main`` calls `serve`. A task goes over
-as JSON, its result comes back as JSON. The process may crash, hang, eat memory or print what it likes.
+Both sides are in this module. `run_sandboxed` starts ``python -m MODULE``, whose ``main`` calls `serve`. A task goes
+over as JSON, its result comes back as JSON. The process may crash, hang, eat memory or print what it likes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PARENT_DIED = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 _START = "import runpy, sys; sys.path.append(sys.argv[1]); runpy.run_module(sys.argv[2], run_name='__main__')"
 
 
-def run_apart(
+def run_sandboxed(
     module: str, task: dict[str, Any], who: str, what: str, timeout_s: float, memory_bytes: int = MEMORY_BYTES
 ) -> dict[str, Any]:
     """The result of a task, worked on in a fresh process that is stopped with all it started, however this call ends.

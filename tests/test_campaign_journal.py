@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.campaign.journal import Journal
+from hwnas.campaign.journal import HealthRecord, Journal, LostRecord, RepetitionRecord, StartRecord
 from hwnas.errors import HwnasError
 from hwnas.records import read_record
+from hwnas.transports.base import Health
 
 IDENTITY = {"runtime": "litert", "threads": 1}
 
@@ -21,24 +22,25 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "new" / "journal.jsonl"
     with Journal(path, IDENTITY) as journal:
         for number in range(3):
-            journal.append({"entry": f"block {number}", "runs_us": [1.5, 2.5]})
+            journal.append(RepetitionRecord(entry=f"block {number}", label="B", runs_us=(1.5, 2.5)))
     return path
 
 
 def reopened(path: Path) -> list[str]:
     """The entries that a journal holds, after one more was appended and it was opened again."""
+    added = LostRecord("next")
     with Journal(path, IDENTITY) as journal:
-        journal.append({"entry": "next"})
-    assert read_record(path.read_text().splitlines()[-1]) == {"entry": "next"}, "something of a torn line is left"
+        journal.append(added)
+    assert read_record(path.read_text().splitlines()[-1]) == {"lost": "next"}, "something of a torn line is left"
     with Journal(path, IDENTITY) as journal:
-        assert journal.records[-1] == {"entry": "next"}
-        return [record["entry"] for record in journal.records[:-1]]
+        assert journal.records[-1] == added
+        return [record.entry for record in journal.records[:-1] if isinstance(record, RepetitionRecord)]
 
 
 def test_is_json_lines_after_a_header(path: Path) -> None:
     lines = [read_record(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"hwnas_journal": 1, "identity": IDENTITY}
-    assert lines[2] == {"entry": "block 1", "runs_us": [1.5, 2.5]}
+    assert lines[2] == {"entry": "block 1", "label": "B", "runs_us": [1.5, 2.5]}
     assert reopened(path) == ["block 0", "block 1", "block 2"]
 
 
@@ -106,17 +108,50 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 from hwnas.errors import HwnasError
-from hwnas.campaign.journal import Journal
+from hwnas.campaign.journal import Journal, LostRecord
 from hwnas.records import read_record
 resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100))
 journal = Journal(Path({str(path)!r}), {IDENTITY})
 try:
     while True:
-        journal.append({{"entry": "x" * 200}})
+        journal.append(LostRecord("x" * 200))
 except HwnasError as error:
     print(len(journal.records), error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "The 4 records before this are kept. Make room" in done.stdout
     assert path.read_bytes().endswith(b"}\n")
-    assert reopened(path) == ["x" * 200] * 4
+    with Journal(path, IDENTITY) as journal:
+        assert journal.records == [LostRecord("x" * 200)] * 4
+
+
+def test_journals_of_earlier_versions_go_on(path: Path) -> None:
+    """Lines without a label, a checksum or a field of the health, and a kind of record that is not known."""
+    with path.open("a") as file:
+        file.write(
+            '{"start": {"platform": "Linux"}}\n{"entry": "old", "runs_us": [3]}\n{"health": {"load_average": 1}}\n'
+        )
+        file.write('{"health": {"uptime_s": 5.0}, "restarted": true}\n{"weather": "fine"}\n')
+    with Journal(path, IDENTITY) as journal:
+        assert journal.records[3:] == [
+            StartRecord({"platform": "Linux"}),
+            RepetitionRecord(entry="old", runs_us=(3.0,)),
+            HealthRecord(Health(load_average=1.0)),
+            HealthRecord(Health(uptime_s=5.0), restarted=True),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"entry": "a"}', "runs_us is missing"),
+        ('{"reference": "r", "runs_us": []}', "runs_us: "),
+        ('{"entry": "a", "runs_us": [1, 0]}', r"runs_us\[1\]: .* \(found 0"),
+        ('{"entry": 7, "runs_us": [1]}', r"entry: .* \(found 7\)"),
+        ('{"health": {"thermal_status": "hot"}}', r"health\.thermal_status: .* \(found 'hot'\)"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named_with_its_fault(path: Path, line: str, fault: str) -> None:
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(HwnasError, match=f"journal.jsonl, line 5, is damaged: {fault}.*delete that line to lose one"):
+        Journal(path, IDENTITY)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.campaign.parallel import measure_several
-from hwnas.campaign.progress import Progress
+from hwnas.campaign.parallel import measure_in_parallel
+from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.measuring.measure import measure
@@ -35,10 +35,10 @@ def crash(device: Device, progress: object) -> None:
 
 
 def test_one_failure_does_not_stop_the_other(tmp_path: Path) -> None:
-    seen: list[tuple[str, Progress]] = []
+    seen: list[tuple[str, CampaignProgress]] = []
     work = partial(measure, SPACE, runtime="litert", tables=tmp_path, networks=3)
     devices = [device("one"), device("two", batch=2)]
-    outcomes = measure_several(devices, work, lambda name, now: seen.append((name, now)))
+    outcomes = measure_in_parallel(devices, work, lambda name, now: seen.append((name, now)))
     assert list(outcomes) == ["one", "two"]
     assert isinstance(outcomes["one"], SpaceTable) and outcomes["one"].measured == 29
     assert not LatencyTable.load(tmp_path / "one" / "litert").missing(SPACE)
@@ -48,20 +48,20 @@ def test_one_failure_does_not_stop_the_other(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_is_one_clear_failure() -> None:
-    outcomes = measure_several([device("one")], crash, lambda *_: None)
+    outcomes = measure_in_parallel([device("one")], crash, lambda *_: None)
     assert "ended without a result" in str(outcomes["one"])
 
 
 def test_two_campaigns_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="named twice: one"):
-        measure_several([device("one"), device("two"), device("one")], crash, lambda *_: None)
+        measure_in_parallel([device("one"), device("two"), device("one")], crash, lambda *_: None)
 
 
 MANY = """
 import os
 from functools import partial
 from pathlib import Path
-from hwnas.campaign.parallel import measure_several
+from hwnas.campaign.parallel import measure_in_parallel
 from hwnas.latency.measuring.measure import measure
 from tests.test_campaign_parallel import SPACE, device
 
@@ -69,7 +69,7 @@ if __name__ == "__main__":
     print(os.getpid(), flush=True)
     work = partial(measure, SPACE, runtime="litert", tables=Path({tables!r}), networks=300)
     devices = [device("one").model_copy(update={{"min_ms": 50.0}}), device("two").model_copy(update={{"min_ms": 50.0}})]
-    measure_several(devices, work, lambda name, now: print(name, now.done, flush=True))
+    measure_in_parallel(devices, work, lambda name, now: print(name, now.done, flush=True))
 """
 
 

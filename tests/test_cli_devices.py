@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from hwnas.devices.connection import only_phone, open_transport, phone_problem
+from hwnas.devices.connection import open_transport
 from hwnas.devices.device import Device, load_device
-from hwnas.devices.discovery import list_devices
 from hwnas.errors import HwnasError, UsageError
 from hwnas.report.console import CONSOLE
+from hwnas.runners.discovery import discover_devices
+from hwnas.transports.adb import only_phone, phone_problem
 from tests.commands import run_command
 
 
@@ -119,7 +120,7 @@ def test_a_hostile_serial_is_only_a_serial(folder: Path, phone: Any, serial: str
 def test_a_phone_that_hangs_is_named_and_hides_nothing(folder: Path, phone: Any) -> None:
     phone.stop()
     try:
-        found = list_devices()
+        found = discover_devices()
     finally:
         phone.resume()
     (silent,) = found.phones
@@ -129,7 +130,7 @@ def test_a_phone_that_hangs_is_named_and_hides_nothing(folder: Path, phone: Any)
 
 def test_a_phone_that_went_away_leaves_a_reason(folder: Path, phone: Any) -> None:
     phone.kill()
-    found = list_devices()
+    found = discover_devices()
     assert all(each.problem for each in found.phones)
     with pytest.raises(HwnasError, match=r"no phone is (connected|ready)"):
         only_phone("android-arm64")
@@ -175,7 +176,7 @@ def test_several_phones_and_none_named_are_listed_and_none_is_taken(folder: Path
         open_transport(load_device("android-arm64"))
     assert phone.serial in str(raised.value) and second in str(raised.value)
     assert load_device(second).serial == second
-    found = {each.address: each for each in list_devices().phones}
+    found = {each.address: each for each in discover_devices().phones}
     assert found.keys() == {phone.serial, second} and not any(each.problem for each in found.values())
     assert found[phone.serial].devices == ()  # a file that names no serial would not say which phone
 

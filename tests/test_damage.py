@@ -12,7 +12,7 @@ import pytest
 
 import hwnas
 import hwnas.train.loop as loop
-from hwnas.campaign.journal import Journal
+from hwnas.campaign.journal import Journal, RepetitionRecord
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.latency.fitting.fit import fit
@@ -95,7 +95,7 @@ def test_a_changed_number_in_any_file_is_found(tmp_path, trained):
     fit(table).save(tmp_path / "predictor.json")
     with Journal(tmp_path / "journal.jsonl", {"threads": 1}) as journal:
         for number in range(3):
-            journal.append({"entry": "a", "runs_us": [1.5 + number]})
+            journal.append(RepetitionRecord(entry="a", runs_us=(1.5 + number,)))
     readers = {
         folder / "run.json": lambda path: Run(path.parent, {}),
         folder / "metrics.jsonl": lambda path: Run(path.parent, {}).metrics(),

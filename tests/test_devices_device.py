@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hwnas.devices.affinity import pinned
 from hwnas.devices.device import Device, known_devices, load_device, shipped_devices
+from hwnas.devices.machine import pinned
 from hwnas.errors import HwnasError, UsageError
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from hwnas.devices.connection import open_transport
 from hwnas.devices.device import Device
-from hwnas.devices.lock import STAY_ON, held
+from hwnas.devices.lock import STAY_ON, device_lock
 from hwnas.errors import HwnasError
 from hwnas.transports.base import DeviceLost
 from tests.android.phone import Phone
@@ -60,16 +60,16 @@ def screen(phone: Phone) -> Iterator[Path]:
 
 def test_a_second_campaign_is_kept_out_until_the_first_ends(device: Device) -> None:
     transport = open_transport(device)
-    with held(device, transport):
+    with device_lock(device, transport):
         with (
             pytest.raises(HwnasError, match=r"phone \(adb .*\) is in use: another process measures on it"),
-            held(device, transport),
+            device_lock(device, transport),
         ):
             pass
         other = device.model_copy(update={"name": "other"})  # another name for the same phone
-        with pytest.raises(HwnasError, match=r"other \(adb .*\) is in use"), held(other, open_transport(other)):
+        with pytest.raises(HwnasError, match=r"other \(adb .*\) is in use"), device_lock(other, open_transport(other)):
             pass
-    with held(device, transport):
+    with device_lock(device, transport):
         pass
 
 
@@ -80,14 +80,14 @@ def test_where_no_lock_can_be_kept_nothing_is_measured(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with (
         pytest.raises(HwnasError, match=r"cannot write .*lock, which keeps .* off adb .*: Not a directory"),
-        held(device, open_transport(device)),
+        device_lock(device, open_transport(device)),
     ):
         pass
 
 
 def test_this_machine_is_not_held() -> None:
     here = Device(name="here")
-    with held(here, open_transport(here)), held(here, open_transport(here)):
+    with device_lock(here, open_transport(here)), device_lock(here, open_transport(here)):
         pass
 
 
@@ -97,10 +97,10 @@ def test_a_phone_that_does_not_answer_is_not_held(
     monkeypatch.setattr("hwnas.devices.lock.ANSWERS_WITHIN_S", 1.0)
     transport = open_transport(device)
     phone.kill()
-    with pytest.raises(DeviceLost), held(device, transport):
+    with pytest.raises(DeviceLost), device_lock(device, transport):
         pass
     phone.start()
-    with held(device, transport):
+    with device_lock(device, transport):
         pass
 
 
@@ -108,9 +108,9 @@ def test_a_phone_that_does_not_answer_is_not_held(
 def test_the_screen_stays_on_and_is_put_back(device: Device, screen: Path, before: str) -> None:
     screen.write_text(f"{before}\n")
     awake = device.model_copy(update={"stay_awake": True})
-    with held(device, open_transport(device)):
+    with device_lock(device, open_transport(device)):
         assert screen.read_text().strip() == before  # nobody asked for anything
-    with pytest.raises(ValueError, match="in the middle"), held(awake, open_transport(awake)):
+    with pytest.raises(ValueError, match="in the middle"), device_lock(awake, open_transport(awake)):
         assert screen.read_text().strip() == "2"
         raise ValueError("in the middle")
     assert screen.read_text().strip() == before.replace("null", "0")
@@ -121,15 +121,15 @@ def test_after_a_kill_the_screen_is_put_back_by_the_next_one(device: Device, scr
     code = f"""
 import os, signal
 from hwnas.devices.device import Device
-from hwnas.devices.lock import held
+from hwnas.devices.lock import device_lock
 from hwnas.devices.connection import open_transport
 device = Device(name="phone", transport="adb", serial={device.serial!r}, stay_awake=True)
-with held(device, open_transport(device)):
+with device_lock(device, open_transport(device)):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
     assert screen.read_text().strip() == "2"
-    with held(device, open_transport(device)):
+    with device_lock(device, open_transport(device)):
         assert screen.read_text().strip() == "1"
     assert screen.read_text().strip() == "1"
 
@@ -139,8 +139,8 @@ def test_a_phone_that_cannot_stay_awake_says_so(device: Device, screen: Path, ph
     (phone.root / "system/bin/svc").write_text("#!/system/bin/sh\necho 'not today' >&2; exit 3\n")
     with (
         pytest.raises(HwnasError, match=r"cannot be told to: not today .*stay_awake = false"),
-        held(awake, open_transport(awake)),
+        device_lock(awake, open_transport(awake)),
     ):
         pass
-    with held(device, open_transport(device)):
+    with device_lock(device, open_transport(device)):
         pass

@@ -23,11 +23,10 @@ from threading import Thread, Timer
 
 import pytest
 
-from hwnas.campaign.campaign import Campaign
+from hwnas.campaign.campaign import Campaign, Entry
 from hwnas.campaign.journal import Journal
 from hwnas.campaign.measurement import Measurement
-from hwnas.campaign.progress import Progress
-from hwnas.campaign.sitting import Entry
+from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices import preconditions
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
@@ -89,10 +88,10 @@ class Lab:
         self.device = Device.model_validate(self.device.model_dump() | limits)
 
     def measure(
-        self, entries: list[Entry], progress: Callable[[Progress], None] = lambda _: None
+        self, entries: list[Entry], progress: Callable[[CampaignProgress], None] = lambda _: None
     ) -> dict[str, Measurement]:
         with open_runner(self.device) as runner:
-            return Campaign(self.device, runner, self.journal, entries, model(), progress=progress).run()
+            return Campaign(self.device, runner, self.journal, model(), progress=progress).run(entries)
 
     def kinds(self) -> Counter[str]:
         """How many records of each kind the journal holds."""
@@ -162,7 +161,7 @@ def test_a_campaign_on_a_phone(lab: Lab) -> None:
 
 
 def test_a_phone_that_is_gone_between_entries_and_comes_back(lab: Lab) -> None:
-    def leave_once(progress: Progress) -> None:
+    def leave_once(progress: CampaignProgress) -> None:
         if progress.done == 2 and not lab.others:
             lab.leave(back_after_s=2.0)
 
@@ -182,10 +181,10 @@ def test_a_phone_that_is_gone_while_a_model_runs_and_comes_back(lab: Lab) -> Non
     assert lab.kinds()["lost"] == 1 and lab.kinds()["entry"] == 2
 
 
-def test_a_phone_that_does_not_come_back_ends_it_and_the_next_sitting_goes_on(
+def test_a_phone_that_does_not_come_back_ends_it_and_the_next_process_goes_on(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def leave_for_good(progress: Progress) -> None:
+    def leave_for_good(progress: CampaignProgress) -> None:
         if progress.done == 2 and not progress.waiting:
             lab.phone.kill()
 
@@ -203,7 +202,7 @@ def test_a_phone_that_does_not_come_back_ends_it_and_the_next_sitting_goes_on(
 def test_a_phone_that_hangs_for_a_while(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "START_S", 1.5)
 
-    def hang_once(progress: Progress) -> None:
+    def hang_once(progress: CampaignProgress) -> None:
         if progress.done == 1 and not lab.others:
             lab.phone.stop()
             lab.others.append(Timer(4.0, lab.phone.resume))
@@ -217,7 +216,7 @@ def test_a_full_phone_ends_it_and_with_room_it_goes_on(lab: Lab) -> None:
     lab.phone.small_disk(32 * 2**20)
     filler = lab.phone.root / "data/local/tmp/filler"
 
-    def fill(progress: Progress) -> None:
+    def fill(progress: CampaignProgress) -> None:
         if progress.done == 2:
             with suppress(OSError), filler.open("wb", buffering=0) as file:
                 while file.write(bytes(4096)):
@@ -289,10 +288,10 @@ def test_a_phone_of_another_kind_is_refused_at_once(lab: Lab) -> None:
 
 
 def test_a_low_battery_stops_it_and_once_charged_it_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preconditions, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(preconditions, "READ_EVERY_S", 0.05)
     lab.limited(min_battery_percent=20, max_wait_s=0.2)
 
-    def drain(progress: Progress) -> None:
+    def drain(progress: CampaignProgress) -> None:
         if progress.done == 2:
             lab.phone.set_battery(percent=15)
 
@@ -304,14 +303,14 @@ def test_a_low_battery_stops_it_and_once_charged_it_goes_on(lab: Lab, monkeypatc
 
 
 def test_a_phone_that_is_throttled_meanwhile_is_measured_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preconditions, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(preconditions, "READ_EVERY_S", 0.0)
     lab.limited(visits=1, extra_visits=1)
 
-    def heat(progress: Progress) -> None:
+    def heat(progress: CampaignProgress) -> None:
         lab.phone.set_thermal_status(2 if progress.done == 1 else 0)
 
     found = lab.measure(entries(2), heat)
-    assert lab.kinds()["entry"] == 3  # it grew hot during the first visit, and stayed as it was during the others
+    assert lab.kinds()["entry"] == 3  # it grew hot during the first repetition, and stayed as it was during the others
     assert not any(each.noisy for each in found.values())
 
 
@@ -319,13 +318,13 @@ def test_a_board_that_is_gone_between_entries_and_comes_back(board: Board, tmp_p
     device = Device.model_validate({"name": "board", "transport": "ssh", "host": board.host} | LIMITS | ONCE)
     back = Timer(2.0, board.start)
 
-    def leave_once(progress: Progress) -> None:
+    def leave_once(progress: CampaignProgress) -> None:
         if progress.done == 1 and back.ident is None:
             board.kill()
             back.start()
 
     with open_runner(device) as runner:
-        found = Campaign(device, runner, tmp_path / "journal", entries(3), model(), progress=leave_once).run()
+        found = Campaign(device, runner, tmp_path / "journal", model(), progress=leave_once).run(entries(3))
     back.join()
     assert len(found) == 3 and '{"lost": ' in (tmp_path / "journal").read_text()
     assert not [command for command in board.processes() if "hwbench" in command]
@@ -334,7 +333,7 @@ def test_a_board_that_is_gone_between_entries_and_comes_back(board: Board, tmp_p
 def test_a_second_campaign_is_refused_and_the_first_goes_on(lab: Lab, tmp_path: Path) -> None:
     refused = []
 
-    def second(progress: Progress) -> None:
+    def second(progress: CampaignProgress) -> None:
         with pytest.raises(HwnasError, match="is in use: another process measures on it"), open_runner(lab.device):
             pass
         refused.append(progress.done)
@@ -361,7 +360,7 @@ def test_a_killed_hwnas_leaves_nothing_behind_for_the_next_one(lab: Lab, tmp_pat
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert [int(line) for line, _ in zip(process.stdout, range(2), strict=False)] == [1, 2]
-        time.sleep(0.2)  # in the middle of a visit
+        time.sleep(0.2)  # in the middle of a repetition
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert 2 <= lab.kinds()["entry"] < 30
@@ -382,7 +381,7 @@ from tests.test_faults import entries, model
 device = Device.model_validate_json(Path(sys.argv[1]).read_text())
 seen = lambda _: print(date.today().year, flush=True)
 with open_runner(device) as runner:
-    Campaign(device, runner, Path(sys.argv[2]), entries(20), model(), progress=seen).run()
+    Campaign(device, runner, Path(sys.argv[2]), model(), progress=seen).run(entries(20))
 """
 
 
@@ -412,7 +411,7 @@ def test_the_clock_is_set_back_and_forth(lab: Lab, tmp_path: Path) -> None:
             break
     printed, said = process.communicate()
     assert process.returncode == 0, said
-    assert len(set(printed.split())) >= 2, "the clock never jumped between two visits"
+    assert len(set(printed.split())) >= 2, "the clock never jumped between two repetitions"
     runs_us = [run for record in lab.records() if "entry" in record for run in record["runs_us"]]
     assert lab.kinds()["entry"] == 20 and not lab.kinds()["failed"] and not lab.kinds()["lost"]
     assert 0 < min(runs_us) <= max(runs_us) < 1e6 * (time.monotonic() - begin)

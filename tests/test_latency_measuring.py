@@ -1,14 +1,16 @@
 """Measuring a space: what is drawn, what is measured once, what a second space adds."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
-from hwnas.devices.device import load_device
+from hwnas.campaign.conditions import current_conditions
+from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure, spread_sample
-from hwnas.latency.measuring.table_campaign import reference_model
+from hwnas.latency.measuring.table_campaign import check_table_conditions, reference_model
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import SPACES, get_space
 
@@ -110,3 +112,11 @@ def test_the_table_remembers_how_fast_the_machine_was(tmp_path):
     reference_us = LatencyTable.load(folder).conditions["summary"]["reference_us"]
     again = measure(SPACE, QUICK, tables=tmp_path, networks=5)  # nothing to measure, so nothing new is known
     assert again.summary.reference_us == reference_us > 0
+
+
+def test_numbers_of_other_conditions_are_refused_with_the_place_and_the_cure():
+    recorded = current_conditions(Device(name="test"), "litert", "float32")
+    check_table_conditions(recorded.to_json() | {"summary": {}}, recorded, Path("tables/test"))
+    other = current_conditions(Device(name="test", threads=2), "litert", "float32")
+    with pytest.raises(HwnasError, match=r"tables/test .*other conditions \(threads: 1 in the table, 2 now\)"):
+        check_table_conditions(recorded.to_json(), other, Path("tables/test"))

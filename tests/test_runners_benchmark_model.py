@@ -21,9 +21,9 @@ from hwnas.campaign.bench import bench_with
 from hwnas.cli.measuring import bench
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
+from hwnas.native.abi import elf_kind
 from hwnas.runners import remote
 from hwnas.runners.benchmark_model import BenchmarkModel, BenchmarkModelRunner, flags_of, supported
-from hwnas.runners.elf import elf_kind
 from hwnas.runtimes.files import file_sha256
 from hwnas.transports.adb import Adb
 from hwnas.transports.base import DeviceLost, DeviceTimeout, Transport

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.sandbox import ANSWER_BYTES, GIB, run_apart
+from hwnas.sandbox import ANSWER_BYTES, GIB, run_sandboxed
 from tests.conftest import ROOT
 
 
 def ask(do: str, timeout_s: float = 30, memory_bytes: int = 2 * GIB, **task: Any) -> dict[str, Any]:
-    return run_apart("tests.misbehaviour", {"do": do, **task}, "the reader", "model.tflite", timeout_s, memory_bytes)
+    return run_sandboxed(
+        "tests.misbehaviour", {"do": do, **task}, "the reader", "model.tflite", timeout_s, memory_bytes
+    )
 
 
 def is_running(pid: int) -> bool:
@@ -112,8 +114,8 @@ def test_it_does_not_outlive_the_one_that_waits_for_it(tmp_path: Path, name: str
     note = tmp_path / "note"
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from hwnas.sandbox import run_apart\n"
-        f"run_apart('tests.misbehaviour', {{'do': 'hang', 'note': {str(note)!r}}}, 'the reader', 'a file', 60)"
+        "from hwnas.sandbox import run_sandboxed\n"
+        f"run_sandboxed('tests.misbehaviour', {{'do': 'hang', 'note': {str(note)!r}}}, 'the reader', 'a file', 60)"
     )
     environment = os.environ | {"TMPDIR": str(tmp_path)}  # whoever is killed cannot remove its temporary folder
     waiting = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)

@@ -20,7 +20,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.runners.remote import MODEL_AND_INPUT_PATTERNS
 from hwnas.transports.adb import Adb
 from hwnas.transports.base import Completed, DeviceError, DeviceFull, DeviceTimeout
-from hwnas.transports.carrying import Carrying
+from hwnas.transports.file_transfer import FileTransfer
 from hwnas.transports.local import Local
 from hwnas.transports.own_folder import MARKER, NAME
 from hwnas.transports.ssh import Ssh
@@ -66,7 +66,7 @@ slow = settings(max_examples=12, suppress_health_check=list(HealthCheck), derand
 class Reached:
     """A transport, and its device's folder as this machine sees it."""
 
-    def __init__(self, transport: Carrying, root: Path = Path("/")) -> None:
+    def __init__(self, transport: FileTransfer, root: Path = Path("/")) -> None:
         self.transport = transport
         self.folder = root / transport.folder.lstrip("/")
 
@@ -336,7 +336,7 @@ class Conformance:
             reached.transport.push(large, "large")
         assert reached.names() == []
         # and if the room is taken between the look and the copy
-        monkeypatch.setattr(Carrying, "_has", lambda *_: False)
+        monkeypatch.setattr(FileTransfer, "_has", lambda *_: False)
         with pytest.raises(DeviceFull, match="the file large needs"):
             reached.transport.push(large, "large")
         assert reached.names() == []

@@ -58,7 +58,7 @@ class Faults:
 
     def test_the_client_killed_in_mid_run(self, machine, transport, monkeypatch):
         """As when hwnas itself is killed: what it ran goes on, until the next campaign takes up the connection."""
-        monkeypatch.setattr("hwnas.transports.commands.ANSWER_S", -4.0)
+        monkeypatch.setattr("hwnas.transports.shell_transport.ANSWER_S", -4.0)
         with pytest.raises(DeviceTimeout, match="no answer"):
             transport.run(["sh", "-c", "trap '' HUP; sleep 4323; echo"], timeout_s=5)
         assert any("sleep 4323" in line for line in machine.processes())
@@ -75,7 +75,7 @@ class Faults:
         other.join()
 
     def test_the_daemon_hangs(self, machine, transport, monkeypatch):
-        monkeypatch.setattr("hwnas.transports.commands.ANSWER_S", 1.0)
+        monkeypatch.setattr("hwnas.transports.shell_transport.ANSWER_S", 1.0)
         assert transport.run(["echo", "before"]).output == "before\n"
         machine.stop()
         try:
@@ -114,8 +114,8 @@ class Faults:
 
     def test_the_daemon_hangs_in_mid_push(self, machine, transport, names, big, monkeypatch):
         transport.reconnect(10)
-        monkeypatch.setattr("hwnas.transports.carrying.SHORT_S", 2.0)
-        monkeypatch.setattr("hwnas.transports.carrying.SLOWEST_BYTES_PER_S", 1e12)
+        monkeypatch.setattr("hwnas.transports.file_transfer.SHORT_S", 2.0)
+        monkeypatch.setattr("hwnas.transports.file_transfer.SLOWEST_BYTES_PER_S", 1e12)
         folder = machine.root / transport.folder.lstrip("/")
         stopper = when(lambda: any(path.stat().st_size for path in folder.glob("*.part")), machine.stop)
         try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwnas.devices.machine import machine_health
 from hwnas.transports.base import Health
-from hwnas.transports.health import free_bytes, parse_health
+from hwnas.transports.health import free_bytes, health_script, parse_health
 
 PHONE = """\
 /sys/devices/system/cpu/cpu4/cpufreq/scaling_governor:sched_pixel
@@ -149,3 +152,30 @@ def test_free_bytes(printed, free):
 def test_anything_may_be_printed(printed):
     assert isinstance(parse_health(printed), Health)
     assert isinstance(parse_health(PHONE.replace("251", printed)), Health)
+
+
+def test_this_machine_and_a_device_behind_a_shell_read_the_same_cpu_sensors(tmp_path):
+    """A laptop whose disk and battery are hotter than its CPU."""
+    files = {
+        "sys/class/hwmon/hwmon0/name": "nvme",
+        "sys/class/hwmon/hwmon0/temp1_input": "70850",
+        "sys/class/hwmon/hwmon1/name": "coretemp",
+        "sys/class/hwmon/hwmon1/temp1_input": "48000",
+        "sys/class/hwmon/hwmon1/temp2_input": "51000",
+        "sys/class/thermal/thermal_zone0/type": "BAT0",
+        "sys/class/thermal/thermal_zone0/temp": "66000",
+        "sys/class/thermal/thermal_zone1/type": "x86_pkg_temp",
+        "sys/class/thermal/thermal_zone1/temp": "49500",
+        "sys/devices/system/cpu/cpu3/cpufreq/scaling_governor": "powersave",
+        "sys/devices/system/cpu/cpu3/cpufreq/scaling_cur_freq": "1100000",
+        "sys/devices/system/cpu/cpu3/cpufreq/scaling_max_freq": "4000000",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    script = health_script([3], "/tmp").replace("/sys/", f"{tmp_path}/sys/")
+    printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    there, here = parse_health(printed.replace(str(tmp_path), "")), machine_health(3, tmp_path)
+    for health in (there, here):
+        assert health.temperature_celsius == 51.0
+        assert (health.governor, health.frequency_khz, health.max_frequency_khz) == ("powersave", 1_100_000, 4_000_000)

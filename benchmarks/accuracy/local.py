@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, for `common`
 from common import ROOT, show
 
-from hwnas.campaign.progress import Progress
+from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import load_device
 from hwnas.latency.card import errors, noise_floor
 from hwnas.latency.fitting.fit import fit
@@ -110,7 +110,7 @@ class _Lines:
     def __init__(self) -> None:
         self._last_eta_s = np.inf
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: CampaignProgress) -> None:
         if self._last_eta_s - progress.eta_s >= SECONDS_BETWEEN_LINES or progress.done == progress.total:
             self._last_eta_s = progress.eta_s
             left = f"about {progress.eta_s / 60:.1f} minutes left"

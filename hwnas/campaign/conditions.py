@@ -1,4 +1,4 @@
-"""Conditions: what decides whether two numbers may be compared, and what may explain a surprise later."""
+"""Conditions: they decide whether two numbers may be compared, and may explain a surprise later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hwnas.devices.device import Device
+from hwnas.devices.device import Device, load_device
 from hwnas.devices.machine import cpu_quota_cores
 from hwnas.errors import HwnasError
 from hwnas.runners import open_runner
@@ -20,7 +20,7 @@ from hwnas.runtimes.base import Runtime
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a number was measured under, as JSON values; what the device does not tell is recorded as None."""
+    """The conditions of a number, as JSON values; None is recorded for what the device does not tell."""
 
     identity: dict[str, Any]
     """Must be equal before numbers are mixed: the machine (system, architecture, cpu, core_count), the runtime
@@ -43,22 +43,28 @@ class Conditions:
 
 
 def current_conditions(
-    device: Device, runtime: Runtime | str | None = None, precision: str | None = None
+    device: Device | Path | str, runtime: Runtime | str | None = None, precision: str | None = None
 ) -> Conditions:
-    """The Conditions of what would be measured now: see `open_runner` for the arguments, `conditions_of` for the rest.
+    """The Conditions of a measurement that is made now.
 
-    Raises as `open_runner`; HwnasError also if the runtime is not installed.
+    Args:
+        device: as `load_device` takes it.
+        runtime: as `resolve_runtime` takes it.
+        precision: as `conditions_of` takes it.
+
+    Raises as `load_device` and `open_runner`; HwnasError also if the runtime is not installed.
     """
+    device = load_device(device)
     with open_runner(device, runtime) as runner:
         return conditions_of(runner, device, precision)
 
 
 def conditions_of(runner: Runner, device: Device, precision: str | None = None) -> Conditions:
-    """The Conditions of what an open runner measures now.
+    """The Conditions of a measurement that an open runner makes now.
 
     Args:
-        runner: Tells what the device and the runtime are, and how the device is.
-        device: Gives threads, cores and batch, as far as the runner does not tell what became of them.
+        runner: tells the identity of device and runtime, and the device's health.
+        device: gives threads, cores and batch, as far as the runner does not tell what became of them.
         precision: What the models compute in, such as "float32"; None if that is not known.
     """
     settings = {
@@ -77,32 +83,16 @@ def conditions_of(runner: Runner, device: Device, precision: str | None = None) 
     return Conditions(identity, circumstances | {"hwnas_version": _hwnas_version(), "date": date})
 
 
-def differences(recorded: Mapping[str, Any], current: Mapping[str, Any], recorded_in: str = "the table") -> list[str]:
-    """What keeps two identities from being mixed, for people: ``threads: 1 in the table, 2 now``. Empty if nothing."""
+def differences(recorded: Mapping[str, Any], current: Mapping[str, Any], recorded_in: str) -> list[str]:
+    """Why numbers of two identities must not be mixed, for people: ``threads: 1 in the table, 2 now``. Empty: they may.
+
+    `recorded_in` names the place of the first one: "the table".
+    """
     return [
         f"{name}: {_shown(recorded, name)} in {recorded_in}, {_shown(current, name)} now"
         for name in {**recorded, **current}
         if name not in recorded or name not in current or recorded[name] != current[name]
     ]
-
-
-def check_same(recorded: Mapping[str, Any], current: Conditions, place: Path | str) -> None:
-    """Refuse to mix numbers of two conditions.
-
-    Args:
-        recorded: the conditions of a table, as `Conditions.to_json` wrote them.
-        current: those of what is measured now.
-        place: where the table is, for the message.
-
-    Raises:
-        HwnasError: they differ in what decides a latency; the message lists the differences.
-    """
-    if found := differences(Conditions.from_json(recorded).identity, current.identity):
-        raise HwnasError(
-            f"the table {place} was measured under other conditions ({'; '.join(found)}), so its numbers do not hold "
-            "here. Measure anew into another folder with --tables, restore those conditions, or take the table as it "
-            "is with --accept-conditions where a command offers it."
-        )
 
 
 def _shown(identity: Mapping[str, Any], name: str) -> str:

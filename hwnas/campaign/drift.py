@@ -1,8 +1,8 @@
 """Drift: how fast the machine was at each moment of a campaign, and how much of that the entries feel.
 
-A shared or thermally limited machine is a few percent slower for seconds or minutes at a time. Looks at a reference
-model tell when. How far the entries go along with the reference is not assumed but taken from the campaign itself: the
-coefficient with which each entry's visits follow it, drawn to 0 as far as it may be an accident.
+A shared or thermally limited machine is a few percent slower for seconds or minutes at a time. Measurements of a
+reference model tell when. How far the entries go along with the reference is not assumed but taken from the campaign
+itself: the coefficient with which each entry's repetitions follow it, drawn to 0 as far as it may be an accident.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwnas.errors import HwnasError
+from hwnas.campaign.journal import Record, ReferenceRecord, StartRecord
 
-Record = dict[str, Any]
+T = TypeVar("T")
 
 STRAY = 3.0
-"""Visits this many standard deviations off, as the middle half shows those, do not count for the coefficient."""
+"""Repetitions this many standard deviations off, as the middle half shows those, do not count for the coefficient."""
 MIN_SPARE = 8
-"""The visits that repeat one (all but the first of each entry) must be so many before they tell of a coefficient."""
+"""So many repetitions besides the first of each entry are needed before they tell of a coefficient."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What the looks at the reference were used for, and what that brought: to be recorded with the numbers."""
+    """How far repetitions are corrected by the reference, and the gain of that: to be recorded with the numbers."""
 
     coefficient: float = 0.0
-    """A visit while the reference took 1 % longer is taken to have lasted this many percent longer; from 0 to 1."""
+    """A repetition while the reference took 1 % longer is taken to have lasted this many percent longer; 0 to 1."""
     spread_percent: float | None = None
-    """Standard deviation of the visits to one entry as they were made; None where nothing was visited twice."""
+    """Standard deviation of the repetitions of one entry as they were timed; None where nothing was repeated."""
     corrected_spread_percent: float | None = None
     """The same after the correction."""
 
@@ -42,14 +43,14 @@ class Drift:
 
 
 def fit_drift(medians_us: Mapping[str, Sequence[float]], slowdowns: Mapping[str, Sequence[float]]) -> Drift:
-    """How far visits follow the reference.
+    """How far repetitions follow the reference.
 
     Args:
-        medians_us: by entry, the median of each of its visits.
-        slowdowns: by entry, how many times its usual latency the reference took around each of these visits.
+        medians_us: by entry, the median of each of its repetitions.
+        slowdowns: by entry, how many times its usual latency the reference took around each of these repetitions.
 
     The estimate is least squares within entries, in logarithms; its variance is taken off its square (James-Stein), so
-    that a campaign in which nothing drifts is not corrected by the noise of its looks.
+    that a campaign in which nothing drifts is not corrected by the noise of its reference measurements.
     """
     log_ms = [_centred(np.log(values)) for values in medians_us.values() if len(values) > 1]
     drifts = [_centred(np.log(slowdowns[key])) for key, values in medians_us.items() if len(values) > 1]
@@ -67,7 +68,7 @@ def fit_drift(medians_us: Mapping[str, Sequence[float]], slowdowns: Mapping[str,
         coefficient = float(np.clip(slope - variance / slope, 0.0, 1.0)) if slope > 0 else 0.0
     after = y - coefficient * x
 
-    def spread_percent(deviations: np.ndarray) -> float:
+    def spread_percent(deviations: NDArray[np.float64]) -> float:
         return 100 * float(np.sqrt(np.square(deviations[usual]).sum() / spare))
 
     return Drift(coefficient, spread_percent(y), spread_percent(after))
@@ -76,52 +77,51 @@ def fit_drift(medians_us: Mapping[str, Sequence[float]], slowdowns: Mapping[str,
 def slowdowns(records: Sequence[Record]) -> list[float | None]:
     """For each record of a journal: how many times its usual latency the reference took then.
 
-    Between two looks of one sitting the time is interpolated, by the visits in between; before the first and after the
-    last look it is theirs. None where a sitting has no look.
+    Between two reference measurements of one process the time is interpolated, by the repetitions in between; before
+    the first and after the last it is theirs. None where a process has none.
     """
     drifts = reference_drifts_percent(records)
     found: list[float | None] = [None] * len(records)
-    starts = [0, *(i for i, record in enumerate(records) if "start" in record), len(records)]
+    starts = [0, *(i for i, record in enumerate(records) if isinstance(record, StartRecord)), len(records)]
     for begin, end in pairwise(starts):
-        looks = [i for i in range(begin, end) if drifts[i] is not None]
-        if looks:
-            values = [1 + (drifts[i] or 0.0) / 100 for i in looks]
-            found[begin:end] = np.interp(range(begin, end), looks, values).tolist()
+        measured = [i for i in range(begin, end) if drifts[i] is not None]
+        if measured:
+            values = [1 + (drifts[i] or 0.0) / 100 for i in measured]
+            found[begin:end] = np.interp(range(begin, end), measured, values).tolist()
     return found
 
 
-def looks_us(records: Sequence[Record]) -> defaultdict[str, list[float]]:
-    """Median microseconds of every look at each reference model, by the model's digest."""
-    looks: defaultdict[str, list[float]] = defaultdict(list)
+def reference_medians_us(records: Sequence[Record]) -> defaultdict[str, list[float]]:
+    """Median microseconds of every measurement of each reference model, by the model's digest."""
+    medians: defaultdict[str, list[float]] = defaultdict(list)
     for record in records:
-        if "reference" in record:
-            looks[record["reference"]].append(float(np.median(runs_of(record))))
-    return looks
+        if isinstance(record, ReferenceRecord):
+            medians[record.reference].append(float(np.median(record.runs_us)))
+    return medians
 
 
 def reference_drifts_percent(records: Sequence[Record]) -> list[float | None]:
-    """For each record: how far a look at the reference is off the median of all looks; None for other records."""
-    looks = looks_us(records)
-    usual = {digest: float(np.median(medians)) for digest, medians in looks.items()}
-    next_look = {digest: iter(medians) for digest, medians in looks.items()}
+    """For each reference measurement how far it is off the median of all of them; None for other records."""
+    medians = reference_medians_us(records)
+    usual = {digest: float(np.median(values)) for digest, values in medians.items()}
+    following = {digest: iter(values) for digest, values in medians.items()}
     return [
-        100 * (next(next_look[record["reference"]]) / usual[record["reference"]] - 1) if "reference" in record else None
+        100 * (next(following[record.reference]) / usual[record.reference] - 1)
+        if isinstance(record, ReferenceRecord)
+        else None
         for record in records
     ]
 
 
-def runs_of(record: Record) -> list[float]:
-    """The runs of a record in microseconds. Raises HwnasError if there are none, or one that took no time."""
-    try:
-        runs_us = [float(run) for run in record["runs_us"]]
-    except (KeyError, TypeError, ValueError):
-        runs_us = []
-    if not runs_us or not np.isfinite(runs_us).all() or min(runs_us) <= 0:
-        raise HwnasError(
-            f"the journal holds a visit without valid runs ({str(record)[:60]}); delete that line, or the journal."
-        )
-    return runs_us
+def last_known(records: Sequence[Record], values: Sequence[T | None]) -> list[T | None]:
+    """For each record the latest of its own and earlier values that is not None, within one process."""
+    known: list[T | None] = []
+    latest: T | None = None
+    for record, value in zip(records, values, strict=True):
+        latest = None if isinstance(record, StartRecord) else latest if value is None else value
+        known.append(latest)
+    return known
 
 
-def _centred(values: np.ndarray) -> np.ndarray:
+def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values - values.mean())

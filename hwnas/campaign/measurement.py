@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 
@@ -117,7 +118,7 @@ class Measurement:
         return float(runs_us[order][around].mean()) / 1000
 
 
-def near(values: np.ndarray) -> np.ndarray:
+def near(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of the values (n,) lie near their median: within `FAR` deviations, as the middle half of them shows those,
     or within `NEAR_SHARE` of it where they agree better than that."""
     distance = np.abs(values - np.median(values))

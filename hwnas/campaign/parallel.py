@@ -1,4 +1,4 @@
-"""Several devices at once: a campaign for each, in a process of its own.
+"""Campaigns on several devices in parallel, each in a process of its own.
 
 Processes and not threads, because converting models is Python work that would delay the timing of another thread, and
 because a runtime that crashes takes its process with it. The devices share nothing but this machine's processor, so a
@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
-from hwnas.campaign.progress import Progress
-from hwnas.devices.device import Device
+from hwnas.campaign.progress import CampaignProgress
+from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
 
 T = TypeVar("T")
@@ -25,13 +26,13 @@ LEAVE_S = 30.0
 """How long a campaign may take, after Ctrl-C, to end what runs on its device."""
 
 
-def measure_several(
-    devices: Sequence[Device], work: Callable[..., T], progress: Callable[[str, Progress], None]
+def measure_in_parallel(
+    devices: Sequence[Device | Path | str], work: Callable[..., T], progress: Callable[[str, CampaignProgress], None]
 ) -> dict[str, T | HwnasError]:
     """Measure on several devices; one failure does not stop the others.
 
     Args:
-        devices: with names of their own.
+        devices: as `load_device` takes them, with names of their own.
         work: a campaign on one device, called with ``device`` and ``progress`` by name, such as
             ``functools.partial(hwnas.measure, space)``; it is sent to other processes, and so are its results.
         progress: told the device's name with each step of its campaign.
@@ -40,9 +41,10 @@ def measure_several(
         What `work` returned for each device, by its name, or what it failed with.
 
     Raises:
-        UsageError: two devices have one name.
+        UsageError: two devices have one name, or there is no such device.
     """
-    names = Counter(device.name for device in devices)
+    loaded = [load_device(device) for device in devices]
+    names = Counter(device.name for device in loaded)
     if repeated := [name for name, count in names.items() if count > 1]:
         raise UsageError(f"each device can be measured by one campaign only; named twice: {', '.join(repeated)}.")
     # spawned, not forked: PyTorch's threads do not survive a fork
@@ -51,7 +53,7 @@ def measure_several(
     ends: dict[Connection, str] = {}
     processes = []
     try:
-        for device in devices:
+        for device in loaded:
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=_serve, args=(there, work, device), name=device.name)
             process.start()
@@ -72,14 +74,14 @@ def measure_several(
             process.join(LEAVE_S)
             if process.is_alive():
                 process.kill()
-    return {device.name: outcomes[device.name] for device in devices}
+    return {device.name: outcomes[device.name] for device in loaded}
 
 
 def _receive(
     end: Connection,
     ends: dict[Connection, str],
     outcomes: dict[str, Any],
-    progress: Callable[[str, Progress], None],
+    progress: Callable[[str, CampaignProgress], None],
 ) -> None:
     """Take one message from a campaign: a step, its result, or, without one, its end."""
     name = ends[end]

@@ -1,9 +1,8 @@
-"""What the records of a campaign's journal mean: visits to models, and how disturbed the machine was around each.
+"""Repetitions: the timings of one entry in a journal, which of them were disturbed, and the Measurement of the others.
 
-A record is ``{"start": circumstances}`` at the beginning of a sitting, ``{"reference": digest, "runs_us": [...]}`` for
-a look at the reference model, ``{"entry": key, "label": text, "runs_us": [...]}`` for a visit to an entry, or
-``{"health": fields}`` for a look at how the device is. Two more are for people: ``{"lost": reason}`` where the device
-was lost and came back, and ``{"failed": key, "label": text, "reason": text}`` for an entry that could not be measured.
+A chip that grows hot lowers what its cores may run at most (``scaling_max_freq``), and Android raises its thermal
+status; both come back when it has cooled down. A repetition in between tells of the heat, not of the model. One during
+which the reference model was slower or faster than usual tells of other load.
 """
 
 from __future__ import annotations
@@ -14,22 +13,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwnas.campaign.drift import Drift, Record, fit_drift, reference_drifts_percent, runs_of, slowdowns
+from hwnas.campaign.drift import Drift, fit_drift, last_known, reference_drifts_percent, slowdowns
+from hwnas.campaign.journal import HealthRecord, Record, RepetitionRecord
 from hwnas.campaign.measurement import Measurement, near
-from hwnas.campaign.throttle import throttled
 from hwnas.devices.device import Device
+from hwnas.transports.base import Health
 
 
 @dataclass(frozen=True)
-class Visit:
-    """One visit to one entry."""
+class Repetition:
+    """One timing of one entry, with the state of the machine at that time."""
 
     key: str
     runs_us: tuple[float, ...]
     drift_percent: float | None
-    """Of the two looks at the reference around this visit, the one farther off its campaign median; None: no look."""
+    """Of the reference measurements before and after, the one farther off its campaign median; None: there is none."""
     slowdown: float = 1.0
-    """How many times its usual latency the reference took at the time of this visit."""
+    """How many times its usual latency the reference took at this time."""
     throttled: bool = False
     """Whether the device ran slower than it can, to keep cool."""
 
@@ -43,82 +43,96 @@ class Visit:
         return drifted or self.throttled
 
 
-def visits_by_key(records: Sequence[Record]) -> dict[str, list[Visit]]:
-    """The visits to each entry, as and in the order they were made. Raises HwnasError for a record of another kind."""
+def repetitions_by_key(records: Sequence[Record]) -> dict[str, list[Repetition]]:
+    """The repetitions of each entry, as and in the order they were timed."""
     drifts = reference_drifts_percent(records)
-    before = _last_seen(records, drifts)
-    after = _last_seen(records[::-1], drifts[::-1])[::-1]
-    visits: dict[str, list[Visit]] = defaultdict(list)
+    before = last_known(records, drifts)
+    after = last_known(records[::-1], drifts[::-1])[::-1]
+    found: dict[str, list[Repetition]] = defaultdict(list)
     around = zip(records, slowdowns(records), throttled(records), before, after, strict=True)
     for record, slowdown, is_throttled, *neighbours in around:
-        if "entry" in record:
+        if isinstance(record, RepetitionRecord):
             drift = max((drift for drift in neighbours if drift is not None), key=abs, default=None)
-            visit = Visit(record["entry"], tuple(runs_of(record)), drift, slowdown or 1.0, is_throttled)
-            visits[record["entry"]].append(visit)
-    return visits
+            repetition = Repetition(record.entry, record.runs_us, drift, slowdown or 1.0, is_throttled)
+            found[record.entry].append(repetition)
+    return found
 
 
-def correct(visits: Mapping[str, Sequence[Visit]]) -> tuple[dict[str, list[Visit]], Drift]:
-    """The visits at the machine's usual speed, as far as they follow the reference; and how far that is."""
+def throttled(records: Sequence[Record]) -> list[bool]:
+    """For each record of a journal: whether the device's health before or after it shows a throttled core.
+
+    That is a limit of the frequency below the highest that the journal knows (not below what the hardware could do:
+    many phones never allow that), or a thermal status that rose between the two. What the device does not tell
+    throttles nothing.
+    """
+    healths = [record.health if isinstance(record, HealthRecord) else None for record in records]
+    full_khz = max((health.max_frequency_khz or 0 for health in healths if health is not None), default=0)
+    around = zip(last_known(records, healths), last_known(records[::-1], healths[::-1])[::-1], strict=True)
+    return [_slowed(before, full_khz) or _slowed(after, full_khz) or _rose(before, after) for before, after in around]
+
+
+def correct(made: Mapping[str, Sequence[Repetition]]) -> tuple[dict[str, list[Repetition]], Drift]:
+    """The repetitions at the machine's usual speed, as far as they follow the reference; and how far that is."""
     drift = fit_drift(
-        {key: [visit.median_us for visit in made] for key, made in visits.items()},
-        {key: [visit.slowdown for visit in made] for key, made in visits.items()},
+        {key: [each.median_us for each in repetitions] for key, repetitions in made.items()},
+        {key: [each.slowdown for each in repetitions] for key, repetitions in made.items()},
     )
-    return {key: [_at_usual_speed(visit, drift) for visit in made] for key, made in visits.items()}, drift
+    return {key: [_at_usual_speed(each, drift) for each in repetitions] for key, repetitions in made.items()}, drift
 
 
-def visits_wanted(visits: Sequence[Visit], device: Device) -> int:
-    """How many more visits an entry needs: until enough undisturbed ones agree, or there were too many."""
-    allowed = device.visits + device.extra_visits - len(visits)
-    used = _usable(visits, device)
+def repetitions_wanted(made: Sequence[Repetition], device: Device) -> int:
+    """How many more repetitions an entry needs: until enough undisturbed ones agree, or there were too many."""
+    allowed = device.visits + device.extra_visits - len(made)
+    used = _usable(made, device)
     if len(used) < device.visits:
         return min(device.visits - len(used), allowed)
     return min(1, allowed) if _uncertain(used, device) else 0
 
 
-def combine(visits: Sequence[Visit], device: Device) -> Measurement:
-    """One entry's Measurement: from all undisturbed visits, or, too few, from the least disturbed.
+def combine(made: Sequence[Repetition], device: Device) -> Measurement:
+    """One entry's Measurement: from all undisturbed repetitions, or, too few, from the least disturbed.
 
-    Visits far from the rest do not count. It is marked noisy if there were too few, and where their mean is not known
-    to the drift limit.
+    Repetitions far from the rest do not count. It is marked noisy if there were too few, and where their mean is not
+    known to the drift limit.
     """
-    used = _usable(visits, device)
+    used = _usable(made, device)
     too_few = len(used) < device.visits
     if too_few:
-        least = sorted(visits, key=lambda visit: (visit.throttled, abs(visit.drift_percent or 0.0)))[: device.visits]
-        used = [visit for visit in visits if visit in least]
-    drift = max((visit.drift_percent for visit in used if visit.drift_percent is not None), key=abs, default=None)
-    return Measurement(tuple(visit.runs_us for visit in used), drift, noisy=too_few or _uncertain(used, device))
+        least = sorted(made, key=lambda each: (each.throttled, abs(each.drift_percent or 0.0)))[: device.visits]
+        used = [each for each in made if each in least]
+    drift = max((each.drift_percent for each in used if each.drift_percent is not None), key=abs, default=None)
+    return Measurement(tuple(each.runs_us for each in used), drift, noisy=too_few or _uncertain(used, device))
 
 
-def _usable(visits: Sequence[Visit], device: Device) -> list[Visit]:
-    """The undisturbed visits, without those that lie far from the rest."""
-    undisturbed = [visit for visit in visits if not visit.disturbed(device)]
+def _usable(made: Sequence[Repetition], device: Device) -> list[Repetition]:
+    """The undisturbed repetitions, without those that lie far from the rest."""
+    undisturbed = [each for each in made if not each.disturbed(device)]
     if not undisturbed:
         return []
-    close = near(np.array([visit.median_us for visit in undisturbed]))
-    return [visit for visit, is_close in zip(undisturbed, close, strict=True) if is_close]
+    close = near(np.array([each.median_us for each in undisturbed]))
+    return [each for each, is_close in zip(undisturbed, close, strict=True) if is_close]
 
 
-def _uncertain(visits: Sequence[Visit], device: Device) -> bool:
-    """Whether the mean of the visits may be off by more than the drift limit (two standard errors)."""
-    medians_us = np.array([visit.median_us for visit in visits])
+def _uncertain(made: Sequence[Repetition], device: Device) -> bool:
+    """Whether the mean of the repetitions may be off by more than the drift limit (two standard errors)."""
+    medians_us = np.array([each.median_us for each in made])
     if len(medians_us) < 2:
         return False
     standard_error = medians_us.std(ddof=1) / np.sqrt(len(medians_us))
     return bool(200 * standard_error > device.drift_limit_percent * medians_us.mean())
 
 
-def _at_usual_speed(visit: Visit, drift: Drift) -> Visit:
-    factor = visit.slowdown**drift.coefficient
-    return replace(visit, runs_us=tuple(run / factor for run in visit.runs_us)) if factor != 1 else visit
+def _at_usual_speed(repetition: Repetition, drift: Drift) -> Repetition:
+    factor = repetition.slowdown**drift.coefficient
+    return replace(repetition, runs_us=tuple(run / factor for run in repetition.runs_us)) if factor != 1 else repetition
 
 
-def _last_seen(records: Sequence[Record], drifts: Sequence[float | None]) -> list[float | None]:
-    """For each record the nearest look at the reference on the way to it, within one sitting."""
-    seen: list[float | None] = []
-    latest: float | None = None
-    for record, drift in zip(records, drifts, strict=True):
-        latest = None if "start" in record else latest if drift is None else drift
-        seen.append(latest)
-    return seen
+def _slowed(health: Health | None, full_khz: int) -> bool:
+    limit_khz = health.max_frequency_khz if health else None
+    return limit_khz is not None and limit_khz < full_khz
+
+
+def _rose(before: Health | None, after: Health | None) -> bool:
+    if before is None or after is None or before.thermal_status is None or after.thermal_status is None:
+        return False
+    return after.thermal_status > before.thermal_status

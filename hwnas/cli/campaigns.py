@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
-    from hwnas.campaign.progress import Progress
+    from hwnas.campaign.progress import CampaignProgress
     from hwnas.devices.device import Device
     from hwnas.latency.measuring.table_campaign import SpaceTable
     from hwnas.latency.measuring.until_accurate import Round, UntilAccurate
@@ -25,7 +25,7 @@ def measure_all(
     goal_mape: float | None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """By device: what was measured, as JSON, and why it could not be. With one device the reason is raised."""
-    from hwnas.campaign.parallel import measure_several
+    from hwnas.campaign.parallel import measure_in_parallel
     from hwnas.report.progress import progress_bars
 
     started = time.perf_counter()
@@ -35,9 +35,9 @@ def measure_all(
         if len(devices) == 1:
             if goal_mape is not None:
                 work = partial(work, on_round=watch.round)
-            found = {devices[0].name: work(device=devices[0], progress=partial(watch.visit, "measure"))}
+            found = {devices[0].name: work(device=devices[0], progress=partial(watch.repetition, "measure"))}
         else:
-            found = measure_several(devices, work, watch.visit)
+            found = measure_in_parallel(devices, work, watch.repetition)
     seconds = time.perf_counter() - started
     results, failures = {}, {}
     for name, outcome in found.items():
@@ -49,12 +49,12 @@ def measure_all(
 
 
 class _Watch:
-    """What the progress bars show of campaigns: visits, and the error after each round where there are rounds."""
+    """What the progress bars show of campaigns: repetitions, and the error after each round where there are rounds."""
 
     def __init__(self, bars: Callable[[str, int, int, str], None]) -> None:
         self._bars, self._error = bars, ""
 
-    def visit(self, name: str, now: Progress) -> None:
+    def repetition(self, name: str, now: CampaignProgress) -> None:
         self._bars(name, now.done, now.total, self._error + now.text)
 
     def round(self, now: Round) -> None:

@@ -22,11 +22,11 @@ def show(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from hwnas.devices.discovery import list_devices
     from hwnas.report.console import CONSOLE
     from hwnas.report.devices_table import device_tables
+    from hwnas.runners.discovery import discover_devices
 
-    found = list_devices()
+    found = discover_devices()
     if as_json:
         print_json(found.to_json())
         return

@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hwnas.campaign.bench import bench
-from hwnas.campaign.conditions import Conditions, check_same, current_conditions
-from hwnas.campaign.progress import Progress as Visit
+from hwnas.campaign.conditions import Conditions, current_conditions
+from hwnas.campaign.progress import CampaignProgress
 from hwnas.designer.config import DesignConfig, Progress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
-from hwnas.latency.measuring.table_campaign import network_model
+from hwnas.latency.measuring.table_campaign import check_table_conditions, network_model
 from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.proxy_space import StandInPredictor, published_predictor
 from hwnas.latency.tables.table import LatencyTable
@@ -134,10 +134,10 @@ def _known(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyT
 def _measured(config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: Progress) -> LatencyTable:
     """A table measured now, as far as it was not measured before."""
 
-    def on_visit(visit: Visit) -> None:
-        report("measure", visit.done, visit.total, visit.text)
+    def on_repetition(now: CampaignProgress) -> None:
+        report("measure", now.done, now.total, now.text)
 
-    return measure(space, device, runtime, config.tables, config.networks, on_visit).table
+    return measure(space, device, runtime, config.tables, config.networks, on_repetition).table
 
 
 def _check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace, conditions: Conditions) -> None:
@@ -149,4 +149,4 @@ def _check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace,
             "or measure them with `hwnas measure` and the same --resolution, --classes and --width."
         )
     if not config.accept_conditions:
-        check_same(table.conditions, conditions, str(config.latency))
+        check_table_conditions(table.conditions, conditions, str(config.latency))

@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hwnas.errors import HwnasError, UsageError, unknown_name
 from hwnas.foreign import LONGEST_MS, faults_of, read_toml
 from hwnas.transports.adb import adb_devices
-
-TRANSPORTS = ("local", "adb", "ssh")
-"""How a Device can be reached. ``local``: this machine; ``adb``: a phone; ``ssh``: a board."""
+from hwnas.transports.registry import TRANSPORTS
 
 CORE_CLASSES = ("any", "big", "prime", "little")
 """Words for cores. `hwnas.devices.cores.resolve_cores` turns them into the numbers of one chip."""
 
-DEFAULT_RUNTIMES = {"local": "litert", "adb": "native", "ssh": "native"}
-"""What runs models where the device file does not say it."""
+DEFAULT_RUNTIMES = dict.fromkeys(TRANSPORTS, "native") | {"local": "litert"}
+"""The runtime where the device file names none, by transport: only this machine has Python runtimes of ours."""
 
 ANY_PHONE = "android-arm64"
 """The device file of a phone that nothing else is known of."""
@@ -76,7 +74,8 @@ class Device(BaseModel):
     """What people type after ``--device``, and the name of the folder its tables go to."""
     description: str = ""
     transport: str = "local"
-    """One of `TRANSPORTS`."""
+    """How it is reached: a name in `hwnas.transports.registry`. ``local``: this machine; ``adb``: a phone; ``ssh``: a
+    board."""
     serial: OneLine | None = None
     """Of a phone, as ``adb devices`` shows it. None: the one phone that is connected. Only with adb."""
     host: OneLine | None = None
@@ -153,7 +152,7 @@ class Device(BaseModel):
     @classmethod
     def _cores(cls, given: Any) -> Cores:
         if isinstance(given, str) and given in CORE_CLASSES:
-            return given  # type: ignore[return-value]
+            return cast(Cores, given)
         numbers = isinstance(given, list | tuple) and all(type(core) is int and core >= 0 for core in given)
         if not numbers or not given or len(set(given)) < len(given):
             raise ValueError(f"must name each core once, such as [0, 1], or be one of {', '.join(CORE_CLASSES)}")
@@ -163,8 +162,10 @@ class Device(BaseModel):
     def _consistent(self) -> Device:
         if self.transport not in TRANSPORTS:
             raise ValueError(f"transport is {self.transport!r}; hwnas can reach a device by: {', '.join(TRANSPORTS)}")
-        for field, transport in (("serial", "adb"), ("host", "ssh")):
-            if getattr(self, field) is not None and self.transport != transport:
+        own = TRANSPORTS[self.transport].address_field
+        for transport, kind in TRANSPORTS.items():
+            field = kind.address_field
+            if field and field != own and getattr(self, field) is not None:
                 raise ValueError(
                     f"{field} is {getattr(self, field)!r}, but transport is {self.transport!r}; "
                     f'a {field} goes with transport = "{transport}" only'
@@ -173,6 +174,12 @@ class Device(BaseModel):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} is {getattr(self, low)}, above {high} = {getattr(self, high)}")
         return self
+
+    @property
+    def address(self) -> str | None:
+        """The serial or host that tells it from other devices of its transport; None: the file names none."""
+        field = TRANSPORTS[self.transport].address_field
+        return getattr(self, field) if field else None
 
     def is_for(self, model: str | None) -> bool:
         """Whether a device that calls itself `model` is of this Device's `hardware`."""
@@ -202,18 +209,22 @@ def known_devices() -> dict[str, Path]:
     return shipped_devices() | {file.stem: file for file in sorted(Path("devices").glob("*.toml"))}
 
 
-def load_device(name_or_path: str | Path) -> Device:
-    """The Device called `name_or_path`, or in the TOML file at that path, or of the phone with that serial.
+def load_device(device: Device | Path | str) -> Device:
+    """The Device of that name, in the TOML file at that path, or of the phone with that serial; a Device as it is.
+
+    Everything that takes a device takes it in one of these ways, and finds it here.
 
     Raises UsageError, with the list of known devices, for an unknown name, and HwnasError, naming the file, the field
     and its value, for a file that breaks the rules.
     """
-    path = Path(name_or_path)
+    if isinstance(device, Device):
+        return device
+    path = Path(device)
     if path.suffix != ".toml":
         devices = known_devices()
-        if str(name_or_path) not in devices:
-            return _phone(str(name_or_path))
-        path = devices[str(name_or_path)]
+        if str(device) not in devices:
+            return _phone(str(device))
+        path = devices[str(device)]
     return _read(path)
 
 

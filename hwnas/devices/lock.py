@@ -1,4 +1,4 @@
-"""Holding a device: nobody else on this machine measures on it, nothing of an earlier campaign runs, it stays awake."""
+"""The device lock: nobody else on this machine measures on it, nothing of an earlier campaign runs, it stays awake."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NEVER = b"0"
 
 
 @contextmanager
-def held(device: Device, transport: Transport) -> Iterator[None]:
-    """Hold a device that is reached by adb or ssh; this machine itself is not held: it has cores for several.
+def device_lock(device: Device, transport: Transport) -> Iterator[None]:
+    """Lock a device that is reached by adb or ssh; this machine itself is not locked: it has cores for several.
 
-    Raises HwnasError if another process holds it, DeviceLost if it does not answer.
+    Raises HwnasError if another process has locked it, DeviceLost if it does not answer.
     """
     if device.transport == "local":
         yield
@@ -38,13 +38,13 @@ def held(device: Device, transport: Transport) -> Iterator[None]:
             "other. Wait until it ends, or stop it.",
         )
         transport.reconnect(ANSWERS_WITHIN_S)
-        _put_back(transport, descriptor)  # what a campaign that was killed left
+        _put_back(transport, descriptor)  # left by a campaign that was killed
         if device.stay_awake:
             _stay_awake(device, transport, descriptor)
         try:
             yield
         finally:
-            with suppress(DeviceError):  # a lost device is put right when it is held the next time
+            with suppress(DeviceError):  # a lost device is put right when it is locked the next time
                 _put_back(transport, descriptor)
     finally:
         os.close(descriptor)

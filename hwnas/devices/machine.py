@@ -1,4 +1,4 @@
-"""This machine: what it is, and how it is at the moment, as far as it tells."""
+"""This machine: its identity, its health, and the cores that this process runs on, as far as it tells."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import platform
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
+from hwnas.errors import HwnasError
 from hwnas.transports.base import Health
-
-CPUFREQ = "/sys/devices/system/cpu/cpu{core}/cpufreq/{name}"
-"""Where Linux says how fast a core runs; many virtual machines have no such folder."""
+from hwnas.transports.health import kernel_files, kernel_health
 
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-"""Where Linux keeps its control groups, and says which of them this process is in."""
+"""Where Linux keeps its control groups, and where it names those of this process."""
 
 
 def machine_identity() -> dict[str, Any]:
@@ -47,23 +48,60 @@ def cpu_quota_cores(hierarchy: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float
     return min(shares, default=None)
 
 
-def machine_health(core: int = 0) -> Health:
-    """How this machine is now, and at what speed `core` runs. It costs about a millisecond and starts no process."""
+def machine_health(core: int = 0, root: Path = Path("/")) -> Health:
+    """How this machine is now, and at what speed `core` runs. It costs about a millisecond and starts no process.
+
+    `root`: where the kernel's files lie. Temperatures are read as on every device: see `kernel_health`.
+    """
+    kernel = kernel_health(_kernel_files(core, root))
     battery_percent, plugged = _battery()
-    return Health(
-        governor=_cpufreq(core, "scaling_governor"),
-        frequency_khz=_frequency_khz(),
-        max_frequency_khz=_as_int(_cpufreq(core, "scaling_max_freq")),
-        temperature_celsius=_temperature_celsius(),
-        battery_celsius=None,
+    return replace(
+        kernel,
+        frequency_khz=kernel.frequency_khz or _frequency_khz(),
         battery_percent=battery_percent,
         plugged=plugged,
-        thermal_status=None,
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         # not the time since `psutil.boot_time`: that moves when somebody sets the clock
         uptime_s=time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else None,
         free_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
     )
+
+
+def allowed_cores() -> list[int] | None:
+    """The cores that this process may run on; None: the system does not tell."""
+    process = psutil.Process()
+    return process.cpu_affinity() if hasattr(process, "cpu_affinity") else None
+
+
+def allowed_count() -> int:
+    """How many they are; 0: not known."""
+    return len(allowed_cores() or ()) or psutil.cpu_count() or 0
+
+
+@contextmanager
+def pinned(cores: tuple[int, ...] | Literal["any"]) -> Iterator[None]:
+    """Run on these cores only, then on those from before; "any" changes nothing.
+
+    It holds for the calling thread and for the threads it starts meanwhile: load a model inside, so that the runtime's
+    own threads are pinned too. Raises HwnasError if the system cannot pin, or this process may not use such a core.
+    """
+    if cores == "any":
+        yield
+        return
+    process = psutil.Process()
+    if not hasattr(process, "cpu_affinity"):
+        raise HwnasError('this system cannot pin a process to cores; set cores = "any" in the device file.')
+    before = process.cpu_affinity()
+    if not set(cores) <= set(before):
+        raise HwnasError(
+            f"the device names the cores {list(cores)}, but this process may run on {before} only; correct `cores` in "
+            f'the device file, or set it to "any".'
+        )
+    process.cpu_affinity(list(cores))
+    try:
+        yield
+    finally:
+        process.cpu_affinity(before)
 
 
 def _lines(path: Path) -> list[str]:
@@ -84,28 +122,19 @@ def _cpu_model() -> str | None:
     return platform.processor() or None
 
 
-def _cpufreq(core: int, name: str) -> str | None:
-    with suppress(OSError):
-        return Path(CPUFREQ.format(core=core, name=name)).read_text().strip()
-    return None
-
-
-def _as_int(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+def _kernel_files(core: int, root: Path) -> dict[str, str]:
+    """The content of the files that `kernel_health` reads, by path; this process reads them, not a script."""
+    found: dict[str, str] = {}
+    for path in (path for pattern in kernel_files(core) for path in root.glob(pattern.lstrip("/"))):
+        with suppress(OSError):  # a sensor that is off gives an error instead of a number
+            found[f"/{path.relative_to(root)}"] = path.read_text(errors="replace").rstrip("\n")
+    return found
 
 
 def _frequency_khz() -> int | None:
     with suppress(OSError, NotImplementedError, RuntimeError, AttributeError):
         frequency = psutil.cpu_freq()
         return round(1000 * frequency.current) if frequency else None
-    return None
-
-
-def _temperature_celsius() -> float | None:
-    """The hottest sensor; psutil has the function only where the system has sensors at all."""
-    with suppress(OSError, AttributeError):
-        sensors = psutil.sensors_temperatures()
-        return max((float(reading.current) for readings in sensors.values() for reading in readings), default=None)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The Gate before each visit: it looks at the device's health now and then, and waits while the device is unfit."""
+"""The Preconditions of each repetition: limits of heat and battery, and the wait until the device is within them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
 from hwnas.transports.base import Health
 
-LOOK_EVERY_S = 5.0
+READ_EVERY_S = 5.0
 """Reading the health takes a phone a tenth of a second or more, and heat takes longer than this to come and go."""
 
 
-def obstacles(health: Health, device: Device) -> list[str]:
-    """What forbids a visit now, for people: ``the CPU is at 52.0 C, above 45.0 C``. Unknown is no obstacle."""
+def unmet_preconditions(health: Health, device: Device) -> list[str]:
+    """Why no repetition may begin now: ``the CPU is at 52.0 C, above 45.0 C``. What is unknown meets every limit."""
     limits = (
         ("the CPU is at", health.temperature_celsius, "above", device.max_temperature_celsius, " C"),
         ("the battery is at", health.battery_celsius, "above", device.max_battery_celsius, " C"),
@@ -31,23 +31,23 @@ def obstacles(health: Health, device: Device) -> list[str]:
 
 
 @dataclass
-class Gate:
-    """Lets a visit begin when the device is fit for it."""
+class Preconditions:
+    """Lets a repetition begin when the device is fit for it."""
 
     device: Device
     read: Callable[[], Health]
-    seen: Callable[[Health], None]
-    """Told of every look, to record it."""
-    waiting: Callable[[str], None]
-    """Told why, at every look while it waits."""
+    on_health: Callable[[Health], None]
+    """Called with every Health that is read, to record it."""
+    on_wait: Callable[[str], None]
+    """Called with the reason, every time that the device was found unfit."""
     latest: Health | None = None
-    _looked_at: float = field(default=-math.inf, init=False)
+    _read_at: float = field(default=-math.inf, init=False)
 
-    def look(self) -> Health:
+    def read_health(self) -> Health:
         """How the device is now."""
         self.latest = self.read()
-        self._looked_at = monotonic()
-        self.seen(self.latest)
+        self._read_at = monotonic()
+        self.on_health(self.latest)
         return self.latest
 
     def wait(self) -> bool:
@@ -56,10 +56,10 @@ class Gate:
         Raises HwnasError after the Device's `max_wait_s`.
         """
         begin = monotonic()
-        if begin - self._looked_at < LOOK_EVERY_S:
+        if begin - self._read_at < READ_EVERY_S:
             return False
         waited = False
-        while reasons := obstacles(self.look(), self.device):
+        while reasons := unmet_preconditions(self.read_health(), self.device):
             left_s = begin + self.device.max_wait_s - monotonic()
             if left_s <= 0:
                 raise HwnasError(
@@ -68,6 +68,6 @@ class Gate:
                     "change these limits or max_wait_s in the device file."
                 )
             waited = True
-            self.waiting(", ".join(reasons))
-            sleep(min(LOOK_EVERY_S, left_s))
+            self.on_wait(", ".join(reasons))
+            sleep(min(READ_EVERY_S, left_s))
         return waited

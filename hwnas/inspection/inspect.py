@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hwnas.errors import UsageError
 from hwnas.inspection.info import ModelInfo
-from hwnas.sandbox import run_apart
+from hwnas.sandbox import run_sandboxed
 
 SUFFIXES = (".tflite", ".onnx")
 TIMEOUT_S = 60.0
@@ -33,4 +33,4 @@ def inspect(model: Path | str, timeout_s: float = TIMEOUT_S) -> ModelInfo:
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"hwnas inspects {' and '.join(SUFFIXES)} files; {path} has the suffix {path.suffix!r}.")
     task = {"model": str(path.absolute())}
-    return ModelInfo.from_json(run_apart("hwnas.inspection.examine", task, "hwnas inspect", str(path), timeout_s))
+    return ModelInfo.from_json(run_sandboxed("hwnas.inspection.examine", task, "hwnas inspect", str(path), timeout_s))

@@ -1,8 +1,10 @@
-"""The kinds of machine that bundles are built for, and the LiteRT release that is measured on each."""
+"""The kinds of machine that programs are built for, and the LiteRT release that is measured on each."""
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 from hwnas.errors import HwnasError, unknown_name
 
@@ -78,6 +80,9 @@ X86_64 = Abi(
     ),
 )
 
+MACHINES = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
+"""ELF's e_machine, as ``uname -m`` spells it."""
+
 ABIS = {abi.name: abi for abi in (ARM64, X86_64)}
 
 
@@ -98,3 +103,14 @@ def abi_for(architecture: str | None, device: str) -> Abi:
         f"the runtime native runs on {known}, and {device} says it is {architecture or 'of an unknown architecture'}; "
         "install a 64-bit system there, or measure with the runtime benchmark-model."
     )
+
+
+def elf_kind(program: Path) -> str:
+    """The machine that a program is built for, such as ``64-bit aarch64``; else ``no ELF program``. Raises OSError."""
+    with program.open("rb") as file:
+        header = file.read(20)
+    if len(header) < 20 or header[:4] != b"\x7fELF" or header[4] not in (1, 2):
+        return "no ELF program"
+    order = ">" if header[5] == 2 else "<"
+    (machine,) = struct.unpack_from(f"{order}H", header, 18)
+    return f"{32 * header[4]}-bit {MACHINES.get(machine, f'machine {machine}')}"

@@ -88,6 +88,12 @@ def build_bundle(abi: Abi, installed: bool = False, cache: Path | None = None) -
     return open_bundle(folder)
 
 
+def check_bundle(abi: Abi) -> None:
+    """Raise HwnasError if a bundle for an Abi neither lies in the cache nor can be compiled here."""
+    if not any(bundles_folder().glob(f"{abi.name}-*")):
+        find_compiler(abi)
+
+
 def open_bundle(folder: Path) -> Bundle:
     """The bundle in a folder. Raises HwnasError if there is none or it is damaged."""
     manifest = read_json(folder / MANIFEST, "the bundle")

@@ -8,15 +8,15 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.devices.availability import READY
 from hwnas.devices.cores import clusters
 from hwnas.devices.device import Device
-from hwnas.devices.discovery import Found, Listing
 from hwnas.devices.profile import readable
 from hwnas.report.console import key_value_table
+from hwnas.runners.discovery import DiscoveredDevice, Discovery
+from hwnas.runners.remote import READY
 
 
-def device_tables(found: Listing) -> Iterator[RenderableType]:
+def device_tables(found: Discovery) -> Iterator[RenderableType]:
     """What to print, from top to bottom."""
     reached = [*found.phones, *found.boards]
     if answering := [each for each in reached if each.problem is None]:
@@ -40,14 +40,14 @@ def _remark(text: str) -> Text:
     return Text(f"! {readable(text)}", style="yellow")
 
 
-def _remarks(found: Found) -> list[str]:
+def _remarks(found: DiscoveredDevice) -> list[str]:
     """What keeps a phone or board from being measured, or one of its runtimes from being used."""
     if found.problem is not None:
         return [f"{found.address} does not answer. {found.problem}"]
     return [f"{found.address}, {name}: {state}" for name, state in found.runtimes.items() if state != READY]
 
 
-def _answering_table(answering: list[Found]) -> Table:
+def _answering_table(answering: list[DiscoveredDevice]) -> Table:
     table = _table("phones and boards", "--device", "what it is", "cores", "now")
     for each in answering:
         names = (each.address, *each.devices) if each.transport == "adb" else each.devices or (each.address,)
@@ -57,7 +57,7 @@ def _answering_table(answering: list[Found]) -> Table:
     return table
 
 
-def _what_it_is(found: Found) -> str:
+def _what_it_is(found: DiscoveredDevice) -> str:
     """Model, system, chip and ABI, as far as it tells."""
     facts = found.facts
     if facts is None:
@@ -66,7 +66,7 @@ def _what_it_is(found: Found) -> str:
     return readable(", ".join(part for part in parts if part))
 
 
-def _cores(found: Found) -> Text:
+def _cores(found: DiscoveredDevice) -> Text:
     facts = found.facts
     if facts is None:
         return Text("")
@@ -74,7 +74,7 @@ def _cores(found: Found) -> Text:
     return Text(kinds or f"{len(facts.cores) or 'unknown'}, speeds unknown")
 
 
-def _now(found: Found) -> Text:
+def _now(found: DiscoveredDevice) -> Text:
     health = found.health
     if health is None:
         return Text("")

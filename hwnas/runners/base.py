@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.runners.timing import Timing
 from hwnas.transports.base import Health
@@ -31,7 +32,7 @@ class LoadedModel(Protocol):
         """
         ...
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for a float32 input of `input_shape`, an image-shaped output as NCHW. Raises as `time` does."""
         ...
 

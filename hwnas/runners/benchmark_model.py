@@ -16,20 +16,21 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.devices.cores import core_mask
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
+from hwnas.native.abi import elf_kind
 from hwnas.runners.benchmark_output import BenchmarkOutput, parse_benchmark_output
-from hwnas.runners.elf import elf_kind
 from hwnas.runners.operator_profile import OperatorProfile, parse_operators
 from hwnas.runners.program_log import failure_in, last_words, log_lines
-from hwnas.runners.remote import RemoteRunner, ending
+from hwnas.runners.remote import READY, RemoteRunner, ending
 from hwnas.runners.timing import Timing, open_session
 from hwnas.runtimes.files import describe, file_sha256
 from hwnas.runtimes.litert import LITERT
 from hwnas.text import shown
-from hwnas.transports.base import Transport
+from hwnas.transports.base import Facts, Transport
 
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class BenchmarkModel:
         profiled = self._parsed(text)
         return OperatorProfile(parse_operators(text), profiled.runs.mean_us / 1000, inference.runs.mean_us / 1000)
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """benchmark_model keeps its outputs to itself: raises HwnasError."""
         raise HwnasError(
             "benchmark_model times models and hands out no outputs; use the runtime native to see what a model "
@@ -105,6 +106,16 @@ class BenchmarkModelRunner(RemoteRunner):
     def __init__(self, device: Device, transport: Transport) -> None:
         super().__init__(device, transport)
         self._told: set[str] = set()
+
+    @classmethod
+    def availability(cls, _facts: Facts, devices: Sequence[Device]) -> str | None:
+        """As of every RemoteRunner: whether the program lies where the device files say; None: none says it."""
+        found = None
+        for device in devices:
+            if device.benchmark_model:
+                there = Path(device.benchmark_model).is_file()
+                found = READY if there else f"{device.name} names no file: {device.benchmark_model}"
+        return found
 
     def identity(self) -> dict[str, Any]:
         """As of every RemoteRunner, and the delegate."""

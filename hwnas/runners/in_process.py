@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from hwnas.devices.affinity import allowed_cores, allowed_count, pinned
 from hwnas.devices.cores import check_threads, resolve_cores, usable_cores
 from hwnas.devices.device import Device
-from hwnas.devices.machine import machine_health, machine_identity
+from hwnas.devices.machine import allowed_cores, allowed_count, machine_health, machine_identity, pinned
 from hwnas.errors import HwnasError
 from hwnas.runners.timing import Timing, open_session, time_session
 from hwnas.runtimes.base import Runtime, Session
@@ -36,7 +36,7 @@ class InProcessModel:
         with self._explained():
             return time_session(self._session, self._device)
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for a float32 input of `input_shape` (NCHW). Raises HwnasError if the model does not run."""
         with self._explained():
             return self._session.run(x)

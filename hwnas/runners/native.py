@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.devices.cores import core_mask
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
 from hwnas.native.abi import abi_for
-from hwnas.native.bundle import Bundle, build_bundle
-from hwnas.runners.remote import RemoteRunner, ending
+from hwnas.native.bundle import Bundle, build_bundle, check_bundle
+from hwnas.native.library import installed_library
+from hwnas.runners.remote import READY, RemoteRunner, ending
 from hwnas.runners.timing import Timing, fixed_input, open_session
 from hwnas.runtimes.files import describe
 from hwnas.runtimes.litert import LITERT, TFLiteSession
 from hwnas.temporary import owner
-from hwnas.transports.base import Completed, DeviceError, Transport
+from hwnas.transports.base import Completed, DeviceError, Facts, Transport
 from hwnas.transports.local import Local
 
 ONE_RUN = {"warmup-runs": 1, "warmup-ms": 0, "min-runs": 1, "max-runs": 1, "min-ms": 0}
@@ -47,7 +51,7 @@ class NativeModel:
         report = self._runner.bench(self._name, self._described, limits_of(self._runner.device) | {"input": x})
         return Timing(report["runs_us"], report["warmup_us"])
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for `x` (float32, NCHW), computed on the device; of 4 dimensions as NCHW."""
         source, result = f"{self._name}.input", f"{self._name}.output"
         try:
@@ -83,6 +87,24 @@ class NativeRunner(RemoteRunner):
         self._here = isinstance(transport, Local)
         self._inputs: dict[bytes, str] = {}
 
+    @classmethod
+    def availability(cls, facts: Facts, _devices: Sequence[Device]) -> str | None:
+        """As of every RemoteRunner: whether there is a bundle for the device, or a compiler to build one with."""
+        try:
+            check_bundle(abi_for(facts.architecture, facts.model or "it"))
+        except HwnasError as error:
+            return str(error)
+        return READY
+
+    @classmethod
+    def availability_here(cls) -> str | None:
+        """As of every RemoteRunner: the version of the LiteRT that hwbench runs with."""
+        try:
+            check_bundle(abi_for(platform.machine(), "this machine"))
+            return installed_library()[1]
+        except HwnasError as error:
+            return str(error)
+
     def __exit__(self, *_: object) -> None:
         self._remove_inputs()
 
@@ -101,7 +123,7 @@ class NativeRunner(RemoteRunner):
         super().reconnect()
         self._remove_inputs()
 
-    def keep_input(self, stored: np.ndarray) -> str:
+    def keep_input(self, stored: NDArray[Any]) -> str:
         """Bring an input, as the model's file takes it, to the device; it stays for other models of that shape."""
         data = stored.tobytes()
         key = hashlib.sha256(data).digest()

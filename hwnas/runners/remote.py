@@ -1,4 +1,4 @@
-"""The RemoteRunner: what all runners have in common whose models run in a program of its own, behind a Transport."""
+"""The RemoteRunner: the common part of all runners whose models run in a program of their own, behind a Transport."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import hashlib
 import re
 import signal
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from hwnas.devices.affinity import allowed_count
 from hwnas.devices.cores import check_threads, resolve_cores, usable_cores
 from hwnas.devices.device import Device
+from hwnas.devices.machine import allowed_count
+from hwnas.runners.base import LoadedModel
 from hwnas.runtimes.files import read_model
 from hwnas.temporary import OWNER, owner, temporary_folder
-from hwnas.transports.base import Completed, DeviceError, Health, Transport
+from hwnas.transports.base import Completed, DeviceError, Facts, Health, Transport
 from hwnas.transports.local import Local
 from hwnas.transports.own_folder import HEX
+from hwnas.transports.registry import TRANSPORTS
+
+READY = "ready"
+"""The availability of a runtime that can run models on a phone or board."""
 
 START_S = 60.0
 """How long a program may take to load a model and to finish the run it is in, on a slow device."""
@@ -48,6 +54,23 @@ class RemoteRunner(ABC):
 
     runtime: str
     suffix: str
+    transports: tuple[str, ...] = tuple(TRANSPORTS)
+    """The kinds of Transport that it works over."""
+
+    @classmethod
+    def availability(cls, _facts: Facts, _devices: Sequence[Device]) -> str | None:
+        """Whether a phone or board can be measured with it, for people: `READY`, or what is missing; None: try it.
+
+        Args:
+            facts: what the phone or board says it is.
+            devices: the Devices that it can be measured as.
+        """
+        return None
+
+    @classmethod
+    def availability_here(cls) -> str | None:
+        """The same of this machine: the runtime's version, or what is missing; None: try it."""
+        return None
 
     def __init__(self, device: Device, transport: Transport) -> None:
         self.device, self.transport = device, transport
@@ -138,6 +161,10 @@ class RemoteRunner(ABC):
     def timeout_s(self) -> float:
         """How long one visit may take: its warm-up and its runs may each go on until `max_ms`."""
         return START_S + 2 * self.device.max_ms / 1000
+
+    @abstractmethod
+    def load(self, model: bytes | Path) -> LoadedModel:
+        """As `Runner.load`."""
 
     @abstractmethod
     def _install(self) -> None:

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.devices.cores import core_mask
 from hwnas.errors import HwnasError
-from hwnas.runners import remote_onnx_script
 from hwnas.runners.remote import RemoteRunner, ending
+from hwnas.runners.remote_onnx_script import FAILED_RUN, WRONG_LIBRARY, WRONG_MODEL
 from hwnas.runners.timing import Timing, open_session
-from hwnas.runtimes.arguments import check_input
 from hwnas.runtimes.files import describe, file_sha256
 from hwnas.runtimes.onnx_runtime import OnnxRuntime
+from hwnas.runtimes.tensors import check_input
 from hwnas.transports.base import Completed, DeviceError
 
-SCRIPT = Path(str(remote_onnx_script.__file__))
+SCRIPT = Path(__file__).with_name("remote_onnx_script.py")
 
 LIMITS = ("warmup_runs", "warmup_ms", "min_runs", "max_runs", "min_ms", "max_ms", "precision_percent")
 """Fields of the Device that are options of the script."""
@@ -42,7 +43,7 @@ class RemoteOnnxModel:
         report = self._runner.bench(self._name, self._described, limits)
         return Timing(report["runs_us"], report["warmup_us"])
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for `x` (float32, NCHW), computed on the board."""
         check_input(x, self.input_shape)
         source, result = f"{self._name}.input", f"{self._name}.output"
@@ -65,6 +66,7 @@ class RemoteOnnxRunner(RemoteRunner):
 
     runtime = OnnxRuntime.name
     suffix = OnnxRuntime.suffix
+    transports = ("ssh",)
 
     def load(self, model: bytes | Path) -> RemoteOnnxModel:
         """Bring a model to the board. Raises HwnasError if this machine's ONNX Runtime already finds fault with it."""
@@ -116,14 +118,14 @@ class RemoteOnnxRunner(RemoteRunner):
                 f"(Debian, Raspberry Pi OS: apt install python3-venv), or set `python` in the device file of "
                 f"{self.device.name} to where it is. Without Python, measure .tflite models with the runtime native."
             )
-        if done.exit_code == remote_onnx_script.WRONG_LIBRARY:
+        if done.exit_code == WRONG_LIBRARY:
             return DeviceError(
                 f"{python} on {board} cannot import ONNX Runtime ({said}): install it there with `python3 -m venv "
                 f"~/hwnas && ~/hwnas/bin/pip install onnxruntime`, and set `python` in the device file of "
                 f"{self.device.name} to the absolute path of ~/hwnas/bin/python."
             )
-        if done.exit_code in (remote_onnx_script.WRONG_MODEL, remote_onnx_script.FAILED_RUN):
-            verb = "load" if done.exit_code == remote_onnx_script.WRONG_MODEL else "run"
+        if done.exit_code in (WRONG_MODEL, FAILED_RUN):
+            verb = "load" if done.exit_code == WRONG_MODEL else "run"
             return HwnasError(
                 f"ONNX Runtime on {board} cannot {verb} {described}: {said}. Update onnxruntime there, or export the "
                 "model again."

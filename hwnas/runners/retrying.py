@@ -1,4 +1,4 @@
-"""The Visitor: times models on a device; what fails by accident is tried again, what fails by itself is given up."""
+"""The RetryingRunner: it repeats a timing that failed by accident, and gives up a model that fails by itself."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from hwnas.transports.base import DeviceError, DeviceFull, DeviceLost, DeviceTim
 T = TypeVar("T")
 
 LOSSES = 3
-"""How often the device may be lost during one visit before the model is taken to be the cause."""
+"""How often the device may be lost during one repetition before the model is taken to be the cause."""
 FAILURES = 2
-"""How often a visit may fail on a device that answers."""
+"""How often a repetition may fail on a device that answers."""
 
 
 class Unmeasurable(HwnasError):
     """This model cannot be measured; another one may well be."""
 
 
-class Visitor:
-    """Visits models, and one of them, the reference, again and again. A context manager: the reference goes with it.
+class RetryingRunner:
+    """Times models, and one of them, the reference, again and again. A context manager: the reference goes with it.
 
     Every method repeats its work after a lost connection, and once more after any other failure. They raise
     Unmeasurable if it fails although the device is there, DeviceFull, as no other model will find room either, and
     DeviceLost if the device does not come back.
     """
 
-    def __init__(self, runner: Runner, reference: bytes | Path | None, lost: Callable[[str], None]) -> None:
-        """`lost` is told the reason when a connection was lost, before it is taken up again."""
-        self._runner, self._reference, self._lost = runner, reference, lost
+    def __init__(self, runner: Runner, reference: bytes | Path | None, on_loss: Callable[[str], None]) -> None:
+        """`on_loss` is called with the reason when a connection was lost, before the device is connected again."""
+        self._runner, self._reference, self._on_loss = runner, reference, on_loss
         self._loaded: LoadedModel | None = None
 
     def time(self, model: Callable[[], bytes | Path]) -> Timing:
-        """One visit to a model, which is made, brought to the device, timed and taken off again."""
+        """One repetition of a model, which is made, brought to the device, timed and taken off again."""
 
-        def visit() -> Timing:
+        def repetition() -> Timing:
             with self._runner.load(model()) as loaded:
                 return loaded.time()
 
-        return self._attempt(visit)
+        return self._attempt(repetition)
 
     def time_reference(self) -> Timing:
-        """One visit to the reference model."""
+        """One repetition of the reference model."""
 
-        def visit() -> Timing:
-            assert self._reference is not None, "there is a reference to be visited"
+        def repetition() -> Timing:
+            assert self._reference is not None, "there is a reference to be timed"
             if self._loaded is None:  # loaded once: where its memory happens to lie must not look like drift
                 self._loaded = self._runner.load(self._reference).__enter__()
             return self._loaded.time()
 
-        return self._attempt(visit)
+        return self._attempt(repetition)
 
     def health(self) -> Health:
         """How the device is now."""
         return self._attempt(self._runner.health)
 
-    def __enter__(self) -> Visitor:
+    def __enter__(self) -> RetryingRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +90,6 @@ class Visitor:
                     raise Unmeasurable(str(error)) from error
 
     def _reconnect(self, error: DeviceError) -> None:
-        self._lost(str(error))
+        self._on_loss(str(error))
         self._loaded = None  # it may have gone with the connection
         self._runner.reconnect()

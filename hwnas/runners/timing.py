@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
@@ -47,7 +48,7 @@ def open_session(runtime: Runtime, model: bytes | Path, device: Device) -> Sessi
     return session
 
 
-def fixed_input(shape: tuple[int, ...]) -> np.ndarray:
+def fixed_input(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """What every model of this input shape is timed on: random numbers, float32, the same ones everywhere."""
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Session(Protocol):
@@ -22,11 +23,11 @@ class Session(Protocol):
     input_shape: tuple[int, ...]
     """Input shape, NCHW (or as in the file, where the input is not an image)."""
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for a float32 input of ``input_shape`` (NCHW); an image-shaped output comes back as NCHW."""
         ...
 
-    def prepare(self, x: np.ndarray) -> None:
+    def prepare(self, x: NDArray[np.float32]) -> None:
         """Put the input in place (NCHW float32), so that `invoke` does nothing but the inference."""
         ...
 

@@ -21,6 +21,13 @@ def is_tflite(model: bytes) -> bool:
     return model[4:8] == TFLITE_IDENTIFIER
 
 
+def model_suffix(model: bytes | Path) -> str:
+    """The suffix of the files of a model's format: a path's own, or that of the format that the bytes begin as."""
+    if isinstance(model, bytes):
+        return ".tflite" if is_tflite(model) else ".onnx"
+    return model.suffix.lower()
+
+
 def describe(model: bytes | Path) -> str:
     """How messages call a model: its path, or its size where it came as bytes."""
     return str(model) if isinstance(model, Path) else f"the model given as {len(model)} bytes"

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
-from hwnas.runtimes.arguments import check_input, check_threads
 from hwnas.runtimes.files import describe, file_sha256, is_tflite, quiet_stderr, read_model
-from hwnas.runtimes.quantised import DTYPES, StoredTensor
+from hwnas.runtimes.tensors import DTYPES, StoredTensor, check_input, check_thread_count
 
 LIBRARIES = ("*pywrap_litert_common*", "_pywrap_tensorflow_interpreter_wrapper*")
 """Where the kernels are, newest layout first: LiteRT 2 keeps them in one library beside thin Python wrappers."""
@@ -33,7 +33,7 @@ class TFLiteSession:
         self._input_index, self._input = source["index"], _stored(source)
         self._output_index, self._output = result["index"], _stored(result)
 
-    def prepare(self, x: np.ndarray) -> None:
+    def prepare(self, x: NDArray[np.float32]) -> None:
         """Copy `x` (float32, NCHW) into the interpreter's NHWC input."""
         self._interpreter.set_tensor(self._input_index, self.encoded(x))
 
@@ -41,19 +41,19 @@ class TFLiteSession:
         """One inference on the prepared input."""
         self._interpreter.invoke()
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for `x` (float32, NCHW); an output of 4 dimensions comes back as NCHW."""
         self.prepare(x)
         self.invoke()
         return self.decoded(self._interpreter.get_tensor(self._output_index))
 
-    def encoded(self, x: np.ndarray) -> np.ndarray:
+    def encoded(self, x: NDArray[np.float32]) -> NDArray[Any]:
         """`x` (float32, NCHW) as the file takes it: NHWC, and of the file's own type."""
         check_input(x, self.input_shape)
         stored = self._input.stored(x)
         return stored.transpose(0, 2, 3, 1) if x.ndim == 4 else stored
 
-    def decoded(self, stored: np.ndarray) -> np.ndarray:
+    def decoded(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """An output as the file gives it, as float32; of 4 dimensions as NCHW."""
         output = self._output.values(stored)
         return np.ascontiguousarray(output.transpose(0, 3, 1, 2)) if output.ndim == 4 else output
@@ -93,7 +93,7 @@ class TFLiteRuntime:
 
     def load(self, model: bytes | Path, threads: int = 1) -> TFLiteSession:
         """Load a .tflite model for `threads` threads. Raises HwnasError for a broken or foreign file."""
-        check_threads(threads)
+        check_thread_count(threads)
         data = read_model(model, self.name, self.suffix)
         check_file(data, describe(model), self.name)
         with quiet_stderr():

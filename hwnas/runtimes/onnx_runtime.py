@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
-from hwnas.runtimes.arguments import check_input, check_threads
 from hwnas.runtimes.files import describe, file_sha256, is_tflite, read_model
-from hwnas.runtimes.quantised import StoredTensor
+from hwnas.runtimes.tensors import StoredTensor, check_input, check_thread_count
 
 CURE = "install it with `pip install 'hwnas[onnx]'`"
 ERRORS_ONLY = 3
@@ -39,7 +39,7 @@ class OnnxSession:
         self._binding = session.io_binding()
         self._binding.bind_output(result.name, "cpu")
 
-    def prepare(self, x: np.ndarray) -> None:
+    def prepare(self, x: NDArray[np.float32]) -> None:
         """Bind `x` (float32, NCHW) as the input, so that `invoke` neither copies nor looks up names."""
         check_input(x, self.input_shape)
         stored = self._stored_input.stored(x)
@@ -51,7 +51,7 @@ class OnnxSession:
         """One inference on the prepared input."""
         self._session.run_with_iobinding(self._binding)
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for `x` (float32, NCHW)."""
         self.prepare(x)
         self.invoke()
@@ -76,7 +76,7 @@ class OnnxRuntime:
 
     def load(self, model: bytes | Path, threads: int = 1) -> OnnxSession:
         """Load an .onnx model for `threads` threads. Raises HwnasError for a broken or foreign file."""
-        check_threads(threads)
+        check_thread_count(threads)
         data = read_model(model, self.name, self.suffix)
         if is_tflite(data):
             raise HwnasError(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.transports.base import DeviceLost
 from hwnas.transports.client import ClientEnd, run_client
-from hwnas.transports.own_folder import own_folder
-from hwnas.transports.remote import Remote, checked_folder
+from hwnas.transports.file_transfer import FileTransfer
+from hwnas.transports.own_folder import checked_folder, own_folder
 from hwnas.transports.shell import cause
 
 INSTALL = (
@@ -21,8 +22,29 @@ INSTALL = (
 STATES = "device|offline|unauthorized|authorizing|connecting|no permissions|recovery|sideload|rescue|bootloader|host"
 """What adb calls the states of a phone; for a pattern."""
 
+PHONE_READY = "device"
+"""The state of a phone that adb can work with."""
+
+CURES = {
+    "unauthorized": "it has not allowed this computer yet: unlock it and accept the question about USB debugging; if "
+    "none appears, revoke the authorisations in its developer options and plug it in again",
+    "authorizing": "it is being asked for permission: unlock it and accept the question about USB debugging",
+    "connecting": "it has just been connected: wait a few seconds",
+    "offline": "it does not talk to adb: plug it in again, or run `adb reconnect offline`",
+    "no permissions": "this user may not use the USB device: install udev rules (Debian, Ubuntu: apt install "
+    "android-sdk-platform-tools-common, then join the group plugdev), and plug it in again",
+    "recovery": "it is in recovery mode: start Android with `adb reboot`",
+    "sideload": "it waits for an update: start Android with `adb reboot`",
+    "bootloader": "it is in its boot loader: start Android with `fastboot reboot`",
+}
+"""The meaning of each state of a phone other than `PHONE_READY`, and the cure."""
+
 LIST_S = 15.0
-"""How long `adb` may take for what needs no phone; it starts its server first."""
+"""How long `adb` may take to list phones; it starts its server first."""
+
+
+FOLDER = "/data/local/tmp/hwnas"
+"""Where the files lie on a phone unless its device file says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +67,36 @@ def adb_devices() -> list[Phone]:
     return parse_devices(end.output.decode("utf-8", "replace"))
 
 
+def only_phone(device_name: str) -> str:
+    """The serial of the one phone that is connected. Raises UsageError if there are several, DeviceLost if none."""
+    phones = adb_devices()
+    ready = [phone for phone in phones if phone.state == PHONE_READY]
+    if len(ready) == 1:
+        return ready[0].serial
+    if ready:
+        listed = ", ".join(f"{phone.serial} ({phone.model or 'model unknown'})" for phone in ready)
+        raise UsageError(
+            f"{device_name} is to be the only phone, but {len(ready)} are connected: {listed}. Name one with --device "
+            "SERIAL, write a device file for it with `hwnas devices add SERIAL`, or unplug the others."
+        )
+    if phones:
+        listed = "; ".join(f"{phone.serial}: {phone_problem(phone.state)}" for phone in phones)
+        raise DeviceLost(f"no phone is ready for {device_name}. {listed}.")
+    raise DeviceLost(
+        f"no phone is connected for {device_name}. Switch on USB debugging in its developer options, plug it in and "
+        "accept its question, or connect it by Wi-Fi (`adb pair`, then `adb connect`); `hwnas devices` shows when it "
+        "answers."
+    )
+
+
+def phone_problem(state: str) -> str:
+    """Why a phone in this state cannot be used, and what to do."""
+    for beginning, meaning in CURES.items():
+        if state.startswith(beginning):
+            return f"{beginning}: {meaning}"
+    return f"adb calls its state {state!r}: plug it in again, or restart it"
+
+
 def parse_devices(printed: str) -> list[Phone]:
     """The phones that ``adb devices -l`` printed."""
     phones = []
@@ -65,30 +117,37 @@ def adb_program() -> str:
     return str(program) if program.is_file() and not shutil.which("adb") else "adb"
 
 
-class Adb(Remote):
+class Adb(FileTransfer):
     """The Transport to one phone."""
 
+    kind = "adb"
+    address_field = "serial"
     cure = (
         "Look whether `adb devices` lists it as `device`: plug it in again, unlock it, accept its question, or connect "
         "it by Wi-Fi again."
     )
 
-    def __init__(self, serial: str, folder: str = "/data/local/tmp/hwnas") -> None:
+    def __init__(self, serial: str, folder: str | None = None) -> None:
         """Name a phone; nothing is connected yet.
 
         Args:
             serial: as `adb devices` lists it, or HOST:PORT.
             folder: absolute path on the phone, below which a folder of their own is made for the files; programs
-                cannot be run from /sdcard.
+                cannot be run from /sdcard. None: `FOLDER`.
 
         Raises:
             UsageError: the serial or the folder cannot be one.
         """
         if not re.fullmatch(r"[^\x00-\x20\x7f\ud800-\udfff-][^\x00-\x1f\x7f\ud800-\udfff]*", serial):
             raise UsageError(f"{serial!r} is no serial of a phone; `adb devices` lists those there are.")
-        self._folder = own_folder(checked_folder(folder))
+        self._folder = own_folder(checked_folder(folder or FOLDER))
         self.serial = serial
         self.name = f"adb {serial}"
+
+    @classmethod
+    def connect(cls, address: str | None, folder: str | None, device_name: str) -> Adb:
+        """As `TransportKind.connect`: without a serial, the only phone that is connected."""
+        return cls(address or only_phone(device_name), folder)
 
     @property
     def folder(self) -> str:

@@ -1,4 +1,4 @@
-"""What reaches a device: the Transport protocol, what it answers, and the ways in which it fails.
+"""The way to a device: the Transport protocol, its answers, and the ways in which it fails.
 
 A Transport runs commands and moves files, and knows nothing of models. Implementations pass
 `tests/test_transports.py`: `local` (this machine), `adb` (a phone), `ssh` (a board).
@@ -82,23 +82,23 @@ class Facts:
 class Health:
     """How a device is at this moment. None: unknown, because the device does not tell or does not let us read it."""
 
-    governor: str | None
+    governor: str | None = None
     """Of the first core asked about."""
-    frequency_khz: int | None
+    frequency_khz: int | None = None
     """Current, of the first core asked about."""
-    max_frequency_khz: int | None
+    max_frequency_khz: int | None = None
     """What that core may at most run at now: below its hardware's maximum while it is throttled."""
-    temperature_celsius: float | None
+    temperature_celsius: float | None = None
     """Of the hottest CPU sensor."""
-    battery_celsius: float | None
-    battery_percent: int | None
-    plugged: bool | None
-    thermal_status: int | None
+    battery_celsius: float | None = None
+    battery_percent: int | None = None
+    plugged: bool | None = None
+    thermal_status: int | None = None
     """Android's, from 0 (none) and 1 (light) to 6 (shutdown)."""
-    load_average: float | None
-    uptime_s: float | None
+    load_average: float | None = None
+    uptime_s: float | None = None
     """Seconds since it started: smaller than before means that it was started again."""
-    free_bytes: int | None
+    free_bytes: int | None = None
     """Room where hwnas keeps its files."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from hwnas.errors import HwnasError, UsageError
 
@@ -59,9 +60,11 @@ def run_client(command: Sequence[str], timeout_s: float, install: str, source: P
         return ClientEnd(exit_code, output.read(), error.read())
 
 
-def _start(command: Sequence[str], install: str, **streams: object) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], install: str, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command, start_new_session=True, **streams)  # type: ignore[call-overload]
+        return subprocess.Popen(command, start_new_session=True, stdin=stdin, stdout=stdout, stderr=stderr)
     except FileNotFoundError:
         raise HwnasError(f"there is no program {command[0]} on this machine; {install}") from None
     except ValueError:  # half a character, or a NUL

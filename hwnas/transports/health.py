@@ -1,9 +1,10 @@
-"""Health: how a device is at this moment, read by one script, and understood here."""
+"""Health: a device's speed, temperature, battery, load and room at this moment, from files and a script's output."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hwnas.transports.base import Health
 from hwnas.transports.facts import CPU
@@ -24,6 +25,35 @@ def room(folder: str) -> str:
     return f'place={folder}; {nearest}; df -kP "$place"'
 
 
+def kernel_files(core: int) -> tuple[str, ...]:
+    """Patterns of the files in which Linux tells the speed of a core, every temperature, the load and the uptime."""
+    frequency = f"{CPU}/cpu{core}/cpufreq"
+    return (
+        *(f"{frequency}/{name}" for name in ("scaling_governor", "scaling_cur_freq", "scaling_max_freq")),
+        *(f"/sys/class/thermal/thermal_zone*/{name}" for name in ("type", "temp")),
+        *(f"/sys/class/hwmon/hwmon*/{name}" for name in ("name", "temp*_input")),
+        "/proc/loadavg",
+        "/proc/uptime",
+    )
+
+
+def kernel_health(files: Mapping[str, str]) -> Health:
+    """The part of a Health that the kernel tells, from the content of `kernel_files` by path; None without the file.
+
+    This is the only reader of temperatures, for this machine, boards and phones: the hottest sensor counts whose name
+    says that it feels the CPU, and no disk, battery or modem.
+    """
+    values = {path.rpartition("/")[2]: content.strip() for path, content in files.items()}
+    return Health(
+        governor=values.get("scaling_governor") or None,
+        frequency_khz=_number(values.get("scaling_cur_freq")),
+        max_frequency_khz=_number(values.get("scaling_max_freq")),
+        temperature_celsius=max(_sensors(files), default=None),
+        load_average=_first_number(values.get("loadavg")),
+        uptime_s=_first_number(values.get("uptime")),
+    )
+
+
 def health_script(cores: Sequence[int], folder: str) -> str:
     """The script that prints the health; what a device lacks or does not let us read is left out.
 
@@ -31,11 +61,7 @@ def health_script(cores: Sequence[int], folder: str) -> str:
         cores: the first one's frequency is read.
         folder: a quoted path.
     """
-    core = f"{CPU}/cpu{cores[0] if cores else 0}/cpufreq"
-    return f"""grep -s . /dev/null {core}/scaling_governor {core}/scaling_cur_freq {core}/scaling_max_freq
-grep -s . /dev/null /sys/class/thermal/thermal_zone*/type /sys/class/thermal/thermal_zone*/temp
-grep -s . /dev/null /sys/class/hwmon/hwmon*/name /sys/class/hwmon/hwmon*/temp*_input
-grep -s . /dev/null /proc/loadavg /proc/uptime
+    return f"""grep -s . /dev/null {" ".join(kernel_files(cores[0] if cores else 0))}
 if command -v dumpsys > /dev/null; then
 echo battery; timeout 5 dumpsys battery
 echo thermal; timeout 5 dumpsys thermalservice
@@ -47,22 +73,18 @@ exit 0"""
 
 def parse_health(printed: str) -> Health:
     """The Health that the script of `health_script` printed; None where nothing was printed."""
-    files = dict(re.findall(r"^(/[^\s:]+):(.*)$", printed, re.MULTILINE))
-    kernel = {path.rpartition("/")[2]: content.strip() for path, content in files.items()}
+    kernel = kernel_health(dict(re.findall(r"^(/[^\s:]+):(.*)$", printed, re.MULTILINE)))
     battery = _between(printed, "battery", "thermal")
     thermal = _between(printed, "thermal", "room")
     status = re.search(r"Thermal Status: (\d+)", thermal)
-    return Health(
-        governor=kernel.get("scaling_governor") or None,
-        frequency_khz=_number(kernel.get("scaling_cur_freq")),
-        max_frequency_khz=_number(kernel.get("scaling_max_freq")),
-        temperature_celsius=max([*_sensors(files), *_android_sensors(thermal)], default=None),
+    celsius = [kernel.temperature_celsius, max(_android_sensors(thermal), default=None)]
+    return replace(
+        kernel,
+        temperature_celsius=max((each for each in celsius if each is not None), default=None),
         battery_celsius=_tenths(_field(battery, "temperature")),
         battery_percent=_percent(battery),
         plugged=_plugged(battery),
         thermal_status=int(status[1]) if status else None,
-        load_average=_first_number(kernel.get("loadavg")),
-        uptime_s=_first_number(kernel.get("uptime")),
         free_bytes=free_bytes(printed.rpartition("\nroom\n")[2]),
     )
 
@@ -78,7 +100,7 @@ def _between(printed: str, first: str, last: str) -> str:
     return found[1] if found else ""
 
 
-def _sensors(files: dict[str, str]) -> list[float]:
+def _sensors(files: Mapping[str, str]) -> list[float]:
     """Temperatures of the kernel's sensors that feel the CPU."""
     found = []
     for path, content in files.items():

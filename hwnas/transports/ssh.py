@@ -12,10 +12,10 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.temporary import make_temporary_folder
 from hwnas.transports.base import DeviceError
 from hwnas.transports.client import ClientEnd, run_client
-from hwnas.transports.commands import SHORT_S
-from hwnas.transports.own_folder import own_folder
-from hwnas.transports.remote import PROBE_S, Remote, checked_folder
+from hwnas.transports.file_transfer import FileTransfer
+from hwnas.transports.own_folder import checked_folder, own_folder
 from hwnas.transports.shell import cause, quoted
+from hwnas.transports.shell_transport import PROBE_S, SHORT_S
 
 INSTALL = "install OpenSSH's client (Debian, Ubuntu: apt install openssh-client)."
 
@@ -37,8 +37,11 @@ REFUSED = re.compile(rb"Permission denied \(|Host key verification failed|Too ma
 """What ssh says when trying again will not help."""
 
 
-class Ssh(Remote):
+class Ssh(FileTransfer):
     """The Transport to one board. Files go through the same `ssh`: a board needs no SFTP server."""
+
+    kind = "ssh"
+    address_field = "host"
 
     def __init__(self, host: str, folder: str | None = None) -> None:
         """Name a board; nothing is connected yet.
@@ -64,6 +67,16 @@ class Ssh(Remote):
         options = OPTIONS | {"ControlPath": f"{sockets}/socket"}
         self._ssh = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items())]
         weakref.finalize(self, _close, [*self._ssh, "-O", "exit", "--", host], sockets)
+
+    @classmethod
+    def connect(cls, address: str | None, folder: str | None, device_name: str) -> Ssh:
+        """As `TransportKind.connect`. Raises UsageError without a host: no board is there by itself."""
+        if address is None:
+            raise UsageError(
+                f"the device file of {device_name} names no host to reach by ssh; copy it into devices/ of your folder "
+                'and set host = "user@board" there, as in `ssh user@board`.'
+            )
+        return cls(address, folder)
 
     @property
     def folder(self) -> str:

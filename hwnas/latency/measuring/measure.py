@@ -7,11 +7,12 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwnas.campaign.progress import Progress
+from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.latency.fitting.carry_over import informative_sample
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
 from hwnas.latency.tables.table import LatencyTable
+from hwnas.runtimes import Runtime
 from hwnas.space import Architecture, OneOf, SearchSpace
 
 GOLDEN_RATIO = 0.6180339887498949
@@ -20,11 +21,11 @@ GOLDEN_RATIO = 0.6180339887498949
 
 def measure(
     space: SearchSpace,
-    device: Device | str = "local",
-    runtime: str | None = None,
+    device: Device | Path | str = "local",
+    runtime: Runtime | str | None = None,
     tables: Path | str = TABLES_FOLDER,
     networks: int = 30,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[CampaignProgress], None] | None = None,
 ) -> SpaceTable:
     """Measure a space's blocks and some of its networks on a device: the table in ``tables/DEVICE/RUNTIME``.
 
@@ -33,11 +34,11 @@ def measure(
 
     Args:
         space: the search space.
-        device: a Device, or the name of one.
-        runtime: one of `hwnas.runners.ALL_RUNTIMES`; None: the device's own.
+        device: a Device, its name, or the path of its file.
+        runtime: a Runtime of this machine, or one of `hwnas.runners.ALL_RUNTIMES`; None: the device's own.
         tables: the folder that tables are kept in.
         networks: how many whole networks.
-        progress: called after each visit.
+        progress: called after each repetition.
 
     Raises:
         UsageError: unknown device or runtime.
@@ -51,11 +52,11 @@ def measure(
 
 def measure_like(
     known: Sequence[LatencyTable],
-    device: Device | str = "local",
-    runtime: str | None = None,
+    device: Device | Path | str = "local",
+    runtime: Runtime | str | None = None,
     tables: Path | str = TABLES_FOLDER,
     networks: int = 10,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[CampaignProgress], None] | None = None,
 ) -> SpaceTable:
     """Measure, of the networks in known devices' tables, those that tell most about a new device; no blocks.
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from hwnas.campaign.campaign import Campaign
-from hwnas.campaign.conditions import Conditions, check_same
+from hwnas.campaign.campaign import Campaign, Entry
+from hwnas.campaign.conditions import Conditions, differences
 from hwnas.campaign.measurement import Measurement
-from hwnas.campaign.progress import Progress, Summary
-from hwnas.campaign.sitting import Entry, Sitting
+from hwnas.campaign.progress import CampaignProgress, CampaignSummary
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
+from hwnas.progress import silent
 from hwnas.runners import open_runner
+from hwnas.runtimes import Runtime
 from hwnas.space import Architecture
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import Shape, Spec
@@ -34,33 +36,33 @@ PRECISION = "float32"
 
 @dataclass(frozen=True)
 class SpaceTable:
-    """A measured LatencyTable and what it took: counts are of entries, that is of blocks and whole networks."""
+    """A measured LatencyTable and its cost: counts are of entries, that is of blocks and whole networks."""
 
     table: LatencyTable
     folder: Path
     entries: int
     measured: int
     reused: int
-    summary: Summary
+    summary: CampaignSummary
 
 
 class TableCampaign:
     """An open table of one device and runtime, which measurements are added to."""
 
     def __init__(self, campaign: Campaign, folder: Path) -> None:
+        """`campaign`: entered, and left, by `begin`."""
         self._campaign, self._folder = campaign, folder
         self.table = _existing(folder, campaign.conditions)
         self.keys: set[str] = set()
         """Entries asked for, measured now or before."""
-        self._sitting: Sitting | None = None
 
     @staticmethod
     @contextmanager
     def begin(
-        device: Device | str,
-        runtime: str | None,
+        device: Device | Path | str,
+        runtime: Runtime | str | None,
         tables: Path | str,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[CampaignProgress], None] | None = None,
     ) -> Iterator[TableCampaign]:
         """Open the table in ``tables/DEVICE/RUNTIME``, new or as it is, to be measured into; `result` is there after.
 
@@ -69,15 +71,15 @@ class TableCampaign:
             HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other
                 conditions; the disk is full.
         """
-        device = device if isinstance(device, Device) else load_device(device)
+        device = load_device(device)
         with open_runner(device, runtime) as runner:
             folder = Path(tables) / device.name / runner.runtime
             reference = reference_model(runner.suffix.removeprefix("."))
-            campaign = Campaign(device, runner, folder / JOURNAL_FILE, (), reference, PRECISION)
-            if progress is not None:
-                campaign.progress = progress
+            campaign = Campaign(
+                device, runner, folder / JOURNAL_FILE, reference, PRECISION, progress=progress or silent
+            )
             made = TableCampaign(campaign, folder)
-            with campaign.sitting() as made._sitting:
+            with campaign:
                 yield made
 
     def measure(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> None:
@@ -85,7 +87,6 @@ class TableCampaign:
 
         Raises HwnasError, naming them, if some cannot be measured; the table with all others is saved before.
         """
-        assert self._sitting is not None, "a TableCampaign measures after `begin`"
         format = self._campaign.runner.suffix.removeprefix(".")
         keys = {_key(*block): block for block in blocks}
         entries = [
@@ -93,20 +94,19 @@ class TableCampaign:
         ]
         entries += [Entry(a.digest, f"network {a.code}", partial(network_model, a, format)) for a in networks]
         self.keys |= {entry.key for entry in entries}
-        measurements = self._sitting.measure(entries)
+        measurements = self._campaign.measure(entries)
         latencies = {key: _latency(measurement) for key, measurement in measurements.items()}
         self.table.blocks |= {block: latencies[key] for key, block in keys.items() if key in latencies}
         self.table.networks |= {n: latencies[n.digest] for n in networks if n.digest in latencies}
-        summary = self._sitting.summary().to_json()
+        summary = self._campaign.summary.to_json()
         self.table.conditions = self._campaign.conditions.to_json() | {"summary": summary}
         self.table.save(self._folder)
-        self._sitting.raise_failures()
+        self._campaign.raise_failures()
 
     @property
     def result(self) -> SpaceTable:
-        """The table, and what this sitting did for it."""
-        assert self._sitting is not None, "a TableCampaign has a result after `begin`"
-        summary = self._sitting.summary()
+        """The table, and the summary of what was done for it."""
+        summary = self._campaign.summary
         measured = summary.entries_measured
         return SpaceTable(self.table, self._folder, len(self.keys), measured, len(self.keys) - measured, summary)
 
@@ -120,7 +120,7 @@ def network_model(architecture: Architecture, format: str) -> bytes:
 
 
 def reference_model(format: str) -> bytes:
-    """The model that every campaign, and a later measurement that is compared with one, looks at."""
+    """The reference model of every campaign, and of a later measurement that is compared with one."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -141,6 +141,25 @@ def block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
     return convert(build_block(spec), (1, *input_shape), format)
 
 
+def check_table_conditions(recorded: Mapping[str, Any], current: Conditions, place: Path | str) -> None:
+    """Refuse to mix the numbers of a table with those of other conditions.
+
+    Args:
+        recorded: the conditions of the table, as `Conditions.to_json` wrote them.
+        current: those of a measurement that is made now.
+        place: where the table is, for the message.
+
+    Raises:
+        HwnasError: they differ in what decides a latency; the message lists the differences.
+    """
+    if found := differences(Conditions.from_json(recorded).identity, current.identity, "the table"):
+        raise HwnasError(
+            f"the table {place} was measured under other conditions ({'; '.join(found)}), so its numbers do not hold "
+            "here. Measure anew into another folder with --tables, restore those conditions, or take the table as it "
+            "is with --accept-conditions where a command offers it."
+        )
+
+
 def _existing(folder: Path, conditions: Conditions) -> LatencyTable:
     """The table that the folder holds, or an empty one. Raises HwnasError if it was measured otherwise."""
     if not (folder / "blocks.csv").is_file():
@@ -151,7 +170,7 @@ def _existing(folder: Path, conditions: Conditions) -> LatencyTable:
             f"{folder} holds a published table ({table.publication}), and measured numbers are never mixed with one. "
             "Measure into another folder with --tables, or delete that one."
         )
-    check_same(table.conditions, conditions, folder)
+    check_table_conditions(table.conditions, conditions, folder)
     return table
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwnas.campaign.progress import Progress
+from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.errors import UsageError
 from hwnas.latency.features import NOMINAL_MS, feature_rows
@@ -22,6 +23,7 @@ from hwnas.latency.fitting.selection import most_informative
 from hwnas.latency.measuring.measure import spread_sample
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
 from hwnas.latency.tables.table import Block, LatencyTable
+from hwnas.runtimes import Runtime
 from hwnas.space import Architecture, SearchSpace
 
 FIRST_BLOCKS, FIRST_NETWORKS = 12, 10
@@ -61,11 +63,11 @@ class UntilAccurate:
 def measure_until(
     space: SearchSpace,
     mape: float,
-    device: Device | str = "local",
-    runtime: str | None = None,
+    device: Device | Path | str = "local",
+    runtime: Runtime | str | None = None,
     tables: Path | str = TABLES_FOLDER,
     networks: int = 30,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[CampaignProgress], None] | None = None,
     on_round: Callable[[Round], None] | None = None,
 ) -> UntilAccurate:
     """Measure until the cross-validated error is `mape` percent or less, or all blocks and `networks` are measured.
@@ -104,7 +106,7 @@ def measure_until(
 
 
 def _enough(table: LatencyTable, space: SearchSpace, limit: int) -> bool:
-    """Whether the first round is behind, in this sitting or an earlier one."""
+    """Whether the first round is behind, in this process or an earlier one."""
     blocks = len(space.distinct_blocks())
     known = blocks - len(table.missing(space))
     return known >= min(FIRST_BLOCKS, blocks) and len(table.networks_of(space)) >= min(FIRST_NETWORKS, limit)
@@ -160,7 +162,7 @@ def _networks(
     return [left[i] for i in most_informative(_shares(left, blocks), count, known=known)]
 
 
-def _shares(architectures: list[Architecture], blocks: list[Block]) -> np.ndarray:
+def _shares(architectures: list[Architecture], blocks: list[Block]) -> NDArray[np.float64]:
     """(architectures, blocks): the share of each block in each network's time, nominally."""
     costs, _ = feature_rows(blocks)
     nominal_ms = dict(zip(blocks, (costs @ np.array(list(NOMINAL_MS.values()))).tolist(), strict=True))
@@ -170,4 +172,4 @@ def _shares(architectures: list[Architecture], blocks: list[Block]) -> np.ndarra
         for block in architecture.placed_blocks():
             if block in places:
                 row[places[block]] += nominal_ms[block]
-    return shares / shares.sum(1, keepdims=True)
+    return np.asarray(shares / shares.sum(1, keepdims=True))

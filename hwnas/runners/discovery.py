@@ -1,4 +1,4 @@
-"""Listing: what answers now (phones, boards, this machine's runtimes), and what is wrong with the others."""
+"""Discovery: the phones, boards and runtimes that answer now, and why the others cannot be used."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from hwnas.devices.availability import local_runtimes, remote_runtimes
-from hwnas.devices.connection import READY, device_at, open_transport, phone_problem
+from hwnas.devices.connection import device_at, open_transport
 from hwnas.devices.cores import clusters
 from hwnas.devices.device import Device, known_devices, load_device
 from hwnas.errors import HwnasError
-from hwnas.transports.adb import adb_devices
+from hwnas.runners.registry import RUNNERS
+from hwnas.runtimes import available_runtimes
+from hwnas.transports.adb import PHONE_READY, adb_devices, phone_problem
 from hwnas.transports.base import Facts, Health
 
 ANSWER_S = 1.0
@@ -23,7 +24,7 @@ NOT_CONNECTED = "it is not connected: plug it in, or connect it by Wi-Fi with `a
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveredDevice:
     """One phone or board: what it says of itself, or why it says nothing."""
 
     transport: str
@@ -59,11 +60,11 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Listing:
+class Discovery:
     """Everything that can be measured on, now."""
 
-    phones: tuple[Found, ...]
-    boards: tuple[Found, ...]
+    phones: tuple[DiscoveredDevice, ...]
+    boards: tuple[DiscoveredDevice, ...]
     runtimes: dict[str, str]
     """Of this machine: the version, or why it cannot be used."""
     devices: dict[str, Device]
@@ -85,7 +86,7 @@ class Listing:
         }
 
 
-def list_devices() -> Listing:
+def discover_devices() -> Discovery:
     """Ask every phone and board at the same time what it is and how it is doing; one that hangs costs some seconds."""
     devices, damaged = _device_files()
     notes: list[str] = []
@@ -97,13 +98,13 @@ def list_devices() -> Listing:
         attached = []
         notes.append(str(error))
     states = {d.serial: NOT_CONNECTED for d in devices.values() if d.serial}
-    states |= {phone.serial: "" if phone.state == READY else phone_problem(phone.state) for phone in attached}
-    phones = [Found("adb", serial, problem=problem or None) for serial, problem in states.items()]
-    boards = [Found("ssh", host) for host in dict.fromkeys(d.host for d in devices.values() if d.host)]
+    states |= {phone.serial: "" if phone.state == PHONE_READY else phone_problem(phone.state) for phone in attached}
+    phones = [DiscoveredDevice("adb", serial, problem=problem or None) for serial, problem in states.items()]
+    boards = [DiscoveredDevice("ssh", host) for host in dict.fromkeys(d.host for d in devices.values() if d.host)]
     asked = _ask_all([*phones, *boards])
     alone = sum(found.transport == "adb" and found.problem is None for found in asked) == 1
     named = [_named(found, devices, alone) for found in asked]
-    return Listing(
+    return Discovery(
         tuple(named[: len(phones)]),
         tuple(named[len(phones) :]),
         local_runtimes(),
@@ -124,12 +125,12 @@ def _device_files() -> tuple[dict[str, Device], dict[str, str]]:
     return devices, damaged
 
 
-def _ask_all(found: Sequence[Found]) -> list[Found]:
+def _ask_all(found: Sequence[DiscoveredDevice]) -> list[DiscoveredDevice]:
     with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
         return list(pool.map(_asked, found))
 
 
-def _asked(found: Found) -> Found:
+def _asked(found: DiscoveredDevice) -> DiscoveredDevice:
     """With its Facts and Health, or with why it does not tell them."""
     if found.problem is not None:
         return found
@@ -141,15 +142,17 @@ def _asked(found: Found) -> Found:
         return replace(found, problem=str(error))
 
 
-def _named(found: Found, devices: dict[str, Device], alone: bool) -> Found:
+def _named(found: DiscoveredDevice, devices: dict[str, Device], alone: bool) -> DiscoveredDevice:
     """With the names that it can be measured under, and what can run models there."""
     names = _devices_for(found, devices, alone)
     if found.facts is None:
         return replace(found, devices=names)
-    return replace(found, devices=names, runtimes=remote_runtimes(found.facts, [devices[name] for name in names]))
+    return replace(
+        found, devices=names, runtimes=remote_runtimes(found.transport, found.facts, [devices[name] for name in names])
+    )
 
 
-def _devices_for(found: Found, devices: dict[str, Device], alone: bool) -> tuple[str, ...]:
+def _devices_for(found: DiscoveredDevice, devices: dict[str, Device], alone: bool) -> tuple[str, ...]:
     """The device files that mean it: those that name it; for the only phone also those for its model, and for any."""
     model = found.facts.model if found.facts else None
     names: dict[str, int] = {}
@@ -159,3 +162,21 @@ def _devices_for(found: Found, devices: dict[str, Device], alone: bool) -> tuple
         if device.transport == found.transport and meant and device.is_for(model):
             names[name] = 0 if address else 1 if device.hardware else 2
     return tuple(sorted(names, key=lambda name: names[name]))
+
+
+def local_runtimes() -> dict[str, str]:
+    """For people: every runtime of this machine with its version, or why it cannot be used here."""
+    programs = {name: kind.availability_here() for name, kind in RUNNERS["local"].items()}
+    return available_runtimes() | {name: told for name, told in programs.items() if told is not None}
+
+
+def remote_runtimes(transport: str, facts: Facts, devices: Sequence[Device]) -> dict[str, str]:
+    """For people: the runtimes that a phone or board can have, each `READY` or with what it lacks.
+
+    Args:
+        transport: how it is reached.
+        facts: what it says it is.
+        devices: the Devices that it can be measured as.
+    """
+    programs = {name: kind.availability(facts, devices) for name, kind in RUNNERS[transport].items()}
+    return {name: told for name, told in programs.items() if told is not None}

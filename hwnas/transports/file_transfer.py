@@ -1,4 +1,4 @@
-"""Carrying: files to a device and back, whole or not at all, and not again if they are there already."""
+"""FileTransfer: files to a device and back, whole or not at all, and not again if they are there already."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from hwnas.errors import HwnasError
 from hwnas.transports.base import DeviceError, DeviceFull, DeviceLost, DeviceTimeout
-from hwnas.transports.commands import SHORT_S, Commands
 from hwnas.transports.health import free_bytes, room
 from hwnas.transports.own_folder import PART, TOKEN_BYTES
 from hwnas.transports.shell import CHECKSUM, cause, quoted
+from hwnas.transports.shell_transport import SHORT_S, ShellTransport
 
 SLOWEST_BYTES_PER_S = 300_000
 """A file may take as long as it needs at this speed, and `SHORT_S` more."""
@@ -30,7 +30,7 @@ OF_THE_DEVICE = re.compile(
 OF_ROOM = re.compile(r"No space left|quota exceeded", re.IGNORECASE)
 
 
-class Carrying(Commands):
+class FileTransfer(ShellTransport):
     """The part of a Transport that moves files; where nothing better is known, through the shell."""
 
     def push(self, source: Path, name: str, executable: bool = False) -> bool:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.transports.leftovers import end_leftovers, marked
-from hwnas.transports.own_folder import MARKER
+from hwnas.transports.own_folder import MARKER, end_leftovers, marked
 from tests.device_environment import lacking
 
 

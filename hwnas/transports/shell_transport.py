@@ -1,32 +1,36 @@
-"""Commands: what every transport runs on a device in the same way, given a POSIX shell there."""
+"""The ShellTransport: programs, facts, health and reconnection, in the same way on every device with a POSIX shell."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.transports.base import Completed, DeviceError, DeviceLost, DeviceTimeout, Facts, Health
 from hwnas.transports.client import ClientEnd
 from hwnas.transports.facts import FACTS, parse_facts
 from hwnas.transports.health import health_script, parse_health
-from hwnas.transports.leftovers import marked
-from hwnas.transports.own_folder import deletion, inside
+from hwnas.transports.own_folder import deletion, end_leftovers, inside, marked
 from hwnas.transports.shell import Ended, Script, cause, program, quoted, tool
 
 ANSWER_S = 5.0
 """How much longer than the program itself a device may take to answer."""
 SHORT_S = 20.0
-"""How long what hwnas itself does on a device may take: reading facts, comparing a file."""
+"""How long hwnas's own small tasks on a device may take: reading facts, comparing a file."""
+PROBE_S = 5.0
+"""How long a device that is there may take to say so."""
+PAUSE_S = (0.2, 5.0)
+"""The first and the longest pause between two attempts to connect; each is twice as long as the one before."""
 LIMIT_REACHED = (124, 137)
 """Exit codes of `timeout` when it has ended its program: 124 of toybox and others, 137 of coreutils with KILL."""
 
 
-class Commands(ABC):
-    """The part of a Transport that runs commands."""
+class ShellTransport(ABC):
+    """The part of a Transport that runs commands, and finds the device again after it was lost."""
 
     name: str
     cure: str
@@ -72,6 +76,34 @@ class Commands(ABC):
     def health(self, cores: Sequence[int] = (0,)) -> Health:
         """As `Transport.health`."""
         return parse_health(self._shell(health_script(cores, quoted(self.folder)), SHORT_S).completed().output)
+
+    def reconnect(self, timeout_s: float = 60.0) -> None:
+        """As `Transport.reconnect`."""
+        end = monotonic() + timeout_s
+        pause_s, longest_s = PAUSE_S
+        while True:
+            try:
+                self._shell(":", min(PROBE_S, timeout_s))
+                return self._end_leftovers()
+            except (DeviceLost, DeviceTimeout) as error:
+                if monotonic() + pause_s >= end:
+                    raise DeviceLost(f"no connection within {timeout_s:g} s. {error}") from error
+            with suppress(DeviceError):
+                self._connect_again(max(1.0, min(PROBE_S, end - monotonic())))
+            sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
+
+    @abstractmethod
+    def _connect_again(self, timeout_s: float) -> None:
+        """Let go of the connection, which does not work, and try to make another."""
+
+    def _end_leftovers(self) -> None:
+        alive = self._shell(end_leftovers(self.folder), SHORT_S).output.split()
+        if alive:
+            raise HwnasError(
+                f"{self.name}: {len(alive)} programs of an earlier measurement cannot be ended and would disturb the "
+                "next; start the device again."
+            )
 
     def _in_folder(self, body: str, timeout_s: float = SHORT_S, source: Path | None = None) -> Ended:
         """What hwnas itself does with its files; the C locale, so that reasons are in English."""

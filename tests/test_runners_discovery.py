@@ -13,13 +13,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hwnas.devices.availability import remote_runtimes
-from hwnas.devices.connection import CURES, check_hardware, device_at, open_transport, phone_problem
+from hwnas.devices.connection import check_hardware, device_at, open_transport
 from hwnas.devices.device import Device
-from hwnas.devices.discovery import Found, Listing, _devices_for, list_devices
 from hwnas.errors import UsageError
 from hwnas.report.console import CONSOLE
 from hwnas.report.devices_table import device_tables
+from hwnas.runners.discovery import DiscoveredDevice, Discovery, _devices_for, discover_devices, remote_runtimes
+from hwnas.transports.adb import CURES, phone_problem
 from hwnas.transports.base import Health
 from tests.test_devices_profile import PIXEL_8
 
@@ -38,7 +38,7 @@ COOL = Health(
 )
 
 
-def shown(listing: Listing) -> str:
+def shown(listing: Discovery) -> str:
     with CONSOLE.capture() as capture:
         for part in device_tables(listing):
             CONSOLE.print(part)
@@ -57,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_adb_it_says_so_and_lists_the_rest(folder: Path) -> None:
     begin = time.monotonic()
-    found = list_devices()
+    found = discover_devices()
     assert time.monotonic() - begin < 3
     assert found.phones == found.boards == ()
     assert len(found.notes) == 1 and "adb" in found.notes[0]
@@ -69,13 +69,13 @@ def test_without_adb_it_says_so_and_lists_the_rest(folder: Path) -> None:
 
 def test_a_phone_of_a_device_file_that_is_not_connected_is_named(folder: Path) -> None:
     (folder / "devices" / "mine.toml").write_text('name = "mine"\ntransport = "adb"\nserial = "0A1B"\n')
-    (phone,) = list_devices().phones
+    (phone,) = discover_devices().phones
     assert (phone.address, phone.devices) == ("0A1B", ("mine",)) and "plug it in" in str(phone.problem)
 
 
 def test_a_damaged_device_file_hides_no_other(folder: Path) -> None:
     (folder / "devices" / "mine.toml").write_text('name = "mine"\nthreads = "many"\n')
-    found = list_devices()
+    found = discover_devices()
     assert "mine" not in found.devices and "threads: " in found.damaged["mine"]
     assert "local" in found.devices and "(found 'many')" in shown(found)
 
@@ -122,30 +122,30 @@ def test_names_for_a_phone_begin_with_the_file_made_for_it() -> None:
         "board": Device(name="board", transport="ssh", host="board"),
         "boards": Device(name="boards", transport="ssh"),
     }
-    phone = Found("adb", "0A1B", facts=PIXEL_8)
+    phone = DiscoveredDevice("adb", "0A1B", facts=PIXEL_8)
     assert _devices_for(phone, devices, alone=True) == ("mine", "pixel-8", "any")
     assert _devices_for(phone, devices, alone=False) == ("mine",)  # the others would not say which phone
-    assert _devices_for(Found("adb", "FFFF", problem="offline"), devices, alone=True) == ("other",)
-    assert _devices_for(Found("ssh", "board", facts=PIXEL_8), devices, alone=True) == ("board",)
+    assert _devices_for(DiscoveredDevice("adb", "FFFF", problem="offline"), devices, alone=True) == ("other",)
+    assert _devices_for(DiscoveredDevice("ssh", "board", facts=PIXEL_8), devices, alone=True) == ("board",)
 
 
 def test_what_a_phone_lacks_to_run_models(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     google = Device(name="mine", transport="adb", benchmark_model=str(folder / "benchmark_model"))
-    lacking = remote_runtimes(PIXEL_8, [google])
+    lacking = remote_runtimes("adb", PIXEL_8, [google])
     assert "aarch64-linux-gnu-gcc" in lacking["native"] and "names no file" in lacking["benchmark-model"]
-    assert "says it is armv7l" in remote_runtimes(replace(PIXEL_8, architecture="armv7l"), [])["native"]
+    assert "says it is armv7l" in remote_runtimes("adb", replace(PIXEL_8, architecture="armv7l"), [])["native"]
     (folder / "benchmark_model").touch()
     compiler = folder / "bin" / "aarch64-linux-gnu-gcc"
     compiler.touch()
     compiler.chmod(0o755)
-    assert remote_runtimes(PIXEL_8, [google]) == {"native": "ready", "benchmark-model": "ready"}
+    assert remote_runtimes("adb", PIXEL_8, [google]) == {"native": "ready", "benchmark-model": "ready"}
 
 
 def test_a_phone_as_people_and_programs_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    phone = Found("adb", "0A1B", ("pixel-8",), PIXEL_8, COOL)
-    hidden = Found("adb", "FF[bold]00", problem=phone_problem("unauthorized"))
-    listing = Listing((phone, hidden), (), {"litert": "2.3.0"}, {}, {}, ())
+    phone = DiscoveredDevice("adb", "0A1B", ("pixel-8",), PIXEL_8, COOL)
+    hidden = DiscoveredDevice("adb", "FF[bold]00", problem=phone_problem("unauthorized"))
+    listing = Discovery((phone, hidden), (), {"litert": "2.3.0"}, {}, {}, ())
     as_json = listing.to_json()
     first = as_json["phones"][0]
     assert (first["answers"], first["model"], first["soc"], first["abi"]) == (True, "Pixel 8", "Tensor G3", "arm64-v8a")
@@ -166,6 +166,6 @@ def test_a_board_that_is_not_there_is_named(folder: Path, monkeypatch: pytest.Mo
         closed.bind(("127.0.0.1", 0))  # and does not listen
         host = f"ssh://nobody@127.0.0.1:{closed.getsockname()[1]}"
         (folder / "devices" / "gone.toml").write_text(f'name = "gone"\ntransport = "ssh"\nhost = "{host}"\n')
-        (board,) = list_devices().boards
+        (board,) = discover_devices().boards
     assert (board.address, board.devices) == (host, ("gone",))
     assert board.problem and "is on and in the network" in board.problem
