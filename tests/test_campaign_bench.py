@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import hwnas
 from hwnas.campaign.bench import bench, longest_s
-from hwnas.devices.device import Device
+from hwnas.campaign.conditions import current_conditions
+from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.runtimes import available_runtimes, get_runtime, installed_runtimes
 from tests.small_models import feature_net, model_bytes
@@ -34,6 +36,46 @@ def test_a_file_is_measured_with_its_conditions(
     assert 3 <= len(data["runs_us"]) <= 5  # those that do not agree are made again
     identity = data["conditions"]["identity"]
     assert (identity["runtime"], identity["threads"], identity["precision"]) == (expected, 2, None)
+
+
+QUICK_FILE = """name = "quick"
+warmup_ms = 0
+min_ms = 0
+min_runs = 6
+max_runs = 6
+visits = 1
+extra_visits = 0
+"""
+
+
+def test_model_device_and_runtime_are_taken_by_name_by_path_and_as_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "devices").mkdir()
+    file = tmp_path / "devices" / "quick.toml"
+    file.write_text(QUICK_FILE)
+    model = tmp_path / "model.tflite"
+    model.write_bytes(model_bytes(feature_net(), ".tflite"))
+    litert = get_runtime("litert")
+    for named, runtime in (("quick", "litert"), (file, litert), (str(file), None), (load_device("quick"), litert)):
+        found = hwnas.bench(str(model), named, runtime)
+        told = found.conditions
+        assert (told.circumstances["device"], told.identity["runtime"], found.measurement.runs) == (
+            "quick",
+            "litert",
+            6,
+        )
+        assert current_conditions(named, runtime).identity == told.identity
+    space = hwnas.get_space("tiny", resolution=16, width=0.25)
+    measured = hwnas.measure(space, "quick", litert, tmp_path / "tables", networks=3)
+    assert measured.folder == tmp_path / "tables" / "quick" / "litert"
+    assert hwnas.measure(space, file, "litert", tmp_path / "tables", networks=3).measured == 0
+    for wrong in ("fast", "absent.toml"):
+        with pytest.raises(HwnasError, match=wrong):
+            hwnas.bench(model, wrong)
+    with pytest.raises(UsageError, match=r"unknown runtime for quick \(local\) 'tensorrt'; known: .*litert"):
+        hwnas.bench(model, "quick", "tensorrt")
 
 
 def test_bytes_are_recognised(tmp_path: Path) -> None:
@@ -102,7 +144,7 @@ def test_weights_outside_the_folder_of_a_model_are_not_read(tmp_path: Path) -> N
         bench(file, DEVICE)
 
 
-def test_visits_that_disagree_are_made_again(tmp_path: Path) -> None:
+def test_repetitions_that_disagree_are_made_again(tmp_path: Path) -> None:
     """With a limit that no real machine keeps, every extra visit is made; those not far from the rest are reported."""
     strict = DEVICE.model_copy(update={"drift_limit_percent": 1e-9, "visits": 2, "extra_visits": 2})
     result = bench(model_bytes(feature_net(), ".tflite"), strict)
@@ -110,9 +152,9 @@ def test_visits_that_disagree_are_made_again(tmp_path: Path) -> None:
     assert result.measurement.noisy
 
 
-def test_a_reference_is_looked_at_before_each_visit(tmp_path: Path) -> None:
+def test_a_reference_is_timed_before_each_repetition(tmp_path: Path) -> None:
     model = model_bytes(feature_net(), ".tflite")
     result = bench(model, DEVICE, reference=model)
-    assert 3 <= len(result.reference_us) <= 5  # visits that disagree are made again, and each has its look
+    assert 3 <= len(result.reference_us) <= 5  # repetitions that disagree are made again, each with a reference
     assert all(0.1 < us / (1000 * result.measurement.median_ms) < 10 for us in result.reference_us)  # the same model
     assert bench(model, DEVICE).reference_us == ()

@@ -1,4 +1,4 @@
-"""Several devices at once: real campaigns in processes of their own."""
+"""Campaigns on several devices in parallel: real ones, in processes of their own."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ def crash(device: Device, progress: object) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def name_of(device: Device, progress: object) -> str:
+    return device.name
+
+
 def test_one_failure_does_not_stop_the_other(tmp_path: Path) -> None:
     seen: list[tuple[str, CampaignProgress]] = []
     work = partial(measure, SPACE, runtime="litert", tables=tmp_path, networks=3)
@@ -50,6 +54,13 @@ def test_one_failure_does_not_stop_the_other(tmp_path: Path) -> None:
 def test_a_process_that_dies_is_one_clear_failure() -> None:
     outcomes = measure_in_parallel([device("one")], crash, lambda *_: None)
     assert "ended without a result" in str(outcomes["one"])
+
+
+def test_devices_are_taken_by_name_and_by_path(tmp_path: Path) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text('name = "two"\n')
+    found = measure_in_parallel(["local", file], name_of, lambda *_: None)
+    assert found == {"local": "local", "two": "two"}
 
 
 def test_two_campaigns_of_one_name_are_refused() -> None:

@@ -14,17 +14,27 @@ import pytest
 from hwnas.campaign.conditions import conditions_of
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
-from hwnas.runners import ALL_RUNTIMES, RUNNERS, default_runtime, open_runner, runtime_names, runtime_suffix
+from hwnas.runners import (
+    ALL_RUNTIMES,
+    RUNNERS,
+    default_runtime,
+    open_runner,
+    resolve_runtime,
+    runtime_names,
+    runtime_suffix,
+)
 from hwnas.runners.base import Runner
+from hwnas.runners.registry import PROGRAMS
 from hwnas.runtimes import RUNTIMES, available_runtimes, installed_runtimes
 from hwnas.transports.base import Health
+from hwnas.transports.registry import TRANSPORTS
 from tests.small_models import IMAGE_SHAPE, classifier_net, example_output, feature_net, model_bytes
 
 RUNS = 7
 LIMITS = {"warmup_runs": 1, "warmup_ms": 0, "min_runs": RUNS, "max_runs": RUNS, "min_ms": 0, "max_ms": 60_000}
 
-WITHOUT = ("benchmark-model",)
-"""Google's program cannot be had here; tests/test_runners_benchmark_model.py has one that prints alike."""
+WITHOUT = {"benchmark-model": "test_runners_benchmark_model.py"}
+"""Google's program cannot be had here; that file has one that prints alike."""
 
 CASES = [
     pytest.param((transport, name), id=f"{name}-{transport}")
@@ -49,8 +59,9 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Device, str]]:
         return
     machine = request.getfixturevalue(MACHINES[transport])
     machine.reset()
+    field = TRANSPORTS[transport].address_field
     # the board has the programs of this machine, so its Python is this one
-    place = {"serial": machine.serial} if transport == "adb" else {"host": machine.host, "python": sys.executable}
+    place = {field: getattr(machine, field), "python": sys.executable}
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in machine.environment.items():
             patch.setenv(variable, value)
@@ -62,6 +73,29 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Device, str]]:
 def runner(case: tuple[Device, str]) -> Iterator[Runner]:
     with open_runner(*case) as opened:
         yield opened
+
+
+def test_every_registered_runtime_is_tried_on_every_kind_of_device_that_can_have_it() -> None:
+    assert MACHINES.keys() | {"local"} == TRANSPORTS.keys() == RUNNERS.keys(), "a kind of device has no machine here"
+    tried = {case.values[0] for case in CASES}
+    missing = {(transport, name) for transport in TRANSPORTS for name in runtime_names(transport)} - tried
+    assert {name for _, name in missing} == WITHOUT.keys()
+    assert all((Path(__file__).parent / file).is_file() for file in WITHOUT.values())
+    assert {kind.runtime for kind in PROGRAMS} | RUNTIMES.keys() == set(ALL_RUNTIMES)
+
+
+def test_help_and_the_manual_name_every_registered_runtime() -> None:
+    from typer.testing import CliRunner
+
+    from hwnas.cli import app
+
+    manual = (Path(__file__).parent.parent / "docs" / "measuring.md").read_text()
+    table = manual.partition("| `--runtime` |")[2].partition("\n\n")[0]
+    for verb in ("measure", "bench", "search", "design"):
+        told = " ".join(CliRunner().invoke(app, [verb, "--help"]).output.replace("│", " ").split())
+        for name in ALL_RUNTIMES:
+            assert name in told.partition("--runtime")[2].partition(" --")[0], (verb, name)
+            assert f"`{name}`" in table, name
 
 
 def test_it_says_what_it_is(runner: Runner, case: tuple[Device, str]) -> None:
@@ -96,7 +130,7 @@ def test_outputs_are_those_of_pytorch(runner: Runner, net) -> None:
         np.testing.assert_allclose(output, expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
-def test_a_visit_keeps_the_limits_of_the_device(runner: Runner) -> None:
+def test_a_repetition_keeps_the_limits_of_the_device(runner: Runner) -> None:
     with runner.load(model_bytes(feature_net(), runner.suffix)) as model:
         for _ in range(2):  # as the reference is: timed again and again
             timing = model.time()
@@ -164,3 +198,14 @@ def test_the_runtime_that_takes_a_model() -> None:
     assert default_runtime(Device(name="board", transport="ssh"), onnx) == "onnxruntime"
     with pytest.raises(UsageError, match=r"no runtime takes m.onnx on phone: .* known suffixes: .tflite"):
         default_runtime(phone, Path("m.onnx"))
+
+
+def test_a_runtime_is_found_by_its_name_as_an_object_and_as_the_devices_own() -> None:
+    here, phone = Device(name="here"), Device(name="phone", transport="adb", runtime="benchmark-model")
+    assert resolve_runtime(here) == resolve_runtime(here, "litert") == resolve_runtime(here, RUNTIMES["litert"])
+    assert resolve_runtime(here, RUNTIMES["onnxruntime"]) == "onnxruntime"
+    assert resolve_runtime(phone) == "benchmark-model"
+    with pytest.raises(UsageError, match=r"unknown runtime for phone \(adb\) 'litert'; known: benchmark-model, native"):
+        resolve_runtime(phone, RUNTIMES["litert"])
+    with pytest.raises(UsageError, match="unknown runtime 'tensorrt'; known: benchmark-model, litert, native"):
+        runtime_suffix("tensorrt")

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.runners.remote import MODEL_AND_INPUT_PATTERNS
 from hwnas.transports.adb import Adb
@@ -23,6 +24,7 @@ from hwnas.transports.base import Completed, DeviceError, DeviceFull, DeviceTime
 from hwnas.transports.file_transfer import FileTransfer
 from hwnas.transports.local import Local
 from hwnas.transports.own_folder import MARKER, NAME
+from hwnas.transports.registry import TRANSPORTS
 from hwnas.transports.ssh import Ssh
 from tests.device_environment import lacking
 
@@ -112,7 +114,9 @@ def source(tmp_path) -> Path:
 
 
 class Conformance:
-    """The tests that each kind of Transport passes; a subclass says how it is reached."""
+    """The tests that each kind of Transport passes; a subclass names the kind and connects to a device of it."""
+
+    kind: type[FileTransfer] = Local
 
     @pytest.fixture
     def reached(self) -> Reached:
@@ -366,6 +370,8 @@ def running(command: str) -> bool:
 
 
 class TestLocal(Conformance):
+    kind = Local
+
     @pytest.fixture
     def reached(self, tmp_path):
         return Reached(Local(tmp_path / "a folder's place"))
@@ -406,6 +412,8 @@ class TestBusybox(Conformance):
 
 
 class TestAdb(Conformance):
+    kind = Adb
+
     @pytest.fixture
     def reached(self, android):
         return Reached(Adb(android.serial), android.root)
@@ -436,6 +444,8 @@ class TestAdb(Conformance):
 
 
 class TestSsh(Conformance):
+    kind = Ssh
+
     @pytest.fixture
     def reached(self, board):
         return Reached(Ssh(board.host, board.folder), board.root)
@@ -457,3 +467,9 @@ class TestSsh(Conformance):
         health = reached.transport.health()
         assert (health.temperature_celsius, health.battery_percent, health.thermal_status) == (61.0, None, None)
         assert (health.governor, health.frequency_khz, health.max_frequency_khz) == ("ondemand", 600_000, 1_000_000)
+
+
+def test_every_registered_transport_is_tested():
+    assert {tests.kind.kind for tests in Conformance.__subclasses__()} == TRANSPORTS.keys()
+    for kind in TRANSPORTS.values():
+        assert kind.address_field is None or kind.address_field in Device.model_fields

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from hwnas.runners import ALL_RUNTIMES
 from hwnas.spaces import SPACES
 
 _SPACES = ", ".join(SPACES)
-_RUNTIMES = "litert, onnxruntime or tflite-runtime"
+_RUNTIMES = ", ".join(ALL_RUNTIMES)
 METHODS = "dsnas, single-path, single-path-lambda, spos, random, snas, proxyless"
 """Named here once more: the searches import torch, which a help text need not wait for."""
 
@@ -30,7 +31,7 @@ DeviceNames = Annotated[
 ]
 RuntimeName = Annotated[
     str | None,
-    typer.Option("--runtime", help=f"{_RUNTIMES}; native or benchmark-model on phones and boards [the device's own]."),
+    typer.Option("--runtime", help=f"{_RUNTIMES}; as far as the device has it [the device's own]."),
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
 Tables = Annotated[Path, typer.Option("--tables", help="Folder that latency tables are kept in.")]
