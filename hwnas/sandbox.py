@@ -45,8 +45,8 @@ def run_sandboxed(
     Args:
         module: Called as ``python -m``; its ``main`` hands the work to `serve`.
         task: JSON values; paths in it are absolute.
-        who: What does the work, for messages: "litert", as in "litert crashed on model.tflite".
-        what: What it works on: "model.tflite".
+        who: the program that does the work, for messages: "litert", as in "litert crashed on model.tflite".
+        what: the object of its work: "model.tflite".
         timeout_s: Seconds by the clock after which it is stopped.
         memory_bytes: Limit of its address space.
 
@@ -126,7 +126,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _answer(path: Path) -> dict[str, Any] | None:
-    """What `serve` left; None if it did not get that far."""
+    """The answer of `serve`; None if it did not get that far."""
     try:
         answer = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def _last_words(path: Path, limit: int = 300) -> str:
 
 
 def _cause(code: int, words: str) -> str:
-    """What the process died of."""
+    """The cause of the process's death."""
     if code >= 0:
         return f"it ended with exit code {code} and no result"
     if "bad_alloc" in words:

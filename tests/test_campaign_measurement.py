@@ -27,7 +27,7 @@ def test_one_visit_known_answers() -> None:
 
 def test_visits_weigh_the_same_however_many_runs_they_have() -> None:
     measurement = Measurement(((1000.0,) * 10, (2000.0,) * 1000))
-    assert measurement.visit_medians_ms == (1.0, 2.0)
+    assert measurement.repetition_medians_ms == (1.0, 2.0)
     assert measurement.median_ms == 1.0
     assert measurement.between_visits_percent == pytest.approx(100)
     assert (measurement.p5_ms, measurement.p95_ms) == (1.0, 2.0)

@@ -1,1 +1,1 @@
-"""Campaigns: models measured several times over, with a journal, and with what drift did to them."""
+"""Campaigns: models measured several times over, with a journal, and corrected for drift."""

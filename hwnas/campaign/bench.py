@@ -33,12 +33,16 @@ COPIES = 4
 
 @dataclass(frozen=True)
 class Bench:
-    """A Measurement and the Conditions it was taken under."""
+    """A Measurement and its Conditions."""
 
     measurement: Measurement
     conditions: Conditions
     reference_us: tuple[float, ...] = ()
     """Medians of a reference model, timed once before each repetition, where there was one."""
+
+    def __repr__(self) -> str:
+        device, runtime = self.conditions.circumstances.get("device"), self.conditions.identity.get("runtime")
+        return f"Bench({self.measurement.median_ms:.4g} ms on {device}, {runtime}, {self.measurement.runs} runs)"
 
     def to_json(self) -> dict[str, Any]:
         """``median_ms, p5_ms, p95_ms, runs`` and the rest of the Measurement, ``conditions`` and ``reference_us``."""
@@ -65,7 +69,7 @@ def bench(
 ) -> Bench:
     """Measure a .tflite or .onnx model on a Device; with this machine's Python runtimes, in a fresh process.
 
-    What a process did before, such as training, lies in its memory and makes models a percent or two slower; and a
+    The earlier work of a process, such as training, lies in its memory and makes models a percent or two slower; and a
     damaged file that crashes a runtime must not take more with it. On a phone or a board each repetition is a fresh
     process anyhow.
 

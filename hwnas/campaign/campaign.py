@@ -41,9 +41,9 @@ class Entry:
     """One model to measure. Its bytes are made when it is its turn, so that a campaign holds one model at a time."""
 
     key: str
-    """What the journal knows it by: equal keys are the same model, today and after a restart."""
+    """Its name in the journal: equal keys are the same model, today and after a restart."""
     label: str
-    """What people call it."""
+    """Its name for people."""
     model: Callable[[], bytes]
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Entry:
 
 
 class Campaign:
-    """Measures entries on a Device with a Runner; what the journal holds already is not measured again.
+    """Measures entries on a Device with a Runner; repetitions that the journal holds already are not made again.
 
     `run` measures entries in one go. As a context manager it keeps the journal open and the reference model loaded, so
     that `measure` can take some entries now and others in the light of them. Whatever ends it early, Ctrl-C included,
@@ -75,7 +75,7 @@ class Campaign:
             journal: the file, new or of an earlier campaign.
             reference: A model of a few ms, in the runner's format, that is measured again and again: if it is slower,
                 so is everything.
-            precision: What the models compute in, such as "float32"; None if unknown.
+            precision: the type that the models compute in, such as "float32"; None: unknown.
             seed: decides the order of the repetitions.
             progress: called after each repetition and while it waits for the device.
         """
@@ -150,7 +150,7 @@ class Campaign:
 
     @property
     def summary(self) -> CampaignSummary:
-        """What was done since the journal was opened, also if it was interrupted."""
+        """The work since the journal was opened, also if it was interrupted."""
         return self._tally.summary(self._journal.records)
 
     def _pending(self, entries: Sequence[Entry]) -> list[Entry]:

@@ -23,12 +23,16 @@ class Conditions:
     """The conditions of a number, as JSON values; None is recorded for what the device does not tell."""
 
     identity: dict[str, Any]
-    """Must be equal before numbers are mixed: the machine (system, architecture, cpu, core_count), the runtime
+    """It must be equal before numbers are mixed: the machine (system, architecture, cpu, core_count), the runtime
     (runtime, runtime_version, library_sha256), and how it was used (threads, cores, batch, precision). The cores are
     "any" only where the process may use enough of them; where it is granted less time than its threads could use,
     cpu_quota_cores says how much."""
     circumstances: dict[str, Any]
     """Recorded only: device, platform, every field of `hwnas.transports.base.Health`, hwnas_version, date."""
+
+    def __repr__(self) -> str:
+        told = ("runtime", "runtime_version", "cpu", "threads", "cores", "precision")
+        return f"Conditions({', '.join(f'{name}: {self.identity[name]}' for name in told if self.identity.get(name))})"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,8 +68,8 @@ def conditions_of(runner: Runner, device: Device, precision: str | None = None) 
 
     Args:
         runner: tells the identity of device and runtime, and the device's health.
-        device: gives threads, cores and batch, as far as the runner does not tell what became of them.
-        precision: What the models compute in, such as "float32"; None if that is not known.
+        device: gives threads, cores and batch, as far as the runner does not tell them.
+        precision: the type that the models compute in, such as "float32"; None: unknown.
     """
     settings = {
         "threads": device.threads,

@@ -24,8 +24,7 @@ from hwnas.records import read_record, record_line
 from hwnas.transports.base import Health
 
 HEADER_START = b'{"hwnas_journal": 1, '
-"""What every journal begins with: a file that does not is never written to."""
-
+"""Every journal begins with it; a file that does not is never written to."""
 
 MOST_BYTES = 2**30
 """Of a journal: a space of thousands of blocks has a hundredth of this."""
@@ -137,7 +136,7 @@ class Journal:
             raise
 
     def append(self, record: Record) -> None:
-        """Write one record and wait until it is on the disk. Raises HwnasError, naming what is kept, if that fails."""
+        """Write one record and wait until it is on the disk. Raises HwnasError if that fails."""
         data = asdict(record)
         if isinstance(record, HealthRecord) and not record.restarted:
             del data["restarted"]

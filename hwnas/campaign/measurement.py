@@ -12,56 +12,64 @@ from numpy.typing import NDArray
 from hwnas.errors import HwnasError
 
 FAR = 3.5
-"""Standard deviations from the median beyond which a visit is left out: with normal noise, one in two thousand."""
+"""Standard deviations off the median beyond which a repetition is left out: of normal noise, one in two thousand."""
 MIDDLE_HALF = 0.6745
 """Half of a normal distribution lies within so many standard deviations of its median."""
 NEAR_SHARE = 0.02
-"""A visit that is off by less than this is never left out."""
+"""A repetition that is off by less than this is never left out."""
 
 ROUNDING = 1e-9
-"""What a sum of weights may be off by; no run weighs as little."""
+"""The rounding error of a sum of weights; no run weighs as little."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model's runs, grouped by visit. In every statistic each visit weighs the same, however many runs it took."""
+    """One model's runs by repetition. Repetitions weigh the same in every statistic, however many runs they took."""
 
     runs_us: tuple[tuple[float, ...], ...]
-    """Microseconds of every run of every visit."""
+    """Microseconds of every run of every repetition."""
     drift_percent: float | None = None
-    """How far the reference model was off its campaign median next to these visits, at worst; None: no reference."""
+    """How far, at worst, the reference was off its campaign median next to these repetitions; None: no reference."""
     noisy: bool = False
-    """The visits disagree, or all of them fell into disturbed stretches: the statistics are worth less than others."""
+    """The repetitions disagree, or too few were undisturbed: the statistics are worth less than others."""
+
+    def __repr__(self) -> str:
+        """The statistics; the runs are thousands of numbers."""
+        noisy = ", noisy" if self.noisy else ""
+        return (
+            f"Measurement({self.median_ms:.4g} ms, 5 to 95 %: {self.p5_ms:.4g} to {self.p95_ms:.4g} ms, "
+            f"{len(self.runs_us)} repetitions, {self.runs} runs{noisy})"
+        )
 
     def __post_init__(self) -> None:
         if not self.runs_us or not all(self.runs_us):
-            raise ValueError("a Measurement needs at least one visit, and at least one run in each")
-        if not all(np.isfinite(visit).all() and min(visit) > 0 for visit in self.runs_us):
+            raise ValueError("a Measurement needs at least one repetition, and at least one run in each")
+        if not all(np.isfinite(runs).all() and min(runs) > 0 for runs in self.runs_us):
             raise ValueError("the runs of a Measurement are positive, finite numbers of microseconds")
 
     @property
     def runs(self) -> int:
-        """Number of timed runs over all visits."""
+        """Number of timed runs over all repetitions."""
         return sum(map(len, self.runs_us))
 
     @cached_property
-    def visit_medians_ms(self) -> tuple[float, ...]:
-        """Median of each visit."""
-        return tuple(float(np.median(visit)) / 1000 for visit in self.runs_us)
+    def repetition_medians_ms(self) -> tuple[float, ...]:
+        """Median of each repetition."""
+        return tuple(float(np.median(runs)) / 1000 for runs in self.runs_us)
 
     @cached_property
     def median_ms(self) -> float:
-        """Mean of the medians of the quieter half of the visits.
+        """Mean of the medians of the quieter half of the repetitions.
 
-        Within a visit the median, because what interrupts a run makes it longer by any amount. Between visits the
-        fastest half (the larger one of an odd number, without visits that lie far from the rest): whatever shares
-        caches and memory with the model makes a whole visit longer, never shorter. On a shared machine two halves of
-        the visits differ by a third less in this than in the mean of all.
+        Within a repetition the median, because an interruption makes a run longer by any amount. Between repetitions
+        the fastest half (the larger one of an odd number, without repetitions that lie far from the rest): other
+        programs that share caches and memory with the model make a whole repetition longer, never shorter. On a shared
+        machine two halves of the repetitions differ by a third less in this than in the mean of all.
         """
-        medians_ms = np.array(self.visit_medians_ms)
+        medians_ms = np.array(self.repetition_medians_ms)
         together = np.sort(medians_ms[near(medians_ms)])
         mean_ms = float(together[: (len(together) + 1) // 2].mean())
-        return min(max(mean_ms, self.p5_ms), self.p95_ms)  # for visits that agree to the last bit
+        return min(max(mean_ms, self.p5_ms), self.p95_ms)  # for repetitions that agree to the last bit
 
     @cached_property
     def p5_ms(self) -> float:
@@ -75,18 +83,17 @@ class Measurement:
 
     @property
     def spread_percent(self) -> float:
-        """From the 5th to the 95th percentile, in percent of the median: what one run more or less varies by."""
+        """From the 5th to the 95th percentile, in percent of the median: the spread of single runs."""
         return 100 * (self.p95_ms - self.p5_ms) / self.median_ms
 
     @property
     def between_visits_percent(self) -> float:
-        """From the lowest to the highest visit median, in percent of the median; 0 for a single visit."""
-        return 100 * (max(self.visit_medians_ms) - min(self.visit_medians_ms)) / self.median_ms
+        """From the lowest to the highest repetition median, in percent of the median; 0 for a single repetition."""
+        return 100 * (max(self.repetition_medians_ms) - min(self.repetition_medians_ms)) / self.median_ms
 
     @property
     def halves_percent(self) -> float | None:
-        """How far one half of the visits (every second one) is off the other, in percent: the noise that repeating
-        shows. None for a single visit."""
+        """How far one half of the repetitions (every second one) is off the other, in percent; None for one."""
         if len(self.runs_us) < 2:
             return None
         first, second = (Measurement(self.runs_us[start::2]).median_ms for start in (0, 1))
@@ -103,7 +110,7 @@ class Measurement:
     def from_json(data: dict[str, Any]) -> Measurement:
         """The Measurement that `to_json` wrote. Raises HwnasError if something is missing or no measurement at all."""
         try:
-            runs_us = tuple(tuple(float(run) for run in visit) for visit in data["runs_us"])
+            runs_us = tuple(tuple(float(run) for run in runs) for runs in data["runs_us"])
             return Measurement(runs_us, data["drift_percent"], bool(data["noisy"]))
         except (KeyError, TypeError, ValueError) as error:
             raise HwnasError(f"a measurement is damaged ({error!r}); measure the model again.") from error
@@ -111,7 +118,7 @@ class Measurement:
     def _quantile_ms(self, quantile: float) -> float:
         """The run below which this share of the weight lies; where that is between two runs, their mean."""
         runs_us = np.concatenate(self.runs_us)
-        weights = np.concatenate([np.full(len(visit), 1 / len(visit) / len(self.runs_us)) for visit in self.runs_us])
+        weights = np.concatenate([np.full(len(runs), 1 / len(runs) / len(self.runs_us)) for runs in self.runs_us])
         order = np.argsort(runs_us)
         below = np.cumsum(weights[order])
         around = np.searchsorted(below, [quantile - ROUNDING, quantile + ROUNDING])

@@ -23,7 +23,7 @@ from hwnas.errors import HwnasError, UsageError
 T = TypeVar("T")
 
 LEAVE_S = 30.0
-"""How long a campaign may take, after Ctrl-C, to end what runs on its device."""
+"""How long a campaign may take, after Ctrl-C, to end the programs on its device."""
 
 
 def measure_in_parallel(
@@ -38,7 +38,7 @@ def measure_in_parallel(
         progress: told the device's name with each step of its campaign.
 
     Returns:
-        What `work` returned for each device, by its name, or what it failed with.
+        The result of `work` for each device, by its name, or its error.
 
     Raises:
         UsageError: two devices have one name, or there is no such device.

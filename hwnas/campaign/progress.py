@@ -43,7 +43,7 @@ class CampaignProgress:
 
 @dataclass(frozen=True)
 class CampaignSummary:
-    """What one process did for a campaign and what it spent its time on."""
+    """One process's part in a campaign, and how it spent its time."""
 
     seconds: float
     inference_s: float
@@ -111,7 +111,7 @@ class Tally:
         return CampaignProgress(done, done + self.remaining, label, eta_s, drift_percent, celsius, waiting)
 
     def summary(self, records: Sequence[Record]) -> CampaignSummary:
-        """What was done so far; the drift is that of all `records` of the journal."""
+        """The work so far; the drift is that of all `records` of the journal."""
         drifts = [drift for drift in reference_drifts_percent(records) if drift is not None] or [0.0]
         return CampaignSummary(
             (perf_counter() if self.end_s is None else self.end_s) - self.begin_s,

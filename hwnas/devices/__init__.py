@@ -1,1 +1,1 @@
-"""Devices: how to reach, check and lock what is measured on."""
+"""Devices: their files, the connection to them, their locks and preconditions, and this machine."""

@@ -1,4 +1,4 @@
-"""Cores: what a chip's clusters are, and which of its cores "big", "prime" and "little" mean."""
+"""Cores: the clusters of a chip, and which of its cores "big", "prime" and "little" mean."""
 
 from __future__ import annotations
 

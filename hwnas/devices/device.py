@@ -32,7 +32,7 @@ Cores = tuple[int, ...] | Literal["any", "big", "prime", "little"]
 
 
 def _one_line(text: str) -> str:
-    """Refuse what can be taken for something else on a terminal, in a shell or among a program's options."""
+    """Refuse text that a terminal, a shell or a program's options could take for something else."""
     if not text:
         raise ValueError("must not be empty; leave the field out instead")
     if not text.isprintable():
@@ -71,7 +71,7 @@ class Device(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     name: Annotated[OneLine, AfterValidator(_folder_name)]
-    """What people type after ``--device``, and the name of the folder its tables go to."""
+    """The word after ``--device``, and the name of the folder its tables go to."""
     description: str = ""
     transport: str = "local"
     """How it is reached: a name in `hwnas.transports.registry`. ``local``: this machine; ``adb``: a phone; ``ssh``: a
@@ -86,7 +86,7 @@ class Device(BaseModel):
     """Models that the file is for, as the device itself says it, ``*`` for anything; others are refused. Empty: any."""
 
     runtime: OneLine = DEFAULT_RUNTIMES["local"]
-    """What runs models unless ``--runtime`` says otherwise; not given: as in `DEFAULT_RUNTIMES`."""
+    """The runtime unless ``--runtime`` names another; not given: as in `DEFAULT_RUNTIMES`."""
     threads: int = Field(1, ge=1, le=MOST_THREADS)
     """Threads per inference."""
     cores: Cores = "any"
@@ -94,46 +94,46 @@ class Device(BaseModel):
     batch: int = Field(1, ge=1, le=MOST_BATCH)
     """Images per inference; models of another batch size are refused."""
     delegate: Literal["xnnpack", "none", "gpu", "nnapi"] = "xnnpack"
-    """What ``benchmark-model`` lets compute: XNNPACK's or TFLite's own CPU kernels, the GPU, or NNAPI."""
+    """The kernels of ``benchmark-model``: XNNPACK's or TFLite's own for the CPU, those of the GPU, or NNAPI."""
     benchmark_model: Annotated[OneLine, AfterValidator(_expanded)] | None = None
     """Path, on this machine, of Google's benchmark_model for the device. None: there is none."""
     python: OneLine = "python3"
     """The Python of a board that has ONNX Runtime: a program's name or absolute path there."""
 
     warmup_runs: int = Field(3, ge=1, le=MOST_RUNS)
-    """Untimed runs before a visit, at least."""
+    """Untimed runs before a repetition, at least."""
     warmup_ms: float = Field(20.0, ge=0, le=LONGEST_MS)
     """Duration of the untimed runs, at least."""
     min_runs: int = Field(20, ge=1, le=MOST_RUNS)
-    """Timed runs of a visit, at least (unless `max_ms` ends it)."""
+    """Timed runs of a repetition, at least (unless `max_ms` ends it)."""
     max_runs: int = Field(2000, ge=1, le=MOST_RUNS)
-    """Timed runs of a visit, at most."""
+    """Timed runs of a repetition, at most."""
     min_ms: float = Field(50.0, ge=0, le=LONGEST_MS)
     """Duration of a visit's timed runs, at least (unless `max_runs` ends it)."""
     max_ms: float = Field(1000.0, gt=0, le=LONGEST_MS)
     """Duration after which a visit's warm-up ends, and its timed runs end, whatever is known by then."""
     precision_percent: float = Field(1.0, gt=0)
-    """A visit ends once the 95 % confidence interval of the median is within plus or minus this."""
+    """A repetition ends once the 95 % confidence interval of the median is within plus or minus this."""
 
     visits: int = Field(2, ge=1, le=MOST_VISITS)
-    """Visits to each model, spread over the campaign."""
+    """Repetitions of each model, spread over the campaign."""
     extra_visits: int = Field(2, ge=0, le=MOST_VISITS)
-    """Further visits to a model, at most, in place of those that were disturbed or do not agree."""
+    """Further repetitions of a model, at most, in place of those that were disturbed or do not agree."""
     reference_every: int = Field(10, ge=1, le=MOST_RUNS)
-    """Visits between two measurements of the reference model."""
+    """Repetitions between two measurements of the reference model."""
     drift_limit_percent: float = Field(3.0, gt=0)
-    """How far the reference may be off its campaign median before the visits next to it are taken again."""
+    """How far the reference may be off its campaign median before the repetitions next to it are made again."""
 
     cool_down_s: float = Field(0.0, ge=0, le=86_400)
-    """Pause between two visits."""
+    """Pause between two repetitions."""
     max_temperature_celsius: Celsius | None = None
-    """No visit begins while the hottest CPU sensor is above this. None: whatever it is."""
+    """No repetition begins while the hottest CPU sensor is above this. None: whatever it is."""
     max_battery_celsius: Celsius | None = None
-    """No visit begins while the battery is above this."""
+    """No repetition begins while the battery is above this."""
     max_thermal_status: int | None = Field(None, ge=0, le=6)
-    """No visit begins while Android's thermal status, 0 (none) to 6 (shutdown), is above this."""
+    """No repetition begins while Android's thermal status, 0 (none) to 6 (shutdown), is above this."""
     min_battery_percent: int | None = Field(None, ge=0, le=100)
-    """No visit begins while the battery is below this."""
+    """No repetition begins while the battery is below this."""
     max_wait_s: float = Field(600.0, ge=0, le=604_800)
     """How long a campaign waits for these limits before it ends, to be continued later."""
     stay_awake: bool = False

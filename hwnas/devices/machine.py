@@ -24,7 +24,7 @@ CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def machine_identity() -> dict[str, Any]:
-    """What must be equal before numbers of two machines are mixed: system, architecture, cpu, core_count."""
+    """It must be equal before numbers of two machines are mixed: system, architecture, cpu, core_count."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),

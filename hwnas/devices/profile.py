@@ -22,8 +22,8 @@ def write_profile(serial: str, facts: Facts, name: str | None = None, folder: Pa
 
     Args:
         serial: As ``adb devices`` shows it.
-        facts: What the phone reports.
-        name: What to call it; None: after its model, such as ``pixel-8``.
+        facts: as the phone reports them.
+        name: its name as a device; None: after its model, such as ``pixel-8``.
         folder: Where the file goes, as ``NAME.toml``.
 
     Returns the file. Raises UsageError if it exists already, and HwnasError if it cannot be written.

@@ -10,7 +10,7 @@ from hwnas.errors import HwnasError, unknown_name
 
 GLIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
 COMPILER_LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1")
-"""What the runtime libraries are linked with, apart from the loader; a phone has neither these nor that."""
+"""The runtime libraries are linked with these, apart from the loader; a phone has neither these nor that."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Abi:
-    """What programs a machine runs."""
+    """The kind of programs that a machine runs."""
 
     name: str
     """As people type it."""
@@ -38,7 +38,7 @@ class Abi:
     cross_compiler: str
     """The compiler for it on a machine of another architecture."""
     packages: str
-    """The Debian packages with that compiler and what it links with."""
+    """The Debian packages with that compiler and its C libraries."""
     loader: str
     wheel: Wheel
 

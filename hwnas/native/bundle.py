@@ -69,7 +69,7 @@ def build_bundle(abi: Abi, installed: bool = False, cache: Path | None = None) -
     """The bundle for an Abi, built if the cache does not have it whole.
 
     Args:
-        abi: what the device runs.
+        abi: of the device.
         installed: With the library of the installed ai-edge-litert, for this very machine, instead of the release that
             is pinned for the Abi.
         cache: Folder of bundles; None: `bundles_folder`. With a filled one, neither compiler nor network is needed.
@@ -185,7 +185,7 @@ def _fill(part: Path, abi: Abi, installed: bool, compiler: str, libraries: dict[
 
 
 def _licences(version: str, runtime: str, libraries: dict[str, Path]) -> str:
-    """What is in the bundle, where it was taken from and under which licence it is."""
+    """The parts of the bundle, their sources and licences."""
     gcc = ("libstdc++", "libgcc")
     lines = [
         "This bundle was put together on this machine by `hwnas bundle`, to measure models on your own devices.",

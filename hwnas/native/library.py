@@ -20,7 +20,7 @@ PYTHON = "3.11"
 
 
 LIBRARIES = ("libLiteRt.so", "libLiteRtRuntimeCApi.so")
-"""What the releases call the library that has a C API, newest first."""
+"""The releases' names for the library that has a C API, newest first."""
 
 
 def installed_library() -> tuple[Path, str]:

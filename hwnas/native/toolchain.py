@@ -38,7 +38,7 @@ def find_compiler(abi: Abi) -> str:
 
 
 def compiler_version(compiler: str) -> str:
-    """The first line of what the compiler says of itself."""
+    """The first line of the compiler's ``--version``."""
     return _run([compiler, "--version"]).splitlines()[0]
 
 

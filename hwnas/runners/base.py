@@ -1,4 +1,4 @@
-"""What times models on a device: the Runner protocol.
+"""The Runner protocol: it times models on a device.
 
 A Runner is one runtime on one Device: `in_process` (Python runtimes of this machine), `native` (our C program, here, on
 a phone or a board), `benchmark_model` (Google's), `remote_onnx` (ONNX Runtime under a board's Python). A campaign knows
@@ -27,7 +27,7 @@ class LoadedModel(Protocol):
         """One visit: warm up, then time single inferences on a fixed random input, within the Device's limits.
 
         Raises:
-            DeviceLost: the connection ended; the visit can be made again after `Runner.reconnect`.
+            DeviceLost: the connection ended; the repetition can be made again after `Runner.reconnect`.
             HwnasError: the model cannot be run there; the message says why.
         """
         ...
@@ -42,7 +42,7 @@ class LoadedModel(Protocol):
 
 
 class Runner(Protocol):
-    """Times models on one Device with one runtime. A context manager: what it started on the device ends with it."""
+    """Times models on one Device with one runtime. A context manager: its programs on the device end with it."""
 
     runtime: str
     """The name people type after ``--runtime``, and the name of the folder that its table is in."""
@@ -50,13 +50,13 @@ class Runner(Protocol):
     """The files it takes: ``.tflite`` or ``.onnx``."""
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal before numbers are mixed: system, architecture, cpu, core_count, runtime, runtime_version,
+        """It must be equal before numbers are mixed: system, architecture, cpu, core_count, runtime, runtime_version,
         library_sha256, and whatever else of this runner decides a latency. The Device's own settings are added to it.
         """
         ...
 
     def circumstances(self) -> dict[str, Any]:
-        """What is recorded once per sitting: platform, and what else there is to know about the device."""
+        """Recorded once when measuring begins: platform, and what else there is to know about the device."""
         ...
 
     def health(self) -> Health:
@@ -68,7 +68,7 @@ class Runner(Protocol):
         ...
 
     def reconnect(self) -> None:
-        """After DeviceLost: wait for the device and end what is still running there. Raises DeviceLost in the end."""
+        """After DeviceLost: wait for the device and end programs that still run there. Raises DeviceLost in the end."""
         ...
 
     def __enter__(self) -> Runner: ...

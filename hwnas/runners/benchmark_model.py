@@ -1,10 +1,10 @@
-"""The BenchmarkModelRunner: Google's ``benchmark_model``, on whatever a Transport reaches.
+"""The BenchmarkModelRunner: Google's ``benchmark_model``, on this machine, a phone or a board.
 
-It never prints single runs, only their statistics. So one launch is one visit, and the one number it gives, the median
-(of older builds: the mean) of its runs, is that visit's only run: quantiles and spread of a Measurement made of
-such visits are those between launches, and `visits` says how many there are. How runs spread within a launch is in
-`BenchmarkModel.launch`, as far as the build prints it. The stopping rule is the program's own: it knows `min_runs`,
-`min_ms` and `max_ms`, but neither `max_runs` nor `precision_percent`.
+It never prints single runs, only their statistics. So one launch is one repetition, and the one number it gives, the
+median (of older builds: the mean) of its runs, is that repetition's only run: quantiles and spread of a Measurement
+made of them are those between launches, and the Device's `visits` says how many there are. `BenchmarkModel.launch`
+tells how runs spread within a launch, as far as the build prints it. The stopping rule is the program's own: it knows
+`min_runs`, `min_ms` and `max_ms`, but neither `max_runs` nor `precision_percent`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ SOURCE = "https://ai.google.dev/edge/litert/models/measurement#native_benchmark_
 """Where people get the program."""
 
 DELEGATE_FLAGS = {"xnnpack": "use_xnnpack", "gpu": "use_gpu", "nnapi": "use_nnapi"}
-"""What switches each delegate on and off. Builds differ in what they do by default, so each is always given."""
+"""The switch of each delegate. Builds differ in their defaults, so each is always given."""
 
 FLAG = re.compile(r"--([a-z][a-z0-9_]*)=")
-"""A flag in what ``--help`` prints."""
+"""A flag in the output of ``--help``."""
 
 PROFILE = {"enable_op_profiling": "true"}
 
 
 class BenchmarkModel:
-    """One .tflite on the device. Each visit is a launch of the program: nothing of one is left for the next."""
+    """One .tflite on the device. Each repetition is a launch of the program: nothing of one is left for the next."""
 
     def __init__(
         self, runner: BenchmarkModelRunner, input_shape: tuple[int, ...], model_name: str, described: str
@@ -56,11 +56,11 @@ class BenchmarkModel:
         self._runner, self._name, self._described = runner, model_name, described
 
     def launch(self) -> BenchmarkOutput:
-        """One visit with everything that the program tells of it. Raises as `LoadedModel.time`."""
+        """One repetition with everything that the program tells of it. Raises as `LoadedModel.time`."""
         return self._parsed(self._runner.launch(self._name, self._described))
 
     def time(self) -> Timing:
-        """One visit, of which one number is known."""
+        """One repetition, of which one number is known."""
         made = self.launch()
         untimed_us = 0.0 if made.warmup is None else made.warmup.count * made.warmup.mean_us
         # the other runs took their time too, but there is no telling how much each
@@ -68,7 +68,7 @@ class BenchmarkModel:
         return Timing([made.runs.typical_us], untimed_us)
 
     def profile(self) -> OperatorProfile:
-        """What each operator takes, from a launch of its own: profiling makes the whole slower."""
+        """The time of each operator, from a launch of its own: profiling makes the whole slower."""
         inference = self.launch()
         text = self._runner.launch(self._name, self._described, PROFILE)
         profiled = self._parsed(text)
@@ -122,7 +122,7 @@ class BenchmarkModelRunner(RemoteRunner):
         return super().identity() | {"delegate": self.device.delegate}
 
     def circumstances(self) -> dict[str, Any]:
-        """As of every RemoteRunner, and what the program is built for: 32-bit builds take several times as long."""
+        """As of every RemoteRunner, and the kind of program: 32-bit builds take several times as long."""
         return super().circumstances() | {"program": elf_kind(self._program)}
 
     def load(self, model: bytes | Path) -> BenchmarkModel:
@@ -131,7 +131,7 @@ class BenchmarkModelRunner(RemoteRunner):
         return BenchmarkModel(self, input_shape, self.bring_model(model), describe(model))
 
     def launch(self, model_name: str, described: str, more_flags: dict[str, str] | None = None) -> str:
-        """What the program prints of a model's file on the device, standard output before standard error.
+        """The program's output about a model's file on the device, standard output before standard error.
 
         Raises:
             DeviceLost, DeviceTimeout: as the transport does.
@@ -150,7 +150,7 @@ class BenchmarkModelRunner(RemoteRunner):
         return text
 
     def tell(self, notes: Sequence[str], described: str) -> None:
-        """Log what the program calls errors beside good numbers, each once."""
+        """Log the program's errors beside good numbers, each once."""
         for note in notes:
             if note not in self._told:
                 self._told.add(note)
@@ -196,7 +196,7 @@ class BenchmarkModelRunner(RemoteRunner):
 
 
 def flags_of(device: Device, model_name: str) -> dict[str, str]:
-    """The program's flags that mean what the Device says."""
+    """The Device's settings as flags of the program."""
     numbers = {
         "num_threads": device.threads,
         "warmup_runs": device.warmup_runs,

@@ -1,4 +1,4 @@
-"""What Google's ``benchmark_model`` prints, as numbers: its forms from 2019 to now, through adb, logcat or a file.
+"""The output of Google's ``benchmark_model``, as numbers: its forms from 2019 to now, through adb, logcat or a file.
 
 Facts on the forms: ``tensorflow/lite/tools/benchmark/benchmark_model.cc`` and ``tsl/util/stats_calculator.h``, at
 several versions, and logs that people have published.
@@ -82,11 +82,11 @@ class BenchmarkOutput:
     """Whether XNNPACK took part."""
     threads: int | None
     notes: tuple[str, ...] = ()
-    """What it calls errors beside numbers that are good, such as operators that a GPU leaves to the CPU."""
+    """Its errors beside numbers that are good, such as operators that a GPU leaves to the CPU."""
 
 
 def parse_benchmark_output(text: str) -> BenchmarkOutput:
-    """Read what one launch printed on its standard output and standard error, whichever comes first.
+    """Read the standard output and standard error of one launch, whichever comes first.
 
     Raises HwnasError if it reports a failure, made no timed run, or is no output of ``benchmark_model`` at all; and for
     any error beside numbers where a GPU or NNAPI was asked for and does not say what it took: something else may have

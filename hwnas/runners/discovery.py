@@ -20,12 +20,12 @@ ANSWER_S = 1.0
 """How long a program that does nothing may take on a device; its Transport adds some seconds for the way there."""
 
 NOT_CONNECTED = "it is not connected: plug it in, or connect it by Wi-Fi with `adb connect`"
-"""What is wrong with a phone that a device file names and adb does not know."""
+"""The problem of a phone that a device file names and adb does not know."""
 
 
 @dataclass(frozen=True)
 class DiscoveredDevice:
-    """One phone or board: what it says of itself, or why it says nothing."""
+    """One phone or board: its facts and health, or why it tells none."""
 
     transport: str
     """``adb`` or ``ssh``."""
@@ -36,7 +36,7 @@ class DiscoveredDevice:
     facts: Facts | None = None
     health: Health | None = None
     runtimes: dict[str, str] = field(default_factory=dict)
-    """What can run models there, or what that lacks."""
+    """By runtime: `READY`, or what is missing there."""
     problem: str | None = None
     """Why it cannot be measured now, and what to do."""
 
@@ -70,9 +70,9 @@ class Discovery:
     devices: dict[str, Device]
     """Every device file, by the name people type."""
     damaged: dict[str, str]
-    """Device files that break the rules: what is wrong with them."""
+    """Device files that break the rules, with their faults."""
     notes: tuple[str, ...]
-    """What keeps phones from being found at all."""
+    """Why no phones can be found at all."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -87,7 +87,7 @@ class Discovery:
 
 
 def discover_devices() -> Discovery:
-    """Ask every phone and board at the same time what it is and how it is doing; one that hangs costs some seconds."""
+    """Ask every phone and board at the same time for its facts and health; one that hangs costs some seconds."""
     devices, damaged = _device_files()
     notes: list[str] = []
     try:
@@ -115,7 +115,7 @@ def discover_devices() -> Discovery:
 
 
 def _device_files() -> tuple[dict[str, Device], dict[str, str]]:
-    """Every device file by name, and what is wrong with those that are damaged."""
+    """Every device file by name, and the faults of those that are damaged."""
     devices, damaged = {}, {}
     for name, path in known_devices().items():
         try:
@@ -143,7 +143,7 @@ def _asked(found: DiscoveredDevice) -> DiscoveredDevice:
 
 
 def _named(found: DiscoveredDevice, devices: dict[str, Device], alone: bool) -> DiscoveredDevice:
-    """With the names that it can be measured under, and what can run models there."""
+    """With the names that it can be measured under, and its runtimes."""
     names = _devices_for(found, devices, alone)
     if found.facts is None:
         return replace(found, devices=names)
@@ -175,7 +175,7 @@ def remote_runtimes(transport: str, facts: Facts, devices: Sequence[Device]) -> 
 
     Args:
         transport: how it is reached.
-        facts: what it says it is.
+        facts: as it reports them.
         devices: the Devices that it can be measured as.
     """
     programs = {name: kind.availability(facts, devices) for name, kind in RUNNERS[transport].items()}

@@ -32,7 +32,7 @@ class InProcessModel:
         self._session, self._device, self._described = session, device, described
 
     def time(self) -> Timing:
-        """One visit. Raises HwnasError if the model loads but does not run."""
+        """One repetition. Raises HwnasError if the model loads but does not run."""
         with self._explained():
             return time_session(self._session, self._device)
 
@@ -72,7 +72,7 @@ class InProcessRunner:
         self._entered = ExitStack()
 
     def identity(self) -> dict[str, Any]:
-        """What decides a latency. Raises HwnasError if the runtime is not installed."""
+        """As `Runner.identity`. Raises HwnasError if the runtime is not installed."""
         return machine_identity() | {
             "runtime": self.runtime,
             "runtime_version": self._engine.version(),
@@ -107,7 +107,7 @@ class InProcessRunner:
 
 
 def _usable(threads: int) -> list[int] | Literal["any"]:
-    """What "any" comes to for this process; the machine is asked about its cores only where some are withheld."""
+    """The meaning of "any" for this process; the machine is asked about its cores only where some are withheld."""
     allowed = allowed_cores()
     if allowed is None or len(allowed) >= (psutil.cpu_count() or 0):
         return "any"

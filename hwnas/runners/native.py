@@ -1,4 +1,4 @@
-"""The NativeRunner: hwbench, our C program, on whatever a Transport reaches: this machine, a phone, a board."""
+"""The NativeRunner: hwbench, our C program, on this machine, a phone or a board."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ ONE_RUN = {"warmup-runs": 1, "warmup-ms": 0, "min-runs": 1, "max-runs": 1, "min-
 """The options with which hwbench computes an output and measures nothing."""
 
 SAYS = "hwbench: "
-"""What its own complaints begin with, among those of LiteRT."""
+"""Its own complaints begin so, among those of LiteRT."""
 
 WRONG_MODEL, FAILED_RUN = 4, 5
-"""Its exit codes for what is the model's fault."""
+"""Its exit codes for faults of the model."""
 
 
 class NativeModel:
-    """One .tflite on the device. Each visit is a process of its own: nothing of one is left for the next."""
+    """One .tflite on the device. Each repetition is a process of its own: nothing of one is left for the next."""
 
     def __init__(self, runner: NativeRunner, session: TFLiteSession, name: str, described: str) -> None:
         """`session` is the model on this machine, which knows its shapes and types; `name` that of its file there."""
@@ -46,7 +46,7 @@ class NativeModel:
         self._runner, self._session, self._name, self._described = runner, session, name, described
 
     def time(self) -> Timing:
-        """One visit. Raises DeviceLost or DeviceTimeout, DeviceError if hwbench crashed, HwnasError for the model."""
+        """One repetition. Raises as `LoadedModel.time`, and DeviceError if hwbench crashed."""
         x = self._runner.keep_input(self._session.encoded(fixed_input(self.input_shape)))
         report = self._runner.bench(self._name, self._described, limits_of(self._runner.device) | {"input": x})
         return Timing(report["runs_us"], report["warmup_us"])
@@ -80,7 +80,7 @@ class NativeRunner(RemoteRunner):
         Args:
             device: threads, cores and limits.
             transport: the way to it.
-            bundle: the program; None: built, or taken from the cache, for what the device says it is.
+            bundle: the program; None: built, or taken from the cache, for the device's architecture.
         """
         super().__init__(device, transport)
         self._given = bundle
@@ -109,7 +109,7 @@ class NativeRunner(RemoteRunner):
         self._remove_inputs()
 
     def circumstances(self) -> dict[str, Any]:
-        """As of every RemoteRunner, and what compiled hwbench."""
+        """As of every RemoteRunner, and the compiler of hwbench."""
         return super().circumstances() | {"compiler": self._bundle.compiler}
 
     def load(self, model: bytes | Path) -> NativeModel:
@@ -134,10 +134,10 @@ class NativeRunner(RemoteRunner):
         return self._inputs[key]
 
     def bench(self, model: str, described: str, options: dict[str, Any]) -> dict[str, Any]:
-        """What hwbench reports about a model's file on the device.
+        """hwbench's report about a model's file on the device.
 
         Raises DeviceLost and DeviceTimeout as the transport does; DeviceError if the program could not run, crashed, or
-        what it printed is not whole; HwnasError if the device's runtime cannot use the model.
+        its report is not whole; HwnasError if the device's runtime cannot use the model.
         """
         options = {"model": model, "threads": self.device.threads} | options
         if self.cores != "any":
@@ -176,13 +176,13 @@ class NativeRunner(RemoteRunner):
 
 
 def limits_of(device: Device) -> dict[str, Any]:
-    """A Device's limits of a visit, as hwbench's options."""
+    """A Device's limits of a repetition, as hwbench's options."""
     names = ("warmup_runs", "warmup_ms", "min_runs", "max_runs", "min_ms", "max_ms", "precision_percent")
     return {name.replace("_", "-"): getattr(device, name) for name in names}
 
 
 def _parse(output: str, described: str, device: str) -> dict[str, Any]:
-    """The report among what hwbench printed. Raises DeviceError if it is not whole."""
+    """The report within hwbench's output. Raises DeviceError if it is not whole."""
     lines = [line for line in output.splitlines() if line.startswith('{"hwbench"')]
     with suppress(json.JSONDecodeError, IndexError):
         report: dict[str, Any] = json.loads(lines[-1])
@@ -195,7 +195,7 @@ def _parse(output: str, described: str, device: str) -> dict[str, Any]:
 
 
 def _failure(done: Completed, described: str, device: str, version: str) -> HwnasError:
-    """What a failed hwbench means, in one sentence and a cure."""
+    """The error that a failed hwbench means, with its cure."""
     if done.exit_code > 128:
         return DeviceError(
             f"hwbench {ending(done)} on {device} while it ran {described}: either LiteRT {version} crashed on this "

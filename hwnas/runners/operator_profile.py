@@ -1,4 +1,4 @@
-"""The OperatorProfile: what each operator of a model takes, from ``benchmark_model``'s table of them.
+"""The OperatorProfile: the time of each operator of a model, from ``benchmark_model``'s table of them.
 
 Facts on the table: ``tsl/util/stats_calculator.cc`` at several versions. Times are per call, and XNNPACK runs some
 kernels several times per inference under one name: only their product adds up to the inference.
@@ -16,7 +16,7 @@ from hwnas.runners.benchmark_output import NUMBER, number
 from hwnas.runners.program_log import LogLine, log_lines
 
 SECTION = "Operator-wise Profiling Info for Regular Benchmark Runs"
-"""What stands above the table of the timed runs. Another table, of the initialisation, comes first."""
+"""The heading of the table of the timed runs. Another table, of the initialisation, comes first."""
 RUN_ORDER = "Run Order"
 """The title of the one table, of several with the same rows, that holds all of them once and in order."""
 
@@ -29,7 +29,7 @@ class OperatorTime:
     """``CONV_2D``, ``Convolution (NHWC, F32) IGEMM`` (XNNPACK's kernel), ``TfLiteGpuDelegateV2``."""
     name: str
     average_ms: float
-    """Of one call, to the microsecond: what takes less reads 0."""
+    """Of one call, to the microsecond: 0 for less."""
     percent: float
     """Of all operators."""
     times_called: int
@@ -67,7 +67,7 @@ class OperatorProfile:
         return 100 * (self.profiled_ms / self.inference_ms - 1)
 
     def to_json(self) -> dict[str, Any]:
-        """The operators and what was made of them."""
+        """The operators and their sums."""
         names = ("inference_ms", "profiled_ms", "operators_ms", "outside_percent", "profiling_percent")
         return {name: getattr(self, name) for name in names} | {
             "operators": [asdict(operator) for operator in self.operators]

@@ -1,4 +1,4 @@
-"""What a program prints, line by line, without what logs put before each line; and which lines tell of a failure."""
+"""The output of a program, line by line, without the prefixes of logs; and which lines tell of a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAILED = re.compile(
 )
 """How a line begins that says why there are no numbers, or why those that there are mean something else."""
 BROKEN = re.compile(r".*\bfailed to [a-z]|.*delegate application failure", re.IGNORECASE)
-"""What an error says that makes numbers beside it mean nothing: a run that failed, a delegate that was taken away."""
+"""An error that makes numbers beside it mean nothing: a run that failed, a delegate that was taken away."""
 NO_FAILURE = "Failed to get the input model file size"
 """A warning of benchmark_model; builds that print no severities print it like an error."""
 
@@ -45,7 +45,7 @@ class LogLine:
 
 
 def log_lines(text: str) -> list[LogLine]:
-    """The lines of what a program printed, whatever ends them; through logcat or not."""
+    """The lines of a program's output, whatever ends them; through logcat or not."""
     return [_log_line(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
 
 

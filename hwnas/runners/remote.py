@@ -48,8 +48,8 @@ MODEL_AND_INPUT_PATTERNS = (
 class RemoteRunner(ABC):
     """A Runner that brings a program to the device when it is entered, and models when they are loaded.
 
-    The program stays there for the next time. A subclass says what it is (`_install`), what of it decides a latency
-    (`_runtime_identity`), and how it times a model (`load`).
+    The program stays there for the next time. A subclass brings it there (`_install`), tells the part of it that
+    decides a latency (`_runtime_identity`), and times models with it (`load`).
     """
 
     runtime: str
@@ -62,7 +62,7 @@ class RemoteRunner(ABC):
         """Whether a phone or board can be measured with it, for people: `READY`, or what is missing; None: try it.
 
         Args:
-            facts: what the phone or board says it is.
+            facts: as the phone or board reports them.
             devices: the Devices that it can be measured as.
         """
         return None
@@ -86,18 +86,18 @@ class RemoteRunner(ABC):
         return self
 
     def _remove_left(self) -> None:
-        """Remove what a killed hwnas left: all of it where a device is held for us alone; here, what nobody uses."""
+        """Remove files of a killed hwnas: all on a device that is locked for us; here, those that nobody uses."""
         if isinstance(self.transport, Local):
             self.transport.remove_abandoned(MODELS_AND_INPUTS)
         else:
             self.transport.remove_matching(*MODEL_AND_INPUT_PATTERNS)
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is left but the program: a model goes with what `load` returned, and no launch outlives its call."""
+        """Nothing is left but the program: a model goes with its LoadedModel, and no launch outlives its call."""
         return
 
     def identity(self) -> dict[str, Any]:
-        """What decides a latency, as far as the device tells."""
+        """As `Runner.identity`, as far as the device tells."""
         return {
             "system": self.facts.system,
             "architecture": self.facts.architecture,
@@ -112,7 +112,7 @@ class RemoteRunner(ABC):
         }
 
     def circumstances(self) -> dict[str, Any]:
-        """What the device is, in full."""
+        """The device's facts, in full."""
         facts = self.facts
         platform = "-".join(part for part in (facts.system, facts.kernel, facts.architecture) if part)
         about = ("os_version", "kernel", "manufacturer", "model", "soc", "memory_kb")
@@ -123,7 +123,7 @@ class RemoteRunner(ABC):
         return self.transport.health((0,) if self.cores == "any" else self.cores)
 
     def reconnect(self) -> None:
-        """Wait for the device, end what is still running there, and see that the program is still there."""
+        """Wait for the device, end programs that still run there, and see that ours is still installed."""
         self.transport.reconnect()
         self._install()
 
@@ -159,7 +159,7 @@ class RemoteRunner(ABC):
 
     @property
     def timeout_s(self) -> float:
-        """How long one visit may take: its warm-up and its runs may each go on until `max_ms`."""
+        """How long one repetition may take: its warm-up and its runs may each go on until `max_ms`."""
         return START_S + 2 * self.device.max_ms / 1000
 
     @abstractmethod

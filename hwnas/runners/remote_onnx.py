@@ -27,18 +27,18 @@ LIMITS = ("warmup_runs", "warmup_ms", "min_runs", "max_runs", "min_ms", "max_ms"
 
 NOT_FOUND = 127
 WORDS = "hwnas-onnx: "
-"""What the script's own messages begin with."""
+"""The script's own messages begin so."""
 
 
 class RemoteOnnxModel:
-    """One .onnx on the board. Each visit is a process of its own: nothing of one is left for the next."""
+    """One .onnx on the board. Each repetition is a process of its own: nothing of one is left for the next."""
 
     def __init__(self, runner: RemoteOnnxRunner, input_shape: tuple[int, ...], model_name: str, described: str) -> None:
         self.input_shape = input_shape
         self._runner, self._name, self._described = runner, model_name, described
 
     def time(self) -> Timing:
-        """One visit. Raises as `LoadedModel.time`."""
+        """One repetition. Raises as `LoadedModel.time`."""
         limits = {name.replace("_", "-"): getattr(self._runner.device, name) for name in LIMITS}
         report = self._runner.bench(self._name, self._described, limits)
         return Timing(report["runs_us"], report["warmup_us"])
@@ -74,7 +74,7 @@ class RemoteOnnxRunner(RemoteRunner):
         return RemoteOnnxModel(self, input_shape, self.bring_model(model), describe(model))
 
     def bench(self, model_name: str, described: str, options: dict[str, Any]) -> dict[str, Any]:
-        """What the script reports of a model's file on the board.
+        """The script's report of a model's file on the board.
 
         Raises DeviceLost and DeviceTimeout as the transport does; DeviceError if the script did not come to its end;
         HwnasError if the board's ONNX Runtime cannot use the model.
@@ -107,7 +107,7 @@ class RemoteOnnxRunner(RemoteRunner):
         )
 
     def _failure(self, done: Completed, described: str) -> HwnasError:
-        """What a failed script means, and the cure."""
+        """The error that a failed script means, with its cure."""
         python, board = self.device.python, self.transport.name
         lines = [line for line in done.error.splitlines() if line.strip()]
         own = [line.removeprefix(WORDS) for line in lines if line.startswith(WORDS)]

@@ -65,7 +65,7 @@ def pin(mask: str) -> None:
 
 
 def library() -> dict[str, Any]:
-    """Which ONNX Runtime there is: its version and the SHA-256 of what holds the kernels."""
+    """Which ONNX Runtime there is: its version and the SHA-256 of the library with the kernels."""
     try:
         import numpy
         import onnxruntime
@@ -136,7 +136,7 @@ def load(model: str, threads: int) -> Any:
 
 
 def session_options(threads: int) -> Any:
-    """As in every measurement with ONNX Runtime; idle threads that spin would take cycles from what is measured."""
+    """As in every measurement with ONNX Runtime; idle threads that spin would take cycles from the inference."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -148,7 +148,7 @@ def session_options(threads: int) -> Any:
 
 
 def fixed_input(shape: list[int]) -> Any:
-    """What every model of this input shape is timed on."""
+    """The input that every model of this shape is timed on."""
     import numpy as np
 
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)

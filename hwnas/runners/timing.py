@@ -24,7 +24,7 @@ Z_95 = 1.96
 
 @dataclass(frozen=True)
 class Timing:
-    """What one visit to a model gave."""
+    """The runs of one repetition of a model."""
 
     runs_us: list[float]
     """Every timed run, in the order they were made."""
@@ -49,7 +49,7 @@ def open_session(runtime: Runtime, model: bytes | Path, device: Device) -> Sessi
 
 
 def fixed_input(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """What every model of this input shape is timed on: random numbers, float32, the same ones everywhere."""
+    """The input that every model of this shape is timed on: random numbers, float32, the same ones everywhere."""
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
@@ -71,7 +71,7 @@ def median_precision_percent(runs_us: list[float]) -> float:
 
     The interval lies between two order statistics, whose ranks follow from the binomial distribution (by its normal
     approximation with continuity correction), so it holds for any distribution of latencies: W. J. Conover, *Practical
-    Nonparametric Statistics*, section 3.2. It assumes independent runs; what changes slowly shows between visits.
+    Nonparametric Statistics*, section 3.2. It assumes independent runs; a slow change shows between repetitions.
     """
     n = len(runs_us)
     if n < 6:  # the widest interval there is, from the smallest to the largest of 5 runs, covers less than 95 %

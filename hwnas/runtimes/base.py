@@ -1,4 +1,4 @@
-"""What executes a model file: the Runtime protocol and the Session it opens.
+"""The Runtime protocol: it executes model files; and the Session that it opens.
 
 A Runtime is named as people type it (``litert``, ``tflite-runtime``, ``onnxruntime``). A Session is one loaded model on
 one Runtime with a fixed number of threads. Shapes are NCHW here, whatever layout the file itself uses.
@@ -32,12 +32,12 @@ class Session(Protocol):
         ...
 
     def invoke(self) -> None:
-        """One inference on the prepared input: this call, and nothing else, is what a Measurement times."""
+        """One inference on the prepared input: a Measurement times this call, and nothing else."""
         ...
 
 
 class Runtime(Protocol):
-    """What executes a model file on a Device. Implementations pass `tests/test_runtimes.py`."""
+    """It executes model files in this process. Implementations pass `tests/test_runtimes.py`."""
 
     name: str
     suffix: str

@@ -13,7 +13,7 @@ from pathlib import Path
 from hwnas.errors import HwnasError
 
 TFLITE_IDENTIFIER = b"TFL3"
-"""What a TFLite file carries at byte 4 (the flatbuffer file identifier)."""
+"""The flatbuffer file identifier of a TFLite file, at byte 4."""
 
 
 def is_tflite(model: bytes) -> bool:
@@ -34,7 +34,7 @@ def describe(model: bytes | Path) -> str:
 
 
 def read_model(model: bytes | Path, runtime: str, suffix: str) -> bytes:
-    """The bytes of a model. Raises HwnasError, naming the file and what was expected, if they cannot be read."""
+    """The bytes of a model. Raises HwnasError, naming the file and its expected format, if they cannot be read."""
     if isinstance(model, bytes):
         data = model
     elif model.is_dir():
@@ -61,7 +61,7 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Discard what native code writes to file descriptor 2 meanwhile.
+    """Discard the output of native code on file descriptor 2 meanwhile.
 
     TFLite logs ``INFO: Created TensorFlow Lite XNNPACK delegate for CPU.`` past Python, and its Python API has no
     switch for that. The descriptor belongs to the whole process: keep the block as short as loading one model.

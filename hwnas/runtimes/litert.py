@@ -69,7 +69,7 @@ class TFLiteRuntime:
     package: str
     """The package as Python imports it."""
     cure: str
-    """What to do if it is missing."""
+    """The cure if it is missing."""
     needs_numpy_1: bool = False
     suffix: str = ".tflite"
 

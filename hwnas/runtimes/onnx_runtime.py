@@ -19,7 +19,7 @@ ERRORS_ONLY = 3
 """ONNX Runtime's log severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal."""
 
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
-"""What an input or output may be, by ONNX Runtime's name for it. Integers mean themselves: .onnx stores no scale."""
+"""The types of inputs and outputs, by ONNX Runtime's name for them. Integers mean themselves: .onnx stores no scale."""
 
 LAYOUT_KEY = "input_layout"
 """Where a file of ours says ``NHWC``, if it takes its images that way; without it they are NCHW."""

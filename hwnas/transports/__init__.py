@@ -1,1 +1,1 @@
-"""Transports: how a device is reached. `base.py` says what one does; a new one says how its shell is come by."""
+"""Transports: the connections to devices. `base.py` has the protocol, `registry.py` lists the kinds."""

@@ -20,7 +20,7 @@ INSTALL = (
     "or Google's SDK Platform-Tools) and have adb on the PATH."
 )
 STATES = "device|offline|unauthorized|authorizing|connecting|no permissions|recovery|sideload|rescue|bootloader|host"
-"""What adb calls the states of a phone; for a pattern."""
+"""adb's words for the states of a phone; for a pattern."""
 
 PHONE_READY = "device"
 """The state of a phone that adb can work with."""

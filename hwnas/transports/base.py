@@ -15,15 +15,15 @@ from hwnas.errors import HwnasError
 
 
 class DeviceError(HwnasError):
-    """The device did not do what it was asked for; the message names the device, what happened and the cure."""
+    """The device failed at a task; the message names the device, what happened and the cure."""
 
 
 class DeviceLost(DeviceError):
-    """The connection ended, or was never there: what was asked for may or may not have happened. Reconnect, repeat."""
+    """The connection ended, or was never there: the task may or may not be done. Reconnect, repeat."""
 
 
 class DeviceTimeout(DeviceError):
-    """The device is there and did not finish in time; what ran there was ended."""
+    """The device is there and did not finish in time; the program there was ended."""
 
 
 class DeviceFull(DeviceError):
@@ -55,7 +55,7 @@ class Core:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a device is: it stays as it is between two measurements. None: the device does not tell."""
+    """Facts about a device, the same between two measurements. None: the device does not tell."""
 
     system: str | None
     """``Linux``: what ``uname -s`` prints."""
@@ -65,9 +65,9 @@ class Facts:
     os_version: str | None
     """Such as ``Android 14`` or ``Debian GNU/Linux 12 (bookworm)``."""
     abi: str | None
-    """Android's name for what programs it runs, such as ``arm64-v8a``."""
+    """Android's name for the kind of its programs, such as ``arm64-v8a``."""
     model: str | None
-    """What people call it: ``Pixel 8``, ``Raspberry Pi 5 Model B Rev 1.0``, or the CPU's name."""
+    """Its name for people: ``Pixel 8``, ``Raspberry Pi 5 Model B Rev 1.0``, or the CPU's name."""
     manufacturer: str | None
     soc: str | None
     """The chip, such as ``Tensor G3`` or ``SM8550``."""
@@ -75,7 +75,7 @@ class Facts:
     cores: tuple[Core, ...]
     memory_kb: int | None
     allowed_cores: tuple[int, ...] | None = None
-    """The cores that what hwnas starts there may use."""
+    """The cores that programs of hwnas may use there."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Health:
     frequency_khz: int | None = None
     """Current, of the first core asked about."""
     max_frequency_khz: int | None = None
-    """What that core may at most run at now: below its hardware's maximum while it is throttled."""
+    """The highest frequency of that core now: below its hardware's maximum while it is throttled."""
     temperature_celsius: float | None = None
     """Of the hottest CPU sensor."""
     battery_celsius: float | None = None
@@ -152,11 +152,11 @@ class Transport(Protocol):
         ...
 
     def facts(self) -> Facts:
-        """What the device says it is. Raises DeviceLost or DeviceTimeout."""
+        """The device's own facts. Raises DeviceLost or DeviceTimeout."""
         ...
 
     def health(self, cores: Sequence[int] = (0,)) -> Health:
-        """How it is now, and at what speed `cores` run. Raises DeviceLost or DeviceTimeout."""
+        """How it is now, and how fast `cores` run. Raises DeviceLost or DeviceTimeout."""
         ...
 
     def reconnect(self, timeout_s: float = 60.0) -> None:

@@ -1,4 +1,4 @@
-"""Facts: what a device says it is, read by one script, and understood here."""
+"""Facts about a device, printed by one script, and parsed here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROPERTIES = (
     "ro.build.version.release",
     "ro.product.cpu.abi",
 )
-"""What Android's ``getprop`` is asked for."""
+"""The properties that Android's ``getprop`` is asked for."""
 
 FACTS = f"""uname -s; uname -m; uname -r
 if command -v getprop > /dev/null; then
@@ -29,7 +29,7 @@ cd /proc/device-tree && for name in model compatible; do
 [ -r $name ] && echo "tree $name=$(tr '\\0' ' ' < $name)"
 done
 exit 0"""
-"""The script that prints all of it; what a device lacks or does not let us read is left out."""
+"""The script that prints all of it, without files that a device lacks or does not let us read."""
 
 
 def parse_facts(printed: str) -> Facts:

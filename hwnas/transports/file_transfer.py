@@ -1,4 +1,4 @@
-"""FileTransfer: files to a device and back, whole or not at all, and not again if they are there already."""
+"""The FileTransfer: files to a device and back, whole or not at all, and not again if they are there already."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hwnas.transports.shell_transport import SHORT_S, ShellTransport
 SLOWEST_BYTES_PER_S = 300_000
 """A file may take as long as it needs at this speed, and `SHORT_S` more."""
 TO_SPARE_BYTES = 2**20
-"""What must stay free beside a file: results need room too."""
+"""So much must stay free beside a file: results need room too."""
 
 OF_THE_DEVICE = re.compile(
     r"No space left|quota exceeded|Permission denied|Read-only file system|Operation not permitted|No such file|"
     r"Is a directory|Not a directory|File too large|File name too long|Input/output error",
     re.IGNORECASE,
 )
-"""What is said when copying failed for another reason than the connection."""
+"""The words of a copy that failed for another reason than the connection."""
 OF_ROOM = re.compile(r"No space left|quota exceeded", re.IGNORECASE)
 
 
@@ -111,7 +111,7 @@ if [ -f {path} ] && [ "$(checksum {path})" = {checksum} ] && chmod {mode} {path}
         return False
 
     def _put(self, part: str, path: str, name: str, checksum: str, mode: str) -> None:
-        """Give a file that has come to the device its name, if it is what was sent."""
+        """Give a file that has come whole to the device its name."""
         ended = self._in_folder(
             f"""{CHECKSUM}
 have=$(checksum {part})

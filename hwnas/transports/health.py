@@ -55,7 +55,7 @@ def kernel_health(files: Mapping[str, str]) -> Health:
 
 
 def health_script(cores: Sequence[int], folder: str) -> str:
-    """The script that prints the health; what a device lacks or does not let us read is left out.
+    """The script that prints the health, without files that a device lacks or does not let us read.
 
     Args:
         cores: the first one's frequency is read.
@@ -113,7 +113,7 @@ def _sensors(files: Mapping[str, str]) -> list[float]:
 
 
 def _android_sensors(thermal: str) -> list[float]:
-    """Temperatures of the CPU as Android has them now; what it remembers from before is only the second choice."""
+    """Temperatures of the CPU as Android has them now; remembered ones are only the second choice."""
     now = thermal.partition("Current temperatures from HAL")[2].partition("Current cooling devices")[0] or thermal
     return [
         degrees

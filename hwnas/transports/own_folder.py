@@ -1,6 +1,6 @@
 """The folder on a device that hwnas made for itself: nothing outside of it is ever written, replaced or deleted.
 
-What a device file calls `folder` may hold a person's own files. So hwnas makes a folder of its own below it, and puts a
+The `folder` of a device file may hold a person's own files. So hwnas makes a folder of its own below it, and puts a
 marker into it. A folder of that name without the marker is another's, unless it is empty, and is refused.
 
 A lost connection leaves programs that go on running, and files that did not arrive whole. Every program that hwnas runs

@@ -27,7 +27,7 @@ echo unknown
 def quoted(text: str) -> str:
     """One word of a shell's command line that stands for `text`, whatever it holds.
 
-    Raises UsageError for what no program can be given: a NUL character, or a surrogate that stands for no byte.
+    Raises UsageError for text that no program can be given: a NUL character, or a surrogate that stands for no byte.
     """
     try:
         text.encode("utf-8", "surrogateescape")
@@ -39,7 +39,7 @@ def quoted(text: str) -> str:
 
 
 def tool(name: str) -> dict[str, str]:
-    """What a script needs that uses a program which not every device has."""
+    """The check of a script that uses a program which not every device has."""
     return {f"it has no program {name}: install coreutils, toybox or busybox there": f"command -v {name} > /dev/null"}
 
 
@@ -77,7 +77,7 @@ class Script:
 
         Args:
             body: runs in a shell of its own.
-            needs: what must be so before, as commands by what is wrong with the device if they fail.
+            needs: checks to be made before, as commands; each by the fault of the device if it fails.
         """
         self._mark = f"hwnas-{secrets.token_hex(8)}"
         self._problems = tuple(needs or {})
@@ -88,7 +88,7 @@ class Script:
         self.text = "\n".join(lines)
 
     def ended(self, output: bytes, error: bytes, device: str) -> Ended | None:
-        """What the script wrote, without the marks and what stands outside of them; None if its end is missing.
+        """The script's output between the marks; None if its end is missing.
 
         Raises DeviceError if the device lacks what the script needs.
         """
@@ -109,7 +109,7 @@ class Script:
 
 
 def cause(said: bytes) -> str:
-    """The line of what a program said that names its failure: the last one that is called an error, or the last one."""
+    """The line of a program's output that names its failure: the last one that is called an error, or the last one."""
     lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line]
     return (errors or lines or [""])[-1][:300].rstrip(".")

@@ -34,7 +34,7 @@ class ShellTransport(ABC):
 
     name: str
     cure: str
-    """What to do if the device is not reached; the end of an error message."""
+    """The cure if the device does not answer; the end of an error message."""
 
     @property
     @abstractmethod
@@ -106,7 +106,7 @@ class ShellTransport(ABC):
             )
 
     def _in_folder(self, body: str, timeout_s: float = SHORT_S, source: Path | None = None) -> Ended:
-        """What hwnas itself does with its files; the C locale, so that reasons are in English."""
+        """Run a script of hwnas's own among its files; in the C locale, so that reasons are in English."""
         body = f"{marked(self.folder)}\nexport LC_ALL=C\n{body}"
         return self._shell(body, timeout_s, inside(self.folder), source)
 
@@ -127,7 +127,7 @@ class ShellTransport(ABC):
         return DeviceTimeout(f"{self.name} gave no answer within {timeout_s:.0f} s. {self.cure}")
 
     def _lost(self, said: bytes) -> DeviceError:
-        """The error when a client ended before its time, from what it said."""
+        """The error when a client ended before its time, from its last words."""
         reason = f" ({cause(said)})" if said.strip() else ""
         return DeviceLost(f"{self.name} was lost, or is not there{reason}. {self.cure}")
 

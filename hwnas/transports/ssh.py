@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 REFUSED = re.compile(rb"Permission denied \(|Host key verification failed|Too many authentication failures|Bad owner")
-"""What ssh says when trying again will not help."""
+"""The words of ssh when trying again will not help."""
 
 
 class Ssh(FileTransfer):

@@ -29,8 +29,8 @@ def measure(
 ) -> SpaceTable:
     """Measure a space's blocks and some of its networks on a device: the table in ``tables/DEVICE/RUNTIME``.
 
-    What the table's journal holds already is not measured again, so a campaign that was stopped goes on, and a second
-    space adds what is new. Networks are drawn with a fixed seed, spread over the space's range of cost.
+    Repetitions that the table's journal holds already are not made again, so a campaign that was stopped goes on, and a
+    second space adds only its new blocks. Networks are drawn with a fixed seed, spread over the space's range of cost.
 
     Args:
         space: the search space.
@@ -73,7 +73,7 @@ def spread_sample(space: SearchSpace, count: int, seed: int = 0) -> list[Archite
 
     Uniform samples of a long chain all cost about the same, and say little about the ends a budget asks for. Here each
     network has a leaning of its own, with which every decision prefers candidates of few or of many MACs. A larger
-    sample begins with the smaller one, so that asking for more measures only what is new.
+    sample begins with the smaller one, so that asking for more measures only the new ones.
     """
     rng = random.Random(seed)
     macs = _relative_macs(space)

@@ -83,7 +83,7 @@ class TableCampaign:
                 yield made
 
     def measure(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> None:
-        """Measure what the journal lacks of these, and save the table with them.
+        """Measure those of these that the journal lacks, and save the table with them.
 
         Raises HwnasError, naming them, if some cannot be measured; the table with all others is saved before.
         """
@@ -105,7 +105,7 @@ class TableCampaign:
 
     @property
     def result(self) -> SpaceTable:
-        """The table, and the summary of what was done for it."""
+        """The table, and the summary of the work for it."""
         summary = self._campaign.summary
         measured = summary.entries_measured
         return SpaceTable(self.table, self._folder, len(self.keys), measured, len(self.keys) - measured, summary)

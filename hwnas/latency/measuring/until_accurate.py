@@ -1,8 +1,8 @@
 """Measuring until predictions are good enough: in rounds, each of the blocks and networks that tell most of the rest.
 
 A fit after each round prices the blocks that are not measured from those that are, and says how far off it is on
-networks it has not seen. What to measure next depends on what is known and on what the space is made of, not on chance:
-a campaign that was stopped and is begun again chooses as it would have.
+networks it has not seen. The choice of the next ones depends on the table and on the blocks of the space, not on
+chance: a campaign that was stopped and is begun again chooses as it would have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hwnas.runtimes import Runtime
 from hwnas.space import Architecture, SearchSpace
 
 FIRST_BLOCKS, FIRST_NETWORKS = 12, 10
-"""The first round: what a regression over blocks and a cross-validation over networks need to say anything."""
+"""The first round: the least that a regression over blocks and a cross-validation over networks need."""
 MORE_BLOCKS, MORE_NETWORKS = 6, 5
 POOL = 200
 """Random architectures of the space that networks are chosen from, and for which the choice is made."""
