@@ -188,7 +188,7 @@ def bench(
     rows = {
         "median": f"{measured.median_ms:.4f} ms over {measured.runs} runs",
         "5 to 95 %": f"{measured.p5_ms:.4f} to {measured.p95_ms:.4f} ms",
-        "between visits": f"{measured.between_visits_percent:.1f} %{' (noisy)' if measured.noisy else ''}",
+        "between repetitions": f"{measured.between_visits_percent:.1f} %{' (noisy)' if measured.noisy else ''}",
         "under": "{runtime} {runtime_version}, threads: {threads}, {cpu}".format(**identity),
     }
     CONSOLE.print(key_value_table(str(model), rows))

@@ -63,7 +63,7 @@ def measured_table(title: str, result: dict[str, Any]) -> Table:
     drift = summary["drift"]
     if drift["corrected_spread_percent"] is not None:
         spread = f"{drift['spread_percent']:.2f} %, {drift['corrected_spread_percent']:.2f} % with the drift taken off"
-        rows["visits to one model"] = f"differ by {spread}"
+        rows["repetitions of one model"] = f"differ by {spread}"
     if "reached" in result:
         verdict = "reached" if result["reached"] else "not reached with all there is, or --networks allows, to measure"
         rows["error"] = (

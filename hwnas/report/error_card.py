@@ -145,7 +145,7 @@ def _conditions(card: ErrorCard) -> list[tuple[str, Any]]:
         shown["drift of the machine"] = f"{low:+.1f} to {high:+.1f} %"
     if drift.get("corrected_spread_percent") is not None:
         before, after = drift["spread_percent"], drift["corrected_spread_percent"]
-        shown["visits to one model differ by"] = (
+        shown["repetitions of one model differ by"] = (
             f"{before:.2f} %, with {drift['coefficient']:.2f} of the drift taken off {after:.2f} %"
         )
     return [(name.replace("_", " "), value) for name, value in shown.items()]
