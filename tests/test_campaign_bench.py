@@ -67,8 +67,12 @@ def test_model_device_and_runtime_are_taken_by_name_by_path_and_as_objects(
             6,
         )
         assert current_conditions(named, runtime).identity == told.identity
+        assert repr(found).startswith("Bench(") and repr(found.measurement).startswith("Measurement(")
+        for shown in map(repr, (found, found.measurement, told, load_device(named))):
+            assert len(shown) < 120 and "\n" not in shown
     space = hwnas.get_space("tiny", resolution=16, width=0.25)
     measured = hwnas.measure(space, "quick", litert, tmp_path / "tables", networks=3)
+    assert "tables/quick/litert': " in repr(measured) and len(repr(measured.summary)) < 120
     assert measured.folder == tmp_path / "tables" / "quick" / "litert"
     assert hwnas.measure(space, file, "litert", tmp_path / "tables", networks=3).measured == 0
     for wrong in ("fast", "absent.toml"):

@@ -31,8 +31,9 @@ class Conditions:
     """Recorded only: device, platform, every field of `hwnas.transports.base.Health`, hwnas_version, date."""
 
     def __repr__(self) -> str:
-        told = ("runtime", "runtime_version", "cpu", "threads", "cores", "precision")
-        return f"Conditions({', '.join(f'{name}: {self.identity[name]}' for name in told if self.identity.get(name))})"
+        told = self.identity.get
+        runtime = " ".join(str(told(name)) for name in ("runtime", "runtime_version"))
+        return f"Conditions({runtime} on {str(told('cpu'))[:50]}, threads {told('threads')}, cores {told('cores')})"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

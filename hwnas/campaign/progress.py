@@ -61,6 +61,12 @@ class CampaignSummary:
     drift: Drift
     """How far the repetitions of the whole journal follow the reference, and so are corrected by it."""
 
+    def __repr__(self) -> str:
+        return (
+            f"CampaignSummary({self.visits_measured} repetitions of {self.entries_measured} entries in "
+            f"{self.seconds:.0f} s, drift {self.drift_min_percent:+.1f} to {self.drift_max_percent:+.1f} %)"
+        )
+
     @property
     def inference_share(self) -> float:
         """How much of the time went into inference, from 0 to 1."""

@@ -175,6 +175,13 @@ class Device(BaseModel):
                 raise ValueError(f"{low} is {getattr(self, low)}, above {high} = {getattr(self, high)}")
         return self
 
+    def __repr__(self) -> str:
+        """Which device it is and how it is used; the 30 fields are in `model_dump`."""
+        way = " ".join(filter(None, (self.transport, self.address)))
+        return f"Device({self.name!r}: {way}, runtime {self.runtime}, threads {self.threads}, cores {self.cores})"
+
+    __str__ = __repr__
+
     @property
     def address(self) -> str | None:
         """The serial or host that tells it from other devices of its transport; None: the file names none."""

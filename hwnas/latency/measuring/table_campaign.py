@@ -45,6 +45,9 @@ class SpaceTable:
     reused: int
     summary: CampaignSummary
 
+    def __repr__(self) -> str:
+        return f"SpaceTable({str(self.folder)!r}: {self.entries} entries, {self.measured} of them measured now)"
+
 
 class TableCampaign:
     """An open table of one device and runtime, which measurements are added to."""

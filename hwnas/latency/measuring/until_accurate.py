@@ -45,7 +45,7 @@ class Round:
 
 @dataclass(frozen=True)
 class UntilAccurate:
-    """The table and how it was arrived at."""
+    """The table, and the rounds in which it was measured."""
 
     measured: SpaceTable
     rounds: list[Round]
@@ -53,6 +53,10 @@ class UntilAccurate:
     """Whether the error is at the goal; otherwise all there was to measure, within the limit, is measured."""
     full_entries: int
     """Blocks and networks that a full table would have had."""
+
+    def __repr__(self) -> str:
+        goal = "reached" if self.reached else "not reached"
+        return f"UntilAccurate({self.used} of {self.full_entries} entries in {len(self.rounds)} rounds, goal {goal})"
 
     @property
     def used(self) -> int:
