@@ -24,6 +24,7 @@ from hwnas.files import read_json, write_json
 from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.proxy_space import StandInPredictor
 from hwnas.pricing import price_of
+from hwnas.progress import silent
 from hwnas.report.model_card import write_model_card
 from hwnas.report.pictures import save_search_picture
 from hwnas.report.search_page import write_search_page
@@ -67,7 +68,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Progre
     """
     started = time.perf_counter()
     distributed.join(config.torch_device)
-    report = progress if progress is not None and distributed.rank() == 0 else _silent
+    report = progress if progress is not None and distributed.rank() == 0 else silent
     task = Task.of(config, report)
     run = open_run(out or default_folder(config), task.resolved())
     kept = distributed.from_first(lambda: _kept_predictor(task, run.folder / PREDICTOR_FILE))
@@ -195,7 +196,3 @@ def _data_json(data: ImageData) -> dict[str, Any]:
 def _judges_without_leaked(data: ImageData) -> bool:
     """Whether some of the test images are copies of what was learnt from, and some are not."""
     return 0 < data.findings.leaked["test"].count < data.counts["test"]
-
-
-def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
-    pass

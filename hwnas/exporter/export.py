@@ -25,6 +25,7 @@ from hwnas.exporter.precision import Precision, get_precision
 from hwnas.exporter.target import Target
 from hwnas.files import check_ours, write_atomically
 from hwnas.inspection.examine import examine
+from hwnas.progress import silent
 from hwnas.runtimes.files import quiet_stderr
 
 CLASSES_SHOWN = 5
@@ -106,7 +107,7 @@ def export(
     wanted = [get_precision(name) for name in dict.fromkeys(precisions)]
     shape = input_shape or _own_input_shape(module)
     _check_images(wanted, images, shape, options)
-    report = progress or _silent
+    report = progress or silent
     pairs = [(format, precision) for precision in wanted for format in chosen]
     for name in (*(precision.file_name(format.name) for format, precision in pairs), EXPORT_FILE, CARD_FILE):
         check_ours(Path(folder) / name)
@@ -231,7 +232,3 @@ def _own_input_shape(module: nn.Module) -> tuple[int, ...]:
     if architecture is None:
         raise UsageError(f"pass input_shape=(N, C, H, W): a {type(module).__name__} does not say what image it takes.")
     return (1, *architecture.input_shape)
-
-
-def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:
-    pass
