@@ -31,7 +31,7 @@ from hwnas.runners import open_runner
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import Shape
 
-VISITS = 2
+REPETITIONS = 2
 
 
 def blocks(count: int) -> list[tuple[MBConv, Shape]]:
@@ -53,7 +53,7 @@ def measure_part(folder: Path, count: int) -> dict[str, Measurement]:
         Entry(str(number), str(spec), partial(made, number, spec, shape))
         for number, (spec, shape) in enumerate(blocks(count))
     ]
-    limits = {"visits": VISITS, "extra_visits": 0, "max_ms": 300.0}
+    limits = {"visits": REPETITIONS, "extra_visits": 0, "max_ms": 300.0}
     device = load_device("local").model_copy(update=limits)
     with open_runner(device, "litert") as runner:
         return Campaign(device, runner, folder / "journal.jsonl", reference_model("tflite")).run(entries)
@@ -101,14 +101,14 @@ def main() -> None:
         seconds = time.perf_counter() - begin
         killed = run_killed(Path(broken), arguments.entries, arguments.kills, seconds)
         records = [json.loads(line) for line in (Path(broken) / "journal.jsonl").read_text().splitlines()[1:]]
-        visits = Counter(record["entry"] for record in records if "entry" in record)
+        repetitions = Counter(record["entry"] for record in records if "entry" in record)
         found = measure_part(Path(broken), arguments.entries)  # nothing is left to measure
         off = [100 * abs(found[key].median_ms / expected[key].median_ms - 1) for key in expected]
         row = {
             "entries": len(found),
             "kills": killed,
-            "complete entries": sum(visits[key] == VISITS for key in expected),
-            "repeated visits": _models_made(Path(broken)) - sum(visits.values()),
+            "complete entries": sum(repetitions[key] == REPETITIONS for key in expected),
+            "repetitions made twice": _models_made(Path(broken)) - sum(repetitions.values()),
             "median off, %": median(off),
             "worst off, %": max(off),
             "seconds without kills": seconds,

@@ -2,8 +2,8 @@
 
     python benchmarks/native_agreement.py [--rounds N] [--json]
 
-Five MBConv blocks and the network that Single-Path NAS found, at 96 x 96, are visited by both in turns, in random
-order, on one core. Each visit of either is a process of its own, as hwbench's always are: which memory a process gets
+Five MBConv blocks and the network that Single-Path NAS found, at 96 x 96, are timed by both in turns, in random
+order, on one core. Each repetition of either is a process of its own, as hwbench's always are: the memory of a process
 changes its latencies by some percent for as long as it lives. Aim: the medians agree within 3 %. On a busy machine look
 at the lower deciles, which other programs disturb less.
 """
@@ -49,20 +49,20 @@ def device() -> Device:
     return load_device("local").model_copy(update={"cores": (max(os.sched_getaffinity(0)),)})
 
 
-def python_visit(model: Path) -> list[float]:
-    """Microseconds of one visit by the Python interpreter, in this process."""
+def python_repetition(model: Path) -> list[float]:
+    """Microseconds of one repetition by the Python interpreter, in this process."""
     with InProcessRunner(device(), RUNTIMES["litert"]) as runner, runner.load(model) as loaded:
         return loaded.time().runs_us
 
 
-def compare(visits: dict[str, Callable[[], list[float]]], rounds: int, order: random.Random) -> dict[str, float]:
+def compare(repetitions: dict[str, Callable[[], list[float]]], rounds: int, order: random.Random) -> dict[str, float]:
     """Microseconds of one model by either, and their ratios."""
-    visits_us: dict[str, list[list[float]]] = {name: [] for name in visits}
+    runs_us: dict[str, list[list[float]]] = {name: [] for name in repetitions}
     for _ in range(rounds):
-        for name in order.sample(list(visits), len(visits)):
-            visits_us[name].append(visits[name]())
-    medians = {name: float(np.median([np.median(runs) for runs in all_])) for name, all_ in visits_us.items()}
-    deciles = {name: float(np.median([np.quantile(runs, 0.1) for runs in all_])) for name, all_ in visits_us.items()}
+        for name in order.sample(list(repetitions), len(repetitions)):
+            runs_us[name].append(repetitions[name]())
+    medians = {name: float(np.median([np.median(runs) for runs in all_])) for name, all_ in runs_us.items()}
+    deciles = {name: float(np.median([np.quantile(runs, 0.1) for runs in all_])) for name, all_ in runs_us.items()}
     return {
         "python_us": medians["python"],
         "native_us": medians["native"],
@@ -73,30 +73,30 @@ def compare(visits: dict[str, Callable[[], list[float]]], rounds: int, order: ra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=12, help="how often each model is visited by both [12]")
+    parser.add_argument("--rounds", type=int, default=12, help="how often each model is timed by both [12]")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--visit", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--repetition", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.visit:
-        print(json.dumps(python_visit(options.visit)))
+    if options.repetition:
+        print(json.dumps(python_repetition(options.repetition)))
         return
     from common import show
 
     order, rows = random.Random(0), []
     with tempfile.TemporaryDirectory() as folder, NativeRunner(device(), Local(folder)) as native:
         file = Path(folder) / "subject.tflite"
-        command = [sys.executable, __file__, "--visit", str(file)]
+        command = [sys.executable, __file__, "--repetition", str(file)]
         for name, model in models():
             file.write_bytes(model)
             with native.load(model) as loaded:
-                visits = {
+                repetitions = {
                     "python": lambda: json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout),
                     "native": lambda loaded=loaded: loaded.time().runs_us,
                 }
-                rows.append({"model": name} | compare(visits, options.rounds, order))
+                rows.append({"model": name} | compare(repetitions, options.rounds, order))
     ratios = np.array([row["native/python"] for row in rows])
     show(
-        f"latency by hwbench and by LiteRT's Python interpreter, {options.rounds} visits each",
+        f"latency by hwbench and by LiteRT's Python interpreter, {options.rounds} repetitions each",
         rows,
         options.json,
         largest_difference_percent=float(100 * abs(ratios - 1).max()),

@@ -1,7 +1,7 @@
 """The same table measured three times: on a quiet machine, beside a process that loads one core for half of the time,
 and beside one whose load moves from core to core. How far off are the disturbed tables?
 
-hwnas (visits in random order, a reference as the witness of drift, visits taken again) against what scripts do: each
+hwnas (repetitions in random order, a reference as the witness of drift, disturbed ones repeated) against scripts: each
 block once, in order, 10 warm-ups and the mean of 50 runs. Both in one run; each is compared with its own (first) quiet
 table.
 

@@ -79,7 +79,7 @@ def plain_launch(model: bytes) -> list[float]:
 
 
 def hwnas_launch(model: bytes) -> list[float]:
-    """One visit."""
+    """One repetition."""
     return time_session(open_session(RUNTIME, model, DEVICE), DEVICE).runs_us
 
 
@@ -89,7 +89,7 @@ def pooled_median_ms(launches: list[list[float]]) -> float:
 
 
 def hwnas_ms(launches: list[list[float]]) -> float:
-    """What hwnas reports of several visits."""
+    """What hwnas reports of several repetitions."""
     return Measurement(tuple(map(tuple, launches))).median_ms
 
 

@@ -32,7 +32,7 @@ def test_a_file_is_measured_with_its_conditions(
     result = bench(file, DEVICE, get_runtime(runtime) if runtime else None, threads=2)
     data = json.loads(json.dumps(result.to_json()))
     assert 0 < data["p5_ms"] <= data["median_ms"] <= data["p95_ms"]
-    assert {len(visit) for visit in data["runs_us"]} == {6} and data["runs"] == 6 * len(data["runs_us"])
+    assert {len(repetition) for repetition in data["runs_us"]} == {6} and data["runs"] == 6 * len(data["runs_us"])
     assert 3 <= len(data["runs_us"]) <= 5  # those that do not agree are made again
     identity = data["conditions"]["identity"]
     assert (identity["runtime"], identity["threads"], identity["precision"]) == (expected, 2, None)
@@ -110,7 +110,7 @@ def test_a_bench_that_takes_too_long_is_stopped() -> None:
 
 
 def test_the_time_limit_allows_for_slow_models_and_careful_devices() -> None:
-    """Three visits, each with a warm-up of a second and runs of a second, of which either may end in a slow run."""
+    """Three repetitions, each with a warm-up and runs of a second each, of which either may end in a slow run."""
     assert longest_s(DEVICE.model_copy(update={"extra_visits": 0})) == 3 * 2 * (1 + 10)
     assert longest_s(DEVICE, with_reference=True) == 2 * longest_s(DEVICE)
 
@@ -149,7 +149,7 @@ def test_weights_outside_the_folder_of_a_model_are_not_read(tmp_path: Path) -> N
 
 
 def test_repetitions_that_disagree_are_made_again(tmp_path: Path) -> None:
-    """With a limit that no real machine keeps, every extra visit is made; those not far from the rest are reported."""
+    """With a limit that no real machine keeps, every extra one is made; those not far from the rest are reported."""
     strict = DEVICE.model_copy(update={"drift_limit_percent": 1e-9, "visits": 2, "extra_visits": 2})
     result = bench(model_bytes(feature_net(), ".tflite"), strict)
     assert 2 <= len(result.measurement.runs_us) <= 4

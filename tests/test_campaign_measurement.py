@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hwnas.campaign.measurement import Measurement
 from hwnas.errors import HwnasError
 
-VISITS = st.lists(st.lists(st.floats(0.1, 1e7), min_size=1, max_size=30), min_size=1, max_size=4)
+REPETITIONS = st.lists(st.lists(st.floats(0.1, 1e7), min_size=1, max_size=30), min_size=1, max_size=4)
 
 
-def test_one_visit_known_answers() -> None:
+def test_one_repetition_known_answers() -> None:
     measurement = Measurement((tuple(1000.0 * n for n in range(1, 101)),))
     assert measurement.median_ms == pytest.approx(50.5)
     assert measurement.p5_ms == pytest.approx(5.5)
@@ -33,40 +33,40 @@ def test_visits_weigh_the_same_however_many_runs_they_have() -> None:
     assert (measurement.p5_ms, measurement.p95_ms) == (1.0, 2.0)
 
 
-def test_one_disturbed_visit_of_three_does_not_move_the_median() -> None:
+def test_one_disturbed_repetition_of_three_does_not_move_the_median() -> None:
     calm = (1000.0,) * 50
     assert Measurement((calm, (9000.0,) * 50, calm)).median_ms == 1.0
 
 
 def test_the_quieter_half_of_the_visits_counts() -> None:
-    visits = tuple((1000.0 * ms,) * 5 for ms in (1.04, 1.02, 1.0, 1.03))
-    assert Measurement(visits).median_ms == pytest.approx(1.01)
-    assert Measurement((*visits, (9000.0,) * 5)).median_ms == pytest.approx(1.01)  # far off: it is not one of five
-    assert Measurement(visits[:3]).median_ms == pytest.approx(1.01)  # two of three
+    repetitions = tuple((1000.0 * ms,) * 5 for ms in (1.04, 1.02, 1.0, 1.03))
+    assert Measurement(repetitions).median_ms == pytest.approx(1.01)
+    assert Measurement((*repetitions, (9000.0,) * 5)).median_ms == pytest.approx(1.01)  # far off: it is not one of five
+    assert Measurement(repetitions[:3]).median_ms == pytest.approx(1.01)  # two of three
 
 
-def test_a_visit_that_is_far_too_fast_does_not_count() -> None:
-    visits = tuple((1000.0 * ms,) * 5 for ms in (1.04, 1.02, 0.2, 1.0, 1.03))
-    assert Measurement(visits).median_ms == pytest.approx(1.01)
+def test_a_repetition_that_is_far_too_fast_does_not_count() -> None:
+    repetitions = tuple((1000.0 * ms,) * 5 for ms in (1.04, 1.02, 0.2, 1.0, 1.03))
+    assert Measurement(repetitions).median_ms == pytest.approx(1.01)
 
 
-def test_halves_are_every_second_visit() -> None:
-    visits = tuple((us,) * 3 for us in (1000.0, 1010.0, 1004.0, 1014.0))
-    assert Measurement(visits).halves_percent == pytest.approx(100 * 10 / 1002)
-    assert Measurement(visits[:1]).halves_percent is None
+def test_halves_are_every_second_repetition() -> None:
+    repetitions = tuple((us,) * 3 for us in (1000.0, 1010.0, 1004.0, 1014.0))
+    assert Measurement(repetitions).halves_percent == pytest.approx(100 * 10 / 1002)
+    assert Measurement(repetitions[:1]).halves_percent is None
 
 
-@given(VISITS)
-def test_quantiles_are_ordered_and_within_the_runs(visits: list[list[float]]) -> None:
-    measurement = Measurement(tuple(map(tuple, visits)))
-    runs_ms = np.concatenate(visits) / 1000
+@given(REPETITIONS)
+def test_quantiles_are_ordered_and_within_the_runs(repetitions: list[list[float]]) -> None:
+    measurement = Measurement(tuple(map(tuple, repetitions)))
+    runs_ms = np.concatenate(repetitions) / 1000
     ordered = [runs_ms.min(), measurement.p5_ms, measurement.median_ms, measurement.p95_ms, runs_ms.max()]
     assert ordered == sorted(ordered)
 
 
-@given(VISITS, st.booleans(), st.none() | st.floats(-50, 50))
-def test_json_and_back(visits: list[list[float]], noisy: bool, drift_percent: float | None) -> None:
-    measurement = Measurement(tuple(map(tuple, visits)), drift_percent, noisy)
+@given(REPETITIONS, st.booleans(), st.none() | st.floats(-50, 50))
+def test_json_and_back(repetitions: list[list[float]], noisy: bool, drift_percent: float | None) -> None:
+    measurement = Measurement(tuple(map(tuple, repetitions)), drift_percent, noisy)
     data = json.loads(json.dumps(measurement.to_json()))
     assert Measurement.from_json(data) == measurement
     assert data["median_ms"] == measurement.median_ms and data["runs"] == measurement.runs

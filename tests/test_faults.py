@@ -1,7 +1,7 @@
 """Whatever goes wrong with a device in the middle of a campaign: it goes on, or ends with a name and a reason.
 
 The phone is the real adbd with an arm64 userland, see tests/device_environment.py. After every fault the journal is
-whole, nothing is lost but the visit in hand, and no process is left on the phone.
+whole, nothing is lost but the repetition in hand, and no process is left on the phone.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def test_every_run_is_kept_and_the_conditions_are_recorded(tmp_path):
 
 
 def test_a_fit_on_real_measurements_predicts_networks_it_has_not_seen(tmp_path):
-    """On real LiteRT, with short visits on a busy machine: far from exact, but no accident either."""
+    """On real LiteRT, with short repetitions on a busy machine: far from exact, but no accident either."""
     careful = QUICK.model_copy(update={"min_ms": 10.0, "warmup_ms": 5.0, "visits": 2})
     space = get_space("tiny")
     card = fit(measure(space, careful, tables=tmp_path, networks=15).table, space).card

@@ -71,7 +71,7 @@ def loaded(device: Device, transport: Transport, model: bytes | Path = MODEL) ->
         yield there
 
 
-def test_a_visit_is_one_launch_and_gives_one_number(transport, tmp_path):
+def test_a_repetition_is_one_launch_and_gives_one_number(transport, tmp_path):
     with loaded(target(tmp_path), transport) as model:
         assert model.input_shape == IMAGE_SHAPE
         timing = model.time()
@@ -90,11 +90,11 @@ def test_a_lost_phone_is_told_and_measured_again(phone, tmp_path):
     """adbd dies while the program runs; what is left of it is ended before anything is measured again."""
     hanging = BenchmarkModelRunner(target(tmp_path, "hang"), Adb(phone.serial))
     with hanging as runner, runner.load(MODEL) as model, ThreadPoolExecutor(1) as pool:
-        visit = pool.submit(model.time)
+        repetition = pool.submit(model.time)
         wait_until(lambda: "sleep 1000" in phone.processes(), "the program runs")
         phone.kill()
         with pytest.raises(DeviceLost):
-            visit.result()
+            repetition.result()
         phone.start()
         runner.reconnect()
         assert "sleep 1000" not in phone.processes()

@@ -180,7 +180,7 @@ def test_a_program_that_hangs_is_ended(here: Local, tmp_path: Path, monkeypatch:
     assert time.monotonic() - begin < 20
 
 
-def test_a_crash_in_the_middle_of_a_visit(here: Local) -> None:
+def test_a_crash_in_the_middle_of_a_repetition(here: Local) -> None:
     device = QUICK.model_copy(update={"min_runs": 1_000_000, "max_runs": 1_000_000})
     with NativeRunner(device, here) as runner, runner.load(model_bytes(feature_net(), ".tflite")) as model:
         crash = threading.Thread(target=_signal_when_running, args=("model-", signal.SIGSEGV))
@@ -229,7 +229,7 @@ def test_a_machine_without_a_bundle(tmp_path: Path) -> None:
 
 
 def check_outputs(runner: NativeRunner, nets: tuple[Callable, ...] = (feature_net, classifier_net)) -> None:
-    """Outputs as this machine's, and a visit."""
+    """Outputs as this machine's, and a repetition."""
     for net in nets:
         data = model_bytes(net(), ".tflite")
         x = example_output(net())[0].numpy()
@@ -260,7 +260,7 @@ def test_a_phone(android) -> None:
     assert not android.processes()
 
 
-def test_a_phone_that_is_lost_in_mid_visit(phone) -> None:
+def test_a_phone_that_is_lost_in_mid_repetition(phone) -> None:
     from hwnas.transports.adb import Adb
 
     arm64_bundle()

@@ -61,7 +61,7 @@ def test_outputs_are_those_of_this_machine(transport, net):
     np.testing.assert_allclose(output, OnnxRuntime().load(model).run(x.numpy()), rtol=0, atol=1e-6)
 
 
-def test_a_visit_keeps_the_limits_of_the_device(transport):
+def test_a_repetition_keeps_the_limits_of_the_device(transport):
     with RemoteOnnxRunner(target(), transport) as runner:
         with runner.load(MODEL) as loaded:
             for _ in range(2):
@@ -157,7 +157,7 @@ def test_the_median_is_known_as_well_as_here(runs_us):
     more_ms=st.floats(0.1, 20),
     precision_percent=st.floats(0.1, 50),
 )
-def test_a_visit_stops_when_it_stops_here(
+def test_a_repetition_stops_when_it_stops_here(
     durations, warmup_runs, warmup_ms, min_runs, more_runs, min_ms, more_ms, precision_percent
 ):
     """With a clock that only inferences move, both make the same runs."""
@@ -173,7 +173,7 @@ def test_a_visit_stops_when_it_stops_here(
     assert limits.keys() == set(LIMITS)
     device = Device(name="board", **limits)
 
-    def visit(module: Any, time: Any) -> tuple[float, list[float]]:
+    def repetition(module: Any, time: Any) -> tuple[float, list[float]]:
         now_ns, calls = 0, 0
 
         def invoke() -> None:
@@ -185,8 +185,10 @@ def test_a_visit_stops_when_it_stops_here(
             patch.setattr(module, "perf_counter_ns", lambda: now_ns)
             return time(invoke)
 
-    here = visit(timing, lambda invoke: (timing._warm_up(invoke, device), timing._timed_runs_us(invoke, device)))
-    there = visit(remote_onnx_script, lambda invoke: remote_onnx_script.timed(invoke, argparse.Namespace(**limits))[1:])
+    here = repetition(timing, lambda invoke: (timing._warm_up(invoke, device), timing._timed_runs_us(invoke, device)))
+    there = repetition(
+        remote_onnx_script, lambda invoke: remote_onnx_script.timed(invoke, argparse.Namespace(**limits))[1:]
+    )
     assert here == there
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/accuracy/local.py [--runtime litert|onnxruntime] [--json]
 
-The blocks of `single-path` and 150 of its networks are measured at 96x96 with many short visits in random order, so
-that each model meets the machine in all its moods; 50 networks are fitted to, 100 are judged. The campaign goes on
+The blocks of `single-path` and 150 of its networks are measured at 96x96 with many short repetitions in random order,
+so that each model meets the machine in all its moods; 50 networks are fitted to, 100 are judged. The campaign goes on
 where it was stopped. Wants a machine that does nothing else; about 10 minutes per runtime on two cores.
 """
 
@@ -37,7 +37,7 @@ GOALS = {"litert": {"mape": 1.0}, "onnxruntime": {"mape": 1.5}}
 COMMON_GOALS = {"hit5": 99.0, "hit10": 100.0, "spearman": 0.995, "error_per_noise": 1.2}
 SECONDS_BETWEEN_LINES = 20
 
-SHORT_VISITS = {
+SHORT_REPETITIONS = {
     "visits": 20,
     "extra_visits": 2,
     "reference_every": 3,
@@ -46,8 +46,8 @@ SHORT_VISITS = {
     "max_ms": 120.0,
     "min_runs": 10,
 }
-"""Many short visits rather than few long ones: what changes between visits is far more than what one visit is unsure
-of. A visit takes about a third of a second with its conversion."""
+"""Many short repetitions rather than few long ones: the machine changes far more between two repetitions than one of
+them is unsure of. A repetition takes about a third of a second with its conversion."""
 
 
 def evaluate_local(
@@ -56,11 +56,11 @@ def evaluate_local(
     used: int = 50,
     held_out: int = 100,
     folder: Path = FOLDER,
-    limits: dict[str, Any] = SHORT_VISITS,
+    limits: dict[str, Any] = SHORT_REPETITIONS,
 ) -> dict[str, Any]:
     """Errors in percent on `held_out` networks of a fit to `used` others and all blocks.
 
-    `noise_floor` is how far half of the visits to a held-out network is off the other half; a table that is there
+    `noise_floor` is how far half of the repetitions to a held-out network is off the other half; a table that is there
     already is not measured again. `learning_curve` has the error for fewer networks.
     """
     space = get_space("single-path", resolution)
@@ -68,7 +68,7 @@ def evaluate_local(
     order = Random(0).sample(sample, len(sample))
     device = load_device("local").model_copy(update=limits)
     entries = len(space.distinct_blocks()) + len(sample)
-    print(f"{runtime}: {entries} models, {device.visits} visits each; an estimate follows", file=sys.stderr)
+    print(f"{runtime}: {entries} models, {device.visits} repetitions each; an estimate follows", file=sys.stderr)
     with TableCampaign.begin(device, runtime, folder / str(resolution), _Lines()) as campaign:
         campaign.measure(space.distinct_blocks(), sample)
     table, summary = campaign.result.table, campaign.result.summary
@@ -114,7 +114,7 @@ class _Lines:
         if self._last_eta_s - progress.eta_s >= SECONDS_BETWEEN_LINES or progress.done == progress.total:
             self._last_eta_s = progress.eta_s
             left = f"about {progress.eta_s / 60:.1f} minutes left"
-            print(f"  {progress.done} of {progress.total} visits, {left}, {progress.text}", file=sys.stderr)
+            print(f"  {progress.done} of {progress.total} repetitions, {left}, {progress.text}", file=sys.stderr)
 
 
 def main() -> None:
@@ -123,11 +123,11 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=96)
     parser.add_argument("--used", type=int, default=50)
     parser.add_argument("--held-out", type=int, default=100)
-    parser.add_argument("--visits", type=int, default=SHORT_VISITS["visits"])
+    parser.add_argument("--visits", type=int, default=SHORT_REPETITIONS["visits"])
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    limits = SHORT_VISITS | {"visits": options.visits}
+    limits = SHORT_REPETITIONS | {"visits": options.visits}
     rows, facts = [], {}
     for runtime in options.runtime or sorted(GOALS):
         found = evaluate_local(runtime, options.resolution, options.used, options.held_out, options.folder, limits)
