@@ -296,3 +296,18 @@ def test_a_board(board) -> None:
     own_bundle()
     with NativeRunner(QUICK, Ssh(board.host)) as runner:
         check_outputs(runner)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ('"runs_us":[1.5,-2.0]', r"runs_us\[1\]: must be greater than 0 \(found -2.0\)"),
+        ('"runs_us":[]', "runs_us: "),
+        ('"runs_us":"fast"', r"runs_us: .*\(found 'fast'\)"),
+        ('"runs_us":[1.5],"output_shape":[1,"ten"]', r"output_shape\[1\]: "),
+    ],
+)
+def test_a_whole_report_with_impossible_content_is_named(content: str, fault: str) -> None:
+    printed = f'a greeting\n{{"hwbench":1,{content},"end":true}}\n'
+    with pytest.raises(HwnasError, match=f"the report of adb 0A1B on m.tflite: {fault}.*repeat the command"):
+        remote.read_report(printed, "m.tflite", "adb 0A1B")

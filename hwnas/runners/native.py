@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from hwnas.errors import HwnasError
 from hwnas.native.abi import abi_for
 from hwnas.native.bundle import Bundle, build_bundle, check_bundle
 from hwnas.native.library import installed_library
-from hwnas.runners.remote import READY, RemoteRunner, ending
+from hwnas.runners.remote import READY, RemoteRunner, Report, ending, read_report
 from hwnas.runners.timing import Timing, fixed_input, open_session
 from hwnas.runtimes.files import describe
 from hwnas.runtimes.litert import LITERT, TFLiteSession
@@ -49,7 +47,7 @@ class NativeModel:
         """One repetition. Raises as `LoadedModel.time`, and DeviceError if hwbench crashed."""
         x = self._runner.keep_input(self._session.encoded(fixed_input(self.input_shape)))
         report = self._runner.bench(self._name, self._described, limits_of(self._runner.device) | {"input": x})
-        return Timing(report["runs_us"], report["warmup_us"])
+        return Timing(list(report.runs_us), report.warmup_us)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for `x` (float32, NCHW), computed on the device; of 4 dimensions as NCHW."""
@@ -60,7 +58,7 @@ class NativeModel:
             data = self._runner.fetch(result)
         finally:
             self._runner.remove(source, result)
-        return self._session.decoded(np.frombuffer(data, report["output_type"]).reshape(report["output_shape"]))
+        return self._session.decoded(np.frombuffer(data, report.output_type).reshape(report.output_shape))
 
     def __enter__(self) -> NativeModel:
         return self
@@ -133,7 +131,7 @@ class NativeRunner(RemoteRunner):
             self._inputs[key] = name
         return self._inputs[key]
 
-    def bench(self, model: str, described: str, options: dict[str, Any]) -> dict[str, Any]:
+    def bench(self, model: str, described: str, options: dict[str, Any]) -> Report:
         """hwbench's report about a model's file on the device.
 
         Raises DeviceLost and DeviceTimeout as the transport does; DeviceError if the program could not run, crashed, or
@@ -147,7 +145,7 @@ class NativeRunner(RemoteRunner):
         done = self.transport.run([*program, *arguments], self.timeout_s)
         if done.exit_code != 0:
             raise _failure(done, described, self.transport.name, self._bundle.runtime_version)
-        return _parse(done.output, described, self.transport.name)
+        return read_report(done.output, described, self.transport.name)
 
     def _runtime_identity(self) -> dict[str, Any]:
         return {
@@ -179,19 +177,6 @@ def limits_of(device: Device) -> dict[str, Any]:
     """A Device's limits of a repetition, as hwbench's options."""
     names = ("warmup_runs", "warmup_ms", "min_runs", "max_runs", "min_ms", "max_ms", "precision_percent")
     return {name.replace("_", "-"): getattr(device, name) for name in names}
-
-
-def _parse(output: str, described: str, device: str) -> dict[str, Any]:
-    """The report within hwbench's output. Raises DeviceError if it is not whole."""
-    lines = [line for line in output.splitlines() if line.startswith('{"hwbench"')]
-    with suppress(json.JSONDecodeError, IndexError):
-        report: dict[str, Any] = json.loads(lines[-1])
-        if report.get("end") is True:
-            return report
-    raise DeviceError(
-        f"hwbench said on {device} that it measured {described}, but its report is not whole (it begins "
-        f"{output[:60]!r} and ends {output[-60:]!r}); repeat the command."
-    )
 
 
 def _failure(done: Completed, described: str, device: str, version: str) -> HwnasError:

@@ -8,12 +8,16 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
 
 from hwnas.devices.cores import check_threads, resolve_cores, usable_cores
 from hwnas.devices.device import Device
 from hwnas.devices.machine import allowed_count
+from hwnas.foreign import Count, NotNegative, Positive, checked, parse_json
 from hwnas.runners.base import LoadedModel
 from hwnas.runtimes.files import read_model
 from hwnas.temporary import OWNER, owner, temporary_folder
@@ -43,6 +47,20 @@ MODEL_AND_INPUT_PATTERNS = (
     ),
 )
 """The same as patterns of a shell."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report that hwbench and our ONNX script print in the end, as far as hwnas uses it."""
+
+    runtime_version: str | None = None
+    library_sha256: str | None = None
+    """Of the script only."""
+    runs_us: Annotated[tuple[Positive, ...], Field(min_length=1)] = ()
+    """None without a model."""
+    warmup_us: NotNegative = 0.0
+    output_type: Literal["float32", "uint8", "int8"] = "float32"
+    output_shape: tuple[Count, ...] = ()
 
 
 class RemoteRunner(ABC):
@@ -173,6 +191,23 @@ class RemoteRunner(ABC):
     @abstractmethod
     def _runtime_identity(self) -> dict[str, Any]:
         """At least ``runtime_version`` and ``library_sha256``."""
+
+
+def read_report(printed: str, described: str, device: str) -> Report:
+    """The Report in the output of a program, which other programs may have written into.
+
+    Raises DeviceError if it is not whole, HwnasError if something in it cannot be.
+    """
+    line = next((line for line in reversed(printed.splitlines()) if line.startswith('{"hwbench"')), "")
+    with suppress(ValueError):
+        found = parse_json(line)
+        if isinstance(found, dict) and found.get("end") is True:
+            report: Report = checked(Report, found, f"the report of {device} on {described}", "repeat the command")
+            return report
+    raise DeviceError(
+        f"{device} said that it measured {described}, but its report is not whole (it begins {printed[:60]!r} and ends "
+        f"{printed[-60:]!r}); repeat the command."
+    )
 
 
 def ending(done: Completed) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwnas.devices.cores import core_mask
 from hwnas.errors import HwnasError
-from hwnas.runners.remote import RemoteRunner, ending
+from hwnas.runners.remote import RemoteRunner, Report, ending, read_report
 from hwnas.runners.remote_onnx_script import FAILED_RUN, WRONG_LIBRARY, WRONG_MODEL
 from hwnas.runners.timing import Timing, open_session
 from hwnas.runtimes.files import describe, file_sha256
@@ -41,7 +39,7 @@ class RemoteOnnxModel:
         """One repetition. Raises as `LoadedModel.time`."""
         limits = {name.replace("_", "-"): getattr(self._runner.device, name) for name in LIMITS}
         report = self._runner.bench(self._name, self._described, limits)
-        return Timing(report["runs_us"], report["warmup_us"])
+        return Timing(list(report.runs_us), report.warmup_us)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs for `x` (float32, NCHW), computed on the board."""
@@ -50,7 +48,7 @@ class RemoteOnnxModel:
         self._runner.bring(np.ascontiguousarray(x).tobytes(), source)
         try:
             report = self._runner.bench(self._name, self._described, {"input": source, "output": result})
-            return np.frombuffer(self._runner.fetch(result), np.float32).reshape(report["output_shape"])
+            return np.frombuffer(self._runner.fetch(result), np.float32).reshape(report.output_shape)
         finally:
             self._runner.remove(source)
 
@@ -73,7 +71,7 @@ class RemoteOnnxRunner(RemoteRunner):
         input_shape = open_session(OnnxRuntime(), model, self.device).input_shape
         return RemoteOnnxModel(self, input_shape, self.bring_model(model), describe(model))
 
-    def bench(self, model_name: str, described: str, options: dict[str, Any]) -> dict[str, Any]:
+    def bench(self, model_name: str, described: str, options: dict[str, Any]) -> Report:
         """The script's report of a model's file on the board.
 
         Raises DeviceLost and DeviceTimeout as the transport does; DeviceError if the script did not come to its end;
@@ -90,21 +88,14 @@ class RemoteOnnxRunner(RemoteRunner):
         self._library = self._report("no model yet", [])
 
     def _runtime_identity(self) -> dict[str, Any]:
-        return {name: self._library[name] for name in ("runtime_version", "library_sha256")}
+        return {"runtime_version": self._library.runtime_version, "library_sha256": self._library.library_sha256}
 
-    def _report(self, described: str, arguments: list[str]) -> dict[str, Any]:
+    def _report(self, described: str, arguments: list[str]) -> Report:
         """The script's report. Raises as `bench`."""
         done = self.transport.run([self.device.python, self._script_name, *arguments], self.timeout_s)
         if done.exit_code != 0:
             raise self._failure(done, described)
-        with suppress(json.JSONDecodeError, IndexError):
-            report: dict[str, Any] = json.loads(done.output.splitlines()[-1])
-            if report.get("end") is True:
-                return report
-        raise DeviceError(
-            f"{self.transport.name} said that it measured {described}, but its report is not whole (it ends "
-            f"{done.output[-60:]!r}); repeat the command."
-        )
+        return read_report(done.output, described, self.transport.name)
 
     def _failure(self, done: Completed, described: str) -> HwnasError:
         """The error that a failed script means, with its cure."""
