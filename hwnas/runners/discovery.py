@@ -100,7 +100,8 @@ def discover_devices() -> Discovery:
     states = {d.serial: NOT_CONNECTED for d in devices.values() if d.serial}
     states |= {phone.serial: "" if phone.state == PHONE_READY else phone_problem(phone.state) for phone in attached}
     phones = [DiscoveredDevice("adb", serial, problem=problem or None) for serial, problem in states.items()]
-    boards = [DiscoveredDevice("ssh", host) for host in dict.fromkeys(d.host for d in devices.values() if d.host)]
+    others = dict.fromkeys((d.transport, d.address) for d in devices.values() if d.transport != "adb")
+    boards = [DiscoveredDevice(transport, address) for transport, address in others if address is not None]
     asked = _ask_all([*phones, *boards])
     alone = sum(found.transport == "adb" and found.problem is None for found in asked) == 1
     named = [_named(found, devices, alone) for found in asked]
@@ -157,7 +158,7 @@ def _devices_for(found: DiscoveredDevice, devices: dict[str, Device], alone: boo
     model = found.facts.model if found.facts else None
     names: dict[str, int] = {}
     for name, device in devices.items():
-        address = device.serial if found.transport == "adb" else device.host
+        address = device.address
         meant = address == found.address or (address is None and found.transport == "adb" and alone and model)
         if device.transport == found.transport and meant and device.is_for(model):
             names[name] = 0 if address else 1 if device.hardware else 2
