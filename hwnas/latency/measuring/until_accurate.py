@@ -1,8 +1,8 @@
 """Measuring until predictions are good enough: in rounds, each of the blocks and networks that tell most of the rest.
 
 A fit after each round prices the blocks that are not measured from those that are, and says how far off it is on
-networks it has not seen. The choice of the next ones depends on the table and on the blocks of the space, not on
-chance: a campaign that was stopped and is begun again chooses as it would have.
+networks it has not seen. The selection of the next ones depends on the table and on the blocks of the space, not on
+chance: a campaign that was stopped and is begun again selects as it would have.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIRST_BLOCKS, FIRST_NETWORKS = 12, 10
 """The first round: the least that a regression over blocks and a cross-validation over networks need."""
 MORE_BLOCKS, MORE_NETWORKS = 6, 5
 POOL = 200
-"""Random architectures of the space that networks are chosen from, and for which the choice is made."""
+"""Random architectures of the space: networks are selected from them, and for the blocks that they spend time in."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def measure_until(
     rounds: list[Round] = []
     with TableCampaign.begin(device, runtime, tables, progress) as campaign:
         while True:
-            if _enough(campaign.table, space, limit):
-                rounds.append(_round(campaign.table, space))
+            if _first_round_done(campaign.table, space, limit):
+                rounds.append(_evaluate_round(campaign.table, space))
                 if on_round is not None:
                     on_round(rounds[-1])
                 if rounds[-1].mape <= mape:
                     break
-            blocks, chosen = _next(campaign.table, space, pool, limit)
+            blocks, chosen = _select_next(campaign.table, space, pool, limit)
             if not (blocks or chosen):
                 break
             campaign.measure(blocks, chosen)
@@ -109,34 +109,34 @@ def measure_until(
     return UntilAccurate(campaign.result, rounds, rounds[-1].mape <= mape, full)
 
 
-def _enough(table: LatencyTable, space: SearchSpace, limit: int) -> bool:
+def _first_round_done(table: LatencyTable, space: SearchSpace, limit: int) -> bool:
     """Whether the first round is behind, in this process or an earlier one."""
     blocks = len(space.distinct_blocks())
     known = blocks - len(table.missing(space))
     return known >= min(FIRST_BLOCKS, blocks) and len(table.networks_of(space)) >= min(FIRST_NETWORKS, limit)
 
 
-def _round(table: LatencyTable, space: SearchSpace) -> Round:
+def _evaluate_round(table: LatencyTable, space: SearchSpace) -> Round:
     known = len(space.distinct_blocks()) - len(table.missing(space))
     mape = fit(table, space).card.mape
     return Round(known, len(table.networks_of(space)), np.inf if mape is None else mape)
 
 
-def _next(
+def _select_next(
     table: LatencyTable, space: SearchSpace, pool: list[Architecture], limit: int
 ) -> tuple[list[Block], list[Architecture]]:
     """The blocks and networks of the next round; nothing where everything is measured."""
     missing, measured = table.missing(space), list(table.networks_of(space))
     known_blocks = len(space.distinct_blocks()) - len(missing)
-    first = not _enough(table, space, limit)
+    first = not _first_round_done(table, space, limit)
     more_blocks = max(0, FIRST_BLOCKS - known_blocks) if first else MORE_BLOCKS
     more_networks = max(0, FIRST_NETWORKS - len(measured)) if first else MORE_NETWORKS
-    blocks = _blocks(missing, more_blocks, table, space, pool)
+    blocks = _select_blocks(missing, more_blocks, table, space, pool)
     left = [architecture for architecture in pool if architecture not in table.networks]
-    return blocks, _networks(left, min(more_networks, limit - len(measured)), measured, table, space)
+    return blocks, _select_networks(left, min(more_networks, limit - len(measured)), measured, table, space)
 
 
-def _blocks(
+def _select_blocks(
     missing: list[Block], count: int, table: LatencyTable, space: SearchSpace, pool: list[Architecture]
 ) -> list[Block]:
     """Blocks of which a regression over features would learn most about the blocks that networks spend time in."""
@@ -154,7 +154,7 @@ def _blocks(
     return [missing[i] for i in most_informative(candidates, count, known=known)]
 
 
-def _networks(
+def _select_networks(
     left: list[Architecture], count: int, measured: list[Architecture], table: LatencyTable, space: SearchSpace
 ) -> list[Architecture]:
     """Networks that tell most about the blocks all networks spend time in, those measured by themselves apart."""
