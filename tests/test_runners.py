@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hwnas.campaign.conditions import conditions_of
-from hwnas.devices.device import Device
+from hwnas.devices.device import DEFAULT_RUNTIMES, Device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.runners import (
     ALL_RUNTIMES,
@@ -82,6 +82,7 @@ def test_every_registered_runtime_is_tried_on_every_kind_of_device_that_can_have
     assert {name for _, name in missing} == WITHOUT.keys()
     assert all((Path(__file__).parent / file).is_file() for file in WITHOUT.values())
     assert {kind.runtime for kind in PROGRAMS} | RUNTIMES.keys() == set(ALL_RUNTIMES)
+    assert all(DEFAULT_RUNTIMES[transport] in runtime_names(transport) for transport in TRANSPORTS)
 
 
 def test_help_and_the_manual_name_every_registered_runtime() -> None:
