@@ -5,7 +5,8 @@ it is scaled so that nine in ten networks that a fold had not seen lie within (c
 and that deviation are themselves guesses, so no interval is narrower than the errors on unseen networks support: by
 Student's t, which knows how few they were, relative to the square root of the latency (an error that is the same share
 of every network would not depend on it, one of so many microseconds would fall with it; tables show something between),
-and never narrower than the mean error.
+and never narrower than the mean error. For both the errors count as large as they would be without luck: the model was
+chosen for making few.
 """
 
 from __future__ import annotations
@@ -35,14 +36,20 @@ class Floor:
     least: NotNegative = 0.0
 
     @staticmethod
-    def of(measured_ms: np.ndarray, unseen_ms: np.ndarray) -> Floor:
-        """What the errors on networks support that were not seen; both arrays (n,), n at least 2, in ms."""
+    def of(measured_ms: np.ndarray, unseen_ms: np.ndarray, luck: float = 1.0) -> Floor:
+        """What the errors on networks support that were not seen; both arrays (n,), n at least 3, in ms.
+
+        Student's t has n - 2 degrees of freedom: a bias and a scale, at least, were fitted to the networks.
+
+        Args:
+            luck: how many times as large as these the errors are, for all that is known; see `Trial.among`.
+        """
         from scipy.stats import t
 
         n, usual_ms = len(measured_ms), float(np.median(measured_ms))
-        off = np.abs(unseen_ms - measured_ms)
+        off = luck * np.abs(unseen_ms - measured_ms)
         scaled = off / unseen_ms * np.sqrt(unseen_ms / usual_ms)
-        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 1))
+        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 2))
         half_width = quantile * float(np.sqrt((1 + 1 / n) * np.square(scaled).mean()))
         least = float((off / measured_ms).mean())
         return Floor(max(half_width, least), usual_ms, least)
