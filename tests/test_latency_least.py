@@ -14,8 +14,10 @@ import torch
 
 from hwnas.errors import HwnasError
 from hwnas.latency import AdditivePredictor, Budget, LatencyTable, fit
+from hwnas.latency.curve import Curve
 from hwnas.latency.promise import surest
 from hwnas.latency.sampling import UniformWithin
+from hwnas.latency.uncertainty import Floor
 from tests.test_latency_promise import CODES, SMALL, log_probabilities, row
 
 NETWORKS = [SMALL.decode(code) for code in CODES]
@@ -73,6 +75,22 @@ def test_decoding_is_the_best_within_and_no_budget_is_refused_or_accepted_wrongl
         assert gain[found] == pytest.approx(gain[ends <= limit_ms * (1 + 1e-9)].max())
     with pytest.raises(HwnasError, match="cannot be met"):
         Budget(0.999 * float(ends.min()), SMALL, predictor).check_feasible()
+
+
+def test_the_tangent_at_a_network_below_the_least_promises_no_other_too_late_an_end(predictor, sums):
+    """Where no floor and no bend hides it: a network above the least is not charged for what is below."""
+    least_ms = predictor.curve.least_ms
+    uncertainty = replace(predictor.uncertainty, floor=Floor())
+    own = replace(predictor, curve=Curve(least_ms=least_ms), uncertainty=uncertainty, _costs=[])
+    ends = np.array([p.high_ms for p in own.predict_many(NETWORKS)])
+    for i in np.flatnonzero(sums < least_ms)[::10]:
+        found = own.interval_ends(NETWORKS[i])
+        assert found is not None
+        tangent, offset_ms = found
+        fixed_ms, costs = tangent.decision_costs(SMALL)
+        said = [offset_ms + fixed_ms + sum(c[k] for c, k in zip(costs, code, strict=True)) for code in CODES]
+        assert said[i] == pytest.approx(ends[i])
+        assert (np.array(said) <= ends + 1e-9).all()
 
 
 def test_nothing_is_drawn_within_a_limit_below_the_least(predictor, sums):
