@@ -147,6 +147,7 @@ def test_journals_of_earlier_versions_go_on(path: Path) -> None:
         ('{"entry": "a"}', "runs_us is missing"),
         ('{"reference": "r", "runs_us": []}', "runs_us: "),
         ('{"entry": "a", "runs_us": [1, 0]}', r"runs_us\[1\]: .* \(found 0"),
+        ('{"entry": null, "runs_us": [1.5]}', r"entry: must be a valid string \(found None\)"),
         ('{"entry": 7, "runs_us": [1]}', r"entry: .* \(found 7\)"),
         ('{"health": {"thermal_status": "hot"}}', r"health\.thermal_status: .* \(found 'hot'\)"),
     ],
