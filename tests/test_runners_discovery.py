@@ -38,9 +38,9 @@ COOL = Health(
 )
 
 
-def shown(listing: Discovery) -> str:
+def shown(discovery: Discovery) -> str:
     with CONSOLE.capture() as capture:
-        for part in device_tables(listing):
+        for part in device_tables(discovery):
             CONSOLE.print(part)
     return " ".join(capture.get().split())
 
@@ -145,16 +145,17 @@ def test_what_a_phone_lacks_to_run_models(folder: Path, monkeypatch: pytest.Monk
 def test_a_phone_as_people_and_programs_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
     phone = DiscoveredDevice("adb", "0A1B", ("pixel-8",), PIXEL_8, COOL)
     hidden = DiscoveredDevice("adb", "FF[bold]00", problem=phone_problem("unauthorized"))
-    listing = Discovery((phone, hidden), (), {"litert": "2.3.0"}, {}, {}, ())
-    as_json = listing.to_json()
+    discovery = Discovery((phone, hidden), (), {"litert": "2.3.0"}, {}, {}, ())
+    assert repr(phone) == "DiscoveredDevice(adb 0A1B: Pixel 8)" and "phones: 2, boards: 0" in repr(discovery)
+    as_json = discovery.to_json()
     first = as_json["phones"][0]
     assert (first["answers"], first["model"], first["soc"], first["abi"]) == (True, "Pixel 8", "Tensor G3", "arm64-v8a")
     assert [kind["cores"] for kind in first["clusters"]] == [(0, 1, 2, 3), (4, 5, 6, 7), (8,)]
     assert (first["temperature_celsius"], first["battery_percent"]) == (31.4, 80)
     assert as_json["phones"][1]["answers"] is False and "unlock it" in as_json["phones"][1]["problem"]
     monkeypatch.setattr(CONSOLE, "width", 200)
-    text = shown(listing)
-    assert "\x1b" not in shown(replace(listing, phones=(replace(phone, facts=replace(PIXEL_8, model="\x1b[2J")),)))
+    text = shown(discovery)
+    assert "\x1b" not in shown(replace(discovery, phones=(replace(phone, facts=replace(PIXEL_8, model="\x1b[2J")),)))
     for part in ("0A1B", "Pixel 8, Android 14, Tensor G3, arm64-v8a", "4-7 (2.37 GHz)", "CPU 31 °C", "FF[bold]00"):
         assert part in text
 

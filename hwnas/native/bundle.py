@@ -45,6 +45,9 @@ class Bundle:
     files: dict[str, str]
     """Every file that a device needs: name -> SHA-256."""
 
+    def __repr__(self) -> str:
+        return f"Bundle({self.abi}, LiteRT {self.runtime_version}, in {self.folder})"
+
     @property
     def library_sha256(self) -> str:
         """SHA-256 of LiteRT's library."""

@@ -40,6 +40,10 @@ class DiscoveredDevice:
     problem: str | None = None
     """Why it cannot be measured now, and what to do."""
 
+    def __repr__(self) -> str:
+        told = self.facts.model if self.facts else "does not answer" if self.problem else "not asked"
+        return f"DiscoveredDevice({self.transport} {self.address}: {told})"
+
     def to_json(self) -> dict[str, Any]:
         """As one flat object: the fields, whether it `answers`, and if it does, its Facts and Health."""
         values: dict[str, Any] = {
@@ -73,6 +77,10 @@ class Discovery:
     """Device files that break the rules, with their faults."""
     notes: tuple[str, ...]
     """Why no phones can be found at all."""
+
+    def __repr__(self) -> str:
+        parts = ("phones", "boards", "runtimes", "devices", "damaged", "notes")
+        return f"Discovery({', '.join(f'{name}: {len(getattr(self, name))}' for name in parts)})"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
