@@ -63,6 +63,25 @@ def test_leftovers(shell, tmp_path):
             each.wait()
 
 
+def test_a_shell_that_was_about_to_start_a_program(shell, tmp_path):
+    """On a busy device the connection may be lost before the shell has marked anything."""
+    folder, other = tmp_path / "a folder's [place].*", tmp_path / "a folder's [place].* 2"
+    process, anothers = (
+        subprocess.Popen([shell, "-c", f"read wait\n{marked(str(path))}\ncd /; exec sleep 4329"], stdin=subprocess.PIPE)
+        for path in (folder, other)
+    )
+    try:
+        end(shell, folder)
+        assert process.wait(5) == -9
+        assert anothers.poll() is None
+        end(shell, other)
+        assert anothers.wait(5) == -9
+    finally:
+        for each in (process, anothers):
+            each.kill()
+            each.wait()
+
+
 def test_a_folder_that_is_not_there(shell, tmp_path):
     end(shell, tmp_path / "nothing")
 

@@ -4,8 +4,9 @@ The `folder` of a device file may hold a person's own files. So hwnas makes a fo
 marker into it. A folder of that name without the marker is another's, unless it is empty, and is refused.
 
 A lost connection leaves programs that go on running, and files that did not arrive whole. Every program that hwnas runs
-in its folder carries a mark in its environment, which its children inherit. So exactly those are found and ended,
-whatever they are called and wherever they have gone, and never another person's program, nor the shell that searches.
+in its folder carries a mark in its environment, which its children inherit; and the shell that is about to set the mark
+has it in its command line. So exactly those are found and ended, whatever they are called and wherever they have gone,
+and never another person's program, nor the shell that searches.
 """
 
 from __future__ import annotations
@@ -71,18 +72,22 @@ def marked(folder: str) -> str:
 def end_leftovers(folder: str) -> str:
     """The script that ends marked programs, deletes files that are half there, and prints the processes that go on."""
     ours = f"[ ! -L {quoted(folder)} ] && [ ! -L {MARKER} ] && [ -f {MARKER} ]"
+    # in the command line of a shell that has not set the mark yet; the [e] leaves out the shell that searches
+    unmarked_yet = re.sub(r"[\\.*\[^$]", r"\\\g<0>", f"xport {VARIABLE}={quoted(f'[{folder}]')}")
 
     def search(options: str) -> str:
-        return f"grep {options} -e {quoted(f'{VARIABLE}=[{folder}]')} /proc/[0-9]*/environ 2> /dev/null"
+        environment = f"grep {options}F -e {quoted(f'{VARIABLE}=[{folder}]')} /proc/[0-9]*/environ 2> /dev/null"
+        command = f"grep {options} -e {quoted(f'[e]{unmarked_yet}')} /proc/[0-9]*/cmdline 2> /dev/null"
+        return f"{environment}; {command}"
 
     # busybox sees no further than to the first NUL, unless that is what ends its lines, which others do not know
     return f"""if cd {quoted(folder)} 2> /dev/null && {ours}; then {deletion(PARTS)}; fi
 cd /
 for attempt in 1 2 3 4 5; do
 left=
-for found in $({search("-lsF")} || {search("-lszF")}); do
-found=${{found%/environ}}
-left="$left ${{found#/proc/}}"
+for found in $({search("-ls")}; {search("-lsz")}); do
+found=${{found%/*}}
+[ -O "$found" ] && left="$left ${{found#/proc/}}"
 done
 [ "$left" ] || exit 0
 kill -9 $left 2> /dev/null
