@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from hwnas.errors import HwnasError, UsageError
     from hwnas.exporter.export import export
     from hwnas.inspection.inspect import inspect
+    from hwnas.latency.additive import AdditivePredictor
     from hwnas.latency.budget import Budget
     from hwnas.latency.fitting.fit import fit
     from hwnas.latency.measuring.measure import measure
-    from hwnas.latency.predictor import AdditivePredictor
     from hwnas.latency.tables.imported import import_table
     from hwnas.latency.tables.table import LatencyTable
     from hwnas.pricing import price
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AdditivePredictor": "latency.predictor",
+    "AdditivePredictor": "latency.additive",
     "Architecture": "space",
     "Budget": "latency.budget",
     "ChildNetwork": "child",

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor, Prediction
-from hwnas.latency.proxy_space import StandInPredictor
-from hwnas.latency.tables.table import Block, LatencyTable
-from hwnas.latency.terms import SUM
+from hwnas.latency.predictor import BlockCost, LatencyPredictor, Prediction
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import Architecture, SearchSpace
 from hwnas.specs.spec import Shape, Spec
 
@@ -80,23 +78,19 @@ def price(space: SearchSpace, code: str | Sequence[int], table: LatencyTable) ->
     return price_of(architecture, table, fit(table, space))
 
 
-def price_of(architecture: Architecture, table: LatencyTable, predictor: AdditivePredictor | StandInPredictor) -> Price:
-    """Price an architecture by a predictor that was fitted to the table; of a copy, what it stands for."""
-    if isinstance(predictor, StandInPredictor):
-        architecture, predictor = predictor.space.decode(architecture.code), predictor.predictor
-    blocks = []
-    for place, (spec, shape) in enumerate(architecture.chain()):
-        if not spec.is_identity:
-            ms = predictor.cost_ms(spec, shape, place)
-            blocks.append(BlockPrice(place, spec, shape, ms, _source((spec, shape), table, predictor)))
-    return Price(architecture, predictor.predict(architecture), tuple(blocks))
+def price_of(architecture: Architecture, table: LatencyTable, predictor: LatencyPredictor) -> Price:
+    """Price an architecture by a predictor that was fitted to the table; of a proxy space, the one it stands for."""
+    blocks = [
+        BlockPrice(cost.place, cost.spec, cost.input_shape, cost.ms, _source(cost, table))
+        for cost in predictor.block_costs(architecture)
+    ]
+    return Price(predictor.priced(architecture), predictor.predict(architecture), tuple(blocks))
 
 
-def _source(block: Block, table: LatencyTable, predictor: AdditivePredictor) -> Source:
-    spec, shape = block
-    parts = [part for part in spec.parts(shape) if not part[0].is_identity]
-    if any(part in predictor.terms.estimated or part not in table.blocks for part in parts):
+def _source(cost: BlockCost, table: LatencyTable) -> Source:
+    parts = [part for part in cost.spec.parts(cost.input_shape) if not part[0].is_identity]
+    if cost.estimated or any(part not in table.blocks for part in parts):
         return "regression"
     if table.publication:
         return "imported"
-    return "measured" if predictor.weights == {SUM: 1.0} else "calibrated"
+    return "calibrated" if cost.calibrated else "measured"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hwnas.files import read_json
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
 
 SPACE = ("--space", "tiny", "--resolution", "16", "--width", "0.25")

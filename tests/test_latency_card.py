@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.card import ErrorCard, Judged, errors, noise_floor
 from hwnas.latency.fitting.carry_over import carry_over, informative_sample
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.fitting.held_out import cross_validate, judge, learning_curve
 from hwnas.latency.measuring.measure import spread_sample
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.spaces import get_space
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.fitting.held_out import judge
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.imported import FORMATS, import_table
 from hwnas.latency.tables.imported.single_path import OUTSIDE_MS
 from hwnas.latency.tables.table import LatencyTable

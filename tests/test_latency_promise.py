@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.latency.budget import Budget
+from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.budget import Budget, round_up
 from hwnas.latency.curve import Curve
+from hwnas.latency.decoding import best_within, most_probable_within
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.promise import best_within, round_up, surest
-from hwnas.latency.proxy_space import StandInPredictor
+from hwnas.latency.multiplier import Multiplier
+from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.latency.uncertainty import Floor
 from hwnas.space import OneOf, SearchSpace
@@ -74,7 +75,7 @@ def test_decoding_asks_for_the_interval_that_the_model_has_of_each_network(quant
     for seed in range(10):
         log_p = log_probabilities(SMALL, seed)
         gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
-        found = CODES.index(tuple(SMALL.indices(Budget(limit_ms, SMALL, own).decode(log_p))))
+        found = CODES.index(tuple(SMALL.indices(most_probable_within(Budget(limit_ms, SMALL, own), log_p))))
         assert ends[found] <= limit_ms * (1 + 1e-9)
         assert gain[found] == pytest.approx(gain[ends <= limit_ms * (1 + 1e-9)].max())
 
@@ -104,7 +105,7 @@ def test_decoding_is_the_most_probable_whose_own_interval_ends_within(predictor,
     limit_ms = float(np.quantile(ends_ms, quantile, method="lower"))
     budget = Budget(limit_ms, SMALL, predictor)
     budget.check_feasible()
-    found = budget.decode(log_p)
+    found = most_probable_within(budget, log_p)
     assert predictor.predict(found).high_ms <= limit_ms * (1 + 1e-9)
     index = CODES.index(tuple(SMALL.indices(found)))
     assert gain[index] == pytest.approx(gain[ends_ms <= limit_ms * (1 + 1e-9)].max())
@@ -121,7 +122,7 @@ def test_where_two_limits_bind_what_is_decoded_is_still_within_and_nearly_always
         log_p = log_probabilities(SMALL, seed)
         gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
         limit_ms = float(np.quantile(ends, quantile, method="lower"))
-        found = CODES.index(tuple(SMALL.indices(Budget(limit_ms, SMALL, bent).decode(log_p))))
+        found = CODES.index(tuple(SMALL.indices(most_probable_within(Budget(limit_ms, SMALL, bent), log_p))))
         assert ends[found] <= limit_ms * (1 + 1e-9)
         exact.append(gain[found] >= gain[ends <= limit_ms].max() - 1e-9)
     assert np.mean(exact) >= 0.8
@@ -136,14 +137,14 @@ def test_a_network_known_too_little_of_gives_way_to_one_that_is_known(predictor)
     assert predictions[doubtful].high_ms > target[doubtful]
     limit_ms = (predictions[doubtful].high_ms + target[doubtful]) / 2
     log_p = [np.log(np.where(np.arange(5) == i, 0.9, 0.025)) for i in CODES[doubtful]]
-    found = Budget(limit_ms, SMALL, predictor).decode(log_p)
+    found = most_probable_within(Budget(limit_ms, SMALL, predictor), log_p)
     assert found != SMALL.decode(CODES[doubtful])
     assert predictor.predict(found).high_ms <= limit_ms
 
 
 def test_the_least_budget_that_is_named_is_accepted_and_kept_and_a_lower_one_refused(predictor, ends_ms):
     """No budget is refused that a network keeps, and none accepted that none does."""
-    assert predictor.predict(surest(predictor, SMALL)).high_ms == pytest.approx(ends_ms.min(), rel=1e-12)
+    assert predictor.predict(Budget(1.0, SMALL, predictor).surest).high_ms == pytest.approx(ends_ms.min(), rel=1e-12)
     with pytest.raises(HwnasError, match=r"its 90 % interval ends at .* Raise the budget to") as refused:
         Budget(float(ends_ms.min()) * 0.999, SMALL, predictor).check_feasible()
     named_ms = float(str(refused.value).split("Raise the budget to ")[1].split(" ms")[0])
@@ -151,7 +152,7 @@ def test_the_least_budget_that_is_named_is_accepted_and_kept_and_a_lower_one_ref
     least = Budget(named_ms, SMALL, predictor)
     least.check_feasible()
     for seed in range(5):
-        assert least.holds(least.decode(log_probabilities(SMALL, seed)))
+        assert least.is_within(most_probable_within(least, log_probabilities(SMALL, seed)))
 
 
 def test_a_budget_above_the_fastest_but_within_its_interval_is_refused(predictor):
@@ -202,13 +203,14 @@ def test_the_largest_ms_within_a_floor_is_its_inverse(floor, end_ms):
     assert ms * (1 + floor.half_widths(np.array([ms]))[0]) == pytest.approx(end_ms)
 
 
-def test_a_stand_in_promises_what_the_space_it_stands_for_does(predictor):
+def test_a_copy_of_a_space_keeps_the_budget_that_the_space_does(predictor):
     copy = SearchSpace("copy", SMALL.nodes, SMALL.input_shape)
-    stand_in = StandInPredictor(predictor, SMALL)
+    proxy = ProxySpacePredictor(predictor, SMALL)
     limit_ms = predictor.predict(SMALL.decode([1, 4, 0, 2])).high_ms
     gains = [np.asarray(p) for p in log_probabilities(copy, 1)]
-    assert best_within(stand_in, copy, gains, limit_ms).code == best_within(predictor, SMALL, gains, limit_ms).code
-    assert surest(stand_in, copy).code == surest(predictor, SMALL).code
+    of_copy, of_small = Budget(limit_ms, copy, proxy), Budget(limit_ms, SMALL, predictor)
+    assert best_within(of_copy, gains).code == best_within(of_small, gains).code
+    assert of_copy.surest.code == of_small.surest.code
 
 
 @pytest.mark.parametrize("ms", [0.12341, 1.0, 9.99951, 12.3, 1e-5, 99995.1])
@@ -223,15 +225,16 @@ def test_an_interval_is_read_back_as_it_was_written(tmp_path, predictor):
     assert again.uncertainty.floor == predictor.uncertainty.floor
     limit_ms = predictor.predict(SMALL.decode([1, 4, 0, 2])).high_ms * 1.001
     log_p = log_probabilities(SMALL, 0)
-    assert Budget(limit_ms, SMALL, again).decode(log_p) == Budget(limit_ms, SMALL, predictor).decode(log_p)
+    assert most_probable_within(Budget(limit_ms, SMALL, again), log_p) == most_probable_within(
+        Budget(limit_ms, SMALL, predictor), log_p
+    )
 
 
 def test_a_search_is_pressed_to_where_a_usual_interval_ends_within_the_limit(predictor):
     """An expected latency at the limit itself is too much: the multiplier grows, and stays where the interval ends."""
-    budget = Budget(0.5, SMALL, predictor)
-    budget.update(0.5)
-    assert budget.multiplier == pytest.approx(budget.step_size * predictor.half_width)
-    assert budget.multiplier > 0
-    at_the_target = Budget(0.5, SMALL, predictor)
-    at_the_target.update(0.5 / (1 + predictor.half_width))
-    assert at_the_target.multiplier == pytest.approx(0, abs=1e-12)
+    budget, at_the_limit, at_the_target = Budget(0.5, SMALL, predictor), Multiplier(), Multiplier()
+    at_the_limit.update(budget, 0.5)
+    assert at_the_limit.value == pytest.approx(at_the_limit.step_size * predictor.half_width)
+    assert at_the_limit.value > 0
+    at_the_target.update(budget, 0.5 / (1 + predictor.half_width))
+    assert at_the_target.value == pytest.approx(0, abs=1e-12)

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import chisquare
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.curve import Curve
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.sampling import UniformWithin
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space

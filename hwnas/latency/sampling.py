@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.space import Architecture, SearchSpace
 
 BINS = 4096

@@ -20,6 +20,7 @@ import numpy as np
 
 from hwnas.latency.features import COSTS, NOMINAL_MS, block_features
 from hwnas.latency.tables.table import Block
+from hwnas.space import Architecture
 from hwnas.specs.cell import Cell, Zero, edge_ends, reached_and_needed
 from hwnas.specs.spec import Shape, Spec
 
@@ -180,3 +181,20 @@ def _pairs(on_edges: Sequence[Columns]) -> Columns:
         for (_, one), values in first.items()
         for (_, other), others in second.items()
     }
+
+
+def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], np.ndarray]:
+    """The distinct links of some chains, and how often each occurs: a sparse matrix (networks, links)."""
+    from scipy.sparse import csr_matrix
+
+    position: dict[Block, int] = {}
+    columns, ends = [], [0]
+    for architecture in architectures:
+        last: tuple[Spec | None, Shape | None, int] = (None, None, 0)
+        for spec, shape in architecture.chain():
+            if spec is not last[0] or shape != last[1]:  # a repeated cell is one object: its hash is computed once
+                last = (spec, shape, position.setdefault((spec, shape), len(position)))
+            columns.append(last[2])
+        ends.append(len(columns))
+    counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(architectures), len(position)))
+    return list(position), counts

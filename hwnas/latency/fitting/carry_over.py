@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
 from hwnas.latency.fitting.held_out import cross_validate, judge
 from hwnas.latency.fitting.transfer import Transfer, informative_networks
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.measured import measured_digest
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.latency.uncertainty import COVERAGE, Floor, Uncertainty

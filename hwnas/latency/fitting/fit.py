@@ -13,14 +13,17 @@ from functools import partial
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.card import ErrorCard, noise_floor
 from hwnas.latency.fitting.regression import BlockRegression
 from hwnas.latency.fitting.trial import Trial, Way
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.latency.tables.measured import measured_digest
 from hwnas.latency.tables.table import Block, Latency, LatencyTable, Layer
 from hwnas.latency.terms import EXECUTED, EXTRAS, Executed, Extra, Terms
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
 from hwnas.specs.cell import Cell
 
 MIN_NETWORKS = 5
@@ -66,6 +69,26 @@ def fit(
     n_blocks = 0 if block_ms is None else len(block_ms) - len(estimated)
     card = ErrorCard.judge(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
     return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
+
+
+def published_predictor(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
+    """The predictor of a published table for a space, or for a copy of it of another resolution, width or classes.
+
+    What is published is one space at one size. Where the table has all blocks of `space`, they are priced; otherwise
+    `space` stands in for the one of its name that the table has.
+
+    Raises HwnasError if it has neither.
+    """
+    if not table.missing(space):
+        return fit(table, space)
+    whole = get_space(space.name)
+    if missing := table.missing(whole):
+        raise HwnasError(
+            f"{table.folder or 'the table'} ({table.publication}) lacks {len(missing)} of the "
+            f"{len(whole.distinct_blocks())} blocks of space {space.name!r}, among them {missing[0][0]}: it is about "
+            "another space. Search a space that it covers, or measure this one with `hwnas measure`."
+        )
+    return ProxySpacePredictor(fit(table, whole), whole)
 
 
 def _block_ms(

@@ -11,7 +11,7 @@ import numpy as np
 from hwnas.latency.card import CurvePoint, ErrorCard, Judged, errors
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
 from hwnas.latency.fitting.trial import FOLDS
-from hwnas.latency.predictor import AdditivePredictor, Prediction
+from hwnas.latency.predictor import LatencyPredictor, Prediction
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.space import Architecture
 
@@ -23,16 +23,16 @@ MIN_UNSEEN = 5
 
 NOTICEABLE_DRIFT_PERCENT = 3.0
 
-Fit = Callable[[LatencyTable, Sequence[Block]], AdditivePredictor]
+Fit = Callable[[LatencyTable, Sequence[Block]], LatencyPredictor]
 """From a table, and blocks that must be priced whether or not they are in it, to a predictor."""
 
 
-def fit_itself(table: LatencyTable, blocks: Sequence[Block]) -> AdditivePredictor:
+def fit_itself(table: LatencyTable, blocks: Sequence[Block]) -> LatencyPredictor:
     """The fit to a table alone."""
     return fit(table, further_blocks=blocks)
 
 
-def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fit_itself) -> ErrorCard:
+def judge(predictor: LatencyPredictor, table: LatencyTable, fit_table: Fit = fit_itself) -> ErrorCard:
     """The full error card of a predictor that was fitted to a table.
 
     Statistics and intervals come from 5-fold cross-validation in which everything, the choice of the model too, is

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import LARGEST_BEND, Curve
 from hwnas.latency.fitting.bayes import Posterior, fit_weights
-from hwnas.latency.predictor import AdditivePredictor, count_blocks
-from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms
+from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms, count_blocks
 from hwnas.latency.uncertainty import COVERAGE, Floor, Uncertainty
 from hwnas.space import Architecture
 
