@@ -14,12 +14,13 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.card import ErrorCard
+from hwnas.latency.conformal import conformal_quantile
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
 from hwnas.latency.fitting.held_out import cross_validate, judge
 from hwnas.latency.fitting.transfer import Transfer, informative_networks
 from hwnas.latency.tables.measured import measured_digest
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
-from hwnas.latency.uncertainty import COVERAGE, Floor, Uncertainty
+from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import Architecture
 
 UNJUDGED_HALF_WIDTH = 0.15
@@ -55,11 +56,10 @@ def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[Addi
         uncertainty = Uncertainty(UNJUDGED_HALF_WIDTH)
         return replace(carried, uncertainty=uncertainty, card=card, fitted_to=fitted_to), card
     unseen = cross_validate(table, fit_carried)
-    surprises = np.sort([abs(network.error_percent) / 100 for network in unseen])
-    rank = min(len(surprises), int(np.ceil(COVERAGE * (len(surprises) + 1))))
+    surprises = np.array([abs(network.error_percent) / 100 for network in unseen])
     measured_ms = np.array([network.measured_ms for network in unseen])
     few = Floor.of(measured_ms, np.array([network.predicted_ms for network in unseen]))
-    half_width = max(float(surprises[rank - 1]), few.half_width)
+    half_width = max(conformal_quantile(surprises), few.half_width)
     card = replace(carried.card, predictor=name)
     judged = replace(carried, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)
     card = judge(

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import Finite, Ms, Positive, typed
+from hwnas.latency.conformal import conformal_quantile
 from hwnas.latency.fitting.gaussian_process import GaussianProcess, Hyperparameters, covariance
 
 MIN_ROWS = 3
@@ -193,5 +194,4 @@ def _widening(
             costs[unseen], places[unseen]
         )
         off[unseen] = np.abs(measured_ms[unseen] / ms - 1) / (NORMAL_90 * std)
-    rank = min(len(off), int(np.ceil(0.9 * (len(off) + 1))))
-    return max(1.0, float(np.sort(off)[rank - 1]))
+    return max(1.0, conformal_quantile(off))
