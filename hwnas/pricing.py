@@ -46,6 +46,9 @@ class Price:
     prediction: Prediction
     blocks: tuple[BlockPrice, ...]
 
+    def __repr__(self) -> str:
+        return f"Price({self.prediction.ms:.4g} ms, {len(self.blocks)} blocks, {self.shared_ms:.3g} ms beyond them)"
+
     @property
     def shared_ms(self) -> float:
         """What the network costs beyond its blocks, or less than they: known from whole networks only."""

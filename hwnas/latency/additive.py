@@ -72,6 +72,10 @@ class AdditivePredictor:
         card = ErrorCard.unjudged(len(block_ms) - len(terms.estimated), n_networks)
         return AdditivePredictor(terms, {SUM: 1.0}, Uncertainty(UNCALIBRATED_HALF_WIDTH), card)
 
+    def __repr__(self) -> str:
+        n_blocks, n_networks = len(self.terms.block_ms or ()), self.card.n_networks
+        return f"AdditivePredictor({n_blocks} blocks, {n_networks} networks, 90 % within {100 * self.half_width:.1f} %)"
+
     @property
     def half_width(self) -> float:
         """Half of the 90 % interval of a network like those measured, relative to the predicted ms."""

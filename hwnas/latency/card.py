@@ -80,6 +80,10 @@ class ErrorCard:
     """For a predictor carried over from other devices: the error of the fit to this table alone, on the same
     networks."""
 
+    def __repr__(self) -> str:
+        error = "error not known" if self.mape is None else f"error {self.mape:.2f} %"
+        return f"ErrorCard({error}, {self.n_networks} networks, {self.n_blocks} blocks)"
+
     @staticmethod
     def unjudged(n_blocks: int, n_networks: int) -> ErrorCard:
         """The card of a plain block sum that too few networks were measured to judge."""

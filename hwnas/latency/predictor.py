@@ -33,6 +33,10 @@ class Prediction:
     estimated: bool = False
     """True where some block was never measured: its ms is an estimate from blocks like it."""
 
+    def __repr__(self) -> str:
+        estimated = ", estimated" if self.estimated else ""
+        return f"Prediction({self.ms:.4g} ms, 90 % in {self.low_ms:.4g} to {self.high_ms:.4g}{estimated})"
+
     @property
     def interval_ms(self) -> tuple[float, float]:
         return (self.low_ms, self.high_ms)

@@ -30,6 +30,9 @@ class ProxySpacePredictor:
     space: SearchSpace
     """The space that is priced."""
 
+    def __repr__(self) -> str:
+        return f"ProxySpacePredictor(as {self.space.name}, {self.predictor!r})"
+
     @property
     def card(self) -> ErrorCard:
         return self.predictor.card

@@ -57,6 +57,9 @@ class Latency:
     drift_percent: Finite | None = None
     """How far the reference model was off around these visits, at worst; None: there was none, or not known."""
 
+    def __repr__(self) -> str:
+        return f"Latency({self.median_ms:.4g} ms, {self.runs} runs from {self.p5_ms:.4g} to {self.p95_ms:.4g})"
+
     def __post_init__(self) -> None:
         if not self.p5_ms <= self.median_ms <= self.p95_ms:
             raise ValueError(
@@ -75,6 +78,10 @@ class LatencyTable:
     folder: Path | None = None
     layers: dict[Layer, Latency] = field(default_factory=dict)
     """What a block costs at one place of the chain, where that is known; elsewhere it costs what `blocks` says."""
+
+    def __repr__(self) -> str:
+        folder = "" if self.folder is None else f" in {excerpt(str(self.folder))}"
+        return f"LatencyTable({len(self.blocks)} blocks, {len(self.networks)} networks{folder})"
 
     @property
     def publication(self) -> str | None:
