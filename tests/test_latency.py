@@ -145,7 +145,7 @@ def test_without_networks_it_is_the_plain_sum_and_says_so():
         sum(table.block_ms(*b) for b in architecture.placed_blocks())
     )
     assert predictor.card.mape is None
-    assert "not judged" in predictor.card.protocol
+    assert "not evaluated" in predictor.card.protocol
 
 
 def test_table_and_predictor_survive_saving(tmp_path):

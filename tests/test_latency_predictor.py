@@ -1,4 +1,4 @@
-"""The contract of LatencyPredictor, which every implementation keeps: on chains and cells, with all kinds of intervals."""
+"""The contract of LatencyPredictor, which each implementation keeps: chains and cells, with all kinds of intervals."""
 
 import ast
 import random

@@ -69,7 +69,7 @@ class AdditivePredictor:
     ) -> AdditivePredictor:
         """The plain sum of blocks; `n_networks` were measured, too few to tell how far off it is."""
         terms = Terms(block_ms, estimated or {})
-        card = ErrorCard.unjudged(len(block_ms) - len(terms.estimated), n_networks)
+        card = ErrorCard.not_evaluated(len(block_ms) - len(terms.estimated), n_networks)
         return AdditivePredictor(terms, {SUM: 1.0}, Uncertainty(UNCALIBRATED_HALF_WIDTH), card)
 
     def __repr__(self) -> str:

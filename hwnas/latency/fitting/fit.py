@@ -1,4 +1,4 @@
-"""From a table to a LatencyPredictor: choose how networks are priced by cross-validation, weigh the terms, judge it.
+"""From a table to a LatencyPredictor: choose how networks are priced by cross-validation, weigh the terms, evaluate it.
 
 Block measurements are the prior, whole networks move it: with none the predictor is the plain sum of blocks, with a few
 dozen the sum is scaled, shifted and bent, with hundreds every block and edge has a weight of its own.
@@ -35,7 +35,7 @@ MIN_BLOCKS_TO_ESTIMATE = 10
 def fit(
     table: LatencyTable, space: SearchSpace | None = None, further_blocks: Iterable[Block] = ()
 ) -> AdditivePredictor:
-    """A predictor from a block table, from whole networks, or from both, judged on networks it has not seen.
+    """A predictor from a block table, from whole networks, or from both, evaluated on networks it has not seen.
 
     How cells are priced, whether stray measurements are to be expected, which interactions count and whether large
     networks are slower than their sum is decided by 5-fold cross-validation over the networks; so is the error card.
@@ -67,7 +67,7 @@ def fit(
     measured_ms = np.array([latency.median_ms for latency in networks.values()])
     best = choose(Terms(block_ms, estimated), list(networks), measured_ms)
     n_blocks = 0 if block_ms is None else len(block_ms) - len(estimated)
-    card = ErrorCard.judge(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
+    card = ErrorCard.evaluated(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
     return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
 
 

@@ -1,7 +1,9 @@
 """A Gaussian process of two parts: a linear one, with a prior on its weights, and a smooth one that finds likenesses.
 
     target = linear rows @ weights + smooth(places) + noise
-    covariance = a^2 linear linear' + b^2 Matern32(places / lengths) + s^2 / trust (Rasmussen and Williams 2006, ch. 2)
+    covariance = a^2 linear linear' + b^2 Matern32(places / lengths) + s^2 / sample weight
+
+(Rasmussen and Williams 2006, ch. 2.)
 
 The linear part carries what is known (costs add up) and goes on where nothing was measured; the smooth part corrects it
 near what was measured, and fades. How much each is trusted is the most probable setting given the data (section 5.4.1),
@@ -62,14 +64,14 @@ class GaussianProcess:
         linear: (n, p), columns in units in which a weight of `hyperparameters.linear` is to be expected.
         places: (n, d), columns of about unit spread.
         targets: (n,), less their prior mean.
-        trust: (n,), about 1; how many ordinary rows one counts for.
+        sample_weight: (n,), about 1; how many ordinary rows one counts for.
     """
 
     linear: np.ndarray
     places: np.ndarray
     targets: np.ndarray
     hyperparameters: Hyperparameters
-    trust: np.ndarray
+    sample_weight: np.ndarray
 
     @staticmethod
     def fit(linear: np.ndarray, places: np.ndarray, targets: np.ndarray, expected: Hyperparameters) -> GaussianProcess:
@@ -77,7 +79,7 @@ class GaussianProcess:
         process = GaussianProcess(linear, places, targets, expected, np.ones(len(targets)))
         process = replace(process, hyperparameters=_most_probable(process, expected))
         errors, stds = process.leave_one_out()
-        process = replace(process, trust=(TAILS + 1) / (TAILS + (errors / stds) ** 2))
+        process = replace(process, sample_weight=(TAILS + 1) / (TAILS + (errors / stds) ** 2))
         return replace(process, hyperparameters=_most_probable(process, expected))
 
     def predict(self, linear: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +105,7 @@ class GaussianProcess:
     @cached_property
     def _factor(self) -> np.ndarray:
         prior = covariance(self.linear, self.places, self.linear, self.places, self.hyperparameters)
-        return np.linalg.cholesky(prior + np.diag(self.hyperparameters.noise**2 / self.trust + JITTER))
+        return np.linalg.cholesky(prior + np.diag(self.hyperparameters.noise**2 / self.sample_weight + JITTER))
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -132,7 +134,7 @@ def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyper
     from scipy.optimize import minimize
 
     rows = np.random.default_rng(0).permutation(len(process.targets))[:TUNING_ROWS]
-    data = (process.linear[rows], process.places[rows], process.targets[rows], process.trust[rows])
+    data = (process.linear[rows], process.places[rows], process.targets[rows], process.sample_weight[rows])
     centre = expected.log
     spread = np.full(len(centre), LENGTH_SPREAD)
     spread[:3] = PRIOR_SPREAD
@@ -149,7 +151,7 @@ def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyper
 
 
 def _negative_log_likelihood(
-    linear: np.ndarray, places: np.ndarray, targets: np.ndarray, trust: np.ndarray, h: Hyperparameters
+    linear: np.ndarray, places: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray, h: Hyperparameters
 ) -> tuple[float, np.ndarray]:
     """-log p(targets) and its gradient by the logarithms of the hyper-parameters (equations 5.8 and 5.9)."""
     from scipy.linalg import cho_solve
@@ -157,7 +159,7 @@ def _negative_log_likelihood(
     steps = _steps(places, places, h)
     decay = np.exp(-steps)
     of_linear, of_smooth = h.linear**2 * linear @ linear.T, h.smooth**2 * (1 + steps) * decay
-    factor = np.linalg.cholesky(of_linear + of_smooth + np.diag(h.noise**2 / trust + JITTER))
+    factor = np.linalg.cholesky(of_linear + of_smooth + np.diag(h.noise**2 / sample_weight + JITTER))
     inverse = cho_solve((factor, True), np.eye(len(targets)))
     weights = inverse @ targets
     slope = inverse - np.outer(weights, weights)  # 2 dL/dK
@@ -167,7 +169,7 @@ def _negative_log_likelihood(
     gradient = [
         (slope * of_linear).sum(),
         (slope * of_smooth).sum(),
-        h.noise**2 * (np.diag(slope) / trust).sum(),
+        h.noise**2 * (np.diag(slope) / sample_weight).sum(),
         *by_lengths,
     ]
     return 0.5 * float(targets @ weights) + float(np.log(np.diag(factor)).sum()), np.array(gradient)

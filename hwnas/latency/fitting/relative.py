@@ -55,7 +55,7 @@ class RelativeRegression:
         speed: what `prior` is to be multiplied with, as the median row has it.
         unit_costs: (p,), of the reference, which states what errors are relative to.
         hyperparameters: of the Gaussian process.
-        trust: (n,), about 1; low where a row disagrees with all others.
+        sample_weight: (n,), about 1; low where a row disagrees with all others.
         widening: how much wider than the process says intervals must be to hold 90 % of unseen rows; 1 or more.
     """
 
@@ -66,7 +66,7 @@ class RelativeRegression:
     speed: float
     unit_costs: np.ndarray
     hyperparameters: Hyperparameters
-    trust: np.ndarray
+    sample_weight: np.ndarray
     widening: float = 1.0
 
     @staticmethod
@@ -98,7 +98,7 @@ class RelativeRegression:
     def _process(self) -> GaussianProcess:
         reference, linear, expected = self._relative(self.costs)
         targets = self.measured_ms / reference - expected
-        return GaussianProcess(linear, self.places, targets, self.hyperparameters, self.trust)
+        return GaussianProcess(linear, self.places, targets, self.hyperparameters, self.sample_weight)
 
     def _relative(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The reference ms (n,); costs (n, p) and what the prior expects of them (n,), both relative to it."""
@@ -110,7 +110,7 @@ class RelativeRegression:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON data; `from_json` takes it back."""
-        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        arrays = {_IN_FILES.get(name, name): getattr(self, name).tolist() for name in _ARRAYS}
         scalars = {"speed": self.speed, "widening": self.widening}
         return {**scalars, "hyperparameters": asdict(self.hyperparameters), **arrays}
 
@@ -120,10 +120,16 @@ class RelativeRegression:
         found = typed(_Fitted, data)
         arrays: dict[str, Any] = {name: np.array(getattr(found, name), dtype=float) for name in _ARRAYS}
         rows, columns, places = len(found.measured_ms), len(found.prior), len(found.hyperparameters.lengths)
-        shapes = {"costs": (rows, columns), "places": (rows, places), "unit_costs": (columns,), "trust": (rows,)}
+        shapes = {
+            "costs": (rows, columns),
+            "places": (rows, places),
+            "unit_costs": (columns,),
+            "sample_weight": (rows,),
+        }
         for name, shape in shapes.items():
-            if arrays[name].shape != shape:
-                raise ValueError(f"{name}: must have the shape {shape} of the other arrays, not {arrays[name].shape}")
+            if (found_shape := arrays[name].shape) != shape:
+                key = _IN_FILES.get(name, name)
+                raise ValueError(f"{key}: must have the shape {shape} of the other arrays, not {found_shape}")
         scalars = {"speed": found.speed, "widening": found.widening}
         return RelativeRegression(**arrays, **scalars, hyperparameters=found.hyperparameters)
 
@@ -138,17 +144,19 @@ class _Fitted(BaseModel):
     speed: Positive
     unit_costs: list[Finite]
     hyperparameters: Hyperparameters
-    trust: list[Positive]
+    sample_weight: list[Positive] = Field(alias="trust")
     widening: float = Field(ge=1, le=1e6)
 
 
-_ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "trust")
+_ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "sample_weight")
+_IN_FILES = {"sample_weight": "trust"}
+"""Fields that JSON data call otherwise."""
 
 
 def prior_rows(costs: np.ndarray, places: np.ndarray, prior: np.ndarray, expected: Hyperparameters) -> np.ndarray:
     """(n, r) features, weights of standard deviation 1, of the linear model that expects of n rows what this one does.
 
-    What `choice.most_informative` is given to choose the rows to measure.
+    `hwnas.latency.fitting.selection` chooses the rows to measure by them.
     """
     linear = costs / np.maximum(costs @ prior, np.finfo(float).tiny)[:, None]
     values, vectors = np.linalg.eigh(covariance(linear, places, linear, places, expected))
@@ -165,7 +173,7 @@ def _fit(
     start = RelativeRegression(costs, places, measured_ms, prior, speed, unit_costs, expected, ones)
     rough = start._process
     process = GaussianProcess.fit(rough.linear, rough.places, rough.targets, expected)
-    return replace(start, hyperparameters=process.hyperparameters, trust=process.trust)
+    return replace(start, hyperparameters=process.hyperparameters, sample_weight=process.sample_weight)
 
 
 def _ridge(relative: np.ndarray, prior: np.ndarray) -> np.ndarray:
