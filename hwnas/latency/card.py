@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from hwnas.foreign import Finite, Ms, NotNegative, typed
+from hwnas.latency.arrays import Floats
 from hwnas.latency.tables.table import Latency
 
 Number = Annotated[int, Field(ge=0, le=10**12)]
@@ -94,9 +95,7 @@ class ErrorCard:
         return ErrorCard("block sum", n_blocks, n_networks, None, None, None, None, None, protocol)
 
     @staticmethod
-    def evaluated(
-        measured_ms: np.ndarray, unseen_ms: np.ndarray, noise_floor: float | None, n_blocks: int
-    ) -> ErrorCard:
+    def evaluated(measured_ms: Floats, unseen_ms: Floats, noise_floor: float | None, n_blocks: int) -> ErrorCard:
         """The card of predictions for networks that the predictor had not seen; both arrays (n,) in ms."""
         statistics = errors(measured_ms, unseen_ms)
         return ErrorCard(
@@ -142,7 +141,7 @@ class ErrorCard:
         return card
 
 
-def errors(measured_ms: np.ndarray, predicted_ms: np.ndarray) -> dict[str, Any]:
+def errors(measured_ms: Floats, predicted_ms: Floats) -> dict[str, Any]:
     """How far predictions are off: ``mape, hit5, hit10, spearman, kendall``, in percent but for the correlations.
 
     Args:

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
+from hwnas.latency.arrays import Floats
 from hwnas.specs.spec import Shape, Spec
 
 MAC_MS, BYTE_MS, OPERATOR_MS = 1e-7, 1e-7, 3e-3
@@ -85,8 +86,8 @@ class Features:
         form: (len(FORM),), logarithms of sizes and ratios.
     """
 
-    costs: np.ndarray
-    form: np.ndarray
+    costs: Floats
+    form: Floats
 
 
 def graph_features(graph: Graph) -> Features:
@@ -113,7 +114,7 @@ def block_features(spec: Spec, input_shape: Shape) -> Features:
         return graph_features(lower(build_block(spec), (1, *input_shape)))
 
 
-def feature_rows(blocks: Sequence[tuple[Spec, Shape]]) -> tuple[np.ndarray, np.ndarray]:
+def feature_rows(blocks: Sequence[tuple[Spec, Shape]]) -> tuple[Floats, Floats]:
     """Costs (n, len(COSTS)) and forms (n, len(FORM)) of n blocks."""
     rows = [block_features(*block) for block in blocks]
     costs = np.array([row.costs for row in rows]).reshape(-1, len(COSTS))
@@ -167,7 +168,7 @@ def _mac_costs(operator: Operator) -> dict[str, float]:
     return costs
 
 
-def _form(graph: Graph, costs: np.ndarray) -> np.ndarray:
+def _form(graph: Graph, costs: Floats) -> Floats:
     channels, height = graph.input.shape[1], _height(graph.input)
     tensors = [graph.input, *(operator.output for operator in graph.operators)]
     sizes: dict[str, float] = {

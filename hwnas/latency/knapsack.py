@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats, Ints
+
 MOST_OPTIONS = 100_000
 """Where more ways to decide are worth taking, as many of them, evenly: what is decoded is exact below."""
 
@@ -22,12 +24,12 @@ class Options:
     `ways` are positions in the flattened array of costs.
     """
 
-    ways: np.ndarray
-    costs: np.ndarray
-    gains: np.ndarray
+    ways: Ints
+    costs: Floats
+    gains: Floats
 
     @staticmethod
-    def worth_taking(cost: np.ndarray, gain: np.ndarray, limit: float = np.inf) -> Options:
+    def worth_taking(cost: Floats, gain: Floats, limit: float = np.inf) -> Options:
         """Those within the limit that no other one beats in both: of a cell's thousands of ways some dozens remain."""
         cost, gain = cost.ravel(), gain.ravel()
         order = np.lexsort((-gain, cost))[: int((cost <= limit).sum())]
@@ -38,7 +40,7 @@ class Options:
         return Options(ways, cost[ways], gain[ways])
 
 
-def frontier_within(costs: Sequence[np.ndarray], gains: Sequence[np.ndarray], rest: float) -> np.ndarray:
+def frontier_within(costs: Sequence[Floats], gains: Sequence[Floats], rest: float) -> Ints:
     """(n, decisions): the codes on the frontier of cost and gain whose costs add up to `rest` at most, likeliest first.
 
     Args:
@@ -53,7 +55,7 @@ def frontier_within(costs: Sequence[np.ndarray], gains: Sequence[np.ndarray], re
         worth = Options.worth_taking(*together, rest - to_come)
         spent, gained = worth.costs, worth.gains
         steps.append(np.divmod(worth.ways, len(option.costs)))
-    columns: list[np.ndarray] = []
+    columns: list[Ints] = []
     at = np.arange(len(spent))[::-1]
     for cost, option, (before, taken) in reversed(list(zip(costs, options, steps, strict=True))):
         columns[:0] = np.unravel_index(option.ways[taken[at]], cost.shape)

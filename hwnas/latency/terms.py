@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.features import COSTS, NOMINAL_MS, block_features
 from hwnas.latency.tables.table import Block
 from hwnas.space import Architecture
@@ -26,7 +27,7 @@ from hwnas.specs.spec import Shape, Spec
 
 Term = tuple[str, str]
 """Group and name."""
-Columns = dict[Term, np.ndarray]
+Columns = dict[Term, Floats]
 
 BIAS: Term = ("bias", "")
 SUM: Term = ("table", "sum of block ms")
@@ -91,7 +92,7 @@ class Terms:
             self._remembered[spec, shape] = terms
         return self._remembered[spec, shape]
 
-    def of_cells(self, candidates: Sequence[Sequence[Spec]], codes: np.ndarray, shape: Shape) -> Columns:
+    def of_cells(self, candidates: Sequence[Sequence[Spec]], codes: Ints, shape: Shape) -> Columns:
         """The terms of many cells of one shape.
 
         Args:
@@ -108,7 +109,7 @@ class Terms:
         reached, needed = ([np.broadcast_to(f, len(codes)) for f in flags] for flags in reached_and_needed(present))
         has_path = np.any([here & r & n for here, r, n in zip(present, reached, needed, strict=True)], axis=0)
         columns: Columns = defaultdict(lambda: np.zeros(len(codes)))
-        into: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(len(codes)))
+        into: dict[int, Floats] = defaultdict(lambda: np.zeros(len(codes)))
         on_edges: list[Columns] = []
         for e, (source, target) in enumerate(ends):
             runs = {
@@ -183,7 +184,7 @@ def _pairs(on_edges: Sequence[Columns]) -> Columns:
     }
 
 
-def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], np.ndarray]:
+def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], Floats]:
     """The distinct links of some chains, and how often each occurs: a sparse matrix (networks, links)."""
     from scipy.sparse import csr_matrix
 

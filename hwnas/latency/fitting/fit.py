@@ -14,6 +14,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard, noise_floor
 from hwnas.latency.fitting.regression import BlockRegression
 from hwnas.latency.fitting.trial import Trial, Way
@@ -122,7 +123,7 @@ def _layers_ms(table: LatencyTable, block_ms: Mapping[Block, float]) -> dict[Lay
     return {at: row.median_ms - block_ms[at[1]] for at, row in known}
 
 
-def choose(terms: Terms, architectures: Sequence[Architecture], measured_ms: np.ndarray) -> Trial:
+def choose(terms: Terms, architectures: Sequence[Architecture], measured_ms: Floats) -> Trial:
     """The way to price networks that predicts unseen ones best: what is executed, what interacts, what bends."""
     has_cells = any(isinstance(spec, Cell) for architecture in architectures for spec in architecture.blocks)
     best = Trial.of(Way(terms), architectures, measured_ms)

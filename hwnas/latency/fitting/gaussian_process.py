@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from hwnas.foreign import Positive
+from hwnas.latency.arrays import Floats
 
 PRIOR_SPREAD = 1.0
 """Standard deviation of the prior on the logarithm of each amplitude: a factor of e either way is unsurprising."""
@@ -47,11 +48,11 @@ class Hyperparameters:
     """One per column of the places."""
 
     @property
-    def log(self) -> np.ndarray:
+    def log(self) -> Floats:
         return np.log([self.linear, self.smooth, self.noise, *self.lengths])
 
     @staticmethod
-    def from_log(values: np.ndarray) -> Hyperparameters:
+    def from_log(values: Floats) -> Hyperparameters:
         linear, smooth, noise, *lengths = map(float, np.exp(values))
         return Hyperparameters(linear, smooth, noise, tuple(lengths))
 
@@ -67,14 +68,14 @@ class GaussianProcess:
         sample_weight: (n,), about 1; how many ordinary rows one counts for.
     """
 
-    linear: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
+    linear: Floats
+    places: Floats
+    targets: Floats
     hyperparameters: Hyperparameters
-    sample_weight: np.ndarray
+    sample_weight: Floats
 
     @staticmethod
-    def fit(linear: np.ndarray, places: np.ndarray, targets: np.ndarray, expected: Hyperparameters) -> GaussianProcess:
+    def fit(linear: Floats, places: Floats, targets: Floats, expected: Hyperparameters) -> GaussianProcess:
         """The process with the most probable hyper-parameters; those `expected` are the centre of their prior."""
         process = GaussianProcess(linear, places, targets, expected, np.ones(len(targets)))
         process = replace(process, hyperparameters=_most_probable(process, expected))
@@ -82,7 +83,7 @@ class GaussianProcess:
         process = replace(process, sample_weight=(TAILS + 1) / (TAILS + (errors / stds) ** 2))
         return replace(process, hyperparameters=_most_probable(process, expected))
 
-    def predict(self, linear: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, linear: Floats, places: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation (m,) of new rows' targets, noise included."""
         from scipy.linalg import solve_triangular
 
@@ -92,7 +93,7 @@ class GaussianProcess:
         known = (solve_triangular(self._factor, across.T, lower=True) ** 2).sum(0)
         return across @ self._weights, np.sqrt(np.maximum(alone - known, h.noise**2))
 
-    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray]:
+    def leave_one_out(self) -> tuple[Floats, Floats]:
         """Each row's target less its prediction from all other rows, and that prediction's standard deviation, (n,).
 
         Closed form (Rasmussen and Williams 2006, equations 5.10 to 5.12); hyper-parameters are those of all rows.
@@ -103,30 +104,33 @@ class GaussianProcess:
         return self._weights / precision, 1 / np.sqrt(precision)
 
     @cached_property
-    def _factor(self) -> np.ndarray:
+    def _factor(self) -> Floats:
         prior = covariance(self.linear, self.places, self.linear, self.places, self.hyperparameters)
         return np.linalg.cholesky(prior + np.diag(self.hyperparameters.noise**2 / self.sample_weight + JITTER))
 
     @cached_property
-    def _weights(self) -> np.ndarray:
+    def _weights(self) -> Floats:
         from scipy.linalg import cho_solve
 
-        return cho_solve((self._factor, True), self.targets)
+        weights: Floats = cho_solve((self._factor, True), self.targets)
+        return weights
 
 
 def covariance(
-    linear: np.ndarray, places: np.ndarray, other_linear: np.ndarray, other_places: np.ndarray, h: Hyperparameters
-) -> np.ndarray:
+    linear: Floats, places: Floats, other_linear: Floats, other_places: Floats, h: Hyperparameters
+) -> Floats:
     """Prior covariances (n, m) of rows and other rows, without noise."""
     steps = _steps(places, other_places, h)
-    return h.linear**2 * linear @ other_linear.T + h.smooth**2 * (1 + steps) * np.exp(-steps)
+    found: Floats = h.linear**2 * linear @ other_linear.T + h.smooth**2 * (1 + steps) * np.exp(-steps)
+    return found
 
 
-def _steps(places: np.ndarray, others: np.ndarray, h: Hyperparameters) -> np.ndarray:
+def _steps(places: Floats, others: Floats, h: Hyperparameters) -> Floats:
     """sqrt(3) times the distances of places in units of the lengths, (n, m)."""
     from scipy.spatial.distance import cdist
 
-    return np.sqrt(3.0) * cdist(places / h.lengths, others / h.lengths)
+    steps: Floats = np.sqrt(3.0) * cdist(places / h.lengths, others / h.lengths)
+    return steps
 
 
 def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyperparameters:
@@ -139,7 +143,7 @@ def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyper
     spread = np.full(len(centre), LENGTH_SPREAD)
     spread[:3] = PRIOR_SPREAD
 
-    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(values: Floats) -> tuple[float, Floats]:
         likelihood, gradient = _negative_log_likelihood(*data, Hyperparameters.from_log(values))
         away = (values - centre) / spread
         return likelihood + 0.5 * float(away @ away), gradient + away / spread
@@ -151,8 +155,8 @@ def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyper
 
 
 def _negative_log_likelihood(
-    linear: np.ndarray, places: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray, h: Hyperparameters
-) -> tuple[float, np.ndarray]:
+    linear: Floats, places: Floats, targets: Floats, sample_weight: Floats, h: Hyperparameters
+) -> tuple[float, Floats]:
     """-log p(targets) and its gradient by the logarithms of the hyper-parameters (equations 5.8 and 5.9)."""
     from scipy.linalg import cho_solve
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.latency.arrays import Ints
 from hwnas.latency.card import CurvePoint, ErrorCard, HeldOutPrediction, errors
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
 from hwnas.latency.fitting.trial import FOLDS
@@ -119,7 +120,7 @@ def _held_out_prediction(
     return HeldOutPrediction(code, prediction.ms, prediction.low_ms, prediction.high_ms, row.median_ms, reason)
 
 
-def _choices(networks: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _choices(networks: int, count: int) -> Iterator[tuple[Ints, Ints]]:
     """Random choices of `count` networks and those that are left; one suffices where nothing is chosen."""
     for seed in range(CURVE_REPEATS if count else 1):
         order = np.random.default_rng(seed).permutation(networks)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import Finite, Positive, checked, faults_of
+from hwnas.latency.arrays import Floats
 from hwnas.latency.features import COSTS, FORM, NOMINAL_MS, feature_rows
 from hwnas.latency.fitting.gaussian_process import Hyperparameters
 from hwnas.latency.fitting.relative import RelativeRegression, prior_rows
@@ -52,8 +53,8 @@ class BlockRegression:
     """
 
     model: RelativeRegression
-    centre: np.ndarray
-    spread: np.ndarray
+    centre: Floats
+    spread: Floats
 
     @staticmethod
     def fit(blocks: Mapping[tuple[Spec, Shape], float]) -> BlockRegression:
@@ -73,7 +74,7 @@ class BlockRegression:
         ms, relative_std = self.predict_many([(spec, input_shape)])
         return float(ms[0]), float(relative_std[0])
 
-    def predict_many(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    def predict_many(self, blocks: Blocks) -> tuple[Floats, Floats]:
         """The ms (n,) of blocks, and their relative standard deviations (n,)."""
         real = np.array([not spec.is_identity for spec, _ in blocks], dtype=bool)
         costs, forms = feature_rows([block for block in blocks if not block[0].is_identity])
@@ -135,7 +136,7 @@ def informative_blocks(candidates: Blocks, count: int, measured: Blocks = (), se
     return [open_ones[i] for i in chosen]
 
 
-def _scaling(forms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scaling(forms: Floats) -> tuple[Floats, Floats]:
     if not len(forms):  # fitting nothing is refused later, in words
         return np.zeros(len(FORM)), np.ones(len(FORM))
     return forms.mean(0), np.maximum(forms.std(0), LEAST_SPREAD)

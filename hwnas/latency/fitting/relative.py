@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import Finite, Ms, Positive, typed
+from hwnas.latency.arrays import Floats
 from hwnas.latency.conformal import conformal_quantile
 from hwnas.latency.fitting.gaussian_process import GaussianProcess, Hyperparameters, covariance
 
@@ -59,19 +60,19 @@ class RelativeRegression:
         widening: how much wider than the process says intervals must be to hold 90 % of unseen rows; 1 or more.
     """
 
-    costs: np.ndarray
-    places: np.ndarray
-    measured_ms: np.ndarray
-    prior: np.ndarray
+    costs: Floats
+    places: Floats
+    measured_ms: Floats
+    prior: Floats
     speed: float
-    unit_costs: np.ndarray
+    unit_costs: Floats
     hyperparameters: Hyperparameters
-    sample_weight: np.ndarray
+    sample_weight: Floats
     widening: float = 1.0
 
     @staticmethod
     def fit(
-        costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+        costs: Floats, places: Floats, measured_ms: Floats, prior: Floats, expected: Hyperparameters
     ) -> RelativeRegression:
         """Fit all of it; hyper-parameters start from those `expected`.
 
@@ -87,7 +88,7 @@ class RelativeRegression:
         data = (costs[rows], places[rows], measured_ms[rows])
         return replace(_fit(*data, prior, expected), widening=_widening(*data, prior, expected))
 
-    def predict(self, costs: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, costs: Floats, places: Floats) -> tuple[Floats, Floats]:
         """The ms (m,) of rows, and their standard deviations relative to it (m,)."""
         reference, linear, expected = self._relative(costs)
         deviation, std = self._process.predict(linear, places)
@@ -100,7 +101,7 @@ class RelativeRegression:
         targets = self.measured_ms / reference - expected
         return GaussianProcess(linear, self.places, targets, self.hyperparameters, self.sample_weight)
 
-    def _relative(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _relative(self, costs: Floats) -> tuple[Floats, Floats, Floats]:
         """The reference ms (n,); costs (n, p) and what the prior expects of them (n,), both relative to it."""
         costs = self.speed * costs
         reference = np.maximum(costs @ self.unit_costs, LEAST_SHARE * costs @ self.prior)
@@ -153,7 +154,7 @@ _IN_FILES = {"sample_weight": "trust"}
 """Fields that JSON data call otherwise."""
 
 
-def prior_rows(costs: np.ndarray, places: np.ndarray, prior: np.ndarray, expected: Hyperparameters) -> np.ndarray:
+def prior_rows(costs: Floats, places: Floats, prior: Floats, expected: Hyperparameters) -> Floats:
     """(n, r) features, weights of standard deviation 1, of the linear model that expects of n rows what this one does.
 
     `hwnas.latency.fitting.selection` chooses the rows to measure by them.
@@ -161,11 +162,12 @@ def prior_rows(costs: np.ndarray, places: np.ndarray, prior: np.ndarray, expecte
     linear = costs / np.maximum(costs @ prior, np.finfo(float).tiny)[:, None]
     values, vectors = np.linalg.eigh(covariance(linear, places, linear, places, expected))
     kept = values > 1e-6 * values[-1]
-    return vectors[:, kept] * np.sqrt(values[kept])
+    rows: Floats = vectors[:, kept] * np.sqrt(values[kept])
+    return rows
 
 
 def _fit(
-    costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+    costs: Floats, places: Floats, measured_ms: Floats, prior: Floats, expected: Hyperparameters
 ) -> RelativeRegression:
     speed = float(np.median(measured_ms / (costs @ prior)))
     unit_costs = _ridge(speed * costs / measured_ms[:, None], prior)
@@ -176,7 +178,7 @@ def _fit(
     return replace(start, hyperparameters=process.hyperparameters, sample_weight=process.sample_weight)
 
 
-def _ridge(relative: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _ridge(relative: Floats, prior: Floats) -> Floats:
     """Unit costs (p,) that bring every row of costs, relative to its measured ms, to 1; drawn to the prior.
 
     How strongly is decided by leave-one-out error.
@@ -187,12 +189,11 @@ def _ridge(relative: np.ndarray, prior: np.ndarray) -> np.ndarray:
     fitted = (shrunk * (left.T @ missing)) @ left.T
     unseen = (missing - fitted) / np.maximum(1 - shrunk @ (left**2).T, 1e-9)
     best = RIDGES[int(np.square(np.minimum(np.abs(unseen), WILD)).mean(1).argmin())]
-    return prior + right.T @ (sizes / (sizes**2 + best) * (left.T @ missing))
+    correction: Floats = right.T @ (sizes / (sizes**2 + best) * (left.T @ missing))
+    return prior + correction
 
 
-def _widening(
-    costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
-) -> float:
+def _widening(costs: Floats, places: Floats, measured_ms: Floats, prior: Floats, expected: Hyperparameters) -> float:
     """Conformal: the 90 % quantile of how many 90 % intervals each row is off when fitted without it (5 folds)."""
     off = np.empty(len(measured_ms))
     folds = np.arange(len(measured_ms)) % FOLDS  # rows are in random order

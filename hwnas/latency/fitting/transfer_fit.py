@@ -13,6 +13,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.conformal import conformal_quantile
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
@@ -115,7 +116,7 @@ def _networks(known: Sequence[LatencyTable]) -> list[Architecture]:
 
 def _known_ms(
     networks: Sequence[Architecture], known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]
-) -> np.ndarray:
+) -> Floats:
     """(networks, devices): measured where a device's table holds the network, else predicted for it."""
     columns = []
     for each, predictor in zip(known, predictors, strict=True):
@@ -125,7 +126,7 @@ def _known_ms(
     return np.array(columns).T
 
 
-def _sizes(networks: Sequence[Architecture]) -> np.ndarray:
+def _sizes(networks: Sequence[Architecture]) -> Floats:
     """(networks, 2): MACs and parameters, which may tell why devices differ."""
     return np.array([[network.macs, network.params] for network in networks], dtype=float)
 

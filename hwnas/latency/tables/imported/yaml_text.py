@@ -43,24 +43,24 @@ def _check_events(text: str, loader: Any) -> None:
             raise ValueError(f"line {line} is nested deeper than {DEEPEST} levels")
 
 
-def _strict(loader: type[Any]) -> type[Any]:
+def _strict(loader: Any) -> Any:
     """A loader that takes a number only for what everybody takes it, and no key twice."""
 
-    class Strict(loader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            found = super().construct_mapping(node, deep)
-            if len(found) < len(node.value):
-                names = [key.value for key, _ in node.value]
-                at, twice = next((i, name) for i, name in enumerate(names) if name in names[:i])
-                line = node.value[at][0].start_mark.line + 1
-                raise ValueError(f"line {line}: the key {excerpt(twice)} is there twice")
-            return found
+    def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        found = loader.construct_mapping(self, node, deep)
+        if len(found) < len(node.value):
+            names = [key.value for key, _ in node.value]
+            at, twice = next((i, name) for i, name in enumerate(names) if name in names[:i])
+            line = node.value[at][0].start_mark.line + 1
+            raise ValueError(f"line {line}: the key {excerpt(twice)} is there twice")
+        return found
 
     def number(self: Any, node: Any) -> Any:
         if PLAIN_NUMBER.fullmatch(node.value) is None:
             return node.value  # 1:30 would be 90, and 010 would be 8
         return int(node.value) if node.value.lstrip("+-").isdigit() else float(node.value)
 
+    strict: Any = type("Strict", (loader,), {"construct_mapping": construct_mapping})
     for kind in ("int", "float"):
-        Strict.add_constructor(f"tag:yaml.org,2002:{kind}", number)
-    return Strict
+        strict.add_constructor(f"tag:yaml.org,2002:{kind}", number)
+    return strict
