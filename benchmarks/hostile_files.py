@@ -26,7 +26,7 @@ from hwnas.cli.designing import _design_config
 from hwnas.devices.device import load_device
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.pricing import price
 from hwnas.report.recorded import design_report, run_config

@@ -13,7 +13,7 @@ from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import published_predictor
 from hwnas.latency.proxy_space import ProxySpacePredictor
-from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.known import find_table
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space

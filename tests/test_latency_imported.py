@@ -15,7 +15,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.fitting.held_out import evaluate
-from hwnas.latency.tables.imported import FORMATS, import_table
+from hwnas.latency.tables.imported.import_table import PUBLISHED_FORMATS, import_table
 from hwnas.latency.tables.imported.single_path import OUTSIDE_MS
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
@@ -329,7 +329,7 @@ def test_an_unknown_file_gets_the_formats_with_an_example(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(HwnasError) as error:
         import_table(tmp_path / name, tables=tmp_path)
-    for known, format in FORMATS.items():
+    for known, format in PUBLISHED_FORMATS.items():
         assert known in str(error.value)
         assert format.example in str(error.value)
 
