@@ -118,6 +118,26 @@ def test_the_least_budget_that_is_named_is_accepted_and_kept_and_a_lower_one_ref
         assert least.is_within(most_probable_within(least, log_probabilities(SMALL, seed)))
 
 
+@pytest.mark.parametrize("seed", [3, 6, 13, 18, 24, 27])
+def test_a_network_that_is_known_better_than_the_fastest_may_be_the_surest(seed):
+    """Fits to 6 or 8 networks in which the fastest one's interval ends 2 to 25 % later than another one's."""
+    predictor = fit(made_table(SMALL, 8 if seed == 3 else 6, seed=seed, deviation=0.4), SMALL)
+    ends_ms = [p.high_ms for p in predictor.predict_many([SMALL.decode(code) for code in CODES])]
+    assert predictor.predict(predictor.extremes(SMALL)[0]).high_ms > 1.02 * min(ends_ms)
+    surest = Budget(1.0, SMALL, predictor).surest
+    assert predictor.predict(surest).high_ms == pytest.approx(min(ends_ms), rel=1e-12)
+    Budget(1.001 * min(ends_ms), SMALL, predictor).check_feasible()
+    with pytest.raises(HwnasError, match=f"That of code {surest.code} ends first"):
+        Budget(0.999 * min(ends_ms), SMALL, predictor).check_feasible()
+
+
+def test_nothing_is_said_of_another_network_where_the_fastest_is_the_surest():
+    predictor = fit(made_table(SMALL, 0, seed=1), SMALL)
+    with pytest.raises(HwnasError, match="cannot be met") as refused:
+        Budget(1e-3, SMALL, predictor).check_feasible()
+    assert "ends first" not in str(refused.value)
+
+
 def test_a_budget_above_the_fastest_but_within_its_interval_is_refused(predictor):
     fastest = predictor.predict(predictor.extremes(SMALL)[0])
     with pytest.raises(HwnasError, match="cannot be met"):

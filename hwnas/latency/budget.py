@@ -17,8 +17,6 @@ from hwnas.latency.predictor import LatencyPredictor
 from hwnas.space import Architecture, SearchSpace
 
 TOLERANCE = 1 + 1e-9
-TANGENTS = 6
-"""How many tangents are followed at most to the network whose interval ends first."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,21 @@ class Budget:
     def surest(self) -> Architecture:
         """The architecture whose interval ends first: if any is within the budget, it is.
 
-        As a rule it is the fastest one, or one like it that is known better.
+        As a rule it is the fastest one, or one like it that is known better: it is found by going from the fastest one
+        to the best neighbour as long as that one's interval ends earlier. By brute force over small spaces no other
+        one's ends earlier.
         """
         best = self.predictor.extremes(self.space)[0]
         end_ms = self.predictor.predict(best).high_ms
-        for _ in range(TANGENTS):
-            ends = self.predictor.interval_ends(best)
-            if ends is None:
-                break
-            other = ends[0].extremes(self.space)[0]
-            other_ms = self.predictor.predict(other).high_ms
-            if other_ms >= end_ms:
-                break
-            best, end_ms = other, other_ms
-        return best
+        if self.predictor.interval_ends(best) is None:  # all are equally wide
+            return best
+        while True:
+            neighbours = list(self.space.neighbours(best))
+            ends_ms = [prediction.high_ms for prediction in self.predictor.predict_many(neighbours)]
+            if min(ends_ms, default=end_ms) >= end_ms:
+                return best
+            end_ms = min(ends_ms)
+            best = neighbours[ends_ms.index(end_ms)]
 
     def is_within(self, architecture: Architecture) -> bool:
         """Whether the architecture's own 90 % interval ends within the budget."""
