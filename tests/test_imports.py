@@ -11,10 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hwnas"
 
 ORDER = [
-    {"errors", "text", "temporary", "foreign", "files", "locks", "records", "callable_package", "apart"},
-    {"run"},
-    {"spec"},
-    {"cell", "mobile", "notation", "shuffle"},
+    {"errors", "text", "temporary", "foreign", "files", "locks", "records", "sandbox", "openmp"},
+    {"run", "notation"},
+    {"specs"},
     {"space"},
     {"spaces"},
     {"networks"},
@@ -22,14 +21,16 @@ ORDER = [
     {"child"},
     {"pretrained"},
     {"runtimes", "transports", "native"},
-    {"inspect"},
-    {"export"},
+    {"inspection"},
+    {"exporter"},
+    {"devices"},
+    {"runners"},
+    {"campaign"},
     {"latency"},
-    {"measure"},
     {"supernet"},
     {"train"},
-    {"search"},
-    {"report", "pricing", "design"},
+    {"searches"},
+    {"report", "pricing", "designer"},
     {"cli"},
 ]
 """From what everything may import to what may import everything; a module imports from its own part or from before."""

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKER = """
 import json, os, sys
 import torch
-from hwnas.latency import Budget, fit
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.spaces import get_space

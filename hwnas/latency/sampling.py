@@ -83,7 +83,8 @@ class UniformCodes:
         self._shapes = [cost.shape for cost in costs]
         self._excess = [cost.ravel() - cost.min() for cost in costs]
         least = sum(float(cost.min()) for cost in costs)
-        self._rest = max(0.0, limit - least) + ROUNDING * max(abs(limit), abs(least))
+        rest = max(0.0, limit - least)
+        self._rest = rest + ROUNDING * (rest + abs(least))
         step = max(self._rest / BINS, np.finfo(float).tiny)
         bins = [np.minimum(excess // step, BINS + 1).astype(int) for excess in self._excess]
         # per array: its entries in the order of their bins, and where each bin begins
