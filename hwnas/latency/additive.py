@@ -20,6 +20,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import LONGEST_MS, SHORTEST_MS
+from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import STRAIGHT, Curve
 from hwnas.latency.predictor import BlockCost, Prediction
@@ -60,8 +61,8 @@ class AdditivePredictor:
     layers_ms: Mapping[Layer, float] = field(default_factory=dict)
     fitted_to: str | None = None
     """SHA-256 of the measurements that it was fitted to, and of how; None: it was put together otherwise."""
-    _rows: dict[Block, np.ndarray] = field(default_factory=dict, repr=False)
-    _costs: list[tuple[SearchSpace, float, list[np.ndarray]]] = field(default_factory=list, repr=False)
+    _rows: dict[Block, Floats] = field(default_factory=dict, repr=False)
+    _costs: list[tuple[SearchSpace, float, list[Floats]]] = field(default_factory=list, repr=False)
 
     @staticmethod
     def block_sum(
@@ -152,7 +153,7 @@ class AdditivePredictor:
         end_ms = self.curve.ms(sums) + self.uncertainty.own_half_ms(values[None], sums, self.curve)
         return tangent, float(end_ms[0] - values @ gradient)
 
-    def decision_costs(self, space: SearchSpace) -> tuple[float, list[np.ndarray]]:
+    def decision_costs(self, space: SearchSpace) -> tuple[float, list[Floats]]:
         """The ms of everything fixed, and what the choices add: in the sum that `curve` makes a latency of.
 
         The arrays follow one another in the order of ``space.decisions``: one axis per decision. A decision about a
@@ -228,25 +229,25 @@ class AdditivePredictor:
         )
 
     @property
-    def _weight_vector(self) -> np.ndarray:
+    def _weight_vector(self) -> Floats:
         return np.fromiter(self.weights.values(), float, len(self.weights))
 
-    def _sums(self, values: np.ndarray, architectures: Sequence[Architecture]) -> np.ndarray:
+    def _sums(self, values: Floats, architectures: Sequence[Architecture]) -> Floats:
         """(n,): what n networks add up to, from their terms (n, weights)."""
         return values @ self._weight_vector + self._layers_ms(architectures)
 
-    def _layers_ms(self, architectures: Sequence[Architecture]) -> np.ndarray:
+    def _layers_ms(self, architectures: Sequence[Architecture]) -> Floats:
         """(n,): what n networks cost more because of where their blocks stand."""
         if not self.layers_ms:
             return np.zeros(len(architectures))
         return np.array([sum(self.layers_ms.get(at, 0.0) for at in enumerate(a.chain())) for a in architectures])
 
-    def _cell_costs(self, candidates: Sequence[Sequence[Spec]], codes: np.ndarray, shape: Shape) -> np.ndarray:
+    def _cell_costs(self, candidates: Sequence[Sequence[Spec]], codes: Ints, shape: Shape) -> Floats:
         """(n,) ms of n cells; see `Terms.of_cells`."""
         columns = self.terms.of_cells(candidates, codes, shape)
         return sum((self.weights.get(t, 0.0) * values for t, values in columns.items()), np.zeros(len(codes)))
 
-    def _values(self, blocks: Sequence[Block]) -> np.ndarray:
+    def _values(self, blocks: Sequence[Block]) -> Floats:
         """(blocks, weights): the terms of blocks. Raises HwnasError for a block that is not known."""
         new = [block for block in blocks if block not in self._rows]
         if new:
@@ -270,7 +271,7 @@ class AdditivePredictor:
         """Whether some operator of a block was never measured."""
         return any(part in self.terms.estimated for part in spec.parts(shape))
 
-    def _network_values(self, architectures: Sequence[Architecture]) -> tuple[np.ndarray, list[bool]]:
+    def _network_values(self, architectures: Sequence[Architecture]) -> tuple[Floats, list[bool]]:
         """(networks, weights): the terms of networks; and which of them hold a block that was never measured."""
         blocks, counts = count_blocks(architectures)
         values = counts @ self._values(blocks)

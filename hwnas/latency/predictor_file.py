@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, Ms, NotNegative, checked, excerpt, faults_of
+from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import STRAIGHT, Curve
 from hwnas.latency.tables.table import Block, Layer
@@ -197,12 +198,12 @@ def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
     return found
 
 
-def _triangle(matrix: np.ndarray) -> list[str]:
+def _triangle(matrix: Floats) -> list[str]:
     """The lower triangle of a symmetric matrix, a line of text per row: a list of lists would be a line per number."""
     return [" ".join(f"{value:.6g}" for value in row[: i + 1]) for i, row in enumerate(matrix)]
 
 
-def _square(lines: list[str], size: int) -> np.ndarray:
+def _square(lines: list[str], size: int) -> Floats:
     """The matrix that `_triangle` wrote. Raises ValueError for another size, and for what is no covariance."""
     if len(lines) != size:
         raise ValueError(f"covariance: {len(lines)} rows of a {size} by {size} matrix")

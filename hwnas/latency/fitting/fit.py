@@ -16,8 +16,8 @@ from hwnas.errors import HwnasError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard, noise_floor
+from hwnas.latency.fitting.candidate import CandidateModel, FittedCandidate
 from hwnas.latency.fitting.regression import BlockRegression
-from hwnas.latency.fitting.trial import Trial, Way
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.latency.tables.measured import measured_digest
@@ -66,7 +66,7 @@ def fit(
         plain = AdditivePredictor.block_sum(block_ms, estimated, len(networks))
         return replace(plain, layers_ms=_layers_ms(table, block_ms), fitted_to=fitted_to)
     measured_ms = np.array([latency.median_ms for latency in networks.values()])
-    best = choose(Terms(block_ms, estimated), list(networks), measured_ms)
+    best = select_model(Terms(block_ms, estimated), list(networks), measured_ms)
     n_blocks = 0 if block_ms is None else len(block_ms) - len(estimated)
     card = ErrorCard.evaluated(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
     return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
@@ -123,25 +123,25 @@ def _layers_ms(table: LatencyTable, block_ms: Mapping[Block, float]) -> dict[Lay
     return {at: row.median_ms - block_ms[at[1]] for at, row in known}
 
 
-def choose(terms: Terms, architectures: Sequence[Architecture], measured_ms: Floats) -> Trial:
-    """The way to price networks that predicts unseen ones best: what is executed, what interacts, what bends."""
+def select_model(terms: Terms, architectures: Sequence[Architecture], measured_ms: Floats) -> FittedCandidate:
+    """The candidate model that predicts unseen networks best: what is executed, what interacts, what bends."""
     has_cells = any(isinstance(spec, Cell) for architecture in architectures for spec in architecture.blocks)
-    best = Trial.of(Way(terms), architectures, measured_ms)
+    best = FittedCandidate.of(CandidateModel(terms), architectures, measured_ms)
     tried = [best]
-    challenges: list[Callable[[Way], Way]] = [lambda way: replace(way, heavy_tails=True)]
+    challenges: list[Callable[[CandidateModel], CandidateModel]] = [lambda model: replace(model, heavy_tails=True)]
     if has_cells:
         challenges += [partial(_executing, which) for which in EXECUTED[1:]] + [partial(_with, e) for e in EXTRAS]
-    challenges.append(lambda way: replace(way, bent=True))
+    challenges.append(lambda model: replace(model, bent=True))
     for challenge in challenges:
-        challenger = Trial.of(challenge(best.way), architectures, measured_ms)
+        challenger = FittedCandidate.of(challenge(best.model), architectures, measured_ms)
         tried.append(challenger)
         best = challenger if challenger.is_better(best) else best
     return best.among(tried)
 
 
-def _executing(executed: Executed, way: Way) -> Way:
-    return replace(way, terms=replace(way.terms, executed=executed))
+def _executing(executed: Executed, model: CandidateModel) -> CandidateModel:
+    return replace(model, terms=replace(model.terms, executed=executed))
 
 
-def _with(extra: Extra, way: Way) -> Way:
-    return replace(way, terms=replace(way.terms, extras=(*way.terms.extras, extra)))
+def _with(extra: Extra, model: CandidateModel) -> CandidateModel:
+    return replace(model, terms=replace(model.terms, extras=(*model.terms.extras, extra)))

@@ -10,8 +10,8 @@ import numpy as np
 
 from hwnas.latency.arrays import Ints
 from hwnas.latency.card import CurvePoint, ErrorCard, HeldOutPrediction, errors
+from hwnas.latency.fitting.candidate import FOLDS
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
-from hwnas.latency.fitting.trial import FOLDS
 from hwnas.latency.predictor import LatencyPredictor, Prediction
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.space import Architecture
