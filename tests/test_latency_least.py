@@ -22,7 +22,7 @@ from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.uncertainty import Floor
 from tests.latency_tables import CODES, SMALL, row
-from tests.test_latency_promise import log_probabilities
+from tests.test_latency_budget import log_probabilities
 
 NETWORKS = [SMALL.decode(code) for code in CODES]
 

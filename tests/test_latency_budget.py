@@ -94,6 +94,30 @@ def test_where_two_limits_bind_what_is_decoded_is_still_within_and_nearly_always
     assert np.mean(exact) >= 0.8
 
 
+@pytest.mark.parametrize(
+    ("deviation", "seed", "networks", "quantile"),
+    [
+        (0.2, 16, 8, 0.01),
+        (0.2, 18, 6, 0.01),
+        (0.2, 18, 6, 0.05),
+        (0.2, 18, 6, 0.2),
+        (0.2, 18, 8, 0.01),
+        (0.4, 3, 8, 0.01),
+        (0.4, 3, 8, 0.05),
+    ],
+)
+def test_tangents_find_what_the_frontier_of_latency_alone_misses(deviation, seed, networks, quantile):
+    """Each is decoded to a less probable network where the tangents, or the means of both limits, are wrong."""
+    fitted = fit(made_table(SMALL, networks, seed=seed, deviation=deviation), SMALL)
+    ends = np.array([p.high_ms for p in fitted.predict_many([SMALL.decode(code) for code in CODES])])
+    log_p = log_probabilities(SMALL, seed)
+    gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
+    budget = Budget(float(np.quantile(ends, quantile, method="lower")), SMALL, fitted)
+    found = CODES.index(tuple(SMALL.indices(most_probable_within(budget, log_p))))
+    assert budget.is_within(SMALL.decode(CODES[found]))
+    assert gain[found] == pytest.approx(gain[ends <= budget.budget_ms * (1 + 1e-9)].max())
+
+
 def test_a_network_known_too_little_of_gives_way_to_one_that_is_known(predictor):
     """The likeliest network is within by a usual interval but not by its own: it is not taken."""
     predictions = predictor.predict_many([SMALL.decode(code) for code in CODES])
