@@ -1,4 +1,4 @@
-"""The price of one architecture: its predicted latency with interval, and what each of its blocks has in it."""
+"""The price of one architecture: its predicted latency with interval, and the share of each of its blocks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BlockPrice:
 
 @dataclass(frozen=True)
 class Price:
-    """What an architecture costs, block by block. Blocks that do nothing (skips) are left out: they cost nothing."""
+    """The cost of an architecture, block by block. Blocks that do nothing (skips) are left out: they cost nothing."""
 
     architecture: Architecture
     prediction: Prediction
@@ -51,7 +51,7 @@ class Price:
 
     @property
     def shared_ms(self) -> float:
-        """What the network costs beyond its blocks, or less than they: known from whole networks only."""
+        """The ms that the network costs beyond its blocks, or less than they: known from whole networks only."""
         return self.prediction.ms - sum(block.ms for block in self.blocks)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def price(space: SearchSpace, code: str | Sequence[int], table: LatencyTable) ->
 
 
 def price_of(architecture: Architecture, table: LatencyTable, predictor: LatencyPredictor) -> Price:
-    """Price an architecture by a predictor that was fitted to the table; of a proxy space, the one it stands for."""
+    """Price an architecture, or that of the whole space for a proxy's, by a predictor that was fitted to the table."""
     blocks = [
         BlockPrice(cost.place, cost.spec, cost.input_shape, cost.ms, _source(cost, table))
         for cost in predictor.block_costs(architecture)

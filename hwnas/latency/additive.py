@@ -2,10 +2,10 @@
 
     ms(network) = bias + sum over its blocks of (scale * block ms + what its kind adds + what the block itself adds)
 
-Blocks measured alone miss what a network shares (start-up of an inference, warm caches between blocks), and count per
-block what a network pays once; whole networks tell. A cell counts as one block, priced by what is executed of it: so
-the model stays a sum over the chain, whose expectation and optimum under a budget are exact. `hwnas.latency.fitting`
-makes it; `hwnas.latency.terms` says what is summed.
+Blocks measured alone miss the costs that a network shares (start-up of an inference, warm caches between blocks), and
+count per block costs that a network pays once; whole networks tell. A cell counts as one block, priced by the operators
+that are executed: so the model stays a sum over the chain, whose expectation and optimum under a budget are exact.
+`hwnas.latency.fitting` makes it; `hwnas.latency.terms` has the terms.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class AdditivePredictor:
     def digest(self) -> str:
         """SHA-256 of what every cost follows from: two predictors of one digest are the same to a search.
 
-        What was measured, where that is known: the costs themselves differ in their last digits with the number of
+        Of the measurements, where these are known: the costs themselves differ in their last digits with the number of
         threads that linear algebra runs on.
         """
         if self.fitted_to is not None:
@@ -99,7 +99,7 @@ class AdditivePredictor:
         return hashlib.sha256(repr((blocks, priced, *layers)).encode()).hexdigest()
 
     def cost_ms(self, spec: Spec, input_shape: Shape, place: int | None = None) -> float:
-        """What one block adds to a network's sum in ms, at any place of the chain or at this one.
+        """The ms that one block adds to a network's sum, at any place of the chain or at this one.
 
         Raises HwnasError where nothing is known of it.
         """
@@ -109,9 +109,9 @@ class AdditivePredictor:
     def predict(self, architecture: Architecture) -> Prediction:
         """The latency of a whole network with its 90 % interval.
 
-        What is fitted to networks gives no less than the least of its `curve`, which makes up for a sum somewhat below
-        0. Raises HwnasError for a block that is not known, and for what no latency can be: nothing, hours, or a sum
-        as far below 0 as a usual network is above it.
+        A fit to networks gives no less than the least of its `curve`, which makes up for a sum somewhat below 0.
+        Raises HwnasError for a block that is not known, and for a number that no latency can be: nothing, hours, or a
+        sum as far below 0 as a usual network is above it.
         """
         found = self.predict_many([architecture])[0]
         total = float(self._sums(self._network_values([architecture])[0], [architecture])[0])
@@ -137,7 +137,7 @@ class AdditivePredictor:
         return self.uncertainty.largest_ms(end_ms)
 
     def interval_ends(self, architecture: Architecture) -> tuple[AdditivePredictor, float] | None:
-        """A straight predictor of where networks' own intervals end, and the ms to be added to what it says.
+        """A straight predictor of where networks' own intervals end, and the ms to be added to its predictions.
 
         It is the tangent at this network to what `Uncertainty.end_gradient` describes: exact here, and elsewhere too
         early rather than too late. So every choice has a cost that includes how unsure it is. None if all intervals
@@ -233,11 +233,11 @@ class AdditivePredictor:
         return np.fromiter(self.weights.values(), float, len(self.weights))
 
     def _sums(self, values: Floats, architectures: Sequence[Architecture]) -> Floats:
-        """(n,): what n networks add up to, from their terms (n, weights)."""
+        """(n,): the sums of n networks, from their terms (n, weights)."""
         return values @ self._weight_vector + self._layers_ms(architectures)
 
     def _layers_ms(self, architectures: Sequence[Architecture]) -> Floats:
-        """(n,): what n networks cost more because of where their blocks stand."""
+        """(n,): the ms that n networks cost more because of where their blocks stand."""
         if not self.layers_ms:
             return np.zeros(len(architectures))
         return np.array([sum(self.layers_ms.get(at, 0.0) for at in enumerate(a.chain())) for a in architectures])

@@ -58,7 +58,7 @@ class ErrorCard:
     """Errors in percent of the measured latency; None where there were too few networks to tell."""
 
     predictor: str
-    """What kind it is, and how it prices what a network holds."""
+    """Its kind, and how it prices the blocks of a network."""
     n_blocks: Number
     n_networks: Number
     mape: NotNegative | None
@@ -69,14 +69,14 @@ class ErrorCard:
     spearman: Correlation | None
     """Rank correlation of predicted and measured latency; None where all networks are equally fast."""
     noise_floor: NotNegative | None
-    """How far repeated measurements of one network differ: what no predictor can beat."""
+    """How far repeated measurements of one network differ: no predictor can be better."""
     protocol: str
     kendall: Correlation | None = None
     """Another rank correlation: the share of pairs in the right order minus that in the wrong one."""
     coverage90: Percent | None = None
     """Share of networks within their 90 % interval."""
     measured_on: Mapping[str, Any] | None = None
-    """What the table's numbers were taken under, in short."""
+    """The conditions of the table's measurements, in short."""
     learning_curve: tuple[CurvePoint, ...] = ()
     held_out: Annotated[tuple[HeldOutPrediction, ...], Field(alias=IN_FILES["held_out"])] = ()
     """Every network, farthest off first."""
@@ -162,10 +162,10 @@ def errors(measured_ms: Floats, predicted_ms: Floats) -> dict[str, Any]:
 
 
 def noise_floor(latencies: Iterable[Latency]) -> float | None:
-    """Percent that one half of the visits is off the other, on average over models; None if no model was visited twice.
+    """Percent that one half of the repetitions is off the other, on average over models; None if none was repeated.
 
-    No predictor can be better than that against measurements of half as many visits. Tables of earlier versions have
-    the range of the visits instead, which is larger.
+    No predictor can be better than that against measurements of half as many repetitions. Tables of earlier versions
+    have the range of the repetitions instead, which is larger.
     """
     known = [row.between_visits_percent if row.halves_percent is None else row.halves_percent for row in latencies]
     return float(np.mean(known)) if known else None

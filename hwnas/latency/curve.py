@@ -1,4 +1,4 @@
-"""The Curve: how a network's latency follows from the sum of what its blocks cost.
+"""The Curve: how a network's latency follows from the sum of its blocks' costs.
 
 Blocks that were measured one by one found their weights in the caches that a whole network has to share: the larger the
 network, the more each of its blocks waits for memory. One number says by how much the curve is bent,
@@ -75,7 +75,7 @@ class Curve:
         return 1 - self.bend + 2 * self.bend / self.centre_ms * sums
 
     def deviation(self, sums: Floats) -> Floats:
-        """What a bend of 1 adds to each of the sums."""
+        """The ms that a bend of 1 adds to each of the sums."""
         return sums * (sums / self.centre_ms - 1)
 
     def elasticity(self, sums: Floats) -> Floats:

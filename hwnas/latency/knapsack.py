@@ -1,7 +1,7 @@
 """The knapsack that decoding is: one option of each block, the largest gain whose costs are within a limit.
 
 By Nemhauser and Ullmann (1969): of the ways to decide the first blocks only those go on that no other one beats in both
-cost and gain, which are some hundreds for 20 blocks of 10 candidates. What is left at the end is the whole frontier.
+cost and gain, which are some hundreds for 20 blocks of 10 candidates. At the end they are the whole frontier.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from hwnas.latency.arrays import Floats, Ints
 
 MOST_OPTIONS = 100_000
-"""Where more ways to decide are worth taking, as many of them, evenly: what is decoded is exact below."""
+"""Where more ways to decide are worth taking, as many of them are kept, evenly: decoding is exact below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def frontier_within(costs: Sequence[Floats], gains: Sequence[Floats], rest: floa
 
     Args:
         costs, gains: per block one array, with one axis per decision about it.
-        rest: what may be spent on all of them.
+        rest: limit on the sum of the costs.
     """
     options = [Options.worth_taking(cost, gain) for cost, gain in zip(costs, gains, strict=True)]
     spent, gained, steps = np.zeros(1), np.zeros(1), []

@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Contents:
-    """What the file holds: the fields of the AdditivePredictor, which documents them."""
+    """The contents of the file: the fields of the AdditivePredictor, which documents them."""
 
     terms: Terms
     weights: dict[Term, float]
@@ -89,7 +89,7 @@ class _BlockRow(BaseModel):
     spec: dict[str, Any]
     input_shape: tuple[int, int, int]
     ms: Finite
-    """Above 0 in the block table; what a place of the chain adds may be less than nothing."""
+    """Above 0 in the block table; a place of the chain may add less than nothing."""
 
     @property
     def block(self) -> Block:
@@ -116,7 +116,7 @@ class _Calibration(BaseModel):
 
 
 class _Contents(BaseModel):
-    """What both formats hold."""
+    """The part that both formats have."""
 
     half_width: Shares
     card: dict[str, Any]
@@ -182,7 +182,7 @@ def _terms(found: _Contents) -> Terms:
 
 
 def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
-    """The rows by key. Raises ValueError, naming the row, for a key that is there twice; passes on what rows raise."""
+    """The rows by key. Raises ValueError, naming the row, for a key that is there twice, or as the rows do."""
     found: dict[Key, Value] = {}
     coming = iter(rows)
     for i in count():
@@ -204,7 +204,7 @@ def _triangle(matrix: Floats) -> list[str]:
 
 
 def _square(lines: list[str], size: int) -> Floats:
-    """The matrix that `_triangle` wrote. Raises ValueError for another size, and for what is no covariance."""
+    """The matrix that `_triangle` wrote. Raises ValueError for another size, and for a matrix that is no covariance."""
     if len(lines) != size:
         raise ValueError(f"covariance: {len(lines)} rows of a {size} by {size} matrix")
     matrix = np.zeros((size, size))

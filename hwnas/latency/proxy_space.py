@@ -1,4 +1,4 @@
-"""Searching with a smaller copy of a space: its architectures are priced as those of the space it stands for."""
+"""Searching with a smaller copy of a space: its architectures are priced as those of the whole space."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class ProxySpacePredictor:
     """Prices architectures of a copy of `space`, such as a narrower one, as `space`'s own of the same code.
 
-    A supernet a quarter as wide is trained in a fraction of the time and ranks architectures nearly as well; what is
-    found is then built at full width.
+    A supernet a quarter as wide is trained in a fraction of the time and ranks architectures nearly as well; the
+    architecture that is found is then built at full width.
     """
 
     predictor: LatencyPredictor
@@ -94,4 +94,7 @@ class ProxySpacePredictor:
         """Refuse a space with other decisions. Raises UsageError."""
         ours, theirs = ([(d.name, len(d.candidates)) for d in space.decisions] for space in (self.space, copy))
         if ours != theirs:
-            raise UsageError(f"space {copy.name!r} cannot stand in for {self.space.name!r}: other decisions.")
+            raise UsageError(
+                f"space {copy.name!r} cannot be searched in place of {self.space.name!r}: it has other decisions. Give a "
+                "copy of that space, of another resolution, width or number of classes."
+            )

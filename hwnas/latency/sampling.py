@@ -10,7 +10,7 @@ generation of an evolution and its fresh samples) draw them here.
 Dynamic programming counts, for every decision and every rest of the limit, in how many ways the later decisions can be
 made within it; the decisions are then drawn one after the other in proportion to these counts. Costs are rounded *down*
 to a grid, so that nothing within the limit is left out, and the few draws that are over it in truth are drawn again:
-what remains is exactly uniform. Where an interval ends is no sum over the decisions, so the limit is one that every
+the rest is exactly uniform. Where an interval ends is no sum over the decisions, so the limit is one that every
 architecture within the budget keeps, the tightest of a few, and the draws that are over the budget are drawn again.
 """
 
@@ -30,7 +30,7 @@ BINS = 4096
 """Steps of the grid between the cheapest code and the limit. Of 22 decisions' draws about 1 in 100 is over."""
 
 ROUNDING = 1e-9
-"""What a limit may be exceeded by, relative: sums in another order differ by less."""
+"""A limit may be exceeded by so much, relative: sums in another order differ by less."""
 
 DRAWS = 10_000
 """Codes that are drawn for one architecture within the budget, at most."""

@@ -1,4 +1,4 @@
-"""What every choice of a SearchSpace costs: per block a number per candidate, per cell a number per way to decide it.
+"""The cost of every choice of a SearchSpace: per block a number per candidate, per cell a number per way to decide it.
 
 Cells are small: the 15,625 ways to decide that of NAS-Bench-201 are priced one by one, so that whatever decides the
 latency of a cell, expectation and constrained optimum stay exact.
@@ -32,7 +32,7 @@ def space_costs(
     """The ms of everything fixed, and arrays of ms with one axis per decision, in the order of ``space.decisions``.
 
     Args:
-        space: what is priced.
+        space: the space that is priced.
         cell_ms: ms of many cells.
         block_ms: ms of a block, by its Spec, its input shape and its place in the chain.
 

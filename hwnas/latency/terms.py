@@ -1,4 +1,4 @@
-"""Terms: what a network's latency is a weighted sum of.
+"""Terms: a network's latency is a weighted sum of them.
 
 A chain of blocks has, per block, its ms as measured alone (or, where nothing was measured, the costs of its Graph), a
 term per kind of block, and a term of its own. A cell has these for the operators that are executed, and terms for where
@@ -140,7 +140,7 @@ class Terms:
         return {**columns, **{term: values for edge in on_edges for term, values in edge.items()}, **products, **pairs}
 
     def _measurable(self, spec: Spec, shape: Shape) -> dict[Term, float]:
-        """The terms that stand for what the block costs alone."""
+        """The terms that stand for the block's own cost."""
         if self.block_ms is not None:
             return {SUM: self.block_ms[spec, shape], COUNT: 1.0}
         nominal_ms = _nominal_costs_ms(spec, shape)
@@ -154,13 +154,13 @@ class Terms:
 
 
 def _nominal_costs_ms(spec: Spec, shape: Shape) -> dict[str, float]:
-    """What a block's costs nominally take, those that are none left out."""
+    """The nominal ms of a block's costs; costs of 0 are left out."""
     costs = block_features(spec, shape).costs
     return {name: float(cost) * NOMINAL_MS[name] for name, cost in zip(COSTS, costs, strict=True) if cost}
 
 
 def kind_of(spec: Spec) -> str:
-    """What a block is, whatever its channels and stride: blocks of one kind may be off by the same amount."""
+    """The kind of a block, without channels and stride: blocks of one kind may be off by the same amount."""
     data = {k: v for k, v in spec.to_json().items() if not k.endswith(("channels", "classes")) and k != "stride"}
     return " ".join(f"{value}" if key == "kind" else f"{key}={value}" for key, value in data.items())
 

@@ -77,7 +77,7 @@ class Uncertainty:
         spread: half width of the 90 % interval per unit of the model's standard deviation (conformal: from errors on
             networks it had not seen).
         covariance: (terms, terms) of the weights, in the order of the weights; None if only `half_width` is known.
-        floor: what no interval is narrower than.
+        floor: the least width of an interval.
     """
 
     half_width: float
@@ -94,7 +94,7 @@ class Uncertainty:
         return np.maximum(self.own_half_ms(values, sums, curve), ms * self.floor.half_widths(ms))
 
     def own_half_ms(self, values: Floats, sums: Floats, curve: Curve) -> Floats:
-        """The same without the floor: what the model itself says of each."""
+        """The same without the floor: by the model's own deviation."""
         assert self.covariance is not None
         variance = ((values @ self.covariance) * values).sum(1)
         sums = curve.floored(sums)

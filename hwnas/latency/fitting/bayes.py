@@ -24,7 +24,7 @@ CONVERGED = 1e-3
 
 LEAST_VARIANCE = 1e-10
 SMALLEST_RESIDUAL = 0.05
-"""In units of the noise: what keeps the weight of a network that is fitted exactly finite."""
+"""In units of the noise: it keeps the weight of a network that is fitted exactly finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def fit_weights(
         values: (networks, terms), each term of a size at which the weights of its group are comparable.
         groups: (terms,), number of the group that each term belongs to, from 0 on without gaps.
         measured_ms: (networks,).
-        prior_mean: (terms,), what a weight is without evidence.
+        prior_mean: (terms,), of the weights without evidence.
         heavy_tails: errors are Laplace instead of Gaussian, which leaves stray measurements (another speed of the
             processor, a branch that was not pruned) without much weight; the fit follows the median.
         start: a fit to these networks and some more, to go on from; its sample weights are those of these.

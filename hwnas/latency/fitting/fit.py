@@ -75,8 +75,8 @@ def fit(
 def published_predictor(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
     """The predictor of a published table for a space, or for a copy of it of another resolution, width or classes.
 
-    What is published is one space at one size. Where the table has all blocks of `space`, they are priced; otherwise
-    `space` stands in for the one of its name that the table has.
+    A published table is about one space at one size. Where the table has all blocks of `space`, they are priced;
+    otherwise `space` is a proxy of the one of its name that the table has.
 
     Raises HwnasError if it has neither.
     """
@@ -118,7 +118,7 @@ def _block_ms(
 
 
 def _layers_ms(table: LatencyTable, block_ms: Mapping[Block, float]) -> dict[Layer, float]:
-    """What each layer with a number of its own costs more than its block does elsewhere."""
+    """The ms that each layer with a number of its own costs more than its block does elsewhere."""
     known = ((at, row) for at, row in table.layers.items() if at[1] in block_ms)
     return {at: row.median_ms - block_ms[at[1]] for at, row in known}
 

@@ -5,11 +5,11 @@
 
 (Rasmussen and Williams 2006, ch. 2.)
 
-The linear part carries what is known (costs add up) and goes on where nothing was measured; the smooth part corrects it
-near what was measured, and fades. How much each is trusted is the most probable setting given the data (section 5.4.1),
-under weak priors. Noise has the tails of Student's t distribution: a row that all others disagree with is trusted less
-(Lange, Little and Taylor 1989), since one interrupted run must not bend everything around it. scikit-learn's regressor
-has neither kernels on separate columns, nor priors, nor such noise.
+The linear part carries the knowledge that costs add up, and goes on where nothing was measured; the smooth part
+corrects it near measured rows, and fades. How much each counts is the most probable setting given the data (section
+5.4.1), under weak priors. Noise has the tails of Student's t distribution: a row that all others disagree with weighs
+less (Lange, Little and Taylor 1989), since one interrupted run must not bend everything around it. scikit-learn's
+regressor has neither kernels on separate columns, nor priors, nor such noise.
 """
 
 from __future__ import annotations

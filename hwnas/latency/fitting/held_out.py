@@ -76,7 +76,7 @@ def learning_curve(table: LatencyTable, fit_table: Fit = fit_itself) -> tuple[Cu
 
 
 def measured_on(conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """What a table was measured under, in a few words; what it does not tell is left out."""
+    """The conditions of a table in a few words, those that it names."""
     identity, circumstances = conditions.get("identity", {}), conditions.get("circumstances", {})
     summary = conditions.get("summary", {})
     names = ("cpu", "runtime", "runtime_version", "threads", "cores", "precision")

@@ -1,13 +1,13 @@
-"""The RelativeRegression: latencies as a sum of costs, and what rows that are alike deviate from it by.
+"""The RelativeRegression: latencies as a sum of costs, and deviations from it that are alike for rows that are alike.
 
     ms = costs @ unit costs + reference ms * (smooth deviation + noise)
 
-The first term adds up and says most from a dozen rows on; its unit costs have a prior. What it misses is alike for
-rows that are alike, and a Gaussian process learns it as there are more rows. Both are fitted at once, on *relative*
-errors (a block of 0.1 ms counts as much as one of 10 ms), and how far either is trusted follows from the data.
+The first term adds up and explains most from a dozen rows on; its unit costs have a prior. Its errors are alike for
+rows that are alike, and a Gaussian process learns them as there are more rows. Both are fitted at once, on *relative*
+errors (a block of 0.1 ms counts as much as one of 10 ms), and how much either counts follows from the data.
 
-Blocks are priced with it (`regression`: costs are what a runtime executes), and networks on a new device (`transfer`:
-costs are their latencies on known devices).
+Blocks are priced with it (`regression`: costs of the operators that a runtime executes), and networks on a new device
+(`transfer`: costs are their latencies on known devices).
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ NORMAL_90 = 1.645
 
 @dataclass(frozen=True, eq=False)
 class RelativeRegression:
-    """Rows that were measured and what was fitted on them.
+    """Measured rows and the model that was fitted to them.
 
     Attributes:
         costs: (n, p), in units in which all unit costs are expected to be of one size.
         places: (n, d), where each row is: rows that are close are alike.
         measured_ms: (n,).
         prior: (p,), unit costs as expected, but for the speed of the device.
-        speed: what `prior` is to be multiplied with, as the median row has it.
-        unit_costs: (p,), of the reference, which states what errors are relative to.
+        speed: factor of `prior`, by the median row.
+        unit_costs: (p,), of the reference, which errors are relative to.
         hyperparameters: of the Gaussian process.
         sample_weight: (n,), about 1; low where a row disagrees with all others.
         widening: how much wider than the process says intervals must be to hold 90 % of unseen rows; 1 or more.
@@ -117,7 +117,7 @@ class RelativeRegression:
 
     @staticmethod
     def from_json(data: Any) -> RelativeRegression:
-        """What `to_json` wrote. Raises ValueError if it is damaged."""
+        """The regression that `to_json` wrote. Raises ValueError if it is damaged."""
         found = typed(_Fitted, data)
         arrays: dict[str, Any] = {name: np.array(getattr(found, name), dtype=float) for name in _ARRAYS}
         rows, columns, places = len(found.measured_ms), len(found.prior), len(found.hyperparameters.lengths)
@@ -136,7 +136,7 @@ class RelativeRegression:
 
 
 class _Fitted(BaseModel):
-    """What the JSON of a RelativeRegression must be."""
+    """The JSON of a RelativeRegression."""
 
     costs: list[list[Finite]]
     places: list[list[Finite]]

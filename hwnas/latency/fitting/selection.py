@@ -1,4 +1,4 @@
-"""Choosing what to measure next: the rows that teach a linear model most about all the others.
+"""Active selection of the rows to measure next: those that teach a linear model most about all the others.
 
 A Bayesian linear model knows how uncertain it is about every row before anything is measured: that depends on features
 only. Greedily taking the row whose measurement lowers the mean variance of all rows is V-optimal design, a step at a

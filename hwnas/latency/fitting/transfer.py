@@ -21,10 +21,10 @@ LENGTH = 3.0
 """Deviations fade over so many standard deviations of the networks."""
 
 AMPLITUDES = (0.3, 0.1, 0.05)
-"""Each known device's share is about equal, give or take 0.3; likeness is worth 10 %, and what nothing explains 5 %."""
+"""Each known device's share is about equal, give or take 0.3; likeness is worth 10 %, and noise 5 %."""
 
-CHOICE_SMOOTH, CHOICE_NOISE = 0.2, 0.1
-"""When choosing networks, expect stranger devices than most are: the choice then covers all kinds of networks."""
+SELECTION_SMOOTH, SELECTION_NOISE = 0.2, 0.1
+"""When selecting networks, expect stranger devices than most are: the selection then covers all kinds of networks."""
 
 MAX_CANDIDATES = 1000
 
@@ -86,8 +86,10 @@ def informative_networks(known_ms: Floats, count: int, sizes: Floats | None = No
     view = _View.of(known_ms, sizes)
     costs, places = view.rows(known_ms, sizes)
     pool = np.random.default_rng(seed).permutation(len(costs))[: max(MAX_CANDIDATES, count)]
-    rows = prior_rows(costs[pool], places[pool], view.prior, view.expected(AMPLITUDES[0], CHOICE_SMOOTH, CHOICE_NOISE))
-    chosen = most_informative(rows, count, prior_std=np.ones(rows.shape[1]), noise=CHOICE_NOISE, seed=seed)
+    rows = prior_rows(
+        costs[pool], places[pool], view.prior, view.expected(AMPLITUDES[0], SELECTION_SMOOTH, SELECTION_NOISE)
+    )
+    chosen = most_informative(rows, count, prior_std=np.ones(rows.shape[1]), noise=SELECTION_NOISE, seed=seed)
     return [int(pool[i]) for i in chosen]
 
 

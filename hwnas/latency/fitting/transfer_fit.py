@@ -49,7 +49,7 @@ def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple
         return fit(_transferred(own, known, predictors), further_blocks=blocks)
 
     transferred = fit_transferred(table)
-    # not what the fit says: of the transferred numbers the last digits differ with the threads of linear algebra
+    # not the fit's own digest: the last digits of transferred numbers differ with the threads of linear algebra
     fitted_to = " ".join(measured_digest(each) for each in (table, *known))
     name = f"transferred from {len(known)} known device{'s' if len(known) > 1 else ''}: {transferred.card.predictor}"
     if len(table.networks) < MIN_NETWORKS + LEAST_WEIGHED:
@@ -84,7 +84,7 @@ def informative_sample(known: Sequence[LatencyTable], count: int) -> list[Archit
 def _transferred(
     own: LatencyTable, known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]
 ) -> LatencyTable:
-    """The table of the new device as it would be: what was measured, and for all else what the transfer says."""
+    """The table of the new device as it would be: measurements, and predictions of the transfer for all else."""
     if len(own.networks) < LEAST_WEIGHED:
         raise HwnasError(
             f"{len(own.networks)} whole networks are measured on this device, {LEAST_WEIGHED} are needed to transfer "

@@ -23,7 +23,7 @@ class PublishedFormat:
     """One kind of file.
 
     Attributes:
-        example: what such a file looks like, for a person whose file is none.
+        example: an excerpt of such a file, for a person whose file is none.
         recognises: whether a content is of this kind, damaged or not.
         read: the rows of it, for a device that a person named, or None.
     """
@@ -43,7 +43,7 @@ PUBLISHED_FORMATS = {
 
 @dataclass(frozen=True)
 class ImportedTable:
-    """A table that was imported: what became of the rows of its file."""
+    """A table that was imported, and the numbers of rows that became blocks and did not."""
 
     table: LatencyTable
     folder: Path
@@ -67,7 +67,7 @@ def import_table(file: Path | str, device: str | None = None, tables: Path | str
     """Read a published table into ``tables/DEVICE/PUBLICATION``. ImportedTable twice, it is the same table.
 
     Args:
-        file: JSON, YAML or CSV, packed with gzip or not; what it holds decides how it is read.
+        file: JSON, YAML or CSV, packed with gzip or not; its contents decide how it is read.
         device: the device it was measured on, where the publication does not say, or says it otherwise.
         tables: the folder that tables are kept in.
 

@@ -1,4 +1,4 @@
-"""YAML without what makes it dangerous or surprising: aliases, tags, keys that are there twice, numbers of base 60."""
+"""YAML without its dangers and surprises: aliases, tags, keys that are there twice, numbers of base 60."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from hwnas.foreign import DEEPEST, excerpt
 
 MOST_CHARACTERS = 8 * 2**20
-"""Parsing takes seconds for as many; what is published has 3 million."""
+"""Parsing takes seconds for as many; published tables have 3 million."""
 PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,18})(\.\d+)?([eE][-+]?\d{1,3})?")
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text. Raises ValueError for what is no YAML, and for what no table of numbers needs."""
+    """The value of a YAML text. Raises ValueError for other text, and for parts that no table of numbers needs."""
     import yaml
 
     if len(text) > MOST_CHARACTERS:
@@ -44,7 +44,7 @@ def _check_events(text: str, loader: Any) -> None:
 
 
 def _strict(loader: Any) -> Any:
-    """A loader that takes a number only for what everybody takes it, and no key twice."""
+    """A loader that reads numbers as everybody does, and takes no key twice."""
 
     def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
         found = loader.construct_mapping(self, node, deep)
