@@ -95,6 +95,6 @@ class ProxySpacePredictor:
         ours, theirs = ([(d.name, len(d.candidates)) for d in space.decisions] for space in (self.space, copy))
         if ours != theirs:
             raise UsageError(
-                f"space {copy.name!r} cannot be searched in place of {self.space.name!r}: it has other decisions. Give a "
-                "copy of that space, of another resolution, width or number of classes."
+                f"space {copy.name!r} cannot be searched in place of {self.space.name!r}: it has other decisions. Give "
+                "a copy of that space, of another resolution, width or number of classes."
             )

@@ -1,4 +1,4 @@
-"""A hash of the measurements of a fit: the costs that follow from them differ in their last digits with BLAS threads."""
+"""A hash of a fit's measurements: the costs that follow from them differ in their last digits with BLAS threads."""
 
 from __future__ import annotations
 
