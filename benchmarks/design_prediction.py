@@ -28,10 +28,11 @@ from hwnas.designer.final import FINAL_ROUNDS, measure_models, usual_us_of
 from hwnas.devices.device import load_device
 from hwnas.exporter.export import export
 from hwnas.exporter.exported import ExportedModel
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import runtime_suffix
 from hwnas.space import Architecture
@@ -63,7 +64,7 @@ def decoded(predictor: AdditivePredictor, seed: int) -> list[tuple[float, Archit
         budget = Budget(first_ms + share * (last_ms - first_ms), space, predictor)
         budget.check_feasible()
         log_p = [np.log(rng.dirichlet(np.ones(len(decision.candidates)))) for decision in space.decisions]
-        found.append((budget.limit_ms, budget.decode(log_p, per_ms=budget.mean_per_ms(log_p))))
+        found.append((budget.budget_ms, most_probable_within(budget, log_p, mean_per_ms(budget, log_p))))
     return found
 
 

@@ -24,9 +24,9 @@ from hwnas.campaign.repetitions import repetitions_by_key
 from hwnas.child import build_child, load_child, read_architecture, save_child
 from hwnas.cli.designing import _design_config
 from hwnas.devices.device import load_device
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.pricing import price
 from hwnas.report.recorded import design_report, run_config

@@ -26,9 +26,10 @@ from accuracy.networks import load_networks
 from common import SHARED_DATA, show
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import most_probable_within
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
@@ -95,11 +96,11 @@ def promised(predictor: AdditivePredictor, space: SearchSpace, seed: int) -> dic
     for limit_ms in np.linspace(least_ms, most_ms, DECODED, endpoint=False):
         budget = Budget(float(limit_ms), space, predictor)
         log_p = [np.log(rng.dirichlet(np.ones(len(decision.candidates)))) for decision in space.decisions]
-        over += predictor.predict(budget.decode(log_p)).high_ms > limit_ms * TOLERANCE
+        over += predictor.predict(most_probable_within(budget, log_p)).high_ms > limit_ms * TOLERANCE
         plain = replace(
             predictor, uncertainty=replace(predictor.uncertainty, covariance=None), _costs=[]
         )  # all intervals are as wide as the usual one
-        usual = Budget(budget.limit_ms, space, plain).decode(log_p)
+        usual = most_probable_within(Budget(budget.budget_ms, space, plain), log_p)
         usual_over += predictor.predict(usual).high_ms > limit_ms * TOLERANCE
     return {"decoded": DECODED, "over": over, "usual over": usual_over} | _feasible(predictor, space, least_ms, rng)
 
@@ -117,7 +118,7 @@ def _feasible(
         budget = Budget(float(limit_ms), space, predictor)
         try:
             budget.check_feasible()
-            decoded = budget.decode([np.zeros(size) for size in sizes])
+            decoded = most_probable_within(budget, [np.zeros(size) for size in sizes])
             accepted += predictor.predict(decoded).high_ms > limit_ms * TOLERANCE
         except HwnasError:
             refused += ends_ms <= limit_ms

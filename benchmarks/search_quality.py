@@ -33,7 +33,7 @@ from hwnas.devices.device import load_device
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
-from hwnas.latency.proxy_space import StandInPredictor
+from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.run import Run
 from hwnas.searches.inherited import InheritedAccuracy
 from hwnas.searches.one_shot import Judged
@@ -117,7 +117,7 @@ def run_seed(
     space = get_space("nas-bench-macro", width=options.width)
     folder = cifar10_subset(options.images // 10, test_per_class=1)
     data = load_data(folder, 32, batch_size=options.batch_size, seed=seed, limit_train=options.images)
-    budget = Budget(budget_ms, space, StandInPredictor(predictor, FULL))
+    budget = Budget(budget_ms, space, ProxySpacePredictor(predictor, FULL))
     method = get_search(options.method)
     given = SETTINGS.get(options.method, {}) | json.loads(options.settings)
     settings = method.resolve(given)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from hwnas.errors import HwnasError, UsageError
     from hwnas.exporter.export import export
     from hwnas.inspection.inspect import inspect
+    from hwnas.latency.additive import AdditivePredictor
     from hwnas.latency.budget import Budget
     from hwnas.latency.fitting.fit import fit
     from hwnas.latency.measuring.measure import measure
-    from hwnas.latency.predictor import AdditivePredictor
-    from hwnas.latency.tables.imported import import_table
+    from hwnas.latency.tables.imported.import_table import import_table
     from hwnas.latency.tables.table import LatencyTable
     from hwnas.pricing import price
     from hwnas.searches.search import search
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AdditivePredictor": "latency.predictor",
+    "AdditivePredictor": "latency.additive",
     "Architecture": "space",
     "Budget": "latency.budget",
     "ChildNetwork": "child",
@@ -52,7 +52,7 @@ _HOME = {
     "export": "exporter.export",
     "fit": "latency.fitting.fit",
     "get_space": "spaces",
-    "import_table": "latency.tables.imported",
+    "import_table": "latency.tables.imported.import_table",
     "inspect": "inspection.inspect",
     "load_child": "child",
     "load_data": "train.data",

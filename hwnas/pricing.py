@@ -1,4 +1,4 @@
-"""The price of one architecture: its predicted latency with interval, and what each of its blocks has in it."""
+"""The price of one architecture: its predicted latency with interval, and the share of each of its blocks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor, Prediction
-from hwnas.latency.proxy_space import StandInPredictor
-from hwnas.latency.tables.table import Block, LatencyTable
-from hwnas.latency.terms import SUM
+from hwnas.latency.predictor import BlockCost, LatencyPredictor, Prediction
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import Architecture, SearchSpace
 from hwnas.specs.spec import Shape, Spec
 
@@ -42,15 +40,18 @@ class BlockPrice:
 
 @dataclass(frozen=True)
 class Price:
-    """What an architecture costs, block by block. Blocks that do nothing (skips) are left out: they cost nothing."""
+    """The cost of an architecture, block by block. Blocks that do nothing (skips) are left out: they cost nothing."""
 
     architecture: Architecture
     prediction: Prediction
     blocks: tuple[BlockPrice, ...]
 
+    def __repr__(self) -> str:
+        return f"Price({self.prediction.ms:.4g} ms, {len(self.blocks)} blocks, {self.shared_ms:.3g} ms beyond them)"
+
     @property
     def shared_ms(self) -> float:
-        """What the network costs beyond its blocks, or less than they: known from whole networks only."""
+        """The ms that the network costs beyond its blocks, or less than they: known from whole networks only."""
         return self.prediction.ms - sum(block.ms for block in self.blocks)
 
     def to_json(self) -> dict[str, Any]:
@@ -80,23 +81,19 @@ def price(space: SearchSpace, code: str | Sequence[int], table: LatencyTable) ->
     return price_of(architecture, table, fit(table, space))
 
 
-def price_of(architecture: Architecture, table: LatencyTable, predictor: AdditivePredictor | StandInPredictor) -> Price:
-    """Price an architecture by a predictor that was fitted to the table; of a copy, what it stands for."""
-    if isinstance(predictor, StandInPredictor):
-        architecture, predictor = predictor.space.decode(architecture.code), predictor.predictor
-    blocks = []
-    for place, (spec, shape) in enumerate(architecture.chain()):
-        if not spec.is_identity:
-            ms = predictor.cost_ms(spec, shape, place)
-            blocks.append(BlockPrice(place, spec, shape, ms, _source((spec, shape), table, predictor)))
-    return Price(architecture, predictor.predict(architecture), tuple(blocks))
+def price_of(architecture: Architecture, table: LatencyTable, predictor: LatencyPredictor) -> Price:
+    """Price an architecture, or that of the whole space for a proxy's, by a predictor that was fitted to the table."""
+    blocks = [
+        BlockPrice(cost.place, cost.spec, cost.input_shape, cost.ms, _source(cost, table))
+        for cost in predictor.block_costs(architecture)
+    ]
+    return Price(predictor.priced(architecture), predictor.predict(architecture), tuple(blocks))
 
 
-def _source(block: Block, table: LatencyTable, predictor: AdditivePredictor) -> Source:
-    spec, shape = block
-    parts = [part for part in spec.parts(shape) if not part[0].is_identity]
-    if any(part in predictor.terms.estimated or part not in table.blocks for part in parts):
+def _source(cost: BlockCost, table: LatencyTable) -> Source:
+    parts = [part for part in cost.spec.parts(cost.input_shape) if not part[0].is_identity]
+    if cost.estimated or any(part not in table.blocks for part in parts):
         return "regression"
     if table.publication:
         return "imported"
-    return "measured" if predictor.weights == {SUM: 1.0} else "calibrated"
+    return "calibrated" if cost.calibrated else "measured"

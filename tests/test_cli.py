@@ -115,7 +115,7 @@ def test_design_keeps_its_contract(designed):
 
 
 def test_a_design_is_predicted_by_the_table_whatever_the_machine_does_now(designed):
-    from hwnas.latency.predictor import AdditivePredictor
+    from hwnas.latency.additive import AdditivePredictor
     from hwnas.space import Architecture
 
     predictor = AdditivePredictor.load(ROOT / designed["run"] / "predictor.json")

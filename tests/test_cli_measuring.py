@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hwnas.files import read_json
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
 
 SPACE = ("--space", "tiny", "--resolution", "16", "--width", "0.25")
@@ -85,7 +85,7 @@ def test_a_few_networks_of_a_known_table_make_a_predictor_for_another_runtime(fo
     assert len(table.networks) == 8 and not table.blocks
     card = answer("fit", result["table"], "--from", known)
     assert card["n_networks"] == 8 and card["mape"] > 0 and card["own_mape"] > 0
-    assert card["predictor"].startswith("carried over from 1 known device")
+    assert card["predictor"].startswith("transferred from 1 known device")
     predictor = AdditivePredictor.load(Path(result["table"]) / "predictor.json")
     assert all(predictor.predict(network).ms > 0 for network in LatencyTable.load(known).networks)
 

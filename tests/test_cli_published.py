@@ -11,8 +11,9 @@ import pytest
 
 from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency.proxy_space import StandInPredictor, published_predictor
-from hwnas.latency.tables.imported import import_table
+from hwnas.latency.fitting.fit import published_predictor
+from hwnas.latency.proxy_space import ProxySpacePredictor
+from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.known import find_table
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
@@ -173,8 +174,8 @@ def test_small_copies_are_priced_as_what_is_published(tables):
     table = LatencyTable.load(tables / "pixel-1" / "single-path-nas")
     small = get_space("single-path", resolution=32, num_classes=10, width=0.25)
     predictor = published_predictor(table, small)
-    assert isinstance(predictor, StandInPredictor)
+    assert isinstance(predictor, ProxySpacePredictor)
     assert predictor.predict(small.decode(PUBLISHED)).ms == pytest.approx(80.4411, abs=1e-6)
-    assert not isinstance(published_predictor(table, PAPER), StandInPredictor)
+    assert not isinstance(published_predictor(table, PAPER), ProxySpacePredictor)
     with pytest.raises(HwnasError, match="another space"):
         published_predictor(table, get_space("tiny"))

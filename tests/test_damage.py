@@ -15,8 +15,8 @@ import hwnas.train.loop as loop
 from hwnas.campaign.journal import Journal, RepetitionRecord
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
 from hwnas.spaces import get_space

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.latency.card import CurvePoint, ErrorCard, Judged
+from hwnas.latency.card import CurvePoint, ErrorCard, HeldOutPrediction
 from hwnas.report.error_card import card_text, write_card
 
 
 @pytest.fixture
 def card() -> ErrorCard:
     judged = [
-        Judged(
+        HeldOutPrediction(
             f"code {i}", 1.0 + 0.1 * i, 0.9 + 0.1 * i, 1.1 + 0.1 * i, 1.0 + 0.102 * i, "noisy measurement" * (i == 14)
         )
         for i in range(15)
@@ -26,9 +26,9 @@ def card() -> ErrorCard:
         "drift_max_percent": 2.5,
         "drift": {"coefficient": 0.8, "spread_percent": 1.1, "corrected_spread_percent": 0.25},
     }
-    empty = replace(ErrorCard.unjudged(26, 15), noise_floor=0.5, protocol="5-fold cross-validation", own_mape=4.5)
+    empty = replace(ErrorCard.not_evaluated(26, 15), noise_floor=0.5, protocol="5-fold cross-validation", own_mape=4.5)
     curve = (CurvePoint(0, 20.0), CurvePoint(5, 6.0))
-    return replace(empty.with_judged(judged), learning_curve=curve, measured_on=conditions)
+    return replace(empty.with_held_out(judged), learning_curve=curve, measured_on=conditions)
 
 
 def test_the_text_says_what_is_known(card: ErrorCard) -> None:
@@ -50,8 +50,8 @@ def test_the_text_says_what_is_known(card: ErrorCard) -> None:
 
 
 def test_a_card_without_a_judgement_says_so() -> None:
-    text = card_text(ErrorCard.unjudged(26, 3), 25.0, [])
-    assert "not judged: fewer than 5 whole networks measured; the 90 % interval is ±25 %." in text
+    text = card_text(ErrorCard.not_evaluated(26, 3), 25.0, [])
+    assert "not evaluated: fewer than 5 whole networks measured; the 90 % interval is ±25 %." in text
 
 
 def test_the_same_card_is_the_same_bytes(card: ErrorCard, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hwnas.devices.device import load_device
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import checked, parse_csv, parse_json, parse_toml
-from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.imported.yaml_text import parse_yaml
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import Architecture

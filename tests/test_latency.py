@@ -14,9 +14,11 @@ from scipy.linalg import block_diag
 from scipy.optimize import LinearConstraint, milp
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.multiplier import Multiplier
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.latency.terms import BIAS, COUNT, SUM
 from hwnas.space import OneOf
@@ -143,7 +145,7 @@ def test_without_networks_it_is_the_plain_sum_and_says_so():
         sum(table.block_ms(*b) for b in architecture.placed_blocks())
     )
     assert predictor.card.mape is None
-    assert "not judged" in predictor.card.protocol
+    assert "not evaluated" in predictor.card.protocol
 
 
 def test_table_and_predictor_survive_saving(tmp_path):
@@ -225,10 +227,10 @@ def test_a_budget_below_the_fastest_names_it():
     Budget(1.01 * predictor.predict(fastest).ms, TINY, predictor).check_feasible()
 
 
-@pytest.mark.parametrize("limit_ms", [0, -1, float("nan"), float("inf")])
-def test_a_budget_must_be_a_positive_number(limit_ms):
+@pytest.mark.parametrize("budget_ms", [0, -1, float("nan"), float("inf")])
+def test_a_budget_must_be_a_positive_number(budget_ms):
     with pytest.raises(UsageError, match="positive"):
-        Budget(limit_ms, TINY, fit(made_table()))
+        Budget(budget_ms, TINY, fit(made_table()))
 
 
 def all_of_tiny(predictor, log_p) -> tuple[np.ndarray, np.ndarray]:
@@ -253,7 +255,7 @@ def test_decoding_is_exact_against_all_40000_architectures(per_ms):
     for quantile in (0.001, 0.05, 0.5, 0.95):
         limit_ms = float(np.quantile(ms, quantile))
         best = (gain + per_ms * ms)[ms <= limit_ms].max()
-        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms * (1 + 1e-9), per_ms)
+        found = most_probable_within(Budget(limit_ms * (1 + 1e-9), TINY, predictor), log_p, per_ms)
         found_ms = predictor.predict(found).ms
         assert found_ms <= limit_ms * (1 + 1e-8)
         score = sum(p[i] for p, i in zip(log_p, TINY.indices(found), strict=True)) + per_ms * found_ms
@@ -282,7 +284,7 @@ def test_decoding_equals_an_integer_program_where_nothing_can_be_enumerated(shuf
         exact = {"mip_rel_gap": 0}
         solved = milp(-gains, integrality=1, bounds=(0, 1), constraints=[one_each, within], options=exact)
         end_ms = limit_ms * (1 + predictor.half_width)  # a plain sum's intervals are all equally wide
-        found = Budget(2 * limit_ms, space, predictor).decode(log_p, end_ms)
+        found = most_probable_within(Budget(end_ms, space, predictor), log_p)
         assert predictor.predict(found).ms <= limit_ms
         score = sum(p[i] for p, i in zip(log_p, space.indices(found), strict=True))
         assert score == pytest.approx(-solved.fun, rel=1e-4)
@@ -295,7 +297,7 @@ def test_decoding_ends_where_every_architecture_is_worth_taking(shufflenet):
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))
     limit_ms = (fastest + slowest) / 2
     end_ms = limit_ms * (1 + predictor.half_width)
-    found = Budget(2 * limit_ms, space, predictor).decode(uniform, end_ms, per_ms=1.0)
+    found = most_probable_within(Budget(end_ms, space, predictor), uniform, per_ms=1.0)
     assert 0.9999 * limit_ms <= predictor.predict(found).ms <= limit_ms
 
 
@@ -307,13 +309,14 @@ def test_the_tilt_is_the_least_with_which_the_likeliest_costs_what_the_mean_does
     mean_ms = (np.exp(gain) * ms).sum()
     likeliest_ms = ms[gain.argmax()]
     budget = Budget(2 * ms.max(), TINY, predictor)
-    per_ms = budget.mean_per_ms(log_p)
+    per_ms = mean_per_ms(budget, log_p)
     if likeliest_ms >= mean_ms:
         assert per_ms == 0
     else:
         assert ms[(gain + per_ms * ms).argmax()] >= mean_ms * (1 - 1e-6)
         assert ms[(gain + 0.98 * per_ms * ms).argmax()] < mean_ms
-        assert predictor.predict(budget.decode(log_p, per_ms=per_ms)).ms > predictor.predict(budget.decode(log_p)).ms
+        tilted, plain = (most_probable_within(budget, log_p, tilt) for tilt in (per_ms, 0.0))
+        assert predictor.predict(tilted).ms > predictor.predict(plain).ms
 
 
 def test_a_tilt_is_not_for_more_than_the_budget():
@@ -323,15 +326,15 @@ def test_a_tilt_is_not_for_more_than_the_budget():
     ms, gain = all_of_tiny(predictor, log_p)
     small = Budget(float(ms[gain.argmax()]), TINY, predictor)
     assert small.target_ms <= ms[gain.argmax()] < (np.exp(gain) * ms).sum()
-    assert small.mean_per_ms(log_p) == 0
+    assert mean_per_ms(small, log_p) == 0
     certain = [np.where(np.arange(len(p)) == 0, 0.0, -np.inf) for p in log_p]
-    assert Budget(2 * ms.max(), TINY, predictor).mean_per_ms(certain) == 0
+    assert mean_per_ms(Budget(2 * ms.max(), TINY, predictor), certain) == 0
 
 
 def test_decoding_within_nothing_gives_the_fastest():
     predictor = fit(made_table(networks=10))
     uniform = [np.zeros(len(d.candidates)) for d in TINY.decisions]
-    assert Budget(1.0, TINY, predictor).decode(uniform, limit_ms=1e-9) == predictor.extremes(TINY)[0]
+    assert most_probable_within(Budget(1e-9, TINY, predictor), uniform) == predictor.extremes(TINY)[0]
 
 
 def test_decoding_counts_a_repeated_decision_each_time_it_stands():
@@ -345,9 +348,9 @@ def test_decoding_counts_a_repeated_decision_each_time_it_stands():
     predictor = fit(made_table(space))
     both_large = predictor.predict(space.decode([1])).high_ms
     preferred = [np.log([0.1, 0.9])]
-    budget = Budget(10.0, space, predictor)
-    assert space.indices(budget.decode(preferred, limit_ms=both_large * 1.001)) == (1,)
-    assert space.indices(budget.decode(preferred, limit_ms=both_large * 0.999)) == (0,)
+    for budget_ms, choice in ((both_large * 1.001, 1), (both_large * 0.999, 0)):
+        found = most_probable_within(Budget(budget_ms, space, predictor), preferred)
+        assert space.indices(found) == (choice,)
 
 
 def test_the_multiplier_drives_the_expected_latency_to_the_budget():
@@ -355,19 +358,20 @@ def test_the_multiplier_drives_the_expected_latency_to_the_budget():
     predictor = fit(made_table(networks=10))
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(TINY))
     budget = Budget(fastest + 0.25 * (slowest - fastest), TINY, predictor)
+    multiplier = Multiplier()
     reward = [torch.as_tensor(c / c.max()) for c in predictor.decision_costs(TINY)[1]]  # accuracy likes slow blocks
     logits = [torch.zeros(len(d.candidates), dtype=torch.float64, requires_grad=True) for d in TINY.decisions]
     optimizer = torch.optim.Adam(logits, lr=0.05)
     for _ in range(400):
         probabilities = [torch.softmax(x, 0) for x in logits]
-        penalty, expected_ms = budget.penalty(probabilities)
+        penalty, expected_ms = multiplier.penalty(budget, probabilities)
         loss = penalty - sum((p * r).sum() for p, r in zip(probabilities, reward, strict=True)) * 0.1
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        budget.update(expected_ms)
+        multiplier.update(budget, expected_ms)
     assert expected_ms == pytest.approx(budget.target_ms, rel=0.1)
-    assert budget.multiplier > 0
+    assert multiplier.value > 0
 
 
 def test_a_predictor_of_the_first_format_is_read(tmp_path):

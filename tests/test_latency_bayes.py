@@ -87,7 +87,7 @@ def test_heavy_tails_leave_stray_measurements_without_a_say():
     error = [np.abs(values @ posterior.mean / ms - 1).mean() for posterior in (plain, robust)]
     assert error[1] < 0.03
     assert error[1] < error[0] / 4
-    assert robust.say[::10].max() < robust.say[1::10].mean()
+    assert robust.sample_weight[::10].max() < robust.sample_weight[1::10].mean()
 
 
 def test_going_on_from_a_fit_finds_the_same():

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.latency.card import ErrorCard, Judged, errors, noise_floor
-from hwnas.latency.fitting.carry_over import carry_over, informative_sample
+from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.card import ErrorCard, HeldOutPrediction, errors, noise_floor
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.fitting.held_out import cross_validate, judge, learning_curve
+from hwnas.latency.fitting.held_out import cross_validate, evaluate, learning_curve
+from hwnas.latency.fitting.transfer_fit import fit_by_transfer, informative_sample
 from hwnas.latency.measuring.measure import spread_sample
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.spaces import get_space
 
@@ -54,27 +54,28 @@ def test_the_noise_floor_is_what_halves_differ_by_or_the_range_in_old_tables() -
     assert noise_floor([]) is None
 
 
-def test_judged_networks_are_ordered_and_counted() -> None:
-    judged = [Judged("a", 1.0, 0.9, 1.1, 1.02), Judged("b", 1.0, 0.9, 1.1, 1.25, "noisy measurement")]
-    card = ErrorCard.unjudged(3, 2).with_judged(judged)
-    assert [network.code for network in card.judged] == ["b", "a"]
+def test_held_out_predictions_are_ordered_and_counted() -> None:
+    good = HeldOutPrediction("a", 1.0, 0.9, 1.1, 1.02)
+    bad = HeldOutPrediction("b", 1.0, 0.9, 1.1, 1.25, "noisy measurement")
+    card = ErrorCard.not_evaluated(3, 2).with_held_out([good, bad])
+    assert [network.code for network in card.held_out] == ["b", "a"]
     assert (card.coverage90, card.hit5, card.n_networks) == (50, 50, 2)
-    assert card.judged[0].error_percent == pytest.approx(-20)
+    assert card.held_out[0].error_percent == pytest.approx(-20)
 
 
 def test_json_and_back_and_the_card_of_an_earlier_version() -> None:
     table = synthetic(0, 1e-6, networks=12)
-    card = judge(fit(table), table)
+    card = evaluate(fit(table), table)
     assert ErrorCard.from_json(json.loads(json.dumps(card.to_json()))) == card
     new = ("kendall", "coverage90", "measured_on", "learning_curve", "judged", "own_mape")
     old = {name: value for name, value in card.to_json().items() if name not in new}
     loaded = ErrorCard.from_json(old | {"interval_percent": 3.0})
-    assert (loaded.mape, loaded.judged, loaded.kendall) == (card.mape, (), None)
+    assert (loaded.mape, loaded.held_out, loaded.kendall) == (card.mape, (), None)
     with pytest.raises(ValueError, match="n_blocks"):
         ErrorCard.from_json({"mape": 1.0})
 
 
-def test_every_network_is_judged_once_by_a_fit_that_has_not_seen_it() -> None:
+def test_every_network_is_predicted_once_by_a_fit_that_has_not_seen_it() -> None:
     table = synthetic(0, 1e-6)
     seen_by: list[set[str]] = []
 
@@ -103,22 +104,22 @@ def test_what_is_known_about_a_bad_network_is_said() -> None:
     quick = next(network for network in table.networks if network != slowest)
     ms = table.networks[quick].median_ms
     table.networks[quick] = row(1.5 * ms, noisy=True, drift_percent=-4.2)
-    card = judge(fit(table), table)
-    reasons = {network.code: network.reason for network in card.judged}
-    assert card.judged[0].code == str(quick.code)
+    card = evaluate(fit(table), table)
+    reasons = {network.code: network.reason for network in card.held_out}
+    assert card.held_out[0].code == str(quick.code)
     assert reasons[str(quick.code)] == "noisy measurement, the machine was -4 % off its usual speed"
     assert "slower than every network it was fitted to" in reasons[str(slowest.code)]
     unmeasured = next(iter({b for b in slowest.placed_blocks() if b in table.blocks} - set(quick.placed_blocks())))
     del table.blocks[unmeasured]
-    reasons = {network.code: network.reason for network in judge(fit(table), table).judged}
+    reasons = {network.code: network.reason for network in evaluate(fit(table), table).held_out}
     assert "holds blocks that were never measured" in reasons[str(slowest.code)]
 
 
-def test_too_few_networks_are_not_judged_but_the_conditions_are_there() -> None:
+def test_too_few_networks_are_not_evaluated_but_the_conditions_are_there() -> None:
     table = synthetic(0, 1e-6, networks=3)
     table.conditions = {"identity": {"cpu": "C", "runtime": "litert"}, "circumstances": {"date": "today"}}
-    card = judge(fit(table), table)
-    assert card.mape is None and card.judged == ()
+    card = evaluate(fit(table), table)
+    assert card.mape is None and card.held_out == ()
     assert card.measured_on == {"cpu": "C", "runtime": "litert", "date": "today"}
 
 
@@ -127,14 +128,14 @@ def test_known_devices_help_a_device_with_few_networks_and_no_blocks() -> None:
     chosen = informative_sample([known], 10)
     assert len(set(chosen)) == 10 and set(chosen) <= set(known.networks)
     few = LatencyTable(networks={network: new.networks[network] for network in chosen})
-    predictor, card = carry_over(few, [known])
+    predictor, card = fit_by_transfer(few, [known])
     others = [network for network in NETWORKS if network not in few.networks]
     measured_ms = np.array([new.networks[network].median_ms for network in others])
     predicted = predictor.predict_many(others)
     assert errors(measured_ms, np.array([p.ms for p in predicted]))["mape"] < 8
     assert np.mean([p.low_ms <= ms <= p.high_ms for p, ms in zip(predicted, measured_ms, strict=True)]) > 0.7
     assert card.n_networks == 10 and card.mape is not None and card.own_mape is not None
-    assert card.predictor.startswith("carried over from 1 known device: ")
+    assert card.predictor.startswith("transferred from 1 known device: ")
     fixed_ms, costs = predictor.decision_costs(SPACE)  # it is a predictor like any other: a search can use it
     assert len(costs) == len(SPACE.decisions)
     assert fixed_ms + sum(cost.min() for cost in costs) == pytest.approx(
@@ -145,10 +146,10 @@ def test_known_devices_help_a_device_with_few_networks_and_no_blocks() -> None:
 def test_what_cannot_be_carried_over_is_refused() -> None:
     known = synthetic(0, 1e-6)
     with pytest.raises(HwnasError, match="2 whole networks are measured on this device, 3 are needed"):
-        carry_over(synthetic(1, 1e-6, networks=2), [known])
+        fit_by_transfer(synthetic(1, 1e-6, networks=2), [known])
     with pytest.raises(HwnasError, match="holds no whole networks"):
-        carry_over(known, [LatencyTable(known.blocks)])
-    _, card = carry_over(synthetic(1, 1e-6, networks=4), [known])
+        fit_by_transfer(known, [LatencyTable(known.blocks)])
+    _, card = fit_by_transfer(synthetic(1, 1e-6, networks=4), [known])
     assert card.mape is None
 
 
@@ -161,5 +162,5 @@ def test_a_card_of_few_networks_is_about_the_predictor_and_no_better_than_its_in
     table = synthetic(0, 1e-6, networks=networks)
     table = table if with_blocks else replace(table, blocks={})
     predictor = fit(table)
-    card = judge(predictor, table)
+    card = evaluate(predictor, table)
     assert card.mape is not None and card.mape <= 100 * predictor.half_width

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import most_probable_within
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor, Prediction
+from hwnas.latency.predictor import Prediction
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.latency.terms import Terms
 from hwnas.space import OneOf, SearchSpace
@@ -151,7 +153,7 @@ def test_decoding_is_exact_against_all_15625_codes(predictor, all_ends_ms):
         log_p = np.log(rng.dirichlet(np.ones(5), 6))
         gain = sum(log_p[e][CODES[:, e]] for e in range(6))
         limit_ms = float(np.quantile(all_ends_ms, quantile)) * (1 + 1e-9)
-        found = Budget(limit_ms, SPACE, predictor).decode(list(log_p))
+        found = most_probable_within(Budget(limit_ms, SPACE, predictor), list(log_p))
         assert predictor.predict(found).high_ms <= limit_ms * (1 + 1e-9)
         assert sum(log_p[e][i] for e, i in enumerate(SPACE.indices(found))) == pytest.approx(
             gain[all_ends_ms <= limit_ms].max()
@@ -185,7 +187,7 @@ def test_a_chain_and_a_cell_are_decoded_together():
     gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in codes])
     for quantile in (0.05, 0.4, 0.9):
         limit_ms = float(np.quantile(ms, quantile)) * (1 + 1e-5)
-        found = Budget(limit_ms * (1 + predictor.half_width), space, predictor).decode(log_p)
+        found = most_probable_within(Budget(limit_ms * (1 + predictor.half_width), space, predictor), log_p)
         assert predictor.predict(found).ms <= limit_ms * (1 + 1e-9)
         chosen = sum(p[i] for p, i in zip(log_p, space.indices(found), strict=True))
         assert chosen == pytest.approx(gain[ms <= limit_ms].max())

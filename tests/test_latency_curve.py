@@ -10,10 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.curve import LARGEST_BEND, Curve
+from hwnas.latency.decoding import most_probable_within
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
 from tests.test_latency import latency, made_table
@@ -114,7 +115,7 @@ def test_decoding_under_a_bent_predictor_is_exact():
     gain = sum(p[codes[:, i]] for i, p in enumerate(log_p))
     for quantile in (0.001, 0.05, 0.5, 0.95):
         limit_ms = float(np.quantile(ms, quantile))
-        found = Budget(limit_ms * 2, TINY, predictor).decode(log_p, limit_ms=limit_ms * (1 + 1e-5))
+        found = most_probable_within(Budget(limit_ms * (1 + 1e-5), TINY, predictor), log_p)
         assert predictor.predict(found).ms <= limit_ms * (1 + 1e-5)
         best = gain[ms <= limit_ms].max()
         assert sum(p[i] for p, i in zip(log_p, TINY.indices(found), strict=True)) == pytest.approx(best)

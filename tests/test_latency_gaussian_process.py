@@ -46,15 +46,15 @@ def test_far_from_every_row_only_the_linear_part_speaks():
 
 def test_leave_one_out_is_what_leaving_one_out_gives():
     linear, places, targets = made(12)
-    trust = np.linspace(0.3, 1.2, 12)
-    errors, stds = GaussianProcess(linear, places, targets, EXPECTED, trust).leave_one_out()
+    sample_weight = np.linspace(0.3, 1.2, 12)
+    errors, stds = GaussianProcess(linear, places, targets, EXPECTED, sample_weight).leave_one_out()
     for i in range(12):
         rest = np.arange(12) != i
-        process = GaussianProcess(linear[rest], places[rest], targets[rest], EXPECTED, trust[rest])
+        process = GaussianProcess(linear[rest], places[rest], targets[rest], EXPECTED, sample_weight[rest])
         mean, std = process.predict(linear[[i]], places[[i]])
         assert errors[i] == pytest.approx(targets[i] - mean[0])
         noise = EXPECTED.noise**2
-        assert stds[i] ** 2 == pytest.approx(std[0] ** 2 - noise + noise / trust[i], rel=1e-4)
+        assert stds[i] ** 2 == pytest.approx(std[0] ** 2 - noise + noise / sample_weight[i], rel=1e-4)
 
 
 def test_the_gradient_of_the_likelihood_is_its_derivative():
@@ -85,7 +85,7 @@ def test_one_wild_row_is_not_trusted_and_bends_little():
     wild = targets.copy()
     wild[7] += 2.0
     clean, robust = (GaussianProcess.fit(linear, places, t, EXPECTED) for t in (targets, wild))
-    assert robust.trust[7] < 0.2 < 0.6 < np.median(robust.trust)
+    assert robust.sample_weight[7] < 0.2 < 0.6 < np.median(robust.sample_weight)
     rest = np.arange(80) != 7
     moved = np.abs(robust.predict(linear[rest], places[rest])[0] - clean.predict(linear[rest], places[rest])[0])
     assert moved.mean() < 0.02

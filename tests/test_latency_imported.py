@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.fitting.held_out import judge
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.tables.imported import FORMATS, import_table
+from hwnas.latency.fitting.held_out import evaluate
+from hwnas.latency.tables.imported.import_table import PUBLISHED_FORMATS, import_table
 from hwnas.latency.tables.imported.single_path import OUTSIDE_MS
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
@@ -284,10 +284,10 @@ def test_conditions_name_the_source_and_what_is_unknown(pixel1, latency_data):
     assert LatencyTable().publication is None
 
 
-def test_the_card_of_an_imported_table_says_that_nothing_judged_it(pixel1):
-    card = judge(fit(pixel1), pixel1)
+def test_the_card_of_an_imported_table_says_that_it_is_not_evaluated(pixel1):
+    card = evaluate(fit(pixel1), pixel1)
     assert (card.n_networks, card.mape) == (0, None)
-    assert "not judged" in card.protocol
+    assert "not evaluated" in card.protocol
 
 
 def test_imported_twice_it_is_the_same_table_and_another_file_is_refused(latency_data, tmp_path):
@@ -329,7 +329,7 @@ def test_an_unknown_file_gets_the_formats_with_an_example(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(HwnasError) as error:
         import_table(tmp_path / name, tables=tmp_path)
-    for known, format in FORMATS.items():
+    for known, format in PUBLISHED_FORMATS.items():
         assert known in str(error.value)
         assert format.example in str(error.value)
 

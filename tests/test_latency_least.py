@@ -13,15 +13,16 @@ import pytest
 import torch
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.curve import Curve
+from hwnas.latency.decoding import most_probable_within
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.promise import surest
 from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.uncertainty import Floor
-from tests.test_latency_promise import CODES, SMALL, log_probabilities, row
+from tests.latency_tables import CODES, SMALL, row
+from tests.test_latency_budget import log_probabilities
 
 NETWORKS = [SMALL.decode(code) for code in CODES]
 
@@ -66,14 +67,14 @@ def test_a_choice_that_is_certain_is_expected_to_take_what_is_predicted(predicto
 @pytest.mark.parametrize("quantile", [0.0, 0.02, 0.1, 0.3, 0.9])
 def test_decoding_is_the_best_within_and_no_budget_is_refused_or_accepted_wrongly(predictor, quantile):
     ends = np.array([p.high_ms for p in predictor.predict_many(NETWORKS)])
-    assert predictor.predict(surest(predictor, SMALL)).high_ms == pytest.approx(ends.min(), rel=1e-9)
+    assert predictor.predict(Budget(1.0, SMALL, predictor).surest).high_ms == pytest.approx(ends.min(), rel=1e-9)
     limit_ms = float(np.quantile(ends, quantile, method="lower"))
     budget = Budget(limit_ms, SMALL, predictor)
     budget.check_feasible()
     for seed in range(4):
         log_p = log_probabilities(SMALL, seed)
         gain = np.array([sum(p[i] for p, i in zip(log_p, code, strict=True)) for code in CODES])
-        found = CODES.index(tuple(SMALL.indices(budget.decode(log_p))))
+        found = CODES.index(tuple(SMALL.indices(most_probable_within(budget, log_p))))
         assert ends[found] <= limit_ms * (1 + 1e-9)
         assert gain[found] == pytest.approx(gain[ends <= limit_ms * (1 + 1e-9)].max())
     with pytest.raises(HwnasError, match="cannot be met"):
@@ -96,12 +97,14 @@ def test_the_tangent_at_a_network_below_the_least_promises_no_other_too_late_an_
         assert (np.array(said) <= ends + 1e-9).all()
 
 
-def test_nothing_is_drawn_within_a_limit_below_the_least(predictor, sums):
-    least_ms = predictor.predict(NETWORKS[int(sums.argmin())]).ms
-    drawn = UniformWithin(predictor, SMALL, 1.01 * least_ms)(np.random.default_rng(0))
-    assert predictor.predict(drawn).ms <= 1.01 * least_ms
-    with pytest.raises(HwnasError, match="no architecture"):
-        UniformWithin(predictor, SMALL, 0.99 * least_ms)
+def test_every_network_below_the_least_is_drawn_and_nothing_within_a_budget_below_its_interval(predictor, sums):
+    ends = np.array([p.high_ms for p in predictor.predict_many(NETWORKS)])
+    budget = Budget(1.01 * float(ends[sums < predictor.curve.least_ms].max()), SMALL, predictor)
+    draw, rng = UniformWithin(budget), np.random.default_rng(0)
+    within = {network.code for network, end_ms in zip(NETWORKS, ends, strict=True) if end_ms <= budget.budget_ms}
+    assert {draw(rng).code for _ in range(12 * len(within))} == within
+    with pytest.raises(HwnasError, match="cannot be met"):
+        UniformWithin(Budget(0.99 * float(ends.min()), SMALL, predictor))
 
 
 def test_a_saved_least_is_loaded_again(tmp_path: Path, predictor, sums):

@@ -3,21 +3,27 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.budget import Budget, round_up
 from hwnas.latency.curve import Curve
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.sampling import UniformWithin
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.proxy_space import ProxySpacePredictor
+from hwnas.latency.sampling import UniformCodes, UniformWithin
+from hwnas.latency.uncertainty import Floor
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.skip import Skip
+from tests.latency_tables import SMALL, made_table
 
 
 def priced(space, bend=0.0) -> AdditivePredictor:
@@ -38,70 +44,95 @@ def codes(space):
     return [space.decode(code) for code in itertools.product(*(range(len(d.candidates)) for d in space.decisions))]
 
 
-def limit_of_range(predictor, space, share):
-    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))
-    return fastest + share * (slowest - fastest)
+def budget_of_range(predictor, space, share) -> Budget:
+    """One that an architecture keeps which is so far from the surest to the slowest."""
+    least_ms = predictor.predict(Budget(1.0, space, predictor).surest).high_ms
+    most_ms = predictor.predict(predictor.extremes(space)[1]).high_ms
+    return Budget(least_ms + share * (most_ms - least_ms), space, predictor)
+
+
+def drawn_equally_often(budget: Budget) -> bool:
+    """Whether what is drawn is every architecture within the budget, equally often, and nothing else."""
+    within = [a.code for a in codes(budget.space) if budget.is_within(a)]
+    draw, rng = UniformWithin(budget), random.Random(0)
+    drawn = Counter(draw(rng).code for _ in range(20 * len(within)))
+    assert set(drawn) == set(within)
+    return len(within) == 1 or chisquare([drawn[code] for code in within]).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.3])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.4, 2.0])
-def test_every_code_within_the_limit_is_drawn_equally_often_and_no_other(share, bend):
+def test_every_code_within_the_budget_is_drawn_equally_often_and_no_other(share, bend):
     space = small()
-    predictor = priced(space, bend)
-    limit_ms = limit_of_range(predictor, space, share)
-    within = [a.code for a in codes(space) if predictor.predict(a).ms <= limit_ms * (1 + 1e-9)]
-    draw, rng = UniformWithin(predictor, space, limit_ms), random.Random(0)
-    drawn = Counter(draw(rng).code for _ in range(40 * len(within)))
-    assert set(drawn) == set(within)
-    assert len(within) == 1 or chisquare([drawn[code] for code in within]).pvalue > 1e-3
-    assert len(within) <= draw.count <= 1.02 * len(within)
+    assert drawn_equally_often(budget_of_range(priced(space, bend), space, share))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 0.4])
+@pytest.mark.parametrize("networks", [5, 12, 40])
+def test_where_every_network_has_an_interval_of_its_own_draws_are_uniform_too(networks, share):
+    """Also without a floor under the intervals: then the tangent is a tighter limit than the latency."""
+    fitted = fit(made_table(SMALL, networks, seed=networks), SMALL)
+    own = replace(fitted, uncertainty=replace(fitted.uncertainty, floor=Floor()))
+    assert drawn_equally_often(budget_of_range(own if share == 0.2 else fitted, SMALL, share))
+
+
+def test_codes_are_counted():
+    space = small()
+    predictor = priced(space)
+    fixed_ms, costs = predictor.decision_costs(space)
+    for share in (0.0, 0.1, 0.4, 2.0):
+        budget = budget_of_range(predictor, space, share)
+        within = sum(map(budget.is_within, codes(space)))
+        assert within <= UniformCodes(costs, budget.target_ms - fixed_ms).count <= 1.02 * within
 
 
 def test_a_cell_is_drawn_as_one_choice():
     space = get_space("nas-bench-201", 8, width=0.5)
-    predictor = priced(space)
-    limit_ms = limit_of_range(predictor, space, 0.3)
-    draw, rng = UniformWithin(predictor, space, limit_ms), np.random.default_rng(0)
-    _, (costs,) = predictor.decision_costs(space)
-    within = (costs + predictor.decision_costs(space)[0] <= limit_ms).mean()
-    assert draw.count == pytest.approx(within * space.size, rel=0.02)
-    assert all(predictor.predict(draw(rng)).ms <= limit_ms for _ in range(50))
+    budget = budget_of_range(priced(space), space, 0.3)
+    draw, rng = UniformWithin(budget), np.random.default_rng(0)
+    fixed_ms, costs = budget.predictor.decision_costs(space)
+    within = (costs[0] + fixed_ms <= budget.target_ms).mean()
+    assert UniformCodes(costs, budget.target_ms - fixed_ms).count == pytest.approx(within * space.size, rel=0.02)
+    drawn = [draw(rng) for _ in range(50)]
+    assert all(map(budget.is_within, drawn))
+    assert len({a.code for a in drawn}) > 40
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.2])
 def test_tight_budgets_of_large_spaces_hold_many_different_architectures(share):
     space = get_space("single-path", 64)
-    predictor = priced(space)
-    limit_ms = limit_of_range(predictor, space, share)
-    draw, rng = UniformWithin(predictor, space, limit_ms), random.Random(0)
+    budget = budget_of_range(priced(space), space, share)
+    draw, rng = UniformWithin(budget), random.Random(0)
     drawn = [draw(rng) for _ in range(30)]
-    assert all(predictor.predict(a).ms <= limit_ms for a in drawn)
+    assert all(map(budget.is_within, drawn))
     assert len({a.code for a in drawn}) >= 20  # at 2 % of the range there are some hundred in all
 
 
-def test_what_else_must_hold_keeps_the_rest_uniform():
+def test_own_intervals_do_not_make_tight_budgets_of_a_large_space_fall_back_to_the_surest():
+    space = get_space("shufflenet", resolution=32)
+    budget = budget_of_range(fit(made_table(space, 30, seed=30), space), space, 0.05)
+    draw, rng = UniformWithin(budget), random.Random(0)
+    drawn = [draw(rng) for _ in range(30)]
+    assert all(map(budget.is_within, drawn))
+    assert len({a.code for a in drawn}) == 30
+
+
+def test_a_copy_of_a_space_is_drawn_from_within_the_budget_of_the_space():
+    fitted = fit(made_table(SMALL, 12, seed=1), SMALL)
+    copy = SearchSpace("copy", SMALL.nodes, SMALL.input_shape)
+    budget = budget_of_range(ProxySpacePredictor(fitted, SMALL), copy, 0.3)
+    draw, rng = UniformWithin(budget), random.Random(0)
+    drawn = [draw(rng) for _ in range(100)]
+    assert {a.space for a in drawn} == {"copy"}
+    assert all(fitted.predict(SMALL.decode(a.code)).high_ms <= budget.budget_ms for a in drawn)
+
+
+def test_a_budget_that_is_not_feasible_is_refused_with_the_least_that_is():
     space = small()
     predictor = priced(space)
-    limit_ms = limit_of_range(predictor, space, 0.5)
-
-    def starts_with_a_skip(architecture):
-        return architecture.code.startswith("3")
-
-    wanted = [a.code for a in codes(space) if starts_with_a_skip(a) and predictor.predict(a).ms <= limit_ms]
-    draw, rng = UniformWithin(predictor, space, limit_ms, starts_with_a_skip), random.Random(0)
-    drawn = Counter(draw(rng).code for _ in range(40 * len(wanted)))
-    assert set(drawn) == set(wanted)
-    assert chisquare(list(drawn.values())).pvalue > 1e-3
-    with pytest.raises(HwnasError, match="none of 10,000"):
-        UniformWithin(predictor, space, limit_ms, lambda _: False)(rng)
-
-
-def test_an_impossible_limit_is_refused_with_the_least_that_is_possible():
-    space = small()
-    predictor = priced(space)
-    fastest_ms = predictor.predict(predictor.extremes(space)[0]).ms
-    with pytest.raises(HwnasError, match=f"to {fastest_ms:.4g} ms or more"):
-        UniformWithin(predictor, space, 0.9 * fastest_ms)
+    fastest = predictor.predict(predictor.extremes(space)[0])
+    with pytest.raises(HwnasError, match=f"Raise the budget to {round_up(fastest.high_ms):g} ms or more"):
+        UniformWithin(Budget(0.99 * fastest.high_ms, space, predictor))
 
 
 def test_neighbours_differ_in_one_decision():

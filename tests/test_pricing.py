@@ -7,7 +7,7 @@ import pytest
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.tables.imported import import_table
+from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.pricing import price
 from hwnas.spaces import get_space

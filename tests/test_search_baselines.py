@@ -173,7 +173,7 @@ def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test
     task = problem(data, budget_share=0.4)
     method = get_search(name)
     result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
-    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
     assert 0 <= result.val_accuracy(result.take()) <= 1
     assert data.splits_read <= {"train", "val"}
 

@@ -63,12 +63,12 @@ def test_a_one_shot_search_is_repeated_with_each_budget_and_judges_nothing_twice
     predictor = task.budget.predictor
     budgets = between(predictor, (0.2, 0.8))  # also one above what was searched: the supernet knows of neither
     found = frontier(result, budgets)
-    assert [r.problem.budget.limit_ms for r in found] == sorted(budgets, reverse=True)
+    assert [r.problem.budget.budget_ms for r in found] == sorted(budgets, reverse=True)
     records = [json.loads(line) for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
     accuracies = {record["digest"]: record["accuracy"] for record in records}
     assert len(accuracies) == len(records)
     for point in found:
-        assert predictor.predict(point.architecture).high_ms <= point.problem.budget.limit_ms * (1 + 1e-9)
+        assert predictor.predict(point.architecture).high_ms <= point.problem.budget.budget_ms * (1 + 1e-9)
         assert point.architecture.digest in accuracies
 
 
@@ -76,10 +76,10 @@ def test_a_larger_budget_than_the_one_that_was_searched_is_refused_for_dsnas(dig
     task = problem(digits, budget_share=0.4)
     result = SearchResult(task, SampledNet(SPACE), SPACE.decode([0] * 7))
     with pytest.raises(UsageError, match="Search at the largest budget"):
-        frontier(result, [2 * task.budget.limit_ms])
+        frontier(result, [2 * task.budget.budget_ms])
     with pytest.raises(HwnasError, match="cannot be met"):
         frontier(result, [1e-6])
-    assert frontier(result, [task.budget.limit_ms])[0].architecture == result.architecture
+    assert frontier(result, [task.budget.budget_ms])[0].architecture == result.architecture
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.run import Run
 from hwnas.searches.frontier import frontier
 from hwnas.searches.lambda_search import LambdaSearchSettings, lambda_search
@@ -247,13 +247,13 @@ def test_the_limit_falls_from_the_largest_network_to_the_budget(digits):
     budget = trainer.problem.budget
     assert limits[0] / (1 + budget.predictor.half_width) == pytest.approx(trainer.largest_ms)
     assert limits == sorted(limits, reverse=True)
-    assert limits[-1] == budget.limit_ms
+    assert limits[-1] == budget.budget_ms
 
 
 def test_a_search_follows_its_budget_and_ends_within_it(searched):
     result, run, task = searched
     budget = task.budget
-    assert budget.predictor.predict(result.architecture).high_ms <= budget.limit_ms * (1 + 1e-9)
+    assert budget.predictor.predict(result.architecture).high_ms <= budget.budget_ms * (1 + 1e-9)
     records = run.metrics()
     started = [r["expected_ms"] for r in records if r["step"] <= 10]
     ended = [r["expected_ms"] for r in records if 0.45 * len(records) < r["step"] <= 0.5 * len(records)]
@@ -273,29 +273,29 @@ def test_the_picture_of_a_search_shows_latency_against_the_budget(searched):
     from hwnas.report.pictures import plot_search
 
     _, run, task = searched
-    figure = plot_search(run.metrics(), task.budget.limit_ms)
+    figure = plot_search(run.metrics(), task.budget.budget_ms)
     lines = figure.axes[1].get_lines()
     assert list(lines[0].get_ydata()) == [r["expected_ms"] for r in run.metrics()]
-    assert list(lines[1].get_ydata()) == [task.budget.limit_ms] * 2
+    assert list(lines[1].get_ydata()) == [task.budget.budget_ms] * 2
 
 
 def test_a_frontier_gives_each_budget_its_own_network_and_less_for_less(searched):
     result, _, task = searched
     predictor = task.budget.predictor
     fastest = predictor.predict(predictor.extremes(SPACE)[0]).high_ms
-    budgets = np.linspace(fastest * 1.001, task.budget.limit_ms, 4)
+    budgets = np.linspace(fastest * 1.001, task.budget.budget_ms, 4)
     results = frontier(result, budgets)
     found = [predictor.predict(r.architecture).high_ms for r in results]
     assert all(ms <= b for ms, b in zip(found, sorted(budgets, reverse=True), strict=True))
     assert found == sorted(found, reverse=True)
     assert len(set(found)) > 2
     chosen = SPACE.decode(result.net.chosen())
-    if predictor.predict(chosen).high_ms <= task.budget.limit_ms:
+    if predictor.predict(chosen).high_ms <= task.budget.budget_ms:
         assert results[0].architecture == chosen
     child = results[-1].take()
     assert child.architecture == results[-1].architecture
     with pytest.raises(UsageError, match="Search at the largest budget"):
-        frontier(result, [2 * task.budget.limit_ms])
+        frontier(result, [2 * task.budget.budget_ms])
     with pytest.raises(HwnasError, match="cannot be met"):
         frontier(result, [fastest * 0.1])
 
@@ -365,7 +365,7 @@ def test_the_published_settings_run(tmp_path, digits):
     settings = SinglePathSettings.published()
     task = problem(digits, epochs=2)
     result = single_path(task, Run(tmp_path / "run", {}), settings=settings)
-    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
     trainer = SinglePathTrainer(task, settings)
     assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.016 * 64 / 256)
     assert (trainer.warmup_steps, trainer.search_steps, trainer.total_steps) == (5, 8, 8)
@@ -376,7 +376,7 @@ def test_the_search_over_lambda_brackets_the_budget_and_resumes(tmp_path, digits
     settings = LambdaSearchSettings(trials=3, warmup=0.1, search=0.8, lowest=1e-4, highest=1.0)
     run = Run(tmp_path / "run", {})
     result = lambda_search(task, run, settings=settings)
-    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
     trials = run.metrics()
     assert len(trials) == 3
     for now, following in itertools.pairwise(trials):  # over the budget: more weight next, and less otherwise
@@ -433,7 +433,7 @@ def test_squeeze_and_excitation_is_searched_priced_and_exported(tmp_path, digits
     task = problem(digits, epochs=2, budget_share=0.6, space=space)
     result = single_path(task, Run(tmp_path / "run", {}))
     chosen = task.budget.predictor.predict(result.architecture)
-    assert chosen.high_ms <= task.budget.limit_ms * (1 + 1e-9)
+    assert chosen.high_ms <= task.budget.budget_ms * (1 + 1e-9)
     code = [11] + [0 if i % 4 else 3 for i in range(1, 20)]  # one block with it, the others without
     child = result.net.inherit(space.decode(code)).eval()
     assert sum(isinstance(m, nn.Hardsigmoid) for m in child.modules()) == 1

@@ -11,7 +11,7 @@ from hwnas.errors import UsageError
 
 def import_published(file: Path, devices: Sequence[str], tables: Path, as_json: bool) -> None:
     """Import a published table, and say what became of its rows. Raises UsageError for more than one device."""
-    from hwnas.latency.tables.imported import import_table
+    from hwnas.latency.tables.imported.import_table import import_table
     from hwnas.report.console import CONSOLE, key_value_table
 
     if len(devices) > 1:

@@ -116,19 +116,19 @@ def fit(
     With few networks measured, let known devices help: `hwnas fit latency_models/local/litert --from
     latency_models/phone/litert`
     """
-    from hwnas.latency.fitting.carry_over import carry_over
     from hwnas.latency.fitting.fit import fit as fit_table
-    from hwnas.latency.fitting.held_out import judge
+    from hwnas.latency.fitting.held_out import evaluate
+    from hwnas.latency.fitting.transfer_fit import fit_by_transfer
     from hwnas.latency.tables.table import LatencyTable
     from hwnas.report.console import CONSOLE, card_table
     from hwnas.report.error_card import write_card
 
     measured = LatencyTable.load(table)
     if known:
-        predictor, card = carry_over(measured, [LatencyTable.load(folder) for folder in known])
+        predictor, card = fit_by_transfer(measured, [LatencyTable.load(folder) for folder in known])
     else:
         predictor = fit_table(measured)
-        card = judge(predictor, measured)
+        card = evaluate(predictor, measured)
     predictor.save(table / "predictor.json")
     written = write_card(card, table, 100 * predictor.half_width)
     if as_json:

@@ -21,8 +21,7 @@ from hwnas.errors import HwnasError
 from hwnas.exporter.export import export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.files import read_json, write_json
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.proxy_space import StandInPredictor
+from hwnas.latency.predictor import LatencyPredictor
 from hwnas.pricing import price_of
 from hwnas.progress import silent
 from hwnas.report.model_card import write_model_card
@@ -131,7 +130,7 @@ def _finish(
     )
 
 
-def _kept_predictor(task: Task, path: Path) -> AdditivePredictor | StandInPredictor:
+def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
     """The predictor that the run began with: a fit to the same numbers differs in its last digits on other threads."""
     with suppress(HwnasError):  # it is not there yet, or damaged, and then made again from the same table
         return task.predictor.saved(path)

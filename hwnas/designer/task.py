@@ -12,11 +12,10 @@ from hwnas.designer.config import DesignConfig, Progress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
-from hwnas.latency.fitting.fit import fit
+from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.measuring.table_campaign import check_table_conditions, network_model
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.proxy_space import StandInPredictor, published_predictor
+from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import runtime_suffix
 from hwnas.searches.problem import Method, SearchProblem
@@ -49,7 +48,7 @@ class Task:
     data: ImageData
     space: SearchSpace
     table: LatencyTable
-    predictor: AdditivePredictor | StandInPredictor
+    predictor: LatencyPredictor
 
     @staticmethod
     def of(config: DesignConfig, report: Progress) -> Task:
@@ -74,8 +73,8 @@ class Task:
         fitting = published_predictor if table.publication else fit
         predictor = distributed.from_first(lambda: fitting(table, space))
         task = Task(config, device, runtime, method, settings, data, space, table, predictor)
-        for limit_ms in (config.budget_ms, *config.frontier):
-            replace(task.budget, limit_ms=limit_ms).check_feasible()
+        for budget_ms in (config.budget_ms, *config.frontier):
+            replace(task.budget, budget_ms=budget_ms).check_feasible()
         return task
 
     @property

@@ -10,11 +10,15 @@ import numpy as np
 from pydantic import Field
 
 from hwnas.foreign import Finite, Ms, NotNegative, typed
+from hwnas.latency.arrays import Floats
 from hwnas.latency.tables.table import Latency
 
 Number = Annotated[int, Field(ge=0, le=10**12)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Correlation = Annotated[float, Field(ge=-1.001, le=1.001)]
+
+IN_FILES: dict[str, str] = {"held_out": "judged"}
+"""Fields of the card that files call otherwise."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeldOutPrediction:
     """One network, predicted by a fit that had not seen it."""
 
     code: str
@@ -54,7 +58,7 @@ class ErrorCard:
     """Errors in percent of the measured latency; None where there were too few networks to tell."""
 
     predictor: str
-    """What kind it is, and how it prices what a network holds."""
+    """Its kind, and how it prices the blocks of a network."""
     n_blocks: Number
     n_networks: Number
     mape: NotNegative | None
@@ -65,29 +69,33 @@ class ErrorCard:
     spearman: Correlation | None
     """Rank correlation of predicted and measured latency; None where all networks are equally fast."""
     noise_floor: NotNegative | None
-    """How far repeated measurements of one network differ: what no predictor can beat."""
+    """How far repeated measurements of one network differ: no predictor can be better."""
     protocol: str
     kendall: Correlation | None = None
     """Another rank correlation: the share of pairs in the right order minus that in the wrong one."""
     coverage90: Percent | None = None
     """Share of networks within their 90 % interval."""
     measured_on: Mapping[str, Any] | None = None
-    """What the table's numbers were taken under, in short."""
+    """The conditions of the table's measurements, in short."""
     learning_curve: tuple[CurvePoint, ...] = ()
-    judged: tuple[Judged, ...] = ()
+    held_out: Annotated[tuple[HeldOutPrediction, ...], Field(alias=IN_FILES["held_out"])] = ()
     """Every network, farthest off first."""
     own_mape: NotNegative | None = None
-    """For a predictor carried over from other devices: the error of the fit to this table alone, on the same
+    """For a predictor transferred from other devices: the error of the fit to this table alone, on the same
     networks."""
 
+    def __repr__(self) -> str:
+        error = "error not known" if self.mape is None else f"error {self.mape:.2f} %"
+        return f"ErrorCard({error}, {self.n_networks} networks, {self.n_blocks} blocks)"
+
     @staticmethod
-    def unjudged(n_blocks: int, n_networks: int) -> ErrorCard:
-        """The card of a plain block sum that too few networks were measured to judge."""
-        protocol = "not judged: fewer than 5 whole networks measured"
+    def not_evaluated(n_blocks: int, n_networks: int) -> ErrorCard:
+        """The card of a plain block sum, which too few networks were measured to evaluate."""
+        protocol = "not evaluated: fewer than 5 whole networks measured"
         return ErrorCard("block sum", n_blocks, n_networks, None, None, None, None, None, protocol)
 
     @staticmethod
-    def judge(measured_ms: np.ndarray, unseen_ms: np.ndarray, noise_floor: float | None, n_blocks: int) -> ErrorCard:
+    def evaluated(measured_ms: Floats, unseen_ms: Floats, noise_floor: float | None, n_blocks: int) -> ErrorCard:
         """The card of predictions for networks that the predictor had not seen; both arrays (n,) in ms."""
         statistics = errors(measured_ms, unseen_ms)
         return ErrorCard(
@@ -99,13 +107,13 @@ class ErrorCard:
             **statistics,
         )
 
-    def with_judged(self, judged: Iterable[Judged]) -> ErrorCard:
+    def with_held_out(self, predictions: Iterable[HeldOutPrediction]) -> ErrorCard:
         """This card about these networks: all its statistics, and the networks themselves."""
-        ordered = tuple(sorted(judged, key=lambda network: -abs(network.error_percent)))
+        ordered = tuple(sorted(predictions, key=lambda network: -abs(network.error_percent)))
         measured_ms = np.array([network.measured_ms for network in ordered])
         statistics = errors(measured_ms, np.array([network.predicted_ms for network in ordered]))
         coverage90 = 100 * float(np.mean([network.covered for network in ordered]))
-        return replace(self, n_networks=len(ordered), judged=ordered, coverage90=coverage90, **statistics)
+        return replace(self, n_networks=len(ordered), held_out=ordered, coverage90=coverage90, **statistics)
 
     @property
     def over_noise(self) -> float | None:
@@ -114,23 +122,26 @@ class ErrorCard:
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as JSON data."""
-        return asdict(self) | {"judged": [asdict(n) | {"error_percent": n.error_percent} for n in self.judged]}
+        networks = [asdict(network) | {"error_percent": network.error_percent} for network in self.held_out]
+        data: dict[str, Any] = asdict(self) | {"held_out": networks}
+        return {IN_FILES.get(name, name): value for name, value in data.items()}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> ErrorCard:
         """The card that `to_json` wrote, of this version or an earlier one. Raises ValueError for anything else."""
-        known = {name: data[name] for name in (field.name for field in fields(ErrorCard)) if name in data}
+        keys = [IN_FILES.get(field.name, field.name) for field in fields(ErrorCard)]
+        known = {key: data[key] for key in keys if key in data}
         networks = known.get("judged", ())
         if isinstance(networks, Sequence) and all(isinstance(network, dict) for network in networks):
             known["judged"] = [{k: v for k, v in n.items() if k != "error_percent"} for n in networks]
         card: ErrorCard = typed(ErrorCard, known)
-        for i, network in enumerate(card.judged):
+        for i, network in enumerate(card.held_out):
             if network.low_ms > network.high_ms:
                 raise ValueError(f"judged[{i}]: low_ms is {network.low_ms:g}, above high_ms = {network.high_ms:g}")
         return card
 
 
-def errors(measured_ms: np.ndarray, predicted_ms: np.ndarray) -> dict[str, Any]:
+def errors(measured_ms: Floats, predicted_ms: Floats) -> dict[str, Any]:
     """How far predictions are off: ``mape, hit5, hit10, spearman, kendall``, in percent but for the correlations.
 
     Args:
@@ -151,10 +162,10 @@ def errors(measured_ms: np.ndarray, predicted_ms: np.ndarray) -> dict[str, Any]:
 
 
 def noise_floor(latencies: Iterable[Latency]) -> float | None:
-    """Percent that one half of the visits is off the other, on average over models; None if no model was visited twice.
+    """Percent that one half of the repetitions is off the other, on average over models; None if none was repeated.
 
-    No predictor can be better than that against measurements of half as many visits. Tables of earlier versions have
-    the range of the visits instead, which is larger.
+    No predictor can be better than that against measurements of half as many repetitions. Tables of earlier versions
+    have the range of the repetitions instead, which is larger.
     """
     known = [row.between_visits_percent if row.halves_percent is None else row.halves_percent for row in latencies]
     return float(np.mean(known)) if known else None

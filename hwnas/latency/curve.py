@@ -1,4 +1,4 @@
-"""The Curve: how a network's latency follows from the sum of what its blocks cost.
+"""The Curve: how a network's latency follows from the sum of its blocks' costs.
 
 Blocks that were measured one by one found their weights in the caches that a whole network has to share: the larger the
 network, the more each of its blocks waits for memory. One number says by how much the curve is bent,
@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST_BEND = 0.8
 """A bend of 1 would have a small network cost nothing."""
 
-Number = TypeVar("Number", float, np.ndarray, "Tensor")
+Number = TypeVar("Number", float, Floats, "Tensor")
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,11 @@ class Curve:
         mean = self.floored(mean)
         return (1 - self.bend) * mean + self.bend / self.centre_ms * (mean * mean + variance)
 
-    def sums(self, ms: np.ndarray) -> np.ndarray:
+    def sums(self, ms: Floats) -> Floats:
         """The inverse of `ms`."""
         straight = 1 - self.bend
-        return 2 * ms / (straight + np.sqrt(straight**2 + 4 * self.bend * ms / self.centre_ms))
+        sums: Floats = 2 * ms / (straight + np.sqrt(straight**2 + 4 * self.bend * ms / self.centre_ms))
+        return sums
 
     def sum_ms(self, ms: float) -> float:
         """The largest sum whose latency is within `ms`; minus infinity if none is."""
@@ -71,14 +74,15 @@ class Curve:
         """The ms that a network gains per ms of its sum."""
         return 1 - self.bend + 2 * self.bend / self.centre_ms * sums
 
-    def deviation(self, sums: np.ndarray) -> np.ndarray:
-        """What a bend of 1 adds to each of the sums."""
+    def deviation(self, sums: Floats) -> Floats:
+        """The ms that a bend of 1 adds to each of the sums."""
         return sums * (sums / self.centre_ms - 1)
 
-    def elasticity(self, sums: np.ndarray) -> np.ndarray:
+    def elasticity(self, sums: Floats) -> Floats:
         """By how many percent ms grows where the sum grows by one."""
         bent = self.bend * sums / self.centre_ms
-        return (1 - self.bend + 2 * bent) / np.maximum(1 - self.bend + bent, 1e-12)
+        elasticity: Floats = (1 - self.bend + 2 * bent) / np.maximum(1 - self.bend + bent, 1e-12)
+        return elasticity
 
 
 STRAIGHT = Curve()

@@ -1,4 +1,4 @@
-"""Features: what a runtime does for a block, counted on the exported Graph, and how long that nominally takes.
+"""Features: the work of a runtime for a block, counted on the exported Graph, and how long it nominally takes.
 
 A block's latency follows from what is executed, not from its name: multiply-accumulates by kind of operator, bytes read
 and written, weights, a fixed cost per operator. These `costs` add up, over the operators of a block and over the blocks
@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
+from hwnas.latency.arrays import Floats
 from hwnas.specs.spec import Shape, Spec
 
 MAC_MS, BYTE_MS, OPERATOR_MS = 1e-7, 1e-7, 3e-3
@@ -62,13 +63,13 @@ FORM = (
     "bytes_element_wise",
     "operators",
 )
-"""What `Features.form` holds, each as a base 2 logarithm. Ratios: blocks that widen or halve alike are alike."""
+"""The columns of `Features.form`, each a base 2 logarithm. Ratios: blocks that widen or halve alike are alike."""
 
 CHANNEL_TILE = 8
 """Kernels of XNNPACK and oneDNN compute output channels in tiles; a part of a tile costs as much as all of it."""
 
 CACHE_BYTES = 256 * 1024
-"""Typical second-level cache of a small core: what a larger feature map exceeds it by comes from further away."""
+"""Typical second-level cache of a small core: the bytes of a feature map beyond it come from further away."""
 
 CONVOLUTIONS = ("conv", "depthwise_conv")
 ELEMENT_WISE = ("add", "subtract", "multiply", "activation", "prelu", "softmax", "log_softmax")
@@ -78,15 +79,15 @@ CHEAP_ACTIVATIONS = (None, "relu", "relu6", "leaky_relu")
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What one block, or a network, executes.
+    """The work of one block, or of a network.
 
     Attributes:
         costs: (len(COSTS),), in MACs, bytes and operators; adds up over blocks.
         form: (len(FORM),), logarithms of sizes and ratios.
     """
 
-    costs: np.ndarray
-    form: np.ndarray
+    costs: Floats
+    form: Floats
 
 
 def graph_features(graph: Graph) -> Features:
@@ -113,7 +114,7 @@ def block_features(spec: Spec, input_shape: Shape) -> Features:
         return graph_features(lower(build_block(spec), (1, *input_shape)))
 
 
-def feature_rows(blocks: Sequence[tuple[Spec, Shape]]) -> tuple[np.ndarray, np.ndarray]:
+def feature_rows(blocks: Sequence[tuple[Spec, Shape]]) -> tuple[Floats, Floats]:
     """Costs (n, len(COSTS)) and forms (n, len(FORM)) of n blocks."""
     rows = [block_features(*block) for block in blocks]
     costs = np.array([row.costs for row in rows]).reshape(-1, len(COSTS))
@@ -121,7 +122,7 @@ def feature_rows(blocks: Sequence[tuple[Spec, Shape]]) -> tuple[np.ndarray, np.n
 
 
 def operator_costs(operator: Operator) -> dict[str, float]:
-    """What one operator adds to each of `COSTS`; those it does not add to are left out."""
+    """The amounts that one operator adds to `COSTS`; those it does not add to are left out."""
     read, written = sum(tensor.bytes for tensor in operator.inputs), operator.output.bytes
     largest = max([tensor.bytes for tensor in operator.inputs] + [written])
     one_pixel = math.prod(operator.output.shape[2:]) == 1
@@ -167,7 +168,7 @@ def _mac_costs(operator: Operator) -> dict[str, float]:
     return costs
 
 
-def _form(graph: Graph, costs: np.ndarray) -> np.ndarray:
+def _form(graph: Graph, costs: Floats) -> Floats:
     channels, height = graph.input.shape[1], _height(graph.input)
     tensors = [graph.input, *(operator.output for operator in graph.operators)]
     sizes: dict[str, float] = {

@@ -1,7 +1,7 @@
 """The knapsack that decoding is: one option of each block, the largest gain whose costs are within a limit.
 
 By Nemhauser and Ullmann (1969): of the ways to decide the first blocks only those go on that no other one beats in both
-cost and gain, which are some hundreds for 20 blocks of 10 candidates. What is left at the end is the whole frontier.
+cost and gain, which are some hundreds for 20 blocks of 10 candidates. At the end they are the whole frontier.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats, Ints
+
 MOST_OPTIONS = 100_000
-"""Where more ways to decide are worth taking, as many of them, evenly: what is decoded is exact below."""
+"""Where more ways to decide are worth taking, as many of them are kept, evenly: decoding is exact below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +24,12 @@ class Options:
     `ways` are positions in the flattened array of costs.
     """
 
-    ways: np.ndarray
-    costs: np.ndarray
-    gains: np.ndarray
+    ways: Ints
+    costs: Floats
+    gains: Floats
 
     @staticmethod
-    def worth_taking(cost: np.ndarray, gain: np.ndarray, limit: float = np.inf) -> Options:
+    def worth_taking(cost: Floats, gain: Floats, limit: float = np.inf) -> Options:
         """Those within the limit that no other one beats in both: of a cell's thousands of ways some dozens remain."""
         cost, gain = cost.ravel(), gain.ravel()
         order = np.lexsort((-gain, cost))[: int((cost <= limit).sum())]
@@ -38,12 +40,12 @@ class Options:
         return Options(ways, cost[ways], gain[ways])
 
 
-def frontier_within(costs: Sequence[np.ndarray], gains: Sequence[np.ndarray], rest: float) -> np.ndarray:
+def frontier_within(costs: Sequence[Floats], gains: Sequence[Floats], rest: float) -> Ints:
     """(n, decisions): the codes on the frontier of cost and gain whose costs add up to `rest` at most, likeliest first.
 
     Args:
         costs, gains: per block one array, with one axis per decision about it.
-        rest: what may be spent on all of them.
+        rest: limit on the sum of the costs.
     """
     options = [Options.worth_taking(cost, gain) for cost, gain in zip(costs, gains, strict=True)]
     spent, gained, steps = np.zeros(1), np.zeros(1), []
@@ -53,7 +55,7 @@ def frontier_within(costs: Sequence[np.ndarray], gains: Sequence[np.ndarray], re
         worth = Options.worth_taking(*together, rest - to_come)
         spent, gained = worth.costs, worth.gains
         steps.append(np.divmod(worth.ways, len(option.costs)))
-    columns: list[np.ndarray] = []
+    columns: list[Ints] = []
     at = np.arange(len(spent))[::-1]
     for cost, option, (before, taken) in reversed(list(zip(costs, options, steps, strict=True))):
         columns[:0] = np.unravel_index(option.ways[taken[at]], cost.shape)

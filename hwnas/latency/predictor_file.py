@@ -1,12 +1,12 @@
-"""The file of a LatencyPredictor: JSON, readable, no code in it."""
+"""The file of an AdditivePredictor: JSON, readable, no code in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
@@ -14,16 +14,14 @@ from pydantic import BaseModel, Field, ValidationError
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, Ms, NotNegative, checked, excerpt, faults_of
+from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
-from hwnas.latency.curve import Curve
-from hwnas.latency.tables.table import Block
-from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Terms
+from hwnas.latency.curve import STRAIGHT, Curve
+from hwnas.latency.tables.table import Block, Layer
+from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Term, Terms
 from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import MOST_BLOCKS
 from hwnas.specs.spec import check_shape, spec_from_json
-
-if TYPE_CHECKING:
-    from hwnas.latency.predictor import AdditivePredictor
 
 FORMAT = "hwnas.additive-predictor/2"
 FIRST_FORMAT = "hwnas.additive-predictor/1"
@@ -36,7 +34,20 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def save(predictor: AdditivePredictor, path: Path) -> None:
+@dataclass(frozen=True)
+class Contents:
+    """The contents of the file: the fields of the AdditivePredictor, which documents them."""
+
+    terms: Terms
+    weights: dict[Term, float]
+    uncertainty: Uncertainty
+    card: ErrorCard
+    curve: Curve = STRAIGHT
+    layers_ms: Mapping[Layer, float] = field(default_factory=dict)
+    fitted_to: str | None = None
+
+
+def write_predictor(predictor: Contents, path: Path) -> None:
     """Write a predictor. Raises HwnasError if the folder cannot be written."""
     terms, uncertainty = predictor.terms, predictor.uncertainty
     blocks = terms.block_ms
@@ -78,7 +89,7 @@ class _BlockRow(BaseModel):
     spec: dict[str, Any]
     input_shape: tuple[int, int, int]
     ms: Finite
-    """Above 0 in the block table; what a place of the chain adds may be less than nothing."""
+    """Above 0 in the block table; a place of the chain may add less than nothing."""
 
     @property
     def block(self) -> Block:
@@ -105,7 +116,7 @@ class _Calibration(BaseModel):
 
 
 class _Contents(BaseModel):
-    """What both formats hold."""
+    """The part that both formats have."""
 
     half_width: Shares
     card: dict[str, Any]
@@ -131,7 +142,7 @@ class _CurrentContents(_Contents):
     """Earlier files have none."""
 
 
-def load(path: Path) -> AdditivePredictor:
+def read_predictor(path: Path) -> Contents:
     """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
     data = read_json(path, "the latency predictor")
     if not isinstance(data, dict) or data.get("format") not in (FORMAT, FIRST_FORMAT):
@@ -147,20 +158,18 @@ def load(path: Path) -> AdditivePredictor:
         raise HwnasError(f"{path} is damaged: {str(error).rstrip('.')}; {cure}.") from None
 
 
-def _predictor(found: Any) -> AdditivePredictor:
-    """The predictor of a file's contents. Raises ValueError or HwnasError."""
-    from hwnas.latency.predictor import AdditivePredictor
-
+def _predictor(found: _FirstContents | _CurrentContents) -> Contents:
+    """The predictor of a file's JSON. Raises ValueError or HwnasError."""
     terms, card = _terms(found), ErrorCard.from_json(found.card)
     if isinstance(found, _FirstContents):
         old = found.calibration
         weights = {BIAS: old.bias_ms, SUM: old.scale, COUNT: old.per_block_ms}
-        return AdditivePredictor(terms, weights, Uncertainty(found.half_width), card)
+        return Contents(terms, weights, Uncertainty(found.half_width), card)
     weights = _once("weights_ms", (((group, name), weight) for group, name, weight in found.weights_ms))
     covariance = None if found.covariance is None else _square(found.covariance, len(weights))
     uncertainty = Uncertainty(found.half_width, found.noise, found.spread, covariance, found.floor)
     layers_ms = _once("layers_ms", (((row.layer, row.block), row.ms) for row in found.layers_ms))
-    return AdditivePredictor(terms, weights, uncertainty, card, found.curve, layers_ms, found.fitted_to)
+    return Contents(terms, weights, uncertainty, card, found.curve, layers_ms, found.fitted_to)
 
 
 def _terms(found: _Contents) -> Terms:
@@ -173,7 +182,7 @@ def _terms(found: _Contents) -> Terms:
 
 
 def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
-    """The rows by key. Raises ValueError, naming the row, for a key that is there twice; passes on what rows raise."""
+    """The rows by key. Raises ValueError, naming the row, for a key that is there twice, or as the rows do."""
     found: dict[Key, Value] = {}
     coming = iter(rows)
     for i in count():
@@ -189,13 +198,13 @@ def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
     return found
 
 
-def _triangle(matrix: np.ndarray) -> list[str]:
+def _triangle(matrix: Floats) -> list[str]:
     """The lower triangle of a symmetric matrix, a line of text per row: a list of lists would be a line per number."""
     return [" ".join(f"{value:.6g}" for value in row[: i + 1]) for i, row in enumerate(matrix)]
 
 
-def _square(lines: list[str], size: int) -> np.ndarray:
-    """The matrix that `_triangle` wrote. Raises ValueError for another size, and for what is no covariance."""
+def _square(lines: list[str], size: int) -> Floats:
+    """The matrix that `_triangle` wrote. Raises ValueError for another size, and for a matrix that is no covariance."""
     if len(lines) != size:
         raise ValueError(f"covariance: {len(lines)} rows of a {size} by {size} matrix")
     matrix = np.zeros((size, size))

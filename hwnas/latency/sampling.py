@@ -1,31 +1,42 @@
-"""Uniformly random architectures among those within a limit, also where next to none of a space is.
+"""Uniformly random architectures within a budget, also where next to none of a space is.
+
+    draw = UniformWithin(budget)      # once per budget; raises HwnasError if the budget is not feasible
+    architecture = draw(rng)          # as often as wanted; rng is a random.Random or a numpy Generator
+
+Every architecture that `Budget.is_within` accepts is drawn with the same probability, no other is drawn, and a large
+space costs no more than a small one. Searches that need random architectures within a budget (random search, the first
+generation of an evolution and its fresh samples) draw them here.
 
 Dynamic programming counts, for every decision and every rest of the limit, in how many ways the later decisions can be
-made within it; the decisions are then drawn one after the other in proportion to these counts. Latencies are rounded
-*down* to a grid, so that nothing within the limit is left out, and the few draws that are over it in truth are drawn
-again: what remains is exactly uniform.
+made within it; the decisions are then drawn one after the other in proportion to these counts. Costs are rounded *down*
+to a grid, so that nothing within the limit is left out, and the few draws that are over it in truth are drawn again:
+the rest is exactly uniform. Where an interval ends is no sum over the decisions, so the limit is one that every
+architecture within the budget keeps, the tightest of a few, and the draws that are over the budget are drawn again.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from hwnas.errors import HwnasError
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.space import Architecture, SearchSpace
+from hwnas.latency.arrays import Floats
+from hwnas.latency.budget import Budget
+from hwnas.space import Architecture
 
 BINS = 4096
-"""Steps of the grid between the fastest architecture and the limit. Of 22 decisions' draws about 1 in 100 is over."""
+"""Steps of the grid between the cheapest code and the limit. Of 22 decisions' draws about 1 in 100 is over."""
 
-ROUNDING = 1e-12
-"""What a limit may be exceeded by, relative: sums in another order differ by as much."""
+ROUNDING = 1e-9
+"""A limit may be exceeded by so much, relative: sums in another order differ by less."""
 
 DRAWS = 10_000
-"""Draws for one architecture that `accept` takes, at most."""
+"""Codes that are drawn for one architecture within the budget, at most."""
+
+LARGEST_BATCH = 128
+"""So many codes are asked for their intervals at once, at most."""
 
 
 class Random(Protocol):
@@ -35,46 +46,53 @@ class Random(Protocol):
 
 
 class UniformWithin:
-    """Draws architectures of a space, each of those within a limit with the same probability (codes, not networks).
+    """Draws architectures within a budget, each with the same probability (codes, not networks).
 
     Args:
-        predictor: prices the space, as a sum over its decisions.
-        space: what is drawn from.
-        limit_ms: limit on the predicted latency.
-        accept: what else a drawn architecture must be; None: nothing.
+        budget: a limit on where an architecture's own 90 % interval ends.
 
     Raises:
-        HwnasError: no architecture is within the limit.
+        HwnasError: no architecture is within the budget.
     """
 
-    def __init__(
-        self,
-        predictor: AdditivePredictor,
-        space: SearchSpace,
-        limit_ms: float,
-        accept: Callable[[Architecture], bool] | None = None,
-    ) -> None:
-        fixed_ms, costs = predictor.decision_costs(space)
-        self._space, self._accept = space, accept
+    def __init__(self, budget: Budget) -> None:
+        budget.check_feasible()
+        self._budget = budget
+        self._codes = min(_supersets(budget), key=lambda codes: codes.count)
+
+    def __call__(self, rng: Random) -> Architecture:
+        """One of them; the surest one in the improbable case that none of `DRAWS` codes is within the budget."""
+        codes = (code for _ in range(DRAWS) if (code := self._codes.draw(rng)) is not None)
+        for batch in _growing_batches(codes):
+            architectures = [self._budget.space.decode(code) for code in batch]
+            within = self._budget.are_within(architectures)
+            if any(within):
+                return architectures[within.index(True)]
+        return self._budget.surest
+
+
+class UniformCodes:
+    """Draws codes whose costs add up to a limit at most, each with the same probability.
+
+    Args:
+        costs: arrays with one axis per decision, in the order of the decisions.
+        limit: on the sum of one entry of each array.
+    """
+
+    def __init__(self, costs: Sequence[Floats], limit: float) -> None:
         self._shapes = [cost.shape for cost in costs]
-        self._excess_ms = [cost.ravel() - cost.min() for cost in costs]
-        fastest_ms = fixed_ms + sum(cost.min() for cost in costs)
-        rest_ms = float(predictor.curve.sum_ms(limit_ms) - fastest_ms)
-        if rest_ms < -ROUNDING * abs(fastest_ms):
-            raise HwnasError(
-                f"no architecture of space {space.name!r} is within {limit_ms:.4g} ms; raise the limit to "
-                f"{predictor.predict(predictor.extremes(space)[0]).ms:.4g} ms or more."
-            )
-        self._rest_ms = max(rest_ms, ROUNDING * abs(fastest_ms))
-        step_ms = max(self._rest_ms / BINS, np.finfo(float).tiny)
-        bins = [np.minimum(excess // step_ms, BINS + 1).astype(int) for excess in self._excess_ms]
-        # per decision: its options in the order of their bins, and where each bin begins
-        self._options = [np.argsort(own, kind="stable") for own in bins]
-        sizes = [np.bincount(own, minlength=BINS + 2)[: BINS + 1].astype(float) for own in bins]
-        self._sizes = sizes
-        self._starts = [np.concatenate([[0], np.cumsum(own)]).astype(int) for own in sizes]
+        self._excess = [cost.ravel() - cost.min() for cost in costs]
+        least = sum(float(cost.min()) for cost in costs)
+        rest = max(0.0, limit - least)
+        self._rest = rest + ROUNDING * (rest + abs(least))
+        step = max(self._rest / BINS, np.finfo(float).tiny)
+        bins = [np.minimum(excess // step, BINS + 1).astype(int) for excess in self._excess]
+        # per array: its entries in the order of their bins, and where each bin begins
+        self._entries = [np.argsort(own, kind="stable") for own in bins]
+        self._sizes = [np.bincount(own, minlength=BINS + 2)[: BINS + 1].astype(float) for own in bins]
+        self._starts = [np.concatenate([[0], np.cumsum(own)]).astype(int) for own in self._sizes]
         self._ways = [np.ones(BINS + 1)]  # to decide nothing, there is one way
-        for own in reversed(sizes):
+        for own in reversed(self._sizes):
             self._ways.insert(0, np.convolve(own, self._ways[0])[: BINS + 1])
 
     @property
@@ -82,31 +100,44 @@ class UniformWithin:
         """About how many codes are within the limit: at least as many, and a percent more at most for 40 decisions."""
         return float(self._ways[0][BINS])
 
-    def __call__(self, rng: Random) -> Architecture:
-        """One of them. Raises HwnasError if `accept` takes none of `DRAWS`."""
-        for _ in range(DRAWS):
-            options = self._draw(rng)
-            if sum(excess[k] for excess, k in zip(self._excess_ms, options, strict=True)) > self._rest_ms:
-                continue
-            code = itertools.chain.from_iterable(
-                map(int, np.unravel_index(k, shape)) for k, shape in zip(options, self._shapes, strict=True)
-            )
-            architecture = self._space.decode(list(code))
-            if self._accept is None or self._accept(architecture):
-                return architecture
-        raise HwnasError(
-            f"none of {DRAWS:,} random architectures of space {self._space.name!r} within the limit is acceptable; "
-            "raise the budget."
-        )
+    def draw(self, rng: Random) -> list[int] | None:
+        """One of them; None for a code that is within the limit on the grid only."""
+        entries = self._draw_on_grid(rng)
+        if sum(excess[k] for excess, k in zip(self._excess, entries, strict=True)) > self._rest:
+            return None
+        positions = (np.unravel_index(k, shape) for k, shape in zip(entries, self._shapes, strict=True))
+        return [int(i) for i in itertools.chain.from_iterable(positions)]
 
-    def _draw(self, rng: Random) -> list[int]:
-        """One option per decision, within the limit on the grid."""
+    def _draw_on_grid(self, rng: Random) -> list[int]:
+        """One entry of each array, within the limit on the grid."""
         chosen, rest = [], BINS
-        for options, sizes, starts, later in zip(self._options, self._sizes, self._starts, self._ways[1:], strict=True):
+        for entries, sizes, starts, later in zip(self._entries, self._sizes, self._starts, self._ways[1:], strict=True):
             weights = np.cumsum(sizes[: rest + 1] * later[rest::-1])
             used = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
             used = min(used, int(np.searchsorted(weights, weights[-1])))  # where rounding met the total
             size = starts[used + 1] - starts[used]
-            chosen.append(int(options[starts[used] + int(rng.random() * size)]))
+            chosen.append(int(entries[starts[used] + int(rng.random() * size)]))
             rest -= used
         return chosen
+
+
+def _supersets(budget: Budget) -> Iterator[UniformCodes]:
+    """Codes within limits on a sum, each of which all architectures within the budget keep."""
+    predictor, space = budget.predictor, budget.space
+    fixed_ms, costs = predictor.decision_costs(space)
+    yield UniformCodes(costs, predictor.curve.sum_ms(predictor.largest_ms(budget.budget_ms)) - fixed_ms)
+    if predictor.curve.bend:  # the tangents of a bent predictor may be too late
+        return
+    ends = predictor.interval_ends(budget.surest)
+    if ends is not None:
+        tangent, offset_ms = ends
+        fixed_ms, costs = tangent.decision_costs(space)
+        yield UniformCodes(costs, budget.budget_ms - offset_ms - fixed_ms)
+
+
+def _growing_batches(codes: Iterator[list[int]]) -> Iterator[list[list[int]]]:
+    """The codes one at first, then twice as many each time: most first codes are within."""
+    size = 1
+    while batch := list(itertools.islice(codes, size)):
+        yield batch
+        size = min(2 * size, LARGEST_BATCH)

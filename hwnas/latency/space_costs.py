@@ -1,4 +1,4 @@
-"""What every choice of a SearchSpace costs: per block a number per candidate, per cell a number per way to decide it.
+"""The cost of every choice of a SearchSpace: per block a number per candidate, per cell a number per way to decide it.
 
 Cells are small: the 15,625 ways to decide that of NAS-Bench-201 are priced one by one, so that whatever decides the
 latency of a cell, expectation and constrained optimum stay exact.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.latency.arrays import Floats, Ints
 from hwnas.space import OneOf, SearchSpace
 from hwnas.specs.cell import Cell
 from hwnas.specs.spec import Shape, Spec
@@ -21,17 +22,17 @@ from hwnas.specs.spec import Shape, Spec
 MOST_WAYS = 2_000_000
 """How many ways to decide one cell are priced one by one at most."""
 
-CellCosts = Callable[[Sequence[Sequence[Spec]], np.ndarray, Shape], np.ndarray]
+CellCosts = Callable[[Sequence[Sequence[Spec]], Ints, Shape], Floats]
 """Candidates per edge, codes (cells, edges) and input shape -> ms per cell."""
 
 
 def space_costs(
     space: SearchSpace, cell_ms: CellCosts, block_ms: Callable[[Spec, Shape, int], float]
-) -> tuple[float, list[np.ndarray]]:
+) -> tuple[float, list[Floats]]:
     """The ms of everything fixed, and arrays of ms with one axis per decision, in the order of ``space.decisions``.
 
     Args:
-        space: what is priced.
+        space: the space that is priced.
         cell_ms: ms of many cells.
         block_ms: ms of a block, by its Spec, its input shape and its place in the chain.
 
@@ -40,8 +41,8 @@ def space_costs(
             ways.
     """
     fixed_ms = 0.0
-    costs: dict[tuple[str, ...], np.ndarray] = {}
-    priced: dict[tuple[Any, Shape], np.ndarray] = {}
+    costs: dict[tuple[str, ...], Floats] = {}
+    priced: dict[tuple[Any, Shape], Floats] = {}
     for place, (node, shape) in enumerate(space.positions()):
         decisions = _decisions_of(node)
         names = tuple(decisions)
@@ -70,7 +71,7 @@ def _decisions_of(node: Spec | OneOf) -> dict[str, OneOf]:
     return {edge.name: edge for edge in edges if isinstance(edge, OneOf)}
 
 
-def _price_cell(cell: Cell, decisions: dict[str, OneOf], shape: Shape, cell_ms: CellCosts) -> np.ndarray:
+def _price_cell(cell: Cell, decisions: dict[str, OneOf], shape: Shape, cell_ms: CellCosts) -> Floats:
     """The ms of a cell for every way to decide it: one axis per decision."""
     sizes = [len(decision.candidates) for decision in decisions.values()]
     if math.prod(sizes) > MOST_WAYS:

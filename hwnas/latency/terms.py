@@ -1,4 +1,4 @@
-"""Terms: what a network's latency is a weighted sum of.
+"""Terms: a network's latency is a weighted sum of them.
 
 A chain of blocks has, per block, its ms as measured alone (or, where nothing was measured, the costs of its Graph), a
 term per kind of block, and a term of its own. A cell has these for the operators that are executed, and terms for where
@@ -18,14 +18,16 @@ from typing import Literal
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.features import COSTS, NOMINAL_MS, block_features
 from hwnas.latency.tables.table import Block
+from hwnas.space import Architecture
 from hwnas.specs.cell import Cell, Zero, edge_ends, reached_and_needed
 from hwnas.specs.spec import Shape, Spec
 
 Term = tuple[str, str]
 """Group and name."""
-Columns = dict[Term, np.ndarray]
+Columns = dict[Term, Floats]
 
 BIAS: Term = ("bias", "")
 SUM: Term = ("table", "sum of block ms")
@@ -90,7 +92,7 @@ class Terms:
             self._remembered[spec, shape] = terms
         return self._remembered[spec, shape]
 
-    def of_cells(self, candidates: Sequence[Sequence[Spec]], codes: np.ndarray, shape: Shape) -> Columns:
+    def of_cells(self, candidates: Sequence[Sequence[Spec]], codes: Ints, shape: Shape) -> Columns:
         """The terms of many cells of one shape.
 
         Args:
@@ -107,7 +109,7 @@ class Terms:
         reached, needed = ([np.broadcast_to(f, len(codes)) for f in flags] for flags in reached_and_needed(present))
         has_path = np.any([here & r & n for here, r, n in zip(present, reached, needed, strict=True)], axis=0)
         columns: Columns = defaultdict(lambda: np.zeros(len(codes)))
-        into: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(len(codes)))
+        into: dict[int, Floats] = defaultdict(lambda: np.zeros(len(codes)))
         on_edges: list[Columns] = []
         for e, (source, target) in enumerate(ends):
             runs = {
@@ -138,7 +140,7 @@ class Terms:
         return {**columns, **{term: values for edge in on_edges for term, values in edge.items()}, **products, **pairs}
 
     def _measurable(self, spec: Spec, shape: Shape) -> dict[Term, float]:
-        """The terms that stand for what the block costs alone."""
+        """The terms that stand for the block's own cost."""
         if self.block_ms is not None:
             return {SUM: self.block_ms[spec, shape], COUNT: 1.0}
         nominal_ms = _nominal_costs_ms(spec, shape)
@@ -152,13 +154,13 @@ class Terms:
 
 
 def _nominal_costs_ms(spec: Spec, shape: Shape) -> dict[str, float]:
-    """What a block's costs nominally take, those that are none left out."""
+    """The nominal ms of a block's costs; costs of 0 are left out."""
     costs = block_features(spec, shape).costs
     return {name: float(cost) * NOMINAL_MS[name] for name, cost in zip(COSTS, costs, strict=True) if cost}
 
 
 def kind_of(spec: Spec) -> str:
-    """What a block is, whatever its channels and stride: blocks of one kind may be off by the same amount."""
+    """The kind of a block, without channels and stride: blocks of one kind may be off by the same amount."""
     data = {k: v for k, v in spec.to_json().items() if not k.endswith(("channels", "classes")) and k != "stride"}
     return " ".join(f"{value}" if key == "kind" else f"{key}={value}" for key, value in data.items())
 
@@ -180,3 +182,20 @@ def _pairs(on_edges: Sequence[Columns]) -> Columns:
         for (_, one), values in first.items()
         for (_, other), others in second.items()
     }
+
+
+def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], Floats]:
+    """The distinct links of some chains, and how often each occurs: a sparse matrix (networks, links)."""
+    from scipy.sparse import csr_matrix
+
+    position: dict[Block, int] = {}
+    columns, ends = [], [0]
+    for architecture in architectures:
+        last: tuple[Spec | None, Shape | None, int] = (None, None, 0)
+        for spec, shape in architecture.chain():
+            if spec is not last[0] or shape != last[1]:  # a repeated cell is one object: its hash is computed once
+                last = (spec, shape, position.setdefault((spec, shape), len(position)))
+            columns.append(last[2])
+        ends.append(len(columns))
+    counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(architectures), len(position)))
+    return list(position), counts

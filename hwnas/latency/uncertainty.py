@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.foreign import NotNegative, Positive
+from hwnas.latency.arrays import Floats
+from hwnas.latency.conformal import COVERAGE
 from hwnas.latency.curve import Curve
-
-COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Floor:
     least: NotNegative = 0.0
 
     @staticmethod
-    def of(measured_ms: np.ndarray, unseen_ms: np.ndarray, luck: float = 1.0) -> Floor:
-        """What the errors on networks support that were not seen; both arrays (n,), n at least 3, in ms.
+    def of(measured_ms: Floats, unseen_ms: Floats, luck: float = 1.0) -> Floor:
+        """The floor that the errors on unseen networks support; both arrays (n,), n at least 3, in ms.
 
         Student's t has n - 2 degrees of freedom: a bias and a scale, at least, were fitted to the networks.
 
         Args:
-            luck: how many times as large as these the errors are, for all that is known; see `Trial.among`.
+            luck: how many times as large as these the errors are, for all that is known; see `FittedCandidate.among`.
         """
         from scipy.stats import t
 
@@ -54,9 +54,10 @@ class Floor:
         least = float((off / measured_ms).mean())
         return Floor(max(half_width, least), usual_ms, least)
 
-    def half_widths(self, ms: np.ndarray) -> np.ndarray:
+    def half_widths(self, ms: Floats) -> Floats:
         """(n,), of predictions of `ms` (n,)."""
-        return np.maximum(self.half_width * np.sqrt(self.usual_ms / np.maximum(ms, 1e-12)), self.least)
+        falling: Floats = self.half_width * np.sqrt(self.usual_ms / np.maximum(ms, 1e-12))
+        return np.maximum(falling, self.least)
 
     def largest_ms(self, end_ms: float) -> float:
         """The largest prediction whose interval is no wider than this and ends within `end_ms`."""
@@ -76,34 +77,35 @@ class Uncertainty:
         spread: half width of the 90 % interval per unit of the model's standard deviation (conformal: from errors on
             networks it had not seen).
         covariance: (terms, terms) of the weights, in the order of the weights; None if only `half_width` is known.
-        floor: what no interval is narrower than.
+        floor: the least width of an interval.
     """
 
     half_width: float
     noise: float = 0.0
     spread: float = 0.0
-    covariance: np.ndarray | None = None
+    covariance: Floats | None = None
     floor: Floor = Floor()
 
-    def half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
+    def half_ms(self, values: Floats, sums: Floats, curve: Curve) -> Floats:
         """(n,): half of the interval of each of n predictions in ms, from their terms (n, terms) and sums (n,)."""
         ms = curve.ms(sums)
         if self.covariance is None:
             return self.half_width * ms
         return np.maximum(self.own_half_ms(values, sums, curve), ms * self.floor.half_widths(ms))
 
-    def own_half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
-        """The same without the floor: what the model itself says of each."""
+    def own_half_ms(self, values: Floats, sums: Floats, curve: Curve) -> Floats:
+        """The same without the floor: by the model's own deviation."""
         assert self.covariance is not None
         variance = ((values @ self.covariance) * values).sum(1)
         sums = curve.floored(sums)
-        return self.spread * curve.slope(sums) * np.sqrt((self.noise * sums) ** 2 + variance)
+        half_ms: Floats = self.spread * curve.slope(sums) * np.sqrt((self.noise * sums) ** 2 + variance)
+        return half_ms
 
     def largest_ms(self, end_ms: float) -> float:
         """The largest prediction whose interval can end within `end_ms`: that of a network known well enough does."""
         return end_ms / (1 + self.half_width) if self.covariance is None else self.floor.largest_ms(end_ms)
 
-    def end_gradient(self, values: np.ndarray, weights: np.ndarray, curve: Curve) -> np.ndarray:
+    def end_gradient(self, values: Floats, weights: Floats, curve: Curve) -> Floats:
         """(terms,): what the end of the model's own interval gains per unit of each term, at a network of `values`.
 
         That end is ``curve(s) + spread * curve'(s) * sqrt((noise * s)^2 + v' covariance v)`` with ``s = weights' v``:

@@ -24,7 +24,7 @@ def write_card(card: ErrorCard, folder: Path, interval_percent: float) -> list[P
     """Write the card beside its table; returns the files. The pictures are left out where matplotlib is missing.
 
     Args:
-        card: from `hwnas.latency.fitting.held_out.judge`.
+        card: from `hwnas.latency.fitting.held_out.evaluate`.
         folder: of the table.
         interval_percent: half of the predictor's 90 % interval.
 
@@ -33,7 +33,7 @@ def write_card(card: ErrorCard, folder: Path, interval_percent: float) -> list[P
     written = [folder / CARD_FILE, folder / TEXT_FILE]
     write_json(written[0], card.to_json() | {"interval_percent": interval_percent})
     pictures: list[Path] = []
-    if card.judged:
+    if card.held_out:
         try:
             pictures.append(_save(plot_judged(card), folder / PREDICTIONS_FILE))
             if card.learning_curve:
@@ -58,11 +58,11 @@ def card_text(card: ErrorCard, interval_percent: float, pictures: list[str]) -> 
         lines += ["## What more networks bring", ""]
         rows = [[str(point.networks), f"{point.mape:.2f} %"] for point in card.learning_curve]
         lines += _table(["networks measured", "mean error on others"], rows)
-    if card.judged:
-        lines += [f"## The {min(WORST, len(card.judged))} farthest off", ""]
+    if card.held_out:
+        lines += [f"## The {min(WORST, len(card.held_out))} farthest off", ""]
         rows = [
             [f"`{n.code}`", f"{n.predicted_ms:.4g}", f"{n.measured_ms:.4g}", f"{n.error_percent:+.1f} %", n.reason]
-            for n in card.judged[:WORST]
+            for n in card.held_out[:WORST]
         ]
         lines += _table(["code", "predicted (ms)", "measured (ms)", "error", "what is known"], rows)
     return "\n".join(lines)
@@ -71,11 +71,11 @@ def card_text(card: ErrorCard, interval_percent: float, pictures: list[str]) -> 
 def plot_judged(card: ErrorCard) -> Figure:
     """Predicted against measured latency of every network, with its 90 % interval, and the errors below."""
     figure, (top, bottom) = new_figure(5.2, 5.6, rows=2, height_ratios=(3, 1.2))
-    measured = np.array([network.measured_ms for network in card.judged])
-    predicted = np.array([network.predicted_ms for network in card.judged])
+    measured = np.array([network.measured_ms for network in card.held_out])
+    predicted = np.array([network.predicted_ms for network in card.held_out])
     error = 100 * (predicted / measured - 1)
-    low = 100 * (np.array([network.low_ms for network in card.judged]) / measured - 1)
-    high = 100 * (np.array([network.high_ms for network in card.judged]) / measured - 1)
+    low = 100 * (np.array([network.low_ms for network in card.held_out]) / measured - 1)
+    high = 100 * (np.array([network.high_ms for network in card.held_out]) / measured - 1)
     ends = np.array([0.97 * measured.min(), 1.03 * measured.max()])
     top.fill_between(ends, 0.95 * ends, 1.05 * ends, color="C0", alpha=0.15, lw=0, label="within 5 %")
     top.plot(ends, ends, lw=1, color="grey")

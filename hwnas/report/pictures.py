@@ -12,7 +12,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.files import write_atomically
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import OneOf, SearchSpace
 from hwnas.specs.mbconv import MBConv
@@ -39,7 +39,7 @@ def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
     return figure
 
 
-def plot_predictions(table: LatencyTable, predictor: AdditivePredictor, space: SearchSpace) -> Figure:
+def plot_predictions(table: LatencyTable, predictor: LatencyPredictor, space: SearchSpace) -> Figure:
     """Predicted against measured latency of every whole network of the table, with the 90 % interval."""
     figure, axes = new_figure(4.5, 4.2)
     networks = table.networks_of(space)
@@ -93,7 +93,7 @@ def _label(spec: Spec) -> str:
     return f"k{spec.kernel} e{spec.expand}" if isinstance(spec, MBConv) else str(spec)
 
 
-def _title(predictor: AdditivePredictor) -> str:
+def _title(predictor: LatencyPredictor) -> str:
     card = predictor.card
     return "not judged" if card.mape is None else f"{card.mape:.1f} % off on {card.n_networks} networks not seen"
 

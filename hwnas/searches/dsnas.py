@@ -8,13 +8,14 @@ others (docs/methods.md, "Two rewards").
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from hwnas.errors import UsageError
+from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.path_gradients import (
     Path,
@@ -121,7 +122,7 @@ class DSNASTrainer:
 
     def __init__(self, problem: SearchProblem, settings: DSNASSettings) -> None:
         self.problem, self.settings = problem, settings
-        self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
+        self.budget, self.multiplier = problem.budget, Multiplier()
         steps_per_epoch = problem.data.steps_per_epoch
         self.total_steps = problem.epochs * steps_per_epoch
         ends = {PRETRAINING: settings.pretrain, SEARCHING: settings.search, FINISHING: 1.0}
@@ -176,7 +177,7 @@ class DSNASTrainer:
         self.weights.step()
         if expected_ms is not None:
             self.alpha_optimizer.step()
-            self.budget.update(expected_ms)
+            self.multiplier.update(self.budget, expected_ms)
         self.alpha_optimizer.zero_grad(set_to_none=False)
         self.step_count += 1
         return {"loss": float(loss), "expected_ms": expected_ms or self.expected_ms(), **self.figures()}
@@ -199,7 +200,7 @@ class DSNASTrainer:
     def press(self, choices: list[int]) -> float:
         """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
         probabilities = self.net.probabilities()
-        penalty, expected_ms = self.budget.penalty(probabilities)
+        penalty, expected_ms = self.multiplier.penalty(self.budget, probabilities)
         if self.settings.resource != "latency":
             coefficient, limit = self.settings.flops_coefficient, self.settings.flops_limit
             penalty = flops_term(self.settings.resource, probabilities, choices, self.mflops, coefficient, limit)
@@ -213,7 +214,7 @@ class DSNASTrainer:
         return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
 
     def figures(self) -> dict[str, float]:
-        return {"multiplier": self.budget.multiplier, "fixed": len(self.fixed)}
+        return {"multiplier": self.multiplier.value, "fixed": len(self.fixed)}
 
     def sample(self, again: bool = False) -> Path:
         """A random path while the architecture is searched, another on every rank, and the taken one afterwards.
@@ -253,7 +254,7 @@ class DSNASTrainer:
             "net": self.net.state_dict(),
             "weights": self.weights.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
-            "multiplier": self.budget.multiplier,
+            "multiplier": self.multiplier.value,
             "mean_loss": float(self.mean_loss),
         }
 
@@ -262,7 +263,7 @@ class DSNASTrainer:
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
-        self.budget.multiplier = state["multiplier"]
+        self.multiplier.value = state["multiplier"]
         self.mean_loss.fill_(state["mean_loss"])
 
 

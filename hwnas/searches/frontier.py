@@ -36,18 +36,18 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
     searched = result.problem.budget
     best_within = result.best_within or (lambda problem: choose(problem, result.net, result.decode))
     results = []
-    for limit_ms in sorted(set(budgets_ms), reverse=True):
-        if limit_ms > searched.limit_ms and result.best_within is None:
+    for budget_ms in sorted(set(budgets_ms), reverse=True):
+        if budget_ms > searched.budget_ms and result.best_within is None:
             raise UsageError(
-                f"{limit_ms:g} ms is more than the {searched.limit_ms:g} ms that were searched: what is decided for a "
-                "smaller budget cannot say what a larger one is best spent on. Search at the largest budget."
+                f"{budget_ms:g} ms is more than the {searched.budget_ms:g} ms that were searched: what is decided for "
+                "a smaller budget cannot say what a larger one is best spent on. Search at the largest budget."
             )
-        budget = replace(searched, limit_ms=limit_ms)
+        budget = replace(searched, budget_ms=budget_ms)
         budget.check_feasible()
         problem = replace(result.problem, budget=budget)
         # of the budget that was searched the answer is there, and its weights may have been trained on since
         architecture = result.architecture
-        if limit_ms != searched.limit_ms:
+        if budget_ms != searched.budget_ms:
             architecture = found_by_first(problem, partial(best_within, problem))
         results.append(replace(result, problem=problem, architecture=architecture))
     return results
@@ -110,12 +110,12 @@ def save_frontier(
     """
     points = []
     for result in results:
-        problem, own = result.problem, folder / FRONTIER_FOLDER / f"{result.problem.budget.limit_ms:g}ms"
+        problem, own = result.problem, folder / FRONTIER_FOLDER / f"{result.problem.budget.budget_ms:g}ms"
         child = child_of(result)
         save_child(child, own)
         points.append(
             FrontierPoint(
-                budget_ms=problem.budget.limit_ms,
+                budget_ms=problem.budget.budget_ms,
                 architecture=result.architecture,
                 prediction=problem.budget.predictor.predict(result.architecture),
                 measured_ms=problem.measured_ms(result.architecture) if problem.measured_ms else None,

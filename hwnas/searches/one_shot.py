@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -99,10 +99,10 @@ class Judged:
         self.accuracies[architecture] = self._known[architecture.digest]
         return self.accuracies[architecture]
 
-    def best(self, limit_ms: float) -> Architecture:
-        """The best child judged whose interval ends within `limit_ms`; if there is none, the surest of the space."""
-        budget = self._problem.budget
-        within = [a for a in self.accuracies if budget.holds(a, limit_ms)]
+    def best(self, budget_ms: float) -> Architecture:
+        """The best child judged whose interval ends within `budget_ms`; if there is none, the surest of the space."""
+        budget = replace(self._problem.budget, budget_ms=budget_ms)
+        within = [a for a in self.accuracies if budget.is_within(a)]
         if not within:
             return budget.surest
         return max(within, key=self.accuracies.__getitem__)
@@ -132,7 +132,7 @@ def random_within(problem: SearchProblem, rng: random.Random) -> Architecture:
     budget = problem.budget
     for _ in range(REJECTIONS):
         architecture = budget.space.sample(rng)
-        if budget.holds(architecture):
+        if budget.is_within(architecture):
             return architecture
     return budget.surest
 
@@ -160,7 +160,7 @@ def evolve(problem: SearchProblem, judged: Judged, settings: OneShotSettings, pr
         trial = study.ask()
         chosen = [trial.suggest_categorical(d.name, list(range(len(d.candidates)))) for d in space.decisions]
         architecture = space.decode([int(index) for index in chosen])
-        excess_ms = budget.predictor.predict(architecture).high_ms - budget.limit_ms
+        excess_ms = budget.predictor.predict(architecture).high_ms - budget.budget_ms
         trial.set_constraint("excess_ms", excess_ms)
         study.tell(trial, judged(architecture) if excess_ms <= 0 else 0.0)
         _report(progress, min(len(judged.accuracies), settings.evaluations), settings.evaluations, judged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from torch import nn
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.run import Run
 from hwnas.space import Architecture
 from hwnas.train import distributed
@@ -63,7 +64,7 @@ class SearchProblem:
                 "sha256": data.digest,
             },
             "batch_size": data.batch_size,
-            "budget_ms": budget.limit_ms,
+            "budget_ms": budget.budget_ms,
             "latencies": {"sha256": budget.predictor.digest},
             "epochs": self.epochs,
             "seed": self.seed,
@@ -88,11 +89,14 @@ def choose(problem: SearchProblem, net: Any, decode: Decode = "mode") -> Archite
     Args:
         net: a SuperNetwork.
         decode: ``mode``, what is most probable, or ``mean``, what is so among those that cost what the mean one does
-            (`Budget.mean_per_ms`).
+            (`mean_per_ms`).
     """
     log_probabilities = [p.detach().double().log().cpu().numpy() for p in net.probabilities()]
-    per_ms = problem.budget.mean_per_ms(log_probabilities) if decode == "mean" else 0.0
-    return choose_by(problem, lambda limit_ms: problem.budget.decode(log_probabilities, limit_ms, per_ms))
+    per_ms = mean_per_ms(problem.budget, log_probabilities) if decode == "mean" else 0.0
+    return choose_by(
+        problem,
+        lambda budget_ms: most_probable_within(replace(problem.budget, budget_ms=budget_ms), log_probabilities, per_ms),
+    )
 
 
 def choose_by(problem: SearchProblem, best: Callable[[float], Architecture]) -> Architecture:
@@ -105,7 +109,7 @@ def choose_by(problem: SearchProblem, best: Callable[[float], Architecture]) -> 
         best: the best architecture known whose predicted 90 % interval ends within so many ms.
     """
     budget = problem.budget
-    pick = best(budget.limit_ms)
+    pick = best(budget.budget_ms)
     if problem.measured_ms is None:
         return pick
     measured_ms: dict[Architecture, float] = {}
@@ -113,7 +117,7 @@ def choose_by(problem: SearchProblem, best: Callable[[float], Architecture]) -> 
         if pick in measured_ms:  # nothing is faster by so much
             break
         measured_ms[pick] = problem.measured_ms(pick)
-        excess = measured_ms[pick] / (REPEATABLE * budget.limit_ms)
+        excess = measured_ms[pick] / (REPEATABLE * budget.budget_ms)
         if excess <= 1:
             return pick
         pick = best(budget.predictor.predict(pick).high_ms / excess)

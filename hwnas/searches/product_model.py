@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 
-from hwnas.latency.predictor import AdditivePredictor
-from hwnas.latency.proxy_space import StandInPredictor
+from hwnas.latency.predictor import LatencyPredictor
 from hwnas.space import SearchSpace
 from hwnas.supernet.nesting import Nesting
 
 
-def product_factors(space: SearchSpace, predictor: AdditivePredictor | StandInPredictor) -> list[np.ndarray]:
+def product_factors(space: SearchSpace, predictor: LatencyPredictor) -> list[np.ndarray]:
     """What multiplies each candidate's cost, per decision, to make it the published model's.
 
     That prices kernel k and width e as ``R[K, e] * R[k, E] / R[K, E]``, K and E being the largest. Both are linear in

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.errors import unknown_name
 from hwnas.latency.budget import Budget
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.predictor import LatencyPredictor
 from hwnas.searches.dsnas import DSNASSettings, dsnas
 from hwnas.searches.lambda_search import LambdaSearchSettings, lambda_search
 from hwnas.searches.one_shot import OneShotSettings, random_search, spos
@@ -43,7 +43,7 @@ def get_search(name: str) -> Method:
 def search(
     space: SearchSpace,
     data: ImageData,
-    predictor: AdditivePredictor,
+    predictor: LatencyPredictor,
     budget_ms: float,
     out: Path | str,
     method: str = "dsnas",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import UsageError
 from hwnas.files import write_json
+from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.indicator_record import indicator_record
 from hwnas.searches.problem import SearchProblem, SearchResult, choose, found_by_first
@@ -131,7 +132,7 @@ class SinglePathTrainer:
 
     def __init__(self, problem: SearchProblem, settings: SinglePathSettings) -> None:
         self.problem, self.settings = problem, settings
-        self.budget = replace(problem.budget, multiplier=0.0)  # a multiplier of its own: the problem stays as it is
+        self.budget, self.multiplier = problem.budget, Multiplier()
         data = problem.data
         self.total_steps = problem.epochs * data.steps_per_epoch
         steps = settings.phases(self.total_steps)
@@ -185,9 +186,9 @@ class SinglePathTrainer:
         self.optimizer.zero_grad(set_to_none=False)
         self.average.update_parameters(self.net)
         if self.searching and self.settings.latency_weight is None:
-            self.budget.update(expected_ms)
+            self.multiplier.update(self.budget, expected_ms)
         self.step_count += 1
-        return {"loss": float(loss.detach()), "expected_ms": expected_ms, "multiplier": self.budget.multiplier}
+        return {"loss": float(loss.detach()), "expected_ms": expected_ms, "multiplier": self.multiplier.value}
 
     def indicators(self) -> list[BlockIndicators]:
         """The indicators of this step, with dropout while warming up."""
@@ -200,8 +201,8 @@ class SinglePathTrainer:
         if self.factors:
             gates = [gate * factor for gate, factor in zip(gates, self.factors, strict=True)]
         if self.settings.latency_weight is None:
-            self.budget.limit_ms = self.limit_ms()
-            return self.budget.penalty(gates)
+            self.budget = replace(self.budget, budget_ms=self.limit_ms())
+            return self.multiplier.penalty(self.budget, gates)
         expected_ms = self.budget.predictor.expected_ms(self.budget.space, gates)
         return LAMBDA_UNIT * self.settings.latency_weight * expected_ms.log(), float(expected_ms.detach())
 
@@ -221,7 +222,7 @@ class SinglePathTrainer:
         """The limit in this step: from the largest network's latency down to the budget's, in equal ratios."""
         budget, steps = self.problem.budget, self.descent_steps
         left = max(0.0, 1 - (self.step_count - self.warmup_steps) / steps) if steps else 0.0
-        return budget.limit_ms * max(1.0, self.largest_ms / budget.target_ms) ** left
+        return budget.budget_ms * max(1.0, self.largest_ms / budget.target_ms) ** left
 
     def take_architecture(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
@@ -250,7 +251,7 @@ class SinglePathTrainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "multiplier": self.budget.multiplier,
+            "multiplier": self.multiplier.value,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -260,7 +261,7 @@ class SinglePathTrainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.budget.multiplier = state["multiplier"]
+        self.multiplier.value = state["multiplier"]
 
 
 def single_path(

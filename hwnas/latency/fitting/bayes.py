@@ -1,4 +1,4 @@
-"""A Bayesian linear model of latency: many terms in groups, each group as strong as the measurements say it is.
+"""A Bayesian linear model of latency: many terms in groups, each group as strong as the measurements show.
 
     1 = sum over terms of weight * (value / measured ms) + error          weight ~ N(prior, variance of its group)
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats, Ints
+
 ITERATIONS = 60
 """Steps of expectation-maximisation at most; from a good start, `REFINEMENTS` are enough."""
 REFINEMENTS = 10
@@ -22,7 +24,7 @@ CONVERGED = 1e-3
 
 LEAST_VARIANCE = 1e-10
 SMALLEST_RESIDUAL = 0.05
-"""In units of the noise: what keeps the weight of a network that is fitted exactly finite."""
+"""In units of the noise: it keeps the weight of a network that is fitted exactly finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,25 +36,26 @@ class Posterior:
         covariance: (terms, terms).
         variances: (groups,), of a weight of each group a priori.
         noise_variance: of the relative error of one network.
-        say: (networks,), how much each network counts; 1 unless errors have heavy tails.
+        sample_weight: (networks,), how much each network counts; 1 unless errors have heavy tails.
     """
 
-    mean: np.ndarray
-    covariance: np.ndarray
-    variances: np.ndarray
+    mean: Floats
+    covariance: Floats
+    variances: Floats
     noise_variance: float
-    say: np.ndarray
+    sample_weight: Floats
 
-    def relative_variance(self, values: np.ndarray, predicted_ms: np.ndarray) -> np.ndarray:
+    def relative_variance(self, values: Floats, predicted_ms: Floats) -> Floats:
         """(n,): how uncertain the weights leave the predictions for rows of `values` (n, terms), relative squared."""
-        return np.einsum("ij,jk,ik->i", values, self.covariance, values, optimize=True) / predicted_ms**2
+        variance: Floats = np.einsum("ij,jk,ik->i", values, self.covariance, values, optimize=True)
+        return variance / predicted_ms**2
 
 
 def fit_weights(
-    values: np.ndarray,
-    groups: np.ndarray,
-    measured_ms: np.ndarray,
-    prior_mean: np.ndarray,
+    values: Floats,
+    groups: Ints,
+    measured_ms: Floats,
+    prior_mean: Floats,
     heavy_tails: bool = False,
     start: Posterior | None = None,
 ) -> Posterior:
@@ -62,44 +65,44 @@ def fit_weights(
         values: (networks, terms), each term of a size at which the weights of its group are comparable.
         groups: (terms,), number of the group that each term belongs to, from 0 on without gaps.
         measured_ms: (networks,).
-        prior_mean: (terms,), what a weight is without evidence.
+        prior_mean: (terms,), of the weights without evidence.
         heavy_tails: errors are Laplace instead of Gaussian, which leaves stray measurements (another speed of the
-            processor, a branch that was not pruned) without a say; the fit follows the median.
-        start: a fit to these networks and some more, to go on from; its `say` is that of these.
+            processor, a branch that was not pruned) without much weight; the fit follows the median.
+        start: a fit to these networks and some more, to go on from; its sample weights are those of these.
     """
     rows = values / measured_ms[:, None]
     target = 1.0 - rows @ prior_mean
     members = [groups == group for group in range(groups.max() + 1)]
     if start is None:
         share = np.array([(rows[:, which] ** 2).sum(1).mean() for which in members])
-        variances, noise_variance, say = 0.3 / np.maximum(share, 1e-12), 0.01, np.ones(len(rows))
+        variances, noise_variance, sample_weight = 0.3 / np.maximum(share, 1e-12), 0.01, np.ones(len(rows))
     else:
-        variances, noise_variance, say = start.variances, start.noise_variance, start.say
+        variances, noise_variance, sample_weight = start.variances, start.noise_variance, start.sample_weight
     for _ in range(ITERATIONS if start is None else REFINEMENTS):
-        mean, covariance = _solve(rows, target, say, variances[groups], noise_variance)
+        mean, covariance = _solve(rows, target, sample_weight, variances[groups], noise_variance)
         squared = (target - rows @ mean) ** 2 + ((rows @ covariance) * rows).sum(1)
         second_moment = mean**2 + np.diag(covariance)
         variances = np.array([max(second_moment[which].mean(), LEAST_VARIANCE) for which in members])
-        before, noise_variance = noise_variance, max(float((say * squared).mean()), LEAST_VARIANCE)
+        before, noise_variance = noise_variance, max(float((sample_weight * squared).mean()), LEAST_VARIANCE)
         if heavy_tails:
-            say = 1 / np.maximum(np.sqrt(squared / noise_variance), SMALLEST_RESIDUAL)
-            say /= say.mean()
+            sample_weight = 1 / np.maximum(np.sqrt(squared / noise_variance), SMALLEST_RESIDUAL)
+            sample_weight /= sample_weight.mean()
         if abs(noise_variance - before) < CONVERGED * before:
             break
-    return Posterior(prior_mean + mean, covariance, variances, noise_variance, say)
+    return Posterior(prior_mean + mean, covariance, variances, noise_variance, sample_weight)
 
 
 def _solve(
-    rows: np.ndarray, target: np.ndarray, say: np.ndarray, variance: np.ndarray, noise_variance: float
-) -> tuple[np.ndarray, np.ndarray]:
+    rows: Floats, target: Floats, sample_weight: Floats, variance: Floats, noise_variance: float
+) -> tuple[Floats, Floats]:
     """Mean and covariance of the weights' deviation from their prior for given variances (Bishop, 3.53 and 3.54).
 
     Scaled by the prior's standard deviations, the matrix to invert has no eigenvalue below 1.
     """
     deviation = np.sqrt(variance)
     scaled = rows * deviation
-    precision = (scaled.T * say) @ scaled / noise_variance + np.eye(len(deviation))
+    precision = (scaled.T * sample_weight) @ scaled / noise_variance + np.eye(len(deviation))
     inverse = np.linalg.inv(precision)
     inverse = (inverse + inverse.T) / 2
-    mean = deviation * (inverse @ (scaled.T @ (say * target))) / noise_variance
+    mean = deviation * (inverse @ (scaled.T @ (sample_weight * target))) / noise_variance
     return mean, inverse * np.outer(deviation, deviation)

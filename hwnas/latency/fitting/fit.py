@@ -1,4 +1,4 @@
-"""From a table to a LatencyPredictor: choose how networks are priced by cross-validation, weigh the terms, judge it.
+"""From a table to a LatencyPredictor: choose how networks are priced by cross-validation, weigh the terms, evaluate it.
 
 Block measurements are the prior, whole networks move it: with none the predictor is the plain sum of blocks, with a few
 dozen the sum is scaled, shifted and bent, with hundreds every block and edge has a weight of its own.
@@ -13,14 +13,18 @@ from functools import partial
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard, noise_floor
+from hwnas.latency.fitting.candidate import CandidateModel, FittedCandidate
 from hwnas.latency.fitting.regression import BlockRegression
-from hwnas.latency.fitting.trial import Trial, Way
-from hwnas.latency.predictor import AdditivePredictor
+from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.latency.tables.measured import measured_digest
 from hwnas.latency.tables.table import Block, Latency, LatencyTable, Layer
 from hwnas.latency.terms import EXECUTED, EXTRAS, Executed, Extra, Terms
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
 from hwnas.specs.cell import Cell
 
 MIN_NETWORKS = 5
@@ -32,7 +36,7 @@ MIN_BLOCKS_TO_ESTIMATE = 10
 def fit(
     table: LatencyTable, space: SearchSpace | None = None, further_blocks: Iterable[Block] = ()
 ) -> AdditivePredictor:
-    """A predictor from a block table, from whole networks, or from both, judged on networks it has not seen.
+    """A predictor from a block table, from whole networks, or from both, evaluated on networks it has not seen.
 
     How cells are priced, whether stray measurements are to be expected, which interactions count and whether large
     networks are slower than their sum is decided by 5-fold cross-validation over the networks; so is the error card.
@@ -62,10 +66,30 @@ def fit(
         plain = AdditivePredictor.block_sum(block_ms, estimated, len(networks))
         return replace(plain, layers_ms=_layers_ms(table, block_ms), fitted_to=fitted_to)
     measured_ms = np.array([latency.median_ms for latency in networks.values()])
-    best = choose(Terms(block_ms, estimated), list(networks), measured_ms)
+    best = select_model(Terms(block_ms, estimated), list(networks), measured_ms)
     n_blocks = 0 if block_ms is None else len(block_ms) - len(estimated)
-    card = ErrorCard.judge(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
+    card = ErrorCard.evaluated(measured_ms, best.unseen_ms, noise_floor(networks.values()), n_blocks)
     return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
+
+
+def published_predictor(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
+    """The predictor of a published table for a space, or for a copy of it of another resolution, width or classes.
+
+    A published table is about one space at one size. Where the table has all blocks of `space`, they are priced;
+    otherwise `space` is a proxy of the one of its name that the table has.
+
+    Raises HwnasError if it has neither.
+    """
+    if not table.missing(space):
+        return fit(table, space)
+    whole = get_space(space.name)
+    if missing := table.missing(whole):
+        raise HwnasError(
+            f"{table.folder or 'the table'} ({table.publication}) lacks {len(missing)} of the "
+            f"{len(whole.distinct_blocks())} blocks of space {space.name!r}, among them {missing[0][0]}: it is about "
+            "another space. Search a space that it covers, or measure this one with `hwnas measure`."
+        )
+    return ProxySpacePredictor(fit(table, whole), whole)
 
 
 def _block_ms(
@@ -94,30 +118,30 @@ def _block_ms(
 
 
 def _layers_ms(table: LatencyTable, block_ms: Mapping[Block, float]) -> dict[Layer, float]:
-    """What each layer with a number of its own costs more than its block does elsewhere."""
+    """The ms that each layer with a number of its own costs more than its block does elsewhere."""
     known = ((at, row) for at, row in table.layers.items() if at[1] in block_ms)
     return {at: row.median_ms - block_ms[at[1]] for at, row in known}
 
 
-def choose(terms: Terms, architectures: Sequence[Architecture], measured_ms: np.ndarray) -> Trial:
-    """The way to price networks that predicts unseen ones best: what is executed, what interacts, what bends."""
+def select_model(terms: Terms, architectures: Sequence[Architecture], measured_ms: Floats) -> FittedCandidate:
+    """The candidate model that predicts unseen networks best: what is executed, what interacts, what bends."""
     has_cells = any(isinstance(spec, Cell) for architecture in architectures for spec in architecture.blocks)
-    best = Trial.of(Way(terms), architectures, measured_ms)
+    best = FittedCandidate.of(CandidateModel(terms), architectures, measured_ms)
     tried = [best]
-    challenges: list[Callable[[Way], Way]] = [lambda way: replace(way, heavy_tails=True)]
+    challenges: list[Callable[[CandidateModel], CandidateModel]] = [lambda model: replace(model, heavy_tails=True)]
     if has_cells:
         challenges += [partial(_executing, which) for which in EXECUTED[1:]] + [partial(_with, e) for e in EXTRAS]
-    challenges.append(lambda way: replace(way, bent=True))
+    challenges.append(lambda model: replace(model, bent=True))
     for challenge in challenges:
-        challenger = Trial.of(challenge(best.way), architectures, measured_ms)
+        challenger = FittedCandidate.of(challenge(best.model), architectures, measured_ms)
         tried.append(challenger)
         best = challenger if challenger.is_better(best) else best
     return best.among(tried)
 
 
-def _executing(executed: Executed, way: Way) -> Way:
-    return replace(way, terms=replace(way.terms, executed=executed))
+def _executing(executed: Executed, model: CandidateModel) -> CandidateModel:
+    return replace(model, terms=replace(model.terms, executed=executed))
 
 
-def _with(extra: Extra, way: Way) -> Way:
-    return replace(way, terms=replace(way.terms, extras=(*way.terms.extras, extra)))
+def _with(extra: Extra, model: CandidateModel) -> CandidateModel:
+    return replace(model, terms=replace(model.terms, extras=(*model.terms.extras, extra)))

@@ -1,13 +1,15 @@
 """A Gaussian process of two parts: a linear one, with a prior on its weights, and a smooth one that finds likenesses.
 
     target = linear rows @ weights + smooth(places) + noise
-    covariance = a^2 linear linear' + b^2 Matern32(places / lengths) + s^2 / trust (Rasmussen and Williams 2006, ch. 2)
+    covariance = a^2 linear linear' + b^2 Matern32(places / lengths) + s^2 / sample weight
 
-The linear part carries what is known (costs add up) and goes on where nothing was measured; the smooth part corrects it
-near what was measured, and fades. How much each is trusted is the most probable setting given the data (section 5.4.1),
-under weak priors. Noise has the tails of Student's t distribution: a row that all others disagree with is trusted less
-(Lange, Little and Taylor 1989), since one interrupted run must not bend everything around it. scikit-learn's regressor
-has neither kernels on separate columns, nor priors, nor such noise.
+(Rasmussen and Williams 2006, ch. 2.)
+
+The linear part carries the knowledge that costs add up, and goes on where nothing was measured; the smooth part
+corrects it near measured rows, and fades. How much each counts is the most probable setting given the data (section
+5.4.1), under weak priors. Noise has the tails of Student's t distribution: a row that all others disagree with weighs
+less (Lange, Little and Taylor 1989), since one interrupted run must not bend everything around it. scikit-learn's
+regressor has neither kernels on separate columns, nor priors, nor such noise.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from hwnas.foreign import Positive
+from hwnas.latency.arrays import Floats
 
 PRIOR_SPREAD = 1.0
 """Standard deviation of the prior on the logarithm of each amplitude: a factor of e either way is unsurprising."""
@@ -45,11 +48,11 @@ class Hyperparameters:
     """One per column of the places."""
 
     @property
-    def log(self) -> np.ndarray:
+    def log(self) -> Floats:
         return np.log([self.linear, self.smooth, self.noise, *self.lengths])
 
     @staticmethod
-    def from_log(values: np.ndarray) -> Hyperparameters:
+    def from_log(values: Floats) -> Hyperparameters:
         linear, smooth, noise, *lengths = map(float, np.exp(values))
         return Hyperparameters(linear, smooth, noise, tuple(lengths))
 
@@ -62,25 +65,25 @@ class GaussianProcess:
         linear: (n, p), columns in units in which a weight of `hyperparameters.linear` is to be expected.
         places: (n, d), columns of about unit spread.
         targets: (n,), less their prior mean.
-        trust: (n,), about 1; how many ordinary rows one counts for.
+        sample_weight: (n,), about 1; how many ordinary rows one counts for.
     """
 
-    linear: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
+    linear: Floats
+    places: Floats
+    targets: Floats
     hyperparameters: Hyperparameters
-    trust: np.ndarray
+    sample_weight: Floats
 
     @staticmethod
-    def fit(linear: np.ndarray, places: np.ndarray, targets: np.ndarray, expected: Hyperparameters) -> GaussianProcess:
+    def fit(linear: Floats, places: Floats, targets: Floats, expected: Hyperparameters) -> GaussianProcess:
         """The process with the most probable hyper-parameters; those `expected` are the centre of their prior."""
         process = GaussianProcess(linear, places, targets, expected, np.ones(len(targets)))
         process = replace(process, hyperparameters=_most_probable(process, expected))
         errors, stds = process.leave_one_out()
-        process = replace(process, trust=(TAILS + 1) / (TAILS + (errors / stds) ** 2))
+        process = replace(process, sample_weight=(TAILS + 1) / (TAILS + (errors / stds) ** 2))
         return replace(process, hyperparameters=_most_probable(process, expected))
 
-    def predict(self, linear: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, linear: Floats, places: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation (m,) of new rows' targets, noise included."""
         from scipy.linalg import solve_triangular
 
@@ -90,7 +93,7 @@ class GaussianProcess:
         known = (solve_triangular(self._factor, across.T, lower=True) ** 2).sum(0)
         return across @ self._weights, np.sqrt(np.maximum(alone - known, h.noise**2))
 
-    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray]:
+    def leave_one_out(self) -> tuple[Floats, Floats]:
         """Each row's target less its prediction from all other rows, and that prediction's standard deviation, (n,).
 
         Closed form (Rasmussen and Williams 2006, equations 5.10 to 5.12); hyper-parameters are those of all rows.
@@ -101,30 +104,33 @@ class GaussianProcess:
         return self._weights / precision, 1 / np.sqrt(precision)
 
     @cached_property
-    def _factor(self) -> np.ndarray:
+    def _factor(self) -> Floats:
         prior = covariance(self.linear, self.places, self.linear, self.places, self.hyperparameters)
-        return np.linalg.cholesky(prior + np.diag(self.hyperparameters.noise**2 / self.trust + JITTER))
+        return np.linalg.cholesky(prior + np.diag(self.hyperparameters.noise**2 / self.sample_weight + JITTER))
 
     @cached_property
-    def _weights(self) -> np.ndarray:
+    def _weights(self) -> Floats:
         from scipy.linalg import cho_solve
 
-        return cho_solve((self._factor, True), self.targets)
+        weights: Floats = cho_solve((self._factor, True), self.targets)
+        return weights
 
 
 def covariance(
-    linear: np.ndarray, places: np.ndarray, other_linear: np.ndarray, other_places: np.ndarray, h: Hyperparameters
-) -> np.ndarray:
+    linear: Floats, places: Floats, other_linear: Floats, other_places: Floats, h: Hyperparameters
+) -> Floats:
     """Prior covariances (n, m) of rows and other rows, without noise."""
     steps = _steps(places, other_places, h)
-    return h.linear**2 * linear @ other_linear.T + h.smooth**2 * (1 + steps) * np.exp(-steps)
+    found: Floats = h.linear**2 * linear @ other_linear.T + h.smooth**2 * (1 + steps) * np.exp(-steps)
+    return found
 
 
-def _steps(places: np.ndarray, others: np.ndarray, h: Hyperparameters) -> np.ndarray:
+def _steps(places: Floats, others: Floats, h: Hyperparameters) -> Floats:
     """sqrt(3) times the distances of places in units of the lengths, (n, m)."""
     from scipy.spatial.distance import cdist
 
-    return np.sqrt(3.0) * cdist(places / h.lengths, others / h.lengths)
+    steps: Floats = np.sqrt(3.0) * cdist(places / h.lengths, others / h.lengths)
+    return steps
 
 
 def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyperparameters:
@@ -132,12 +138,12 @@ def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyper
     from scipy.optimize import minimize
 
     rows = np.random.default_rng(0).permutation(len(process.targets))[:TUNING_ROWS]
-    data = (process.linear[rows], process.places[rows], process.targets[rows], process.trust[rows])
+    data = (process.linear[rows], process.places[rows], process.targets[rows], process.sample_weight[rows])
     centre = expected.log
     spread = np.full(len(centre), LENGTH_SPREAD)
     spread[:3] = PRIOR_SPREAD
 
-    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(values: Floats) -> tuple[float, Floats]:
         likelihood, gradient = _negative_log_likelihood(*data, Hyperparameters.from_log(values))
         away = (values - centre) / spread
         return likelihood + 0.5 * float(away @ away), gradient + away / spread
@@ -149,15 +155,15 @@ def _most_probable(process: GaussianProcess, expected: Hyperparameters) -> Hyper
 
 
 def _negative_log_likelihood(
-    linear: np.ndarray, places: np.ndarray, targets: np.ndarray, trust: np.ndarray, h: Hyperparameters
-) -> tuple[float, np.ndarray]:
+    linear: Floats, places: Floats, targets: Floats, sample_weight: Floats, h: Hyperparameters
+) -> tuple[float, Floats]:
     """-log p(targets) and its gradient by the logarithms of the hyper-parameters (equations 5.8 and 5.9)."""
     from scipy.linalg import cho_solve
 
     steps = _steps(places, places, h)
     decay = np.exp(-steps)
     of_linear, of_smooth = h.linear**2 * linear @ linear.T, h.smooth**2 * (1 + steps) * decay
-    factor = np.linalg.cholesky(of_linear + of_smooth + np.diag(h.noise**2 / trust + JITTER))
+    factor = np.linalg.cholesky(of_linear + of_smooth + np.diag(h.noise**2 / sample_weight + JITTER))
     inverse = cho_solve((factor, True), np.eye(len(targets)))
     weights = inverse @ targets
     slope = inverse - np.outer(weights, weights)  # 2 dL/dK
@@ -167,7 +173,7 @@ def _negative_log_likelihood(
     gradient = [
         (slope * of_linear).sum(),
         (slope * of_smooth).sum(),
-        h.noise**2 * (np.diag(slope) / trust).sum(),
+        h.noise**2 * (np.diag(slope) / sample_weight).sum(),
         *by_lengths,
     ]
     return 0.5 * float(targets @ weights) + float(np.log(np.diag(factor)).sum()), np.array(gradient)

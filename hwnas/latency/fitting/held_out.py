@@ -1,4 +1,4 @@
-"""Judging a predictor: every network of a table predicted by a fit that had not seen it, and what more would bring."""
+"""Held-out predictions: every network of a table predicted by a fit that had not seen it, for the error card."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.latency.card import CurvePoint, ErrorCard, Judged, errors
+from hwnas.latency.arrays import Ints
+from hwnas.latency.card import CurvePoint, ErrorCard, HeldOutPrediction, errors
+from hwnas.latency.fitting.candidate import FOLDS
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
-from hwnas.latency.fitting.trial import FOLDS
-from hwnas.latency.predictor import AdditivePredictor, Prediction
+from hwnas.latency.predictor import LatencyPredictor, Prediction
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.space import Architecture
 
@@ -23,16 +24,16 @@ MIN_UNSEEN = 5
 
 NOTICEABLE_DRIFT_PERCENT = 3.0
 
-Fit = Callable[[LatencyTable, Sequence[Block]], AdditivePredictor]
+Fit = Callable[[LatencyTable, Sequence[Block]], LatencyPredictor]
 """From a table, and blocks that must be priced whether or not they are in it, to a predictor."""
 
 
-def fit_itself(table: LatencyTable, blocks: Sequence[Block]) -> AdditivePredictor:
+def fit_itself(table: LatencyTable, blocks: Sequence[Block]) -> LatencyPredictor:
     """The fit to a table alone."""
     return fit(table, further_blocks=blocks)
 
 
-def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fit_itself) -> ErrorCard:
+def evaluate(predictor: LatencyPredictor, table: LatencyTable, fit_table: Fit = fit_itself) -> ErrorCard:
     """The full error card of a predictor that was fitted to a table.
 
     Statistics and intervals come from 5-fold cross-validation in which everything, the choice of the model too, is
@@ -43,15 +44,17 @@ def judge(predictor: AdditivePredictor, table: LatencyTable, fit_table: Fit = fi
     largest_fold = -(-len(table.networks) // FOLDS)
     if len(table.networks) - largest_fold < MIN_NETWORKS:
         return card
-    return replace(card.with_judged(cross_validate(table, fit_table)), learning_curve=learning_curve(table, fit_table))
+    return replace(
+        card.with_held_out(cross_validate(table, fit_table)), learning_curve=learning_curve(table, fit_table)
+    )
 
 
-def cross_validate(table: LatencyTable, fit_table: Fit = fit_itself) -> list[Judged]:
+def cross_validate(table: LatencyTable, fit_table: Fit = fit_itself) -> list[HeldOutPrediction]:
     """Every network of the table as a fit predicts it that has seen the others of 4 folds only."""
     from sklearn.model_selection import KFold
 
     networks = list(table.networks)
-    found: list[Judged] = []
+    found: list[HeldOutPrediction] = []
     for seen, unseen in KFold(FOLDS, shuffle=True, random_state=0).split(networks):
         found += _unseen(table, [networks[i] for i in seen], [networks[i] for i in unseen], fit_table)
     return found
@@ -73,7 +76,7 @@ def learning_curve(table: LatencyTable, fit_table: Fit = fit_itself) -> tuple[Cu
 
 
 def measured_on(conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """What a table was measured under, in a few words; what it does not tell is left out."""
+    """The conditions of a table in a few words, those that it names."""
     identity, circumstances = conditions.get("identity", {}), conditions.get("circumstances", {})
     summary = conditions.get("summary", {})
     names = ("cpu", "runtime", "runtime_version", "threads", "cores", "precision")
@@ -85,7 +88,9 @@ def measured_on(conditions: Mapping[str, Any]) -> dict[str, Any]:
     return short
 
 
-def _unseen(table: LatencyTable, seen: list[Architecture], unseen: list[Architecture], fit_table: Fit) -> list[Judged]:
+def _unseen(
+    table: LatencyTable, seen: list[Architecture], unseen: list[Architecture], fit_table: Fit
+) -> list[HeldOutPrediction]:
     """Fit the table with the networks `seen` only, then predict `unseen`."""
     rows = {network: table.networks[network] for network in seen}
     blocks = [block for network in unseen for block in network.placed_blocks() if not block[0].is_identity]
@@ -93,14 +98,14 @@ def _unseen(table: LatencyTable, seen: list[Architecture], unseen: list[Architec
     slowest_ms = max((row.median_ms for row in rows.values()), default=np.inf)
     fastest_ms = min((row.median_ms for row in rows.values()), default=0.0)
     return [
-        _judged(network, prediction, table.networks[network], fastest_ms, slowest_ms)
+        _held_out_prediction(network, prediction, table.networks[network], fastest_ms, slowest_ms)
         for network, prediction in zip(unseen, predictions, strict=True)
     ]
 
 
-def _judged(
+def _held_out_prediction(
     network: Architecture, prediction: Prediction, row: Latency, fastest_ms: float, slowest_ms: float
-) -> Judged:
+) -> HeldOutPrediction:
     reasons = []
     if row.noisy:
         reasons.append("noisy measurement")
@@ -112,16 +117,16 @@ def _judged(
         reasons.append(f"{'slower' if prediction.ms > slowest_ms else 'faster'} than every network it was fitted to")
     reason = ", ".join(reasons)
     code = str(network.code)
-    return Judged(code, prediction.ms, prediction.low_ms, prediction.high_ms, row.median_ms, reason)
+    return HeldOutPrediction(code, prediction.ms, prediction.low_ms, prediction.high_ms, row.median_ms, reason)
 
 
-def _choices(networks: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _choices(networks: int, count: int) -> Iterator[tuple[Ints, Ints]]:
     """Random choices of `count` networks and those that are left; one suffices where nothing is chosen."""
     for seed in range(CURVE_REPEATS if count else 1):
         order = np.random.default_rng(seed).permutation(networks)
         yield order[:count], order[count:]
 
 
-def _mape(judged: list[Judged]) -> float:
-    measured_ms = np.array([network.measured_ms for network in judged])
-    return float(errors(measured_ms, np.array([network.predicted_ms for network in judged]))["mape"])
+def _mape(predictions: list[HeldOutPrediction]) -> float:
+    measured_ms = np.array([network.measured_ms for network in predictions])
+    return float(errors(measured_ms, np.array([network.predicted_ms for network in predictions]))["mape"])

@@ -1,7 +1,7 @@
 """The BlockRegression: the ms of blocks that were never measured, from those that were.
 
-Costs are what a runtime executes for a block (`features`), with nominal unit costs as prior; blocks of similar form are
-alike: what the costs miss (tiles, caches, fused steps) is learned from the measured neighbours.
+Costs are of the operators that a runtime executes for a block (`features`), with nominal unit costs as prior; blocks of
+similar form are alike: the errors of the costs (tiles, caches, fused steps) are learned from the measured neighbours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import Finite, Positive, checked, faults_of
+from hwnas.latency.arrays import Floats
 from hwnas.latency.features import COSTS, FORM, NOMINAL_MS, feature_rows
 from hwnas.latency.fitting.gaussian_process import Hyperparameters
 from hwnas.latency.fitting.relative import RelativeRegression, prior_rows
@@ -24,13 +25,13 @@ from hwnas.specs.spec import Shape, Spec
 FORMAT = "hwnas.block-regression/1"
 
 BASE_COSTS = ("macs", "macs_depthwise", "bytes_read", "bytes_written", "bytes_of_weights", "operators")
-"""What counts nominally; other costs are expected to add nothing, until measurements say otherwise."""
+"""The costs that count nominally; other costs are expected to add nothing, until measurements say otherwise."""
 
 EXPECTED = Hyperparameters(linear=0.5, smooth=0.05, noise=0.02, lengths=(5.0,) * len(FORM))
 """Unit costs about as nominal, give or take a half; likeness is worth 5 %; measurements repeat within 2 %."""
 
-CHOICE = replace(EXPECTED, smooth=0.1, noise=0.1)
-"""When choosing blocks, expect a stranger device than most are: the choice then covers all kinds of blocks."""
+SELECTION = replace(EXPECTED, smooth=0.1, noise=0.1)
+"""When selecting blocks, expect a stranger device than most are: the selection then covers all kinds of blocks."""
 
 LEAST_SPREAD = 0.1
 """A form that the measured blocks hardly vary in says nothing: it is not blown up to unit spread."""
@@ -52,8 +53,8 @@ class BlockRegression:
     """
 
     model: RelativeRegression
-    centre: np.ndarray
-    spread: np.ndarray
+    centre: Floats
+    spread: Floats
 
     @staticmethod
     def fit(blocks: Mapping[tuple[Spec, Shape], float]) -> BlockRegression:
@@ -73,7 +74,7 @@ class BlockRegression:
         ms, relative_std = self.predict_many([(spec, input_shape)])
         return float(ms[0]), float(relative_std[0])
 
-    def predict_many(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    def predict_many(self, blocks: Blocks) -> tuple[Floats, Floats]:
         """The ms (n,) of blocks, and their relative standard deviations (n,)."""
         real = np.array([not spec.is_identity for spec, _ in blocks], dtype=bool)
         costs, forms = feature_rows([block for block in blocks if not block[0].is_identity])
@@ -89,7 +90,7 @@ class BlockRegression:
 
     @staticmethod
     def from_json(data: Any) -> BlockRegression:
-        """What `to_json` wrote. Raises HwnasError if it is damaged, or if this version counts other features."""
+        """The regression of `to_json`. Raises HwnasError if it is damaged, or if this version counts other features."""
         cure = "make it again with `hwnas fit TABLE`"
         columns = {"costs": list(COSTS), "form": list(FORM), "nominal_ms": list(NOMINAL_MS.values())}
         if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("columns") != columns:
@@ -106,7 +107,7 @@ class BlockRegression:
 
 
 class _Scaled(BaseModel):
-    """What the JSON of a BlockRegression must be."""
+    """The JSON of a BlockRegression."""
 
     centre: list[Finite]
     spread: list[Positive]
@@ -128,14 +129,14 @@ def informative_blocks(candidates: Blocks, count: int, measured: Blocks = (), se
         return []
     costs, forms = feature_rows([*(candidates[i] for i in open_ones), *known])
     centre, spread = _scaling(forms)
-    rows = prior_rows(costs * _NOMINAL, (forms - centre) / spread, _PRIOR, CHOICE)
+    rows = prior_rows(costs * _NOMINAL, (forms - centre) / spread, _PRIOR, SELECTION)
     candidate_rows, known_rows = rows[: len(open_ones)], rows[len(open_ones) :]
     weights = np.ones(rows.shape[1])
-    chosen = most_informative(candidate_rows, count, known_rows, weights, noise=CHOICE.noise, seed=seed)
+    chosen = most_informative(candidate_rows, count, known_rows, weights, noise=SELECTION.noise, seed=seed)
     return [open_ones[i] for i in chosen]
 
 
-def _scaling(forms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scaling(forms: Floats) -> tuple[Floats, Floats]:
     if not len(forms):  # fitting nothing is refused later, in words
         return np.zeros(len(FORM)), np.ones(len(FORM))
     return forms.mean(0), np.maximum(forms.std(0), LEAST_SPREAD)

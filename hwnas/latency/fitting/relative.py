@@ -1,13 +1,13 @@
-"""The RelativeRegression: latencies as a sum of costs, and what rows that are alike deviate from it by.
+"""The RelativeRegression: latencies as a sum of costs, and deviations from it that are alike for rows that are alike.
 
     ms = costs @ unit costs + reference ms * (smooth deviation + noise)
 
-The first term adds up and says most from a dozen rows on; its unit costs have a prior. What it misses is alike for
-rows that are alike, and a Gaussian process learns it as there are more rows. Both are fitted at once, on *relative*
-errors (a block of 0.1 ms counts as much as one of 10 ms), and how far either is trusted follows from the data.
+The first term adds up and explains most from a dozen rows on; its unit costs have a prior. Its errors are alike for
+rows that are alike, and a Gaussian process learns them as there are more rows. Both are fitted at once, on *relative*
+errors (a block of 0.1 ms counts as much as one of 10 ms), and how much either counts follows from the data.
 
-Blocks are priced with it (`regression`: costs are what a runtime executes), and networks on a new device (`transfer`:
-costs are their latencies on known devices).
+Blocks are priced with it (`regression`: costs of the operators that a runtime executes), and networks on a new device
+(`transfer`: costs are their latencies on known devices).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pydantic import BaseModel, Field
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import Finite, Ms, Positive, typed
+from hwnas.latency.arrays import Floats
+from hwnas.latency.conformal import conformal_quantile
 from hwnas.latency.fitting.gaussian_process import GaussianProcess, Hyperparameters, covariance
 
 MIN_ROWS = 3
@@ -44,33 +46,33 @@ NORMAL_90 = 1.645
 
 @dataclass(frozen=True, eq=False)
 class RelativeRegression:
-    """Rows that were measured and what was fitted on them.
+    """Measured rows and the model that was fitted to them.
 
     Attributes:
         costs: (n, p), in units in which all unit costs are expected to be of one size.
         places: (n, d), where each row is: rows that are close are alike.
         measured_ms: (n,).
         prior: (p,), unit costs as expected, but for the speed of the device.
-        speed: what `prior` is to be multiplied with, as the median row has it.
-        unit_costs: (p,), of the reference, which states what errors are relative to.
+        speed: factor of `prior`, by the median row.
+        unit_costs: (p,), of the reference, which errors are relative to.
         hyperparameters: of the Gaussian process.
-        trust: (n,), about 1; low where a row disagrees with all others.
+        sample_weight: (n,), about 1; low where a row disagrees with all others.
         widening: how much wider than the process says intervals must be to hold 90 % of unseen rows; 1 or more.
     """
 
-    costs: np.ndarray
-    places: np.ndarray
-    measured_ms: np.ndarray
-    prior: np.ndarray
+    costs: Floats
+    places: Floats
+    measured_ms: Floats
+    prior: Floats
     speed: float
-    unit_costs: np.ndarray
+    unit_costs: Floats
     hyperparameters: Hyperparameters
-    trust: np.ndarray
+    sample_weight: Floats
     widening: float = 1.0
 
     @staticmethod
     def fit(
-        costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+        costs: Floats, places: Floats, measured_ms: Floats, prior: Floats, expected: Hyperparameters
     ) -> RelativeRegression:
         """Fit all of it; hyper-parameters start from those `expected`.
 
@@ -86,7 +88,7 @@ class RelativeRegression:
         data = (costs[rows], places[rows], measured_ms[rows])
         return replace(_fit(*data, prior, expected), widening=_widening(*data, prior, expected))
 
-    def predict(self, costs: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, costs: Floats, places: Floats) -> tuple[Floats, Floats]:
         """The ms (m,) of rows, and their standard deviations relative to it (m,)."""
         reference, linear, expected = self._relative(costs)
         deviation, std = self._process.predict(linear, places)
@@ -97,9 +99,9 @@ class RelativeRegression:
     def _process(self) -> GaussianProcess:
         reference, linear, expected = self._relative(self.costs)
         targets = self.measured_ms / reference - expected
-        return GaussianProcess(linear, self.places, targets, self.hyperparameters, self.trust)
+        return GaussianProcess(linear, self.places, targets, self.hyperparameters, self.sample_weight)
 
-    def _relative(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _relative(self, costs: Floats) -> tuple[Floats, Floats, Floats]:
         """The reference ms (n,); costs (n, p) and what the prior expects of them (n,), both relative to it."""
         costs = self.speed * costs
         reference = np.maximum(costs @ self.unit_costs, LEAST_SHARE * costs @ self.prior)
@@ -109,26 +111,32 @@ class RelativeRegression:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON data; `from_json` takes it back."""
-        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        arrays = {_IN_FILES.get(name, name): getattr(self, name).tolist() for name in _ARRAYS}
         scalars = {"speed": self.speed, "widening": self.widening}
         return {**scalars, "hyperparameters": asdict(self.hyperparameters), **arrays}
 
     @staticmethod
     def from_json(data: Any) -> RelativeRegression:
-        """What `to_json` wrote. Raises ValueError if it is damaged."""
+        """The regression that `to_json` wrote. Raises ValueError if it is damaged."""
         found = typed(_Fitted, data)
         arrays: dict[str, Any] = {name: np.array(getattr(found, name), dtype=float) for name in _ARRAYS}
         rows, columns, places = len(found.measured_ms), len(found.prior), len(found.hyperparameters.lengths)
-        shapes = {"costs": (rows, columns), "places": (rows, places), "unit_costs": (columns,), "trust": (rows,)}
+        shapes = {
+            "costs": (rows, columns),
+            "places": (rows, places),
+            "unit_costs": (columns,),
+            "sample_weight": (rows,),
+        }
         for name, shape in shapes.items():
-            if arrays[name].shape != shape:
-                raise ValueError(f"{name}: must have the shape {shape} of the other arrays, not {arrays[name].shape}")
+            if (found_shape := arrays[name].shape) != shape:
+                key = _IN_FILES.get(name, name)
+                raise ValueError(f"{key}: must have the shape {shape} of the other arrays, not {found_shape}")
         scalars = {"speed": found.speed, "widening": found.widening}
         return RelativeRegression(**arrays, **scalars, hyperparameters=found.hyperparameters)
 
 
 class _Fitted(BaseModel):
-    """What the JSON of a RelativeRegression must be."""
+    """The JSON of a RelativeRegression."""
 
     costs: list[list[Finite]]
     places: list[list[Finite]]
@@ -137,26 +145,29 @@ class _Fitted(BaseModel):
     speed: Positive
     unit_costs: list[Finite]
     hyperparameters: Hyperparameters
-    trust: list[Positive]
+    sample_weight: list[Positive] = Field(alias="trust")
     widening: float = Field(ge=1, le=1e6)
 
 
-_ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "trust")
+_ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "sample_weight")
+_IN_FILES = {"sample_weight": "trust"}
+"""Fields that JSON data call otherwise."""
 
 
-def prior_rows(costs: np.ndarray, places: np.ndarray, prior: np.ndarray, expected: Hyperparameters) -> np.ndarray:
+def prior_rows(costs: Floats, places: Floats, prior: Floats, expected: Hyperparameters) -> Floats:
     """(n, r) features, weights of standard deviation 1, of the linear model that expects of n rows what this one does.
 
-    What `choice.most_informative` is given to choose the rows to measure.
+    `hwnas.latency.fitting.selection` chooses the rows to measure by them.
     """
     linear = costs / np.maximum(costs @ prior, np.finfo(float).tiny)[:, None]
     values, vectors = np.linalg.eigh(covariance(linear, places, linear, places, expected))
     kept = values > 1e-6 * values[-1]
-    return vectors[:, kept] * np.sqrt(values[kept])
+    rows: Floats = vectors[:, kept] * np.sqrt(values[kept])
+    return rows
 
 
 def _fit(
-    costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
+    costs: Floats, places: Floats, measured_ms: Floats, prior: Floats, expected: Hyperparameters
 ) -> RelativeRegression:
     speed = float(np.median(measured_ms / (costs @ prior)))
     unit_costs = _ridge(speed * costs / measured_ms[:, None], prior)
@@ -164,10 +175,10 @@ def _fit(
     start = RelativeRegression(costs, places, measured_ms, prior, speed, unit_costs, expected, ones)
     rough = start._process
     process = GaussianProcess.fit(rough.linear, rough.places, rough.targets, expected)
-    return replace(start, hyperparameters=process.hyperparameters, trust=process.trust)
+    return replace(start, hyperparameters=process.hyperparameters, sample_weight=process.sample_weight)
 
 
-def _ridge(relative: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _ridge(relative: Floats, prior: Floats) -> Floats:
     """Unit costs (p,) that bring every row of costs, relative to its measured ms, to 1; drawn to the prior.
 
     How strongly is decided by leave-one-out error.
@@ -178,12 +189,11 @@ def _ridge(relative: np.ndarray, prior: np.ndarray) -> np.ndarray:
     fitted = (shrunk * (left.T @ missing)) @ left.T
     unseen = (missing - fitted) / np.maximum(1 - shrunk @ (left**2).T, 1e-9)
     best = RIDGES[int(np.square(np.minimum(np.abs(unseen), WILD)).mean(1).argmin())]
-    return prior + right.T @ (sizes / (sizes**2 + best) * (left.T @ missing))
+    correction: Floats = right.T @ (sizes / (sizes**2 + best) * (left.T @ missing))
+    return prior + correction
 
 
-def _widening(
-    costs: np.ndarray, places: np.ndarray, measured_ms: np.ndarray, prior: np.ndarray, expected: Hyperparameters
-) -> float:
+def _widening(costs: Floats, places: Floats, measured_ms: Floats, prior: Floats, expected: Hyperparameters) -> float:
     """Conformal: the 90 % quantile of how many 90 % intervals each row is off when fitted without it (5 folds)."""
     off = np.empty(len(measured_ms))
     folds = np.arange(len(measured_ms)) % FOLDS  # rows are in random order
@@ -193,5 +203,4 @@ def _widening(
             costs[unseen], places[unseen]
         )
         off[unseen] = np.abs(measured_ms[unseen] / ms - 1) / (NORMAL_90 * std)
-    rank = min(len(off), int(np.ceil(0.9 * (len(off) + 1))))
-    return max(1.0, float(np.sort(off)[rank - 1]))
+    return max(1.0, conformal_quantile(off))

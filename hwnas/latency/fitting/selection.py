@@ -1,4 +1,4 @@
-"""Choosing what to measure next: the rows that teach a linear model most about all the others.
+"""Active selection of the rows to measure next: those that teach a linear model most about all the others.
 
 A Bayesian linear model knows how uncertain it is about every row before anything is measured: that depends on features
 only. Greedily taking the row whose measurement lowers the mean variance of all rows is V-optimal design, a step at a
@@ -10,16 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from hwnas.errors import UsageError
+from hwnas.latency.arrays import Floats
 
 NOISE = 0.1
 """Standard deviation of a measurement, relative to what one column of features is expected to explain."""
 
 
 def most_informative(
-    features: np.ndarray,
+    features: Floats,
     count: int,
-    known: np.ndarray | None = None,
-    prior_std: np.ndarray | None = None,
+    known: Floats | None = None,
+    prior_std: Floats | None = None,
     noise: float = NOISE,
     seed: int = 0,
 ) -> list[int]:
@@ -64,13 +65,14 @@ def most_informative(
     return [int(order[i]) for i in chosen]
 
 
-def _after(covariance: np.ndarray, row: np.ndarray, noise: float) -> np.ndarray:
+def _after(covariance: Floats, row: Floats, noise: float) -> Floats:
     """The covariance of the weights once `row` is measured (Sherman-Morrison)."""
     moved = covariance @ row
-    return covariance - np.outer(moved, moved) / (noise**2 + row @ moved)
+    after: Floats = covariance - np.outer(moved, moved) / (noise**2 + row @ moved)
+    return after
 
 
-def _check(features: np.ndarray, count: int, noise: float) -> None:
+def _check(features: Floats, count: int, noise: float) -> None:
     if features.ndim != 2 or not np.isfinite(features).all():
         raise UsageError(f"features must be finite numbers, one row per candidate, not an array of {features.shape}.")
     if count < 0 or not noise > 0:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.errors import UsageError
+from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.fitting.gaussian_process import Hyperparameters
 from hwnas.latency.fitting.relative import RelativeRegression, prior_rows
 from hwnas.latency.fitting.selection import most_informative
@@ -20,10 +21,10 @@ LENGTH = 3.0
 """Deviations fade over so many standard deviations of the networks."""
 
 AMPLITUDES = (0.3, 0.1, 0.05)
-"""Each known device's share is about equal, give or take 0.3; likeness is worth 10 %, and what nothing explains 5 %."""
+"""Each known device's share is about equal, give or take 0.3; likeness is worth 10 %, and noise 5 %."""
 
-CHOICE_SMOOTH, CHOICE_NOISE = 0.2, 0.1
-"""When choosing networks, expect stranger devices than most are: the choice then covers all kinds of networks."""
+SELECTION_SMOOTH, SELECTION_NOISE = 0.2, 0.1
+"""When selecting networks, expect stranger devices than most are: the selection then covers all kinds of networks."""
 
 MAX_CANDIDATES = 1000
 
@@ -41,9 +42,7 @@ class Transfer:
     view: _View
 
     @staticmethod
-    def fit(
-        known_ms: np.ndarray, measured: np.ndarray, measured_ms: np.ndarray, sizes: np.ndarray | None = None
-    ) -> Transfer:
+    def fit(known_ms: Floats, measured: Ints, measured_ms: Floats, sizes: Floats | None = None) -> Transfer:
         """Fit the networks measured on the new device.
 
         Args:
@@ -66,7 +65,7 @@ class Transfer:
         model = RelativeRegression.fit(costs[rows], places[rows], ms, view.prior, view.expected(*AMPLITUDES))
         return Transfer(model, view)
 
-    def predict(self, known_ms: np.ndarray, sizes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, known_ms: Floats, sizes: Floats | None = None) -> tuple[Floats, Floats]:
         """The new device's ms (n,) of networks, and their relative standard deviations (n,).
 
         Nine in ten networks lie within ``ms * (1 +- 1.645 * relative_std)``. Raises UsageError for other devices or
@@ -75,7 +74,7 @@ class Transfer:
         return self.model.predict(*self.view.rows(known_ms, sizes))
 
 
-def informative_networks(known_ms: np.ndarray, count: int, sizes: np.ndarray | None = None, seed: int = 0) -> list[int]:
+def informative_networks(known_ms: Floats, count: int, sizes: Floats | None = None, seed: int = 0) -> list[int]:
     """Which networks to measure on a new device so that a Transfer predicts all of them best, in this order.
 
     Args:
@@ -87,8 +86,10 @@ def informative_networks(known_ms: np.ndarray, count: int, sizes: np.ndarray | N
     view = _View.of(known_ms, sizes)
     costs, places = view.rows(known_ms, sizes)
     pool = np.random.default_rng(seed).permutation(len(costs))[: max(MAX_CANDIDATES, count)]
-    rows = prior_rows(costs[pool], places[pool], view.prior, view.expected(AMPLITUDES[0], CHOICE_SMOOTH, CHOICE_NOISE))
-    chosen = most_informative(rows, count, prior_std=np.ones(rows.shape[1]), noise=CHOICE_NOISE, seed=seed)
+    rows = prior_rows(
+        costs[pool], places[pool], view.prior, view.expected(AMPLITUDES[0], SELECTION_SMOOTH, SELECTION_NOISE)
+    )
+    chosen = most_informative(rows, count, prior_std=np.ones(rows.shape[1]), noise=SELECTION_NOISE, seed=seed)
     return [int(pool[i]) for i in chosen]
 
 
@@ -102,19 +103,19 @@ class _View:
         spread: (d,), their standard deviation.
     """
 
-    typical_ms: np.ndarray
-    centre: np.ndarray
-    spread: np.ndarray
+    typical_ms: Floats
+    centre: Floats
+    spread: Floats
 
     @staticmethod
-    def of(known_ms: np.ndarray, sizes: np.ndarray | None) -> _View:
+    def of(known_ms: Floats, sizes: Floats | None) -> _View:
         places = _places(known_ms, sizes)
         spread = places.std(0)
         typical_ms = np.exp(np.log(known_ms).mean(0))
         return _View(typical_ms, places.mean(0), np.where(spread > 1e-9, spread, 1.0))
 
     @property
-    def prior(self) -> np.ndarray:
+    def prior(self) -> Floats:
         """Equal shares of every device, and nothing that is the same for all networks."""
         devices = len(self.typical_ms)
         return np.append(np.full(devices, 1 / devices), 0.0)
@@ -122,7 +123,7 @@ class _View:
     def expected(self, linear: float, smooth: float, noise: float) -> Hyperparameters:
         return Hyperparameters(linear, smooth, noise, (LENGTH,) * len(self.centre))
 
-    def rows(self, known_ms: np.ndarray, sizes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def rows(self, known_ms: Floats, sizes: Floats | None) -> tuple[Floats, Floats]:
         """Costs (n, devices + 1) and places (n, d). Raises UsageError for another number of devices or sizes."""
         places = _places(known_ms, sizes)
         if known_ms.shape[1] != len(self.typical_ms) or places.shape[1] != len(self.centre):
@@ -134,7 +135,7 @@ class _View:
         return costs, (places - self.centre) / self.spread
 
 
-def _places(known_ms: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
+def _places(known_ms: Floats, sizes: Floats | None) -> Floats:
     """(n, d) logarithms: the mean ms, the ratios between devices, and sizes per ms."""
     if known_ms.ndim != 2 or not known_ms.shape[1]:
         raise UsageError(f"latencies on known devices must be (networks, devices), not {known_ms.shape}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
-from hwnas.latency.fitting.carry_over import informative_sample
+from hwnas.latency.fitting.transfer_fit import informative_sample
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runtimes import Runtime
@@ -60,8 +60,8 @@ def measure_like(
 ) -> SpaceTable:
     """Measure, of the networks in known devices' tables, those that tell most about a new device; no blocks.
 
-    `hwnas.latency.fitting.carry_over` then predicts the others. Arguments and errors as for `measure`; HwnasError also
-    if the known tables hold no whole networks.
+    `hwnas.latency.fitting.transfer_fit` then predicts the others. Arguments and errors as for `measure`; HwnasError
+    also if the known tables hold no whole networks.
     """
     with TableCampaign.begin(device, runtime, tables, progress) as campaign:
         campaign.measure([], informative_sample(known, networks))

@@ -1,1 +1,1 @@
-"""Latency tables: what was measured or published."""
+"""Latency tables: measured latencies, and published ones."""

@@ -1,4 +1,4 @@
-"""What a fit rests on, as a hash: the costs that follow from it differ in their last digits with the BLAS threads."""
+"""A hash of a fit's measurements: the costs that follow from them differ in their last digits with BLAS threads."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The LatencyTable: what was measured on one Device and Runtime, block by block and network by network.
+"""The LatencyTable: latencies measured on one Device and Runtime, block by block and network by network.
 
 A table is a folder: ``blocks.csv`` and ``networks.csv`` for people and programs to read, and ``conditions.json`` with
-what the numbers were taken under. A block is known by its Spec and the (C, H, W) shape of its input, nothing else; only
-where a publication gives each layer of its network a number of its own, these are kept too, in ``layers.csv``.
+the conditions of the measurements. A block is known by its Spec and the (C, H, W) shape of its input, nothing else;
+only where a publication gives each layer of its network a number of its own, these are kept too, in ``layers.csv``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Key = TypeVar("Key")
 class Latency:
     """One row: the statistics of all runs of one model. Percentages are relative to the median.
 
-    Raises ValueError for what no measurement gives: nothing, less than nothing, or percentiles out of order.
+    Raises ValueError for numbers that no measurement gives: nothing, less than nothing, or percentiles out of order.
     """
 
     median_ms: Ms
@@ -50,12 +50,15 @@ class Latency:
     p95_ms: Ms
     runs: Count
     between_visits_percent: NotNegative
-    """How far the medians of this model's separate visits lie apart: the noise that repeating shows."""
+    """How far the medians of this model's separate repetitions lie apart: the noise that repeating shows."""
     noisy: bool = False
     halves_percent: NotNegative | None = None
-    """How far one half of the visits is off the other: the noise of the median. None: visited once, or not known."""
+    """How far one half of the repetitions is off the other: the noise of the median. None: not known."""
     drift_percent: Finite | None = None
-    """How far the reference model was off around these visits, at worst; None: there was none, or not known."""
+    """How far the reference model was off around these repetitions, at worst; None: there was none, or not known."""
+
+    def __repr__(self) -> str:
+        return f"Latency({self.median_ms:.4g} ms, {self.runs} runs from {self.p5_ms:.4g} to {self.p95_ms:.4g})"
 
     def __post_init__(self) -> None:
         if not self.p5_ms <= self.median_ms <= self.p95_ms:
@@ -74,11 +77,15 @@ class LatencyTable:
     conditions: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     layers: dict[Layer, Latency] = field(default_factory=dict)
-    """What a block costs at one place of the chain, where that is known; elsewhere it costs what `blocks` says."""
+    """The latency of a block at one place of the chain, where that is known; elsewhere `blocks` has it."""
+
+    def __repr__(self) -> str:
+        folder = "" if self.folder is None else f" in {excerpt(str(self.folder))}"
+        return f"LatencyTable({len(self.blocks)} blocks, {len(self.networks)} networks{folder})"
 
     @property
     def publication(self) -> str | None:
-        """What the table was imported from; None: it was measured."""
+        """The publication that the table was imported from; None: it was measured."""
         return (self.conditions.get("imported") or {}).get("publication")
 
     def block_ms(self, spec: Spec, input_shape: Shape) -> float:
@@ -155,7 +162,7 @@ class _Summary(BaseModel):
 
 
 class _Conditions(BaseModel):
-    """What hwnas uses of a table's conditions; the rest is for people."""
+    """The part of a table's conditions that hwnas uses; the rest is for people."""
 
     identity: dict[str, Any] = {}
     circumstances: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from hwnas.latency.tables.imported.yaml_text import parse_yaml
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: of JSON and YAML their values, of CSV a list of rows by column."""
+    """The contents of a file: the values of JSON and YAML, a list of rows by column of CSV."""
 
     data: Any
     """None where it is neither."""
@@ -39,7 +39,7 @@ class Content:
         return f"{self.name}, line {self.lines[row]}, column {column}"
 
     def check_once(self, *columns: str) -> None:
-        """Refuse a CSV file that says twice what these columns (those that it has) are about. Raises HwnasError."""
+        """Raise HwnasError if two rows of a CSV file have the same values in these columns (those that it has)."""
         first: dict[tuple[str | None, ...], int] = {}
         for line, row in zip(self.lines, self.data, strict=True):
             key = tuple(row.get(column) for column in columns)
@@ -51,7 +51,7 @@ class Content:
 
 
 def read_content(path: Path | str) -> Content:
-    """Read a file by what is in it, whatever it is called.
+    """Read a file by its contents, whatever it is called.
 
     Raises HwnasError: it cannot be read, is no text, or is larger than `MOST_BYTES`.
     """

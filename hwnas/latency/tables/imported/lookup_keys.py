@@ -1,8 +1,8 @@
 """Tables of ProxylessNAS and Once-for-All: a mean per block, under keys such as
 ``expanded_conv-input:112x112x16-output:56x56x24-expand:3-kernel:3-stride:2-idskip:0``, as YAML or as CSV.
 
-The two differ in what ``expand`` is: the ratio of ProxylessNAS, the expanded channels of Once-for-All, whose keys also
-say ``se`` and ``hs`` (squeeze-and-excitation, hard swish).
+The two differ in the meaning of ``expand``: the ratio of ProxylessNAS, the expanded channels of Once-for-All, whose
+keys also say ``se`` and ``hs`` (squeeze-and-excitation, hard swish).
 """
 
 from __future__ import annotations

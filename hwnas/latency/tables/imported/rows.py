@@ -1,4 +1,4 @@
-"""What a format makes of a file: the rows it could turn into blocks, those it could not, and where they come from."""
+"""The rows of a published file: those that are blocks of hwnas, those that are none, and where they come from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NORMAL_90 = 1.645
 
 @dataclass(frozen=True)
 class Publication:
-    """Where a published table comes from, and what it says about how it was measured."""
+    """Where a published table comes from, and how it says that it was measured."""
 
     name: str
     """One word: the folder of its tables."""
@@ -40,7 +40,7 @@ class Publication:
     """Conditions that decide a latency and are published, by their names in a measured table: ``{"threads": 1}``."""
 
     def identity(self, sha256: str) -> dict[str, Any]:
-        """What decides whether numbers may be mixed: no measured table has the same."""
+        """The conditions that decide whether numbers may be mixed: no measured table has the same."""
         known = {"publication": self.name, "source_sha256": sha256, "runtime": self.runtime, "batch": 1} | self.stated
         return known | {name: None for name in UNKNOWN_UNLESS_STATED if name not in known}
 
@@ -50,9 +50,9 @@ class Rows:
     """The rows of one published table.
 
     Attributes:
-        publication: what they are from.
+        publication: their source.
         device: the phone, as hwnas names it; None: the file does not say.
-        notes: what a reader must know of how rows became blocks.
+        notes: on how rows became blocks, for a reader.
     """
 
     publication: Publication
@@ -85,12 +85,12 @@ class Rows:
 
     @property
     def blocks(self) -> dict[Block, Latency]:
-        """One latency per block: the mean of its rows where several are that block, and what is derived."""
+        """One latency per block: the mean of its rows where several are that block, and those that are derived."""
         return {block: _mean(rows) for block, rows in self._found.items()} | self.derived
 
 
 class _Published(BaseModel):
-    """What a row says of its block. Text is taken for the number that it spells: CSV has nothing else."""
+    """The value of a row's column. Text is taken for the number that it spells: CSV has nothing else."""
 
     mean: Ms
     count: Count = 1
@@ -119,7 +119,7 @@ def published_latency(place: str, mean: Any, **more: Any) -> Latency:
 
 
 def checked_block(place: str, make: Callable[[], tuple[Spec | str, Shape]]) -> tuple[Spec | str, Shape]:
-    """What `make` makes of a row: a Spec, or why there is none, and the shape of its input.
+    """The block that `make` makes of a row: a Spec, or why there is none, and the shape of its input.
 
     Raises HwnasError, naming the place, for a size that no layer has.
     """

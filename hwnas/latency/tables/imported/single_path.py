@@ -36,7 +36,7 @@ def recognises(content: Content) -> bool:
 
 
 def read(content: Content, _device: str | None) -> Rows:
-    """The 20 searched layers, each with its own numbers, and what stands around them.
+    """The 20 searched layers, each with its own numbers, and the blocks around them.
 
     Of the layers outside the search the authors publish the sum: the first and the last MBConv have the mean of the
     four numbers in their rows (one block in four networks), stem and head share the rest in proportion to their MACs.
@@ -77,7 +77,7 @@ def read(content: Content, _device: str | None) -> Rows:
 
 
 def _layers_ms(content: Content) -> list[list[Latency]]:
-    """(22, 4) latencies. Raises HwnasError naming the place of what is none."""
+    """(22, 4) latencies. Raises HwnasError naming the place of a number that is none."""
     if content.lines:
         numbers = [str(i) for i in range(len(content.data))]
         if [row["layer"] for row in content.data] != numbers:

@@ -1,4 +1,4 @@
-"""YAML without what makes it dangerous or surprising: aliases, tags, keys that are there twice, numbers of base 60."""
+"""YAML without its dangers and surprises: aliases, tags, keys that are there twice, numbers of base 60."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from hwnas.foreign import DEEPEST, excerpt
 
 MOST_CHARACTERS = 8 * 2**20
-"""Parsing takes seconds for as many; what is published has 3 million."""
+"""Parsing takes seconds for as many; published tables have 3 million."""
 PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,18})(\.\d+)?([eE][-+]?\d{1,3})?")
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text. Raises ValueError for what is no YAML, and for what no table of numbers needs."""
+    """The value of a YAML text. Raises ValueError for other text, and for parts that no table of numbers needs."""
     import yaml
 
     if len(text) > MOST_CHARACTERS:
@@ -43,24 +43,24 @@ def _check_events(text: str, loader: Any) -> None:
             raise ValueError(f"line {line} is nested deeper than {DEEPEST} levels")
 
 
-def _strict(loader: type[Any]) -> type[Any]:
-    """A loader that takes a number only for what everybody takes it, and no key twice."""
+def _strict(loader: Any) -> Any:
+    """A loader that reads numbers as everybody does, and takes no key twice."""
 
-    class Strict(loader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            found = super().construct_mapping(node, deep)
-            if len(found) < len(node.value):
-                names = [key.value for key, _ in node.value]
-                at, twice = next((i, name) for i, name in enumerate(names) if name in names[:i])
-                line = node.value[at][0].start_mark.line + 1
-                raise ValueError(f"line {line}: the key {excerpt(twice)} is there twice")
-            return found
+    def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        found = loader.construct_mapping(self, node, deep)
+        if len(found) < len(node.value):
+            names = [key.value for key, _ in node.value]
+            at, twice = next((i, name) for i, name in enumerate(names) if name in names[:i])
+            line = node.value[at][0].start_mark.line + 1
+            raise ValueError(f"line {line}: the key {excerpt(twice)} is there twice")
+        return found
 
     def number(self: Any, node: Any) -> Any:
         if PLAIN_NUMBER.fullmatch(node.value) is None:
             return node.value  # 1:30 would be 90, and 010 would be 8
         return int(node.value) if node.value.lstrip("+-").isdigit() else float(node.value)
 
+    strict: Any = type("Strict", (loader,), {"construct_mapping": construct_mapping})
     for kind in ("int", "float"):
-        Strict.add_constructor(f"tag:yaml.org,2002:{kind}", number)
-    return Strict
+        strict.add_constructor(f"tag:yaml.org,2002:{kind}", number)
+    return strict

@@ -1,4 +1,4 @@
-"""Carrying what known devices' tables say over to a new device, on which few networks were measured.
+"""Fitting a new device on which few networks were measured, with the tables of known devices.
 
 The latencies of the known devices' networks are mapped to the new device by a Transfer, and a predictor is fitted to
 these as if they had been measured there: it prices blocks, decides and decodes like any other.
@@ -12,14 +12,16 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
+from hwnas.latency.conformal import conformal_quantile
 from hwnas.latency.fitting.fit import MIN_NETWORKS, fit
-from hwnas.latency.fitting.held_out import cross_validate, judge
+from hwnas.latency.fitting.held_out import cross_validate, evaluate
 from hwnas.latency.fitting.transfer import Transfer, informative_networks
-from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.measured import measured_digest
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
-from hwnas.latency.uncertainty import COVERAGE, Floor, Uncertainty
+from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import Architecture
 
 UNJUDGED_HALF_WIDTH = 0.15
@@ -28,11 +30,11 @@ LEAST_WEIGHED = 3
 """Networks that a Transfer needs."""
 
 
-def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[AdditivePredictor, ErrorCard]:
+def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[AdditivePredictor, ErrorCard]:
     """A predictor for the device of `table` from tables of known devices, and its card.
 
-    The card judges it by 5-fold cross-validation over the networks measured on the new device, beside the fit to that
-    device's own table alone (`own_mape`).
+    The card is of 5-fold cross-validation over the networks measured on the new device, beside the fit to that device's
+    own table alone (`own_mape`).
 
     Args:
         table: of the new device, with 3 whole networks or more; its blocks may be missing.
@@ -43,35 +45,34 @@ def carry_over(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple[Addi
     """
     predictors = [fit(each) for each in known]
 
-    def fit_carried(own: LatencyTable, blocks: Sequence[Block] = ()) -> AdditivePredictor:
-        return fit(_carried(own, known, predictors), further_blocks=blocks)
+    def fit_transferred(own: LatencyTable, blocks: Sequence[Block] = ()) -> AdditivePredictor:
+        return fit(_transferred(own, known, predictors), further_blocks=blocks)
 
-    carried = fit_carried(table)
-    # not what the fit says: of the carried numbers the last digits differ with the threads of linear algebra
+    transferred = fit_transferred(table)
+    # not the fit's own digest: the last digits of transferred numbers differ with the threads of linear algebra
     fitted_to = " ".join(measured_digest(each) for each in (table, *known))
-    name = f"carried over from {len(known)} known device{'s' if len(known) > 1 else ''}: {carried.card.predictor}"
+    name = f"transferred from {len(known)} known device{'s' if len(known) > 1 else ''}: {transferred.card.predictor}"
     if len(table.networks) < MIN_NETWORKS + LEAST_WEIGHED:
-        card = replace(ErrorCard.unjudged(len(table.blocks), len(table.networks)), predictor=name)
+        card = replace(ErrorCard.not_evaluated(len(table.blocks), len(table.networks)), predictor=name)
         uncertainty = Uncertainty(UNJUDGED_HALF_WIDTH)
-        return replace(carried, uncertainty=uncertainty, card=card, fitted_to=fitted_to), card
-    unseen = cross_validate(table, fit_carried)
-    surprises = np.sort([abs(network.error_percent) / 100 for network in unseen])
-    rank = min(len(surprises), int(np.ceil(COVERAGE * (len(surprises) + 1))))
+        return replace(transferred, uncertainty=uncertainty, card=card, fitted_to=fitted_to), card
+    unseen = cross_validate(table, fit_transferred)
+    surprises = np.array([abs(network.error_percent) / 100 for network in unseen])
     measured_ms = np.array([network.measured_ms for network in unseen])
     few = Floor.of(measured_ms, np.array([network.predicted_ms for network in unseen]))
-    half_width = max(float(surprises[rank - 1]), few.half_width)
-    card = replace(carried.card, predictor=name)
-    judged = replace(carried, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)
-    card = judge(
-        judged, table, lambda own, blocks: replace(fit_carried(own, blocks), uncertainty=Uncertainty(half_width))
+    half_width = max(conformal_quantile(surprises), few.half_width)
+    card = replace(transferred.card, predictor=name)
+    scaled = replace(transferred, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)
+    card = evaluate(
+        scaled, table, lambda own, blocks: replace(fit_transferred(own, blocks), uncertainty=Uncertainty(half_width))
     )
-    own = ErrorCard.unjudged(0, 0).with_judged(cross_validate(table)).mape if _can_stand_alone(table) else None
+    own = ErrorCard.not_evaluated(0, 0).with_held_out(cross_validate(table)).mape if _can_stand_alone(table) else None
     card = replace(card, n_blocks=len(table.blocks), own_mape=own)
-    return replace(judged, card=replace(card, judged=(), learning_curve=())), card
+    return replace(scaled, card=replace(card, held_out=(), learning_curve=())), card
 
 
 def informative_sample(known: Sequence[LatencyTable], count: int) -> list[Architecture]:
-    """The networks of known tables to measure on a new device so that `carry_over` predicts best, most telling first.
+    """The networks of known tables to measure on a new device, those first that tell `fit_by_transfer` most.
 
     Raises HwnasError if the known tables hold no whole networks.
     """
@@ -80,19 +81,21 @@ def informative_sample(known: Sequence[LatencyTable], count: int) -> list[Archit
     return [networks[i] for i in informative_networks(known_ms, count, _sizes(networks))]
 
 
-def _carried(own: LatencyTable, known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]) -> LatencyTable:
-    """The table of the new device as it would be: what was measured, and for all else what the transfer says."""
+def _transferred(
+    own: LatencyTable, known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]
+) -> LatencyTable:
+    """The table of the new device as it would be: measurements, and predictions of the transfer for all else."""
     if len(own.networks) < LEAST_WEIGHED:
         raise HwnasError(
-            f"{len(own.networks)} whole networks are measured on this device, {LEAST_WEIGHED} are needed to carry "
-            "other devices' tables over to it; measure some with `hwnas measure --from TABLE --networks 10`."
+            f"{len(own.networks)} whole networks are measured on this device, {LEAST_WEIGHED} are needed to transfer "
+            "other devices' tables to it; measure some with `hwnas measure --from TABLE --networks 10`."
         )
     networks = list(dict.fromkeys([*own.networks, *_networks(known)]))
     known_ms, sizes = _known_ms(networks, known, predictors), _sizes(networks)
     measured_ms = np.array([row.median_ms for row in own.networks.values()])
     transfer = Transfer.fit(known_ms, np.arange(len(measured_ms)), measured_ms, sizes)
-    carried_ms, _ = transfer.predict(known_ms, sizes)
-    rows = {network: _row(ms) for network, ms in zip(networks, carried_ms.tolist(), strict=True)} | own.networks
+    transferred_ms, _ = transfer.predict(known_ms, sizes)
+    rows = {network: _row(ms) for network, ms in zip(networks, transferred_ms.tolist(), strict=True)} | own.networks
     ratios = np.median(measured_ms[:, None] / known_ms[: len(measured_ms)], axis=0).tolist()
     blocks: dict[Block, list[float]] = {}
     for ratio, each in zip(ratios, known, strict=True):
@@ -105,7 +108,7 @@ def _networks(known: Sequence[LatencyTable]) -> list[Architecture]:
     if not all(each.networks for each in known) or not known:
         empty = next((each.folder for each in known if not each.networks), "that was given")
         raise HwnasError(
-            f"the table {empty} holds no whole networks, so nothing can be carried over from it; measure some on its "
+            f"the table {empty} holds no whole networks, so nothing can be transferred from it; measure some on its "
             "device with `hwnas measure --networks 50`."
         )
     return list(dict.fromkeys(network for each in known for network in each.networks))
@@ -113,7 +116,7 @@ def _networks(known: Sequence[LatencyTable]) -> list[Architecture]:
 
 def _known_ms(
     networks: Sequence[Architecture], known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]
-) -> np.ndarray:
+) -> Floats:
     """(networks, devices): measured where a device's table holds the network, else predicted for it."""
     columns = []
     for each, predictor in zip(known, predictors, strict=True):
@@ -123,7 +126,7 @@ def _known_ms(
     return np.array(columns).T
 
 
-def _sizes(networks: Sequence[Architecture]) -> np.ndarray:
+def _sizes(networks: Sequence[Architecture]) -> Floats:
     """(networks, 2): MACs and parameters, which may tell why devices differ."""
     return np.array([[network.macs, network.params] for network in networks], dtype=float)
 

@@ -1,0 +1,138 @@
+"""Decoding: the most probable architecture within a budget, by constrained optimisation.
+
+It is a multiple-choice knapsack, in which a cell is one item with thousands of options. Where an interval ends is no
+sum over the blocks, since the uncertainties of the blocks add up in squares. But its tangent at a network is such a
+sum, close to the truth for networks like it. So the best one is looked for on the frontier of latency and gain first,
+then on the frontiers of tangents at the best one found (an outer approximation; Duran and Grossmann, 1986), and every
+candidate is asked for its own interval. So the architecture that is returned is always within. The first of a frontier
+being within proves that nothing better is; without that it is the best that was found, which by brute force over small
+spaces is nearly always the best there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from hwnas.latency.arrays import Floats, Ints
+from hwnas.latency.budget import Budget
+from hwnas.latency.knapsack import frontier_within
+from hwnas.latency.predictor import LatencyPredictor
+from hwnas.space import Architecture, SearchSpace
+
+LEAST_LOG_PROBABILITY = -1e3
+"""Stands for the logarithm of zero."""
+SHARES_OF_TANGENT = (0.0, 1.0, 1.0, 0.5, 0.75, 0.25)
+"""Limits that are tried: on the latency alone, on the end of the interval alone, and on means of both, which hold
+wherever both do. Each tangent is that of the best network so far."""
+CHUNK, CHUNKS = 128, 8
+"""So many of a frontier are asked for their intervals at once, and so often."""
+
+
+def most_probable_within(budget: Budget, log_probabilities: Sequence[Floats], per_ms: float = 0.0) -> Architecture:
+    """The most probable architecture within the budget; the surest one if none is within (see `Budget.check_feasible`).
+
+    Args:
+        budget: a limit on where the architecture's own 90 % interval ends.
+        log_probabilities: one vector per decision, in the order of ``space.decisions``.
+        per_ms: what each ms adds to the logarithm of the probability, as `mean_per_ms` gives it.
+    """
+    _, costs = budget.predictor.decision_costs(budget.space)
+    pairs = zip(_joint(log_probabilities, costs), costs, strict=True)
+    return best_within(budget, [gain + per_ms * cost for gain, cost in pairs])
+
+
+def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
+    """What a ms must add to log probabilities for the most probable architecture to cost what the mean one does.
+
+    The least such tilt, and 1 % more; 0 where the most probable one costs as much already. What a search presses to the
+    target is the *mean* over the architectures that it samples. The most probable architecture alone is often a good
+    deal faster, where decisions stay open, and would leave that share of the budget unused.
+
+    Args:
+        budget: its target limits the mean.
+        log_probabilities: one vector per decision, each of a distribution.
+    """
+    predictor, target_ms = budget.predictor, budget.target_ms
+    fixed_ms, costs = predictor.decision_costs(budget.space)
+    gains = _joint(log_probabilities, costs)
+    mean_ms = sum(float((np.exp(gain) * cost).sum()) for gain, cost in zip(gains, costs, strict=True))
+    goal_ms = min(mean_ms, predictor.curve.sum_ms(target_ms) - fixed_ms) * (1 - 1e-9)
+
+    def likeliest_ms(per_ms: float) -> float:
+        pairs = zip(gains, costs, strict=True)
+        return sum(float(cost.flat[(gain + per_ms * cost).argmax()]) for gain, cost in pairs)
+
+    if likeliest_ms(0.0) >= goal_ms:
+        return 0.0
+    low, high = 0.0, 1 / target_ms
+    while likeliest_ms(high) < goal_ms:
+        low, high = high, 2 * high
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if likeliest_ms(middle) >= goal_ms else (middle, high)
+    return 1.01 * high  # at the least itself two architectures are equally good
+
+
+def best_within(budget: Budget, gains: Sequence[Floats]) -> Architecture:
+    """The architecture of the largest gain within the budget; the surest one if none is within.
+
+    Args:
+        budget: a limit on where the architecture's own 90 % interval ends.
+        gains: per block an array of the shape of its `decision_costs`; the gain of a network is their sum.
+    """
+    predictor, space, best = budget.predictor, budget.space, budget.surest
+    if not budget.is_within(best):
+        return best
+    fixed_ms, costs = predictor.decision_costs(space)
+    rest_ms = predictor.curve.sum_ms(predictor.largest_ms(budget.budget_ms)) - fixed_ms
+    for share in SHARES_OF_TANGENT:
+        ends = predictor.interval_ends(best) if share else None
+        mixed, rest = (costs, rest_ms) if ends is None else _mixed(budget, ends, share, costs, rest_ms)
+        found, proven = _likeliest_within(budget, frontier_within(mixed, gains, rest))
+        if found is not None and _gain(space, found, gains) > _gain(space, best, gains):
+            best = found
+        if proven or (share and ends is None):
+            break
+    return best
+
+
+def _mixed(
+    budget: Budget, ends: tuple[LatencyPredictor, float], share: float, costs: Sequence[Floats], rest_ms: float
+) -> tuple[Sequence[Floats], float]:
+    """Costs that are this share of a tangent's and else those given, and what they may add up to."""
+    tangent, offset_ms = ends
+    fixed_ms, own = tangent.decision_costs(budget.space)
+    mixed = [share * tangential + (1 - share) * cost for tangential, cost in zip(own, costs, strict=True)]
+    return mixed, share * (budget.budget_ms - offset_ms - fixed_ms) + (1 - share) * rest_ms
+
+
+def _likeliest_within(budget: Budget, codes: Ints) -> tuple[Architecture | None, bool]:
+    """The first of the codes within the budget, and whether it is the first of all."""
+    for begin in range(0, min(len(codes), CHUNK * CHUNKS), CHUNK):
+        architectures = [budget.space.decode(code.tolist()) for code in codes[begin : begin + CHUNK]]
+        within = budget.are_within(architectures)
+        if any(within):
+            return architectures[within.index(True)], begin == 0 and within[0]
+    return None, False
+
+
+def _gain(space: SearchSpace, architecture: Architecture, gains: Sequence[Floats]) -> float:
+    """The sum of a network's gains."""
+    code, total = space.indices(architecture), 0.0
+    for gain in gains:
+        total += float(gain[tuple(code[: gain.ndim])])
+        code = code[gain.ndim :]
+    return total
+
+
+def _joint(log_probabilities: Sequence[Floats], costs: Sequence[Floats]) -> list[Floats]:
+    """The log probability of every way to decide each block, or each cell: arrays of the shapes of `costs`."""
+    remaining = [np.maximum(np.asarray(p, float), LEAST_LOG_PROBABILITY) for p in log_probabilities]
+    joint = []
+    for cost in costs:
+        joint.append(reduce(np.add.outer, remaining[: cost.ndim]))
+        remaining = remaining[cost.ndim :]
+    return joint
