@@ -53,8 +53,8 @@ def export(
     from hwnas.exporter.export import export as export_child
     from hwnas.exporter.precision import get_precision
     from hwnas.report.console import CONSOLE
-    from hwnas.report.export_table import export_table, layers_table
     from hwnas.report.model_card import write_model_card
+    from hwnas.report.model_tables import export_table, layers_table
     from hwnas.report.progress import progress_bars
 
     child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
