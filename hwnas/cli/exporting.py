@@ -14,7 +14,8 @@ from hwnas.errors import HwnasError, UsageError
 if TYPE_CHECKING:
     from hwnas.child import ChildNetwork
     from hwnas.exporter.exported import ExportedModel
-    from hwnas.exporter.images import ExportImages, Preprocessing
+    from hwnas.exporter.images import ExportImages
+    from hwnas.exporter.model_file.metadata import Preprocessing
 
 
 def export(
@@ -168,7 +169,7 @@ def _report(run: Path) -> dict[str, Any] | None:
 
 def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
     """How the run's network was trained to see pixels; None: not recorded. Raises UsageError for other classes."""
-    from hwnas.exporter.images import Preprocessing
+    from hwnas.exporter.model_file.metadata import Preprocessing
 
     report = _report(run)
     if report is None:

@@ -93,7 +93,7 @@ def accuracies(reference: Model, models: Mapping[str, Model], images: LabelledPi
     return tuple(Accuracy(*counts) for counts in zip(right, [count] * len(everyone), agrees, strict=True))
 
 
-def through(session: Session, prepare: Callable[[np.ndarray], np.ndarray]) -> Model:
+def batched(session: Session, prepare: Callable[[np.ndarray], np.ndarray]) -> Model:
     """A model that runs a file for any number of images.
 
     Args:

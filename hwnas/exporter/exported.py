@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.exporter.accuracy import LEAST_AGREEMENT, Accuracy
+from hwnas.exporter.parity import Parity
 from hwnas.exporter.sensitivity import LayerNoise
 from hwnas.files import write_json
 from hwnas.inspection.info import ModelInfo
@@ -22,29 +23,6 @@ EXPORT_VERSION = 1
 
 LEAST_SIGNAL_TO_NOISE_DB = 15.0
 """Below, the error of an output is a sixth of the output."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How exactly a file computes what the PyTorch module does: ``max|difference| / max|output|``.
-
-    Args:
-        random: On a random input; None for int8, whose ranges are those of images.
-        images: On the calibration images; None without images.
-        signal_to_noise_db: On these images (or on the random input): PyTorch's outputs over the differences to them.
-        tflite_runtime: `random` in the second TFLite interpreter, where it is installed and the file computes in
-            float32.
-    """
-
-    random: float | None
-    images: float | None
-    signal_to_noise_db: float
-    tflite_runtime: float | None = None
-
-    @property
-    def worst(self) -> float:
-        """The largest of its errors."""
-        return max(error for error in (self.random, self.images, self.tflite_runtime, 0.0) if error is not None)
 
 
 @dataclass(frozen=True)

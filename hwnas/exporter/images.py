@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hwnas.errors import HwnasError, UsageError
-
-_NO_LABEL = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode's categories of control characters, of halves of characters, and of what breaks lines."""
+from hwnas.exporter.model_file.metadata import Preprocessing, check_class_names
 
 LabelledPixels = Iterable[tuple[np.ndarray, np.ndarray]]
 """Batches of pixels (N, C, H, W) uint8 and labels (N) int64. It is gone through once per question asked of it."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a network wants of pixels: mean and deviation of each channel, pixels in 0..1. Output (x - mean) / std.
-
-    Raises UsageError unless there is one positive, finite deviation for each mean.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        numbers = np.array([*self.mean, *self.std], np.float64)
-        if len(self.mean) != len(self.std) or not np.isfinite(numbers).all() or min(self.std, default=0) <= 0:
-            raise UsageError(
-                f"normalisation needs one finite mean and one positive deviation per channel, not mean={self.mean} and "
-                f"std={self.std}."
-            )
-
-    def normalised(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 of the same shape (N, C, H, W), of pixels in 0..255. Rounded once, from float64."""
-        mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        return ((pixels / 255.0 - mean) / std).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +48,6 @@ class ExportImages:
 
     def __post_init__(self) -> None:
         check_class_names(self.classes)
-
-
-def check_class_names(classes: Sequence[str]) -> None:
-    """Raise HwnasError for a name that labels, one per line in UTF-8, cannot hold."""
-    for name in classes:
-        if not name.strip() or any(unicodedata.category(character) in _NO_LABEL for character in name):
-            raise HwnasError(
-                f"labels are stored one per line, and the class {name!a} is not one line of UTF-8 text; rename it (its "
-                "folder, if it has one) and repeat the command."
-            )
 
 
 def evenly_over_classes(labels: Sequence[int], count: int, seed: int) -> list[int]:

@@ -12,8 +12,8 @@ from hwnas.errors import UsageError
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 from hwnas.exporter.graph.pytorch import outputs_of
-from hwnas.exporter.images import Preprocessing
-from hwnas.exporter.preprocessing import FromPixels, from_pixels
+from hwnas.exporter.model_file.metadata import Preprocessing
+from hwnas.exporter.pixel_input import FromPixels, from_pixels
 
 _IMAGES_AT_ONCE = 16
 

@@ -16,6 +16,7 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.inspection.external_data import check_external_data
 from hwnas.inspection.info import EndInfo, MetadataInfo
+from hwnas.inspection.metadata_fields import OnnxProperty
 from hwnas.inspection.network import BITS, FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
 from hwnas.inspection.reading import FileContent, finite, layout_of
 
@@ -198,8 +199,8 @@ def _metadata(model: Any) -> MetadataInfo:
         "description": model.doc_string or model.graph.doc_string,
     }
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    labels = tuple(printable(label) for label in properties.pop("labels", "").splitlines())
-    mean, std = (_numbers(properties.get(key, "")) for key in ("mean", "std"))
+    labels = tuple(printable(label) for label in properties.pop(OnnxProperty.LABELS, "").splitlines())
+    mean, std = (_numbers(properties.get(key, "")) for key in (OnnxProperty.MEAN, OnnxProperty.STD))
     found = opsets | said | properties
     return MetadataInfo({printable(k): printable(v) for k, v in found.items() if v}, {}, labels, mean, std)
 

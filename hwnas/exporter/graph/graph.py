@@ -169,8 +169,3 @@ class Graph:
     def weight_bytes(self) -> int:
         """Bytes of all weights and biases."""
         return sum(operator.weight_bytes for operator in self.operators)
-
-
-def fits_float16(array: np.ndarray) -> bool:
-    """Whether no value of a weight is beyond the range of float16, which ends at 65504."""
-    return bool(np.abs(array).max(initial=0) <= np.finfo(np.float16).max)

@@ -13,8 +13,8 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Operator
-from hwnas.exporter.int8 import Int8Settings, in_batches
-from hwnas.exporter.int8_layer import CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.int8_layers import CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.temporary import temporary_folder
 
 WEIGHTED = ("Conv", "Gemm")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from hwnas.exporter.constants import Constants
-from hwnas.exporter.graph.graph import Operator, fits_float16
-
-Weights = Literal["float32", "float16"]
+from hwnas.exporter.graph.graph import Operator
+from hwnas.exporter.model_file.constants import Constants, fits_float16
+from hwnas.exporter.model_file.format import Weights
 
 
 class OnnxModel:

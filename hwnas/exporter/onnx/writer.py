@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
-from hwnas.exporter.onnx.model import OnnxModel, Weights
+from hwnas.exporter.model_file.format import Weights
+from hwnas.exporter.onnx.model import OnnxModel
 
 OPSET = 17
 IR_VERSION = 8  # the file format that came with opset 17: ONNX Runtime reads it from 1.12 on

@@ -16,8 +16,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Operator
-from hwnas.exporter.int8 import Int8Settings, in_batches
-from hwnas.exporter.int8_layer import CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.int8_layers import CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.exporter.tflite.file import packed, stored_values, unpacked
 from hwnas.exporter.tflite.int8_ranges import widened
 from hwnas.runtimes.files import quiet_stderr
@@ -37,7 +37,7 @@ class TFLiteQuantizer:
 
     Weights are rounded per channel and symmetrically, activations per tensor (recipe ``static_wi8_ai8`` of
     ai-edge-quantizer). Input and output stay float32, converted inside, so that the file takes the place of the float
-    one; a pixel input becomes int8, for `hwnas.exporter.uint8_input` to be put before it.
+    one; a pixel input becomes int8, for `hwnas.exporter.tflite.format` to be put before it.
 
     Args:
         model: A float32 .tflite file with the signature ``serving_default`` (``input`` -> ``output``).

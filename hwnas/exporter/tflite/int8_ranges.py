@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from hwnas.exporter.int8_layer import LARGEST_BIAS
+from hwnas.exporter.model_file.int8_layers import LARGEST_BIAS
 from hwnas.exporter.tflite.file import stored_values
 
 Codes = schema.BuiltinOperator

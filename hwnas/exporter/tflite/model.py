@@ -6,19 +6,18 @@ The schema is https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converte
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from hwnas.exporter.constants import Constants
-from hwnas.exporter.graph.graph import Graph, Tensor, fits_float16
+from hwnas.exporter.graph.graph import Graph, Tensor
+from hwnas.exporter.model_file.constants import Constants, fits_float16
+from hwnas.exporter.model_file.format import Weights
 from hwnas.exporter.tflite.file import AlignedBuffer, packed
 
 SIGNATURE = b"serving_default"
 _TYPES = {"float32": schema.TensorType.FLOAT32, "float16": schema.TensorType.FLOAT16, "int32": schema.TensorType.INT32}
-
-Weights = Literal["float32", "float16"]
 
 
 class TFLiteModel:

@@ -32,3 +32,8 @@ class Constants(Generic[Reference]):
 
 def _key(array: np.ndarray) -> tuple[object, ...]:
     return array.dtype, array.shape, array.ravel()[:_FIRST].tobytes()
+
+
+def fits_float16(array: np.ndarray) -> bool:
+    """Whether no value of a weight is beyond the range of float16, which ends at 65504."""
+    return bool(np.abs(array).max(initial=0) <= np.finfo(np.float16).max)

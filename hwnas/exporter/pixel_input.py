@@ -15,7 +15,7 @@ from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
-from hwnas.exporter.images import Preprocessing
+from hwnas.exporter.model_file.metadata import Preprocessing
 
 _CONVOLUTIONS = ("conv", "depthwise_conv")
 _NO_PADDING = ((0, 0), (0, 0))
