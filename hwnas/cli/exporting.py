@@ -10,6 +10,8 @@ import typer
 from hwnas.cli.options import Json
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
+from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from hwnas.child import ChildNetwork
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder, or any folder with architecture.json and weights.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where to write [RUN/models].")] = None,
-    formats: Annotated[str, typer.Option("--format", help="tflite, onnx, or both with a comma.")] = "tflite,onnx",
+    formats: Annotated[str, typer.Option("--format", help=f"Any of {', '.join(FORMATS)}, with commas.")] = ",".join(
+        FORMATS
+    ),
     precisions: Annotated[
-        str, typer.Option("--precision", help="Any of float32, float16, int8, int8-weights, with commas.")
+        str, typer.Option("--precision", help=f"Any of {', '.join(PRECISIONS)}, with commas.")
     ] = "float32",
     data: Annotated[
         str | None,

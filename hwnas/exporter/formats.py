@@ -7,9 +7,12 @@ To add one, write the package ``hwnas/exporter/NAME`` with a module ``format`` t
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from hwnas.errors import unknown_name
-from hwnas.exporter.model_file.format import Format
+
+if TYPE_CHECKING:
+    from hwnas.exporter.model_file.format import Format
 
 FORMATS = ("tflite", "onnx")
 """Every format by the name people type, which is that of its package too; an export writes all of them by default."""

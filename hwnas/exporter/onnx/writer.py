@@ -39,7 +39,7 @@ def write_onnx(graph: Graph, weights: Weights = "float32", float32_layers: Colle
         ) from None
     model = OnnxModel(onnx, weights, float32_layers)
     for operator in graph.operators:
-        _WRITERS[operator.kind](model, operator)
+        WRITERS[operator.kind](model, operator)
     inputs, outputs = (
         [helper.make_tensor_value_info(end.name, onnx.TensorProto.FLOAT, end.shape)]
         for end in (graph.input, graph.output)
@@ -103,23 +103,25 @@ def _over_channels(op_type: str) -> Callable[[OnnxModel, Operator], None]:
 
 
 def _activation(model: OnnxModel, operator: Operator) -> None:
-    name, (source,), output = operator.activation or "", _names(operator.inputs), operator.output.name
-    if name in _NODES:
-        model.node(_NODES[name], operator, [source])
-    elif name == "relu6":
-        model.clip_to_6(operator.name, source, output)
-    elif name == "hard_sigmoid":
-        model.node("HardSigmoid", operator, [source], alpha=1 / 6, beta=0.5)
-    elif name == "leaky_relu":
-        model.node("LeakyRelu", operator, [source], alpha=operator.value)
-    elif name == "silu":
-        model.add("Sigmoid", f"{operator.name}.sigmoid", [source], f"{operator.name}.sigmoid")
-        model.node("Mul", operator, [source, f"{operator.name}.sigmoid"])
-    else:
-        _GELUS[name](model, operator)
+    ACTIVATIONS[operator.activation or ""](model, operator)
 
 
-_NODES = {"relu": "Relu", "hard_swish": "HardSwish", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu"}
+def _relu6(model: OnnxModel, operator: Operator) -> None:
+    model.clip_to_6(operator.name, operator.inputs[0].name, operator.output.name)
+
+
+def _hard_sigmoid(model: OnnxModel, operator: Operator) -> None:
+    model.node("HardSigmoid", operator, _names(operator.inputs), alpha=1 / 6, beta=0.5)
+
+
+def _leaky_relu(model: OnnxModel, operator: Operator) -> None:
+    model.node("LeakyRelu", operator, _names(operator.inputs), alpha=operator.value)
+
+
+def _silu(model: OnnxModel, operator: Operator) -> None:
+    (source,), gate = _names(operator.inputs), f"{operator.name}.sigmoid"
+    model.add("Sigmoid", gate, [source], gate)
+    model.node("Mul", operator, [source, gate])
 
 
 def _gelu(model: OnnxModel, operator: Operator) -> None:
@@ -155,7 +157,19 @@ def _half_of_x_times_1_plus(model: OnnxModel, operator: Operator, gate: str) -> 
     model.node("Mul", operator, [f"{name}.gated", model.scalar(f"{name}.half", 0.5)])
 
 
-_GELUS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh}
+ACTIVATIONS: dict[str, Callable[[OnnxModel, Operator], None]] = {
+    "relu": _simple("Relu"),
+    "relu6": _relu6,
+    "hard_swish": _simple("HardSwish"),
+    "hard_sigmoid": _hard_sigmoid,
+    "silu": _silu,
+    "sigmoid": _simple("Sigmoid"),
+    "tanh": _simple("Tanh"),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "leaky_relu": _leaky_relu,
+    "elu": _simple("Elu"),
+}
 
 
 def _prelu(model: OnnxModel, operator: Operator) -> None:
@@ -238,7 +252,7 @@ def _unflatten(model: OnnxModel, operator: Operator) -> None:
     model.node("Reshape", operator, [*_names(operator.inputs), shape])
 
 
-_WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
+WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
     "conv": _convolution,
     "depthwise_conv": _convolution,
     "linear": _linear,

@@ -27,6 +27,9 @@ from hwnas.exporter.tflite.windows import (
 
 Codes = schema.BuiltinOperator
 
+DECOMPOSED = ("hard_sigmoid", "silu")
+"""Activations that TFLite does not have."""
+
 _CONCAT_INPUTS = 4  # as many as XNNPACK takes in both interpreters
 
 
@@ -39,9 +42,9 @@ def write_tflite(graph: Graph, weights: Weights = "float32", float32_layers: Col
             large, and the arithmetic is still float32.
         float32_layers: Names of operators whose weights stay float32 all the same.
     """
-    model = TFLiteModel(decompose(graph, ("hard_sigmoid", "silu")), weights, float32_layers)
+    model = TFLiteModel(decompose(graph, DECOMPOSED), weights, float32_layers)
     for operator in model.graph.operators:
-        _WRITERS[operator.kind](model, operator)
+        WRITERS[operator.kind](model, operator)
     return model.file()
 
 
@@ -80,11 +83,11 @@ def _binary(code: int, options: type[Any]) -> Callable[[TFLiteModel, Operator], 
 
 
 def _activation(model: TFLiteModel, operator: Operator) -> None:
-    code, options = _ACTIVATIONS[operator.activation or ""](operator)
+    code, options = ACTIVATIONS[operator.activation or ""](operator)
     model.operator(code, [model.tensor(operator.inputs[0])], operator.output, options)
 
 
-_ACTIVATIONS: dict[str, Callable[[Operator], tuple[int, Any]]] = {
+ACTIVATIONS: dict[str, Callable[[Operator], tuple[int, Any]]] = {
     "relu": lambda operator: (Codes.RELU, None),
     "relu6": lambda operator: (Codes.RELU6, None),
     "hard_swish": lambda operator: (Codes.HARD_SWISH, schema.HardSwishOptionsT()),
@@ -219,7 +222,7 @@ def _transposed(
     return index
 
 
-_WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
+WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
     "conv": convolution,
     "depthwise_conv": convolution,
     "linear": _linear,
