@@ -17,7 +17,7 @@ from hwnas.exporter.accuracy import Accuracy
 from hwnas.exporter.export import export
 from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
-from hwnas.exporter.model_file.int8_layers import LARGEST_BIAS, CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.int8_layers import LARGEST_BIAS, CheckedLayers, Scales, StoredLayer
 from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.onnx.int8 import onnx_int8_weights
 from hwnas.exporter.sensitivity import signal_to_noise_db
@@ -144,8 +144,8 @@ SCALES = Scales(0.5, np.array([0.25, 2.0]), np.array([0.125, 1.0]))
 
 
 def test_a_layer_is_held_against_the_bias_of_the_network() -> None:
-    def layer(stored: list[int], scales: Scales = SCALES) -> Layer:
-        return Layer("conv", "conv.weight", np.array(stored, np.int32), scales)
+    def layer(stored: list[int], scales: Scales = SCALES) -> StoredLayer:
+        return StoredLayer("conv", "conv.weight", np.array(stored, np.int32), scales)
 
     bias = np.array([1.0, -3.0], np.float32)
     layer([8, -3]).check(bias)

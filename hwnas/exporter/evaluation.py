@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.exporter.accuracy import Accuracy, accuracies
 from hwnas.exporter.exporter import Exporter, ExportProgress, FileDraft
@@ -48,7 +49,7 @@ class Evaluation:
     def _noise(self, format: Format) -> list[LayerNoise]:
         exporter, pixels = self._exporter, self._images.calibration.pixels[:NOISE_IMAGES]
 
-        def outputs(model: bytes) -> np.ndarray:
+        def outputs(model: bytes) -> NDArray[np.float32]:
             return exporter.model(format, exporter.finished(format, model))(pixels)
 
         def progress(done: int, total: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.accuracy import Accuracy, Model, batched
@@ -141,7 +142,7 @@ class Exporter:
     def parity(self, format: Format, precision: Precision, data: bytes) -> Parity:
         """How exactly a file computes what PyTorch does."""
         one = self.target.random_input()
-        pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        pairs: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         if not precision.needs_images:
             pairs["random"] = self.target.expected(one), _run(format.runtime, data, one)
         if self._inputs is not None:
@@ -157,7 +158,7 @@ class Exporter:
         """A finished file as a function of pixels, in the runtime that checks its format."""
         return batched(get_runtime(format.runtime).load(data), self.target.prepared)
 
-    def pytorch(self, pixels: np.ndarray) -> np.ndarray:
+    def pytorch(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """PyTorch's scores for pixels (N, C, H, W) uint8."""
         return self.target.expected(self.target.prepared(pixels))
 
@@ -182,8 +183,12 @@ class Exporter:
         return layers_in_float32(self.target.graph, error, exact_enough)
 
 
-def _run(runtime: str, data: bytes, inputs: np.ndarray) -> np.ndarray:
-    return batched(get_runtime(runtime).load(data), lambda x: x)(inputs)
+def _run(runtime: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return batched(get_runtime(runtime).load(data), _as_they_are)(inputs)
+
+
+def _as_they_are(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return inputs
 
 
 def _check_finite(graph: Graph) -> None:

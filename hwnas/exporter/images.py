@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.exporter.model_file.metadata import Preprocessing, check_class_names
 
-LabelledPixels = Iterable[tuple[np.ndarray, np.ndarray]]
+LabelledPixels = Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]]
 """Batches of pixels (N, C, H, W) uint8 and labels (N) int64. It is gone through once per question asked of it."""
 
 
@@ -19,7 +20,7 @@ LabelledPixels = Iterable[tuple[np.ndarray, np.ndarray]]
 class Calibration:
     """Images on which the ranges of activations are observed: pixels (N, C, H, W) uint8, and the seed of the choice."""
 
-    pixels: np.ndarray
+    pixels: NDArray[np.uint8]
     seed: int
 
     def to_json(self) -> dict[str, Any]:

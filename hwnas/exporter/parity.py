@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
@@ -86,7 +87,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
     return max(*errors, _check(module, input_shape, format, model, f"the {type(module).__name__}"), 0.0)
 
 
-def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+def relative_error(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """``max|actual - expected| / max|expected|``: infinite where only zeros were expected and others came."""
     difference, scale = float(np.abs(actual - expected).max()), float(np.abs(expected).max())
     if scale == 0:
@@ -94,7 +95,7 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return difference / scale
 
 
-def exact_limit(module: nn.Module, x: np.ndarray) -> float:
+def exact_limit(module: nn.Module, x: NDArray[np.float32]) -> float:
     """How far from PyTorch's outputs for `x` those of an exact float32 file may be: `LIMIT`, or more where the network
     magnifies the rounding of sums, or of weights that a batch norm is folded into. The module is left as it was."""
     try:

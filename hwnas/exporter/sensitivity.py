@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import UsageError
 from hwnas.exporter.graph.graph import Graph, Operator
@@ -67,7 +68,7 @@ def operators_of(chosen: Sequence[Layer]) -> tuple[Operator, ...]:
     return tuple(operator for layer in chosen for operator in layer.operators)
 
 
-def signal_to_noise_db(expected: np.ndarray, actual: np.ndarray) -> float:
+def signal_to_noise_db(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
     """``10 log10(|expected|^2 / |actual - expected|^2)``, from -200 (what is not a number) to 200: float32 has 150."""
     noise = float(np.square(actual.astype(np.float64) - expected).sum())
     if not math.isfinite(noise):
@@ -81,8 +82,8 @@ def signal_to_noise_db(expected: np.ndarray, actual: np.ndarray) -> float:
 def layer_noise(
     graph: Graph,
     quantizer: Quantizer,
-    outputs: Callable[[bytes], np.ndarray],
-    expected: np.ndarray,
+    outputs: Callable[[bytes], NDArray[np.float32]],
+    expected: NDArray[np.float32],
     progress: Callable[[int, int], None],
 ) -> list[LayerNoise]:
     """Every layer, from the one that int8 hurts most to the one it hurts least.

@@ -126,7 +126,7 @@ def _described(onnx: Any, info: Any) -> FileTensor:
 
 
 def _type(onnx: Any, number: int) -> str:
-    name = onnx.TensorProto.DataType.Name(number).lower()
+    name: str = onnx.TensorProto.DataType.Name(number).lower()
     return NAMES_OF_TYPES.get(name, name)
 
 
@@ -188,7 +188,7 @@ def _end(onnx: Any, end: Any, tensors: dict[str, FileTensor]) -> EndInfo:
 
 def _is_fixed(size: Any) -> bool:
     """Whether a dimension has a size; some exporters write -1 for one that is free."""
-    return size.HasField("dim_value") and size.dim_value >= 0
+    return bool(size.HasField("dim_value") and size.dim_value >= 0)
 
 
 def _metadata(model: Any) -> MetadataInfo:

@@ -98,11 +98,14 @@ def _title(predictor: AdditivePredictor) -> str:
     return "not judged" if card.mape is None else f"{card.mape:.1f} % off on {card.n_networks} networks not seen"
 
 
-def new_figure(width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None) -> Any:
+def new_figure(
+    width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None
+) -> tuple[Figure, Any]:
     """A figure of so many inches, and its axes, one above the other. Raises HwnasError where matplotlib is missing."""
     try:
         from matplotlib import pyplot
     except ModuleNotFoundError:
         raise HwnasError("pictures need matplotlib; install it with pip install 'hwnas[notebook]'.") from None
     size = {"figsize": (width, height), "height_ratios": height_ratios}
-    return pyplot.subplots(rows, layout="constrained", sharex=rows > 1, **size)
+    figure, axes = pyplot.subplots(rows, layout="constrained", sharex=rows > 1, **size)
+    return figure, axes

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Kind = Literal[
     "conv",
@@ -52,6 +53,7 @@ Activation = Literal[
     "leaky_relu",
     "elu",
 ]
+FloatArray = NDArray[np.floating[Any]]
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 FLOAT32_BYTES = 4
@@ -104,15 +106,15 @@ class Operator:
     name: str
     inputs: tuple[Tensor, ...]
     output: Tensor
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
+    weight: FloatArray | None = None
+    bias: FloatArray | None = None
     stride: tuple[int, int] = (1, 1)
     padding: Padding = ((0, 0), (0, 0))
     channel_padding: tuple[int, int] = (0, 0)
     activation: Activation | None = None
     dilation: tuple[int, int] = (1, 1)
     window: tuple[int, int] = (1, 1)
-    constant: np.ndarray | None = None
+    constant: FloatArray | None = None
     groups: int = 1
     begin: tuple[int, ...] = ()
     indices: tuple[tuple[int, ...] | None, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Graph
 from hwnas.exporter.model_file.metadata import ModelMetadata
@@ -43,7 +44,7 @@ class Format:
     name: str
     write: GraphWriter
     runtime: str
-    quantizer: Callable[[bytes, np.ndarray, Int8Settings], Quantizer]
+    quantizer: Callable[[bytes, NDArray[np.float32], Int8Settings], Quantizer]
     int8_weights: Callable[[bytes], bytes]
     uint8_input: Callable[[bytes], bytes]
     with_metadata: Callable[[bytes, ModelMetadata], bytes]

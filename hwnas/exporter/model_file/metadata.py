@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError, UsageError
 
@@ -32,10 +33,11 @@ class Preprocessing:
                 f"std={self.std}."
             )
 
-    def normalised(self, pixels: np.ndarray) -> np.ndarray:
+    def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """float32 of the same shape (N, C, H, W), of pixels in 0..255. Rounded once, from float64."""
         mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        return ((pixels / 255.0 - mean) / std).astype(np.float32)
+        values: NDArray[np.float32] = ((pixels / 255.0 - mean) / std).astype(np.float32)
+        return values
 
 
 @dataclass(frozen=True)

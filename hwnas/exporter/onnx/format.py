@@ -40,7 +40,8 @@ def onnx_uint8_input(model: bytes) -> bytes:
     file.graph.node.extend(nodes)
     helper.set_model_props(file, {entry.key: entry.value for entry in file.metadata_props} | {LAYOUT_KEY: "NHWC"})
     onnx.checker.check_model(file)
-    return file.SerializeToString(deterministic=True)
+    data: bytes = file.SerializeToString(deterministic=True)
+    return data
 
 
 def onnx_with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
@@ -60,7 +61,8 @@ def onnx_with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
         entries |= {OnnxProperty.MEAN: mean, OnnxProperty.STD: std}
     del file.metadata_props[:]  # set_model_props appends
     onnx.helper.set_model_props(file, dict(sorted(entries.items())))
-    return file.SerializeToString(deterministic=True)
+    data: bytes = file.SerializeToString(deterministic=True)
+    return data
 
 
 def checked_by_onnx(model: bytes) -> None:

@@ -47,7 +47,7 @@ def write_onnx(graph: Graph, weights: Weights = "float32", float32_layers: Colle
     main = helper.make_graph(model.nodes, "main", inputs, outputs, model.constants)
     opsets = [helper.make_opsetid("", OPSET)]
     file = helper.make_model(main, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hwnas")
-    data = file.SerializeToString(deterministic=True)
+    data: bytes = file.SerializeToString(deterministic=True)
     onnx.checker.check_model(data)
     return data
 

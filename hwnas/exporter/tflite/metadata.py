@@ -140,18 +140,21 @@ def _table(
         builder.PrependUOffsetTRelativeSlot(field, offset, 0)
     if scalars is not None:
         scalars()
-    return builder.EndObject()
+    table: int = builder.EndObject()
+    return table
 
 
 def _offsets(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
-    return builder.EndVector()
+    vector: int = builder.EndVector()
+    return vector
 
 
 def _floats(builder: flatbuffers.Builder, values: Sequence[float]) -> int:
     builder.StartVector(4, len(values), 4)
     for value in reversed(values):
         builder.PrependFloat32(value)
-    return builder.EndVector()
+    vector: int = builder.EndVector()
+    return vector
