@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 from hwnas.cli import app
 from hwnas.errors import UsageError
+from hwnas.exporter.accuracy import Accuracy
+from hwnas.exporter.export import export
 from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.graph import Activation, Kind
+from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.onnx import writer as onnx_writer
 from hwnas.exporter.precision import PRECISIONS
 from hwnas.exporter.tflite import writer as tflite_writer
@@ -19,6 +23,7 @@ from hwnas.inspection.examine import READERS
 from hwnas.inspection.inspect import SUFFIXES
 from hwnas.report.snippets import SNIPPETS
 from hwnas.runtimes import RUNTIMES
+from tests.export_digits import digits_images
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,6 +66,18 @@ def test_every_format_and_precision_is_in_the_help_and_in_the_docs():
         assert f".{name}" in docs
     for name in PRECISIONS:
         assert name in docs, name
+
+
+def test_what_people_print_is_one_short_line(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    (model, _onnx) = export(network, tmp_path, input_shape=(1, 3, 32, 32))
+    graph = lower(network, (1, 3, 32, 32))
+    info = model.info
+    printed = [model, info, info.metadata, info.execution, *info.operators, graph, *graph.operators, digits_images()]
+    for each in (*printed, Accuracy(9, 10, 10), get_format("tflite")):
+        assert len(repr(each)) < 120
+        assert "\n" not in repr(each)
+    assert "model.tflite" in repr(model)
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones():

@@ -34,6 +34,9 @@ class Accuracy:
     images: int
     agrees: int
 
+    def __repr__(self) -> str:
+        return f"Accuracy({self.right} of {self.images} right, {self.agrees} as the reference)"
+
     @property
     def share(self) -> float:
         """Share of images that are right, 0 to 1."""

@@ -57,6 +57,11 @@ class ExportedModel:
     kept_float: tuple[str, ...] = ()
     noisiest_layers: tuple[LayerNoise, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", {self.accuracy.share:.1%} right"
+        error = f"{self.max_relative_error:.1e} from PyTorch"
+        return f"ExportedModel({self.path.name}, {self.bytes / 1024:,.1f} KiB, {error}{accuracy})"
+
     def loses_more_than(self, max_loss: float) -> bool:
         """Whether it gets more than `max_loss` percentage points fewer of the test images right than PyTorch."""
         return self.loss_points is not None and self.loss_points > max_loss

@@ -23,6 +23,9 @@ class Calibration:
     pixels: NDArray[np.uint8]
     seed: int
 
+    def __repr__(self) -> str:
+        return f"Calibration({len(self.pixels)} images of {self.pixels.shape[1:]}, seed {self.seed})"
+
     def to_json(self) -> dict[str, Any]:
         """How many images, chosen by which seed, and the SHA-256 of their pixels: the same digest is the same file."""
         digest = hashlib.sha256(repr(self.pixels.shape).encode() + np.ascontiguousarray(self.pixels).tobytes())
@@ -49,6 +52,9 @@ class ExportImages:
 
     def __post_init__(self) -> None:
         check_class_names(self.classes)
+
+    def __repr__(self) -> str:
+        return f"ExportImages({len(self.classes)} classes, {self.calibration})"
 
 
 def evenly_over_classes(labels: Sequence[int], count: int, seed: int) -> list[int]:

@@ -58,6 +58,9 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 
 FLOAT32_BYTES = 4
 
+NAME_SHOWN = 50
+"""Characters of a name that a repr shows at most."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -121,6 +124,11 @@ class Operator:
     value: float = 0.0
     align_corners: bool = False
 
+    def __repr__(self) -> str:
+        name = self.name if len(self.name) <= NAME_SHOWN else f"{self.name[:NAME_SHOWN]}..."
+        fused = f", {self.activation}" if self.activation else ""
+        return f"Operator({name}: {self.kind}{fused} -> {self.output.shape})"
+
     @property
     def kernel(self) -> tuple[int, int]:
         """Height and width of the window: (1, 1) for an operator that looks at one pixel at a time."""
@@ -161,6 +169,10 @@ class Graph:
     operators: tuple[Operator, ...]
     input: Tensor
     output: Tensor
+
+    def __repr__(self) -> str:
+        macs = f"{self.macs / 1e6:,.2f} M MACs"
+        return f"Graph({len(self.operators)} operators, {self.input.shape} -> {self.output.shape}, {macs})"
 
     @property
     def macs(self) -> int:

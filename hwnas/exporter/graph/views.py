@@ -32,6 +32,9 @@ class View:
     index: NDArray[np.int32]
     name: str
 
+    def __repr__(self) -> str:
+        return f"View({self.tensor.name} {self.tensor.shape} as {self.shape})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.index.shape

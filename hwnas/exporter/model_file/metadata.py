@@ -61,6 +61,11 @@ class ModelMetadata:
     def __post_init__(self) -> None:
         check_class_names(self.classes)
 
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        pixels = "uint8" if self.uint8_input else "float32"
+        return f"ModelMetadata({height}x{width} {pixels}, {len(self.classes)} classes)"
+
     @property
     def labels(self) -> str:
         """The classes, one per line."""
