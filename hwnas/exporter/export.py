@@ -35,7 +35,7 @@ CLASSES_SHOWN = 5
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the files of an export have in common.
+    """Options that all files of an export share.
 
     Args:
         uint8_input: They take pixels 0..255 as uint8 (N, H, W, C) and normalise them inside; needs images.
@@ -55,7 +55,7 @@ class ExportOptions:
 
 
 def convert(module: nn.Module, input_shape: tuple[int, ...], format: str) -> bytes:
-    """A module as a model file in memory, unchecked: what blocks are measured with, by the hundred.
+    """A module as a model file in memory, unchecked: blocks are measured as such files, by the hundred.
 
     Args:
         module: One image in, one tensor out, made of supported layers; left as it was.
@@ -93,7 +93,7 @@ def export(
         precisions: Any of ``float32``, ``float16`` (weights), ``int8`` (weights and activations; needs images),
             ``int8-weights``.
         images: The user's images; see `hwnas.train.export_images` for those of `load_data`.
-        options: What the files have in common.
+        options: Shared by all files.
         progress: Told what is going on.
 
     Returns:
@@ -164,7 +164,7 @@ def _about(
     options: ExportOptions,
     pytorch: Accuracy | None,
 ) -> dict[str, Any]:
-    """What ``export.json`` says of the network and its images."""
+    """The entries of ``export.json`` on the network and its images."""
     architecture = _architecture_of(module)
     return {
         "architecture": None if architecture is None else architecture.to_json(),
@@ -182,7 +182,7 @@ def _about(
 
 
 def _metadata(shape: tuple[int, ...], images: ExportImages | None, options: ExportOptions) -> ModelMetadata | None:
-    """What the files say of themselves: nothing where nothing is known but the network."""
+    """The metadata of the files; none where nothing is known but the network."""
     if images is None:
         return None
     return ModelMetadata(

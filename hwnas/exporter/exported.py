@@ -1,4 +1,4 @@
-"""What came out of an export: one ExportedModel per file, and ``export.json``, which says all of it to other programs.
+"""The result of an export: one ExportedModel per file, and ``export.json``, which has all of it for other programs.
 
 Nothing in there names a folder, a user, a machine or a time: equal networks and images give equal files.
 """
@@ -35,9 +35,9 @@ class ExportedModel:
         path: The file.
         bytes: Its size.
         max_relative_error: Largest ``max|difference| / max|output|`` against PyTorch, whole network and blocks.
-        limit: What `max_relative_error` may be at most; None where accuracy alone can judge.
+        limit: The largest `max_relative_error` that passes; None where accuracy alone decides.
         parity: The errors one by one.
-        info: What `hwnas inspect` says of the file.
+        info: The file as `hwnas inspect` reads it.
         accuracy: On the test images; None without images.
         loss_points: Percentage points that are lost against PyTorch.
         kept_float: Layers of an int8 file that compute in float32, or of a float16 file whose weights are float32.
@@ -73,7 +73,7 @@ class ExportedModel:
 
     @property
     def rounding_warnings(self) -> tuple[str, ...]:
-        """What rounding did to it, if that is much."""
+        """Sentences on the harm that rounding did to it; none if there is little."""
         found = []
         if self.disagrees and self.accuracy is not None:
             found.append(

@@ -1,4 +1,4 @@
-"""The images an export works with: what calibrates int8, what may choose between files, and what only judges them."""
+"""The images of an export: some calibrate int8, some choose between files, and others only evaluate them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ExportImages:
         preprocessing: How the network was trained to see pixels.
         classes: Name of each output; (): they only calibrate, and no accuracy or label is stated.
         calibration: Of the training images.
-        validation: May choose which layers stay in float; never the test images, which must judge the result.
+        validation: May choose which layers stay in float; the test images, which evaluate the result, never do.
         test: For the accuracy that is reported.
     """
 

@@ -63,7 +63,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
     Args:
         module: The network on the CPU, in float32 and evaluation mode.
         input_shape: (N, C, H, W).
-        format: What `model` is, and what the blocks are written as.
+        format: Of `model`, and of the files of the blocks.
         model: The file that was written for the whole network.
 
     Returns:
@@ -151,7 +151,7 @@ class _Block(nn.Module):
 
     Args:
         block: The module.
-        args, kwargs: What it was called with, None in place of the tensor.
+        args, kwargs: Its arguments, None in place of the tensor.
         place: Position or name of the tensor.
     """
 

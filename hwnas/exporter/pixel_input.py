@@ -23,7 +23,7 @@ _NO_PADDING = ((0, 0), (0, 0))
 
 
 class FromPixels(nn.Module):
-    """A network that is given pixels, 0..255: what a Graph of `from_pixels` has to compute, as PyTorch does it."""
+    """A network of pixels, 0..255, in PyTorch: the reference for a Graph of `from_pixels`."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()

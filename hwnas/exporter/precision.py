@@ -16,7 +16,7 @@ class Precision:
 
     Args:
         name: As people type it; also the middle of the file name, except for float32.
-        limit: Largest relative error against PyTorch that passes; None: only accuracy can judge it.
+        limit: Largest relative error against PyTorch that passes; None: accuracy alone decides.
         needs_images: Whether activations are rounded too, for which their ranges must be seen on images.
     """
 

@@ -29,7 +29,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerNoise:
-    """What int8 in this layer alone does to the network's output: signal over noise, in dB; small is bad."""
+    """The noise in the network's output when this layer alone is int8: signal over noise, in dB; small is bad."""
 
     layer: str
     signal_to_noise_db: float
@@ -91,7 +91,7 @@ def layer_noise(
     One layer at a time is int8 and all others float, so that a layer is not blamed for noise from before it.
 
     Args:
-        graph: What the quantizer's float file was written from.
+        graph: The Graph of the quantizer's float file.
         quantizer: Makes the files.
         outputs: File -> the network's outputs on some images.
         expected: PyTorch's outputs on them.
@@ -110,7 +110,7 @@ def layer_noise(
 def fewest_in_float(noise: Sequence[LayerNoise], is_accurate: Callable[[Sequence[str]], bool]) -> list[str]:
     """The fewest of the worst layers that must stay in float for `is_accurate` to say yes; all if it never does.
 
-    Their number is doubled until it is enough, and then halved in on: a network of 50 layers is judged ten times.
+    Their number is doubled until it is enough, and then halved in on: a network of 50 layers is evaluated ten times.
     """
     worst = [entry.layer for entry in noise]
     enough, too_few = 1, 0

@@ -20,11 +20,11 @@ _IMAGES_AT_ONCE = 16
 
 
 class Target:
-    """What every file of an export computes.
+    """The network that every file of an export computes.
 
     Args:
         module: The network on the CPU, in float32 and evaluation mode.
-        graph: What it was lowered to.
+        graph: The Graph of the module.
         preprocessing: How it was trained to see pixels; None: unknown.
         uint8_input: Whether its files take pixels as they are.
         softmax: Whether its files give probabilities instead of logits.
@@ -50,7 +50,7 @@ class Target:
         self.int8_graph = decompose(graph)
 
     def prepared(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What a session of a file is given for pixels (N, C, H, W) uint8: float32, of the same shape."""
+        """The float32 input of a session for pixels (N, C, H, W) uint8, of the same shape."""
         if self.uint8_input:
             return pixels.astype(np.float32)
         assert self.preprocessing is not None

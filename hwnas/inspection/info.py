@@ -1,4 +1,4 @@
-"""What `hwnas inspect` finds: one ModelInfo, which is also what `--json` prints."""
+"""The ModelInfo, which `hwnas inspect` gives and `--json` prints."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class OperatorInfo:
     `ModelInfo.uncounted` names."""
     parameters: int
     weight_bytes: int
-    """What its parameters take in the file."""
+    """Bytes of its parameters in the file."""
 
     def __repr__(self) -> str:
         name = self.name if len(self.name) <= NAME_SHOWN else f"{self.name[:NAME_SHOWN]}..."
@@ -68,7 +68,7 @@ class ExecutionInfo:
     outside: tuple[int, ...] = ()
     """Positions of the operators that XNNPACK leaves to slower kernels."""
     nodes: dict[str, int] = field(default_factory=dict)
-    """What is executed, and how often: after the runtime's own optimisation, on this machine's CPU."""
+    """Executed operators and their counts: after the runtime's own optimisation, on this machine's CPU."""
 
     def __repr__(self) -> str:
         state = f"{sum(self.nodes.values())} nodes" if self.refused is None else "refused"
@@ -77,7 +77,7 @@ class ExecutionInfo:
 
 @dataclass(frozen=True)
 class MetadataInfo:
-    """What a file says of itself."""
+    """The metadata of a file."""
 
     entries: dict[str, str] = field(default_factory=dict)
     """Names, descriptions, author, licence, producer, versions; whatever else an .onnx has in its properties."""

@@ -32,10 +32,10 @@ NAMES_OF_TYPES = {"float": "float32", "double": "float64"}
 
 
 def read_onnx(data: bytes, folder: Path) -> FileContent:
-    """What an .onnx holds; `folder` is where it lies.
+    """The content of an .onnx that lies in `folder`.
 
-    Raises HwnasError for weights outside the folder and a missing package; anything at all for a damaged file: the
-    caller says so to people.
+    Raises HwnasError for weights outside the folder and a missing package; any exception for a damaged file: the
+    caller explains it to people.
     """
     onnx = _onnx()
     model = onnx.ModelProto.FromString(data)

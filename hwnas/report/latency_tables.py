@@ -1,4 +1,4 @@
-"""Latency on the terminal: what was measured, the error card, the price of a network, the profile of its operators."""
+"""Latency on the terminal: measurements, the error card, the price of a network, the profile of its operators."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measured_table(title: str, result: dict[str, Any]) -> Table:
     drift = summary["drift"]
     if drift["corrected_spread_percent"] is not None:
         spread = f"{drift['spread_percent']:.2f} %, {drift['corrected_spread_percent']:.2f} % with the drift taken off"
-        rows["visits to one model"] = f"differ by {spread}"
+        rows["repetitions of one model"] = f"differ by {spread}"
     if "reached" in result:
         verdict = "reached" if result["reached"] else "not reached with all there is, or --networks allows, to measure"
         rows["error"] = (
@@ -54,7 +54,7 @@ def card_table(card: ErrorCard) -> Table:
     rows |= {name: f"{value:.2f} %" for name, value in percent.items() if value is not None}
     if card.spearman is not None:
         rows["rank correlation"] = f"{card.spearman:.4f} (Spearman)"
-    rows["judged by"] = card.protocol
+    rows["evaluated by"] = card.protocol
     return key_value_table("error card", rows)
 
 

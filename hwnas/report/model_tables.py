@@ -22,7 +22,7 @@ LAYERS_SHOWN = 8
 
 
 def model_tables(info: ModelInfo, all_operators: bool = False) -> Group:
-    """A ModelInfo for people: what it is, its operators (the heaviest, or all in order), and what to look out for."""
+    """A ModelInfo for people: a summary, its operators (the heaviest, or all in order), and advice."""
     multiplying = [pair for pair in enumerate(info.operators) if pair[1].macs]
     heaviest = sorted(multiplying, key=lambda pair: -pair[1].macs)[:HEAVIEST]
     if all_operators:

@@ -16,7 +16,7 @@ LABELS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Usage:
-    """What a snippet must know of a file.
+    """The facts of a file that a snippet uses.
 
     Args:
         file: Its name.
@@ -46,7 +46,7 @@ class Usage:
 
     @property
     def image(self) -> str:
-        """What an app puts into the input, in words."""
+        """The values that an app puts into the input, in words."""
         order = "row by row, channels together" if self.format == "tflite" else "one channel after the other"
         if self.pixels:
             return f"{prod(self.shape)} bytes: the pixels, 0 to 255, {order}"

@@ -28,7 +28,7 @@ def fold(operators: Iterable[Operator], output: Tensor) -> tuple[tuple[Operator,
 
     Args:
         operators: In an order in which they can run. An ``affine`` carries its scale as weight, its shift as bias.
-        output: What the network returns.
+        output: The tensor that the network returns.
 
     Returns:
         The operators that remain, none of them an affine or without a reader; and what the network returns now, which

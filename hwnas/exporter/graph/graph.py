@@ -82,10 +82,10 @@ class Operator:
     PyTorch; the output has the larger shape.
 
     Args:
-        kind: What it computes. Fields that a kind does not use keep their defaults.
+        kind: The operation. Fields that a kind does not use keep their defaults.
         name: Path of the layer, as in ``module.named_modules()``; unique within a Graph.
-        inputs: What it reads.
-        output: What it writes.
+        inputs: The tensors that it reads.
+        output: The tensor that it writes.
         weight: float32 (out, in / groups, height, width) for convolutions, (out, in) for a linear layer. An affine has
             its scale here, (C,), in float64.
         bias: float32 (out,), present wherever there is a weight. The shift of an affine.

@@ -1,4 +1,4 @@
-"""What a network computes in PyTorch, and where in its own code it is when something goes wrong."""
+"""A network run in PyTorch: its outputs, and the line of its own code where an error was raised."""
 
 from __future__ import annotations
 

@@ -122,21 +122,21 @@ def _gather(view: View) -> list[Move]:
     whole = view.tensor.shape
     if view.shape[0] != whole[0]:
         return []
-    taken = []
+    places = []
     for axis in range(len(whole)):
         first = tuple(slice(None) if other == axis else 0 for other in range(len(whole)))
-        taken.append(np.unravel_index(view.index[first], whole)[axis])
-    if not np.array_equal(_places(view).reshape(whole)[np.ix_(*taken)], view.index):
+        places.append(np.unravel_index(view.index[first], whole)[axis])
+    if not np.array_equal(_places(view).reshape(whole)[np.ix_(*places)], view.index):
         return []
-    return [Move("gather", {"indices": gathered(whole, taken)})]
+    return [Move("gather", {"indices": gathered(whole, places)})]
 
 
 def gathered(
-    shape: tuple[int, ...], taken: Sequence[Sequence[int] | NDArray[np.int32]]
+    shape: tuple[int, ...], places: Sequence[Sequence[int] | NDArray[np.int32]]
 ) -> tuple[tuple[int, ...] | None, ...]:
     """`Operator.indices` of a gather that takes these places of each axis of a tensor of `shape`."""
-    places = [tuple(int(place) for place in axis) for axis in taken]
-    return tuple(None if axis == tuple(range(size)) else axis for size, axis in zip(shape, places, strict=True))
+    whole = [tuple(int(place) for place in axis) for axis in places]
+    return tuple(None if axis == tuple(range(size)) else axis for size, axis in zip(shape, whole, strict=True))
 
 
 def _channels(view: View) -> NDArray[np.int32] | None:

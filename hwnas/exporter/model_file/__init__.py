@@ -1,1 +1,1 @@
-"""The parts that the model files of all formats share: what a Format must give, constants, metadata, int8."""
+"""The parts that the model files of all formats share: the contract of a Format, constants, metadata, int8."""

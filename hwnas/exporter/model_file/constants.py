@@ -15,7 +15,7 @@ _FIRST = 16
 
 
 class Constants(Generic[Reference]):
-    """What the arrays that were stored are called in the file: an index or a name."""
+    """The arrays that were stored, and the index or name of each in the file."""
 
     def __init__(self) -> None:
         self._stored: defaultdict[tuple[object, ...], list[tuple[NDArray[Any], Reference]]] = defaultdict(list)

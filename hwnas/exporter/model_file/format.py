@@ -1,4 +1,4 @@
-"""The Format: what each file format gives to an export. Its packages are listed in `hwnas.exporter.formats`."""
+"""The Format: the functions that a file format gives to an export. Formats are listed in `hwnas.exporter.formats`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """What one step of the integers of a layer is worth: a value is ``scale * (stored - zero point)``.
+    """The value of one step of a layer's integers: a value is ``scale * (stored - zero point)``.
 
     Args:
         input: Of its input.

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, so that an app needs nothing else: input, normalisation, labels, output."""
+"""The metadata of an exported file, so that an app needs nothing else: input, normalisation, labels, output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_LABEL = ("Cc", "Cs", "Zl", "Zp")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network wants of pixels: mean and deviation of each channel, pixels in 0..1. Output (x - mean) / std.
+    """Normalisation of pixels in 0..1 by the mean and deviation of each channel: (x - mean) / std.
 
     Raises UsageError unless there is one positive, finite deviation for each mean.
     """
@@ -42,11 +42,11 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What goes in and what comes out of a classifier.
+    """Input and output of a classifier.
 
     Args:
         image_size: (height, width) in pixels.
-        preprocessing: What the app has to do to pixels, as float32; None: it was not told.
+        preprocessing: Normalisation that the app applies to pixels, in float32; None: not known.
         uint8_input: Whether pixels go in as they are, uint8; the normalisation is inside then.
         classes: Name of each output; () if they are not known.
         softmax: Whether the scores are probabilities; logits otherwise.

@@ -1,4 +1,4 @@
-"""What the int8 of both formats has in common: its settings, and what makes the files."""
+"""int8 of any format: its settings, and the Quantizer that makes the files."""
 
 from __future__ import annotations
 

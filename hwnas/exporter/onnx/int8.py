@@ -105,7 +105,7 @@ def onnx_int8_weights(model: bytes) -> bytes:
 
 
 class _Reader:
-    """What ONNX Runtime's calibration asks for its samples."""
+    """Gives ONNX Runtime's calibration its samples."""
 
     def __init__(self, name: str, samples: list[NDArray[np.float32]]) -> None:
         self._samples = iter({name: sample} for sample in samples)

@@ -202,10 +202,10 @@ def _slice(model: OnnxModel, operator: Operator) -> None:
 
 def _gather(model: OnnxModel, operator: Operator) -> None:
     (source,) = _names(operator.inputs)
-    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
-    for axis, places in taken:
+    gathered = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in gathered:
         indices = model.constant(f"{operator.name}.indices{axis}", places)
-        if axis == taken[-1][0]:
+        if axis == gathered[-1][0]:
             model.node("Gather", operator, [source, indices], axis=axis)
         else:
             model.add(

@@ -25,7 +25,7 @@ class TFLiteModel:
     """A model that grows by one tensor, constant or operator at a time. Shapes come in as NCHW and go out as NHWC.
 
     Args:
-        graph: What is written; its input is the first tensor.
+        graph: The Graph to write; its input is the first tensor.
         weights: How weights are stored. ``float16`` halves the file; the runtime computes in float32 all the same.
         float32_layers: Layers whose weights are stored as float32 in any case.
     """

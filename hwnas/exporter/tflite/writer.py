@@ -139,10 +139,10 @@ def _slice(model: TFLiteModel, operator: Operator) -> None:
 
 def _gather(model: TFLiteModel, operator: Operator) -> None:
     image, shape = model.tensor(operator.inputs[0]), list(operator.inputs[0].shape)
-    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
-    for axis, places in taken:
+    gathered = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in gathered:
         shape[axis] = len(places)
-        last = axis == taken[-1][0]
+        last = axis == gathered[-1][0]
         name = f"{operator.name}.axis{axis}"
         output = model.tensor(operator.output) if last else model.intermediate(name, nhwc(tuple(shape)))
         options = schema.GatherOptionsT()
