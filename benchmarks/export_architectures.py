@@ -14,7 +14,7 @@ from networks import with_statistics
 from hwnas.child import build_child
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import export
-from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.parity import LIMIT, exact_limit, relative_error
 from hwnas.runtimes import get_runtime
@@ -84,7 +84,7 @@ def _errors(architecture: Architecture, seed: int) -> tuple[dict[str, float], fl
     with torch.inference_mode():
         expected = child(torch.from_numpy(x)).numpy()
     outputs, seconds = {}, 0.0
-    for format in FORMATS.values():
+    for format in map(get_format, FORMATS):
         for weights in WEIGHTS:
             start = time.perf_counter()
             model = format.write(lower(child, shape), weights=weights)

@@ -29,7 +29,7 @@ from hwnas.campaign.bench import bench
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import convert
-from hwnas.exporter.int8 import Int8Settings
+from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.onnx.int8 import OnnxQuantizer
 from hwnas.exporter.tflite.int8 import TFLiteQuantizer
 from hwnas.inspection.inspect import inspect

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from hwnas.errors import HwnasError
 from hwnas.exporter.accuracy import Accuracy
 from hwnas.exporter.export import export
-from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
-from hwnas.exporter.int8 import Int8Settings
-from hwnas.exporter.int8_layer import LARGEST_BIAS, CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.int8_layers import LARGEST_BIAS, CheckedLayers, Scales, StoredLayer
+from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.onnx.int8 import onnx_int8_weights
 from hwnas.exporter.sensitivity import signal_to_noise_db
 from hwnas.exporter.tflite.file import packed, unpacked
@@ -41,13 +41,13 @@ FIRST, DEPTHWISE, POINTWISE, HIDDEN, LAST = 0, 2, 4, 8, 10
 
 
 def int8_file(module: nn.Module, format: str) -> bytes:
-    model = FORMATS[format].write(lower(module, SHAPE))
-    return FORMATS[format].quantizer(model, IMAGES, Int8Settings()).quantized()
+    model = get_format(format).write(lower(module, SHAPE))
+    return get_format(format).quantizer(model, IMAGES, Int8Settings()).quantized()
 
 
 def noise_db(module: nn.Module, format: str, model: bytes) -> float:
     """Signal to noise of the outputs."""
-    session = get_runtime(FORMATS[format].runtime).load(model)
+    session = get_runtime(get_format(format).runtime).load(model)
     actual = np.concatenate([session.run(image[None]).copy() for image in IMAGES])
     with torch.inference_mode():
         expected = module(torch.from_numpy(IMAGES)).numpy()
@@ -144,8 +144,8 @@ SCALES = Scales(0.5, np.array([0.25, 2.0]), np.array([0.125, 1.0]))
 
 
 def test_a_layer_is_held_against_the_bias_of_the_network() -> None:
-    def layer(stored: list[int], scales: Scales = SCALES) -> Layer:
-        return Layer("conv", "conv.weight", np.array(stored, np.int32), scales)
+    def layer(stored: list[int], scales: Scales = SCALES) -> StoredLayer:
+        return StoredLayer("conv", "conv.weight", np.array(stored, np.int32), scales)
 
     bias = np.array([1.0, -3.0], np.float32)
     layer([8, -3]).check(bias)
@@ -168,7 +168,7 @@ def test_a_file_with_a_saturated_bias_is_refused() -> None:
     graph = file.subgraphs[0]
     bias = next(tensor for tensor in graph.tensors if tensor.name == b"4.bias")
     file.buffers[bias.buffer].data = np.full(12, 2**31 - 1, np.int32).tobytes()
-    layers = CheckedLayers(int8_tflite._layers, FORMATS["tflite"].write(lower(network, SHAPE)))
+    layers = CheckedLayers(int8_tflite._layers, get_format("tflite").write(lower(network, SHAPE)))
     with pytest.raises(HwnasError, match=r"the layer 4 stores a bias of 2147483647 steps.*--keep-float 4"):
         layers.checked(lambda _scales: packed(file))
 
@@ -177,7 +177,7 @@ def test_a_file_with_a_saturated_bias_is_refused() -> None:
 def test_weights_alone_of_next_to_nothing_stay_numbers(format: str) -> None:
     network = classifier()
     network[FIRST].weight.data[1], network[LAST].weight.data[2] = 1e-44, 0
-    model = FORMATS[format].int8_weights(FORMATS[format].write(lower(network, SHAPE)))
+    model = get_format(format).int8_weights(get_format(format).write(lower(network, SHAPE)))
     assert noise_db(network, format, model) > 35
 
 
@@ -235,6 +235,6 @@ def test_onnx_weights_of_a_shared_zero_stay_zero() -> None:
 
     network = nn.Sequential(nn.Conv2d(3, 4, 1)).eval()
     nn.init.zeros_(network[0].weight)
-    file = onnx.load_model_from_string(onnx_int8_weights(FORMATS["onnx"].write(lower(network, SHAPE))))
+    file = onnx.load_model_from_string(onnx_int8_weights(get_format("onnx").write(lower(network, SHAPE))))
     scale = next(onnx.numpy_helper.to_array(c) for c in file.graph.initializer if c.name.endswith(".scale"))
     assert (scale == 1).all()

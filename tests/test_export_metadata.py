@@ -13,9 +13,8 @@ from torch import nn
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import convert
-from hwnas.exporter.formats import FORMATS
-from hwnas.exporter.images import Preprocessing
-from hwnas.exporter.metadata import ModelMetadata
+from hwnas.exporter.formats import FORMATS, get_format
+from hwnas.exporter.model_file.metadata import ModelMetadata, Preprocessing
 from hwnas.exporter.tflite.file import packed, unpacked
 from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import get_runtime
@@ -27,7 +26,7 @@ METADATA = ModelMetadata((20, 12), PREPROCESSING, False, CLASSES, True)
 
 
 def described(format: str, metadata: ModelMetadata = METADATA) -> bytes:
-    return FORMATS[format].with_metadata(convert(classifier_net(), IMAGE_SHAPE, format), metadata)
+    return get_format(format).with_metadata(convert(classifier_net(), IMAGE_SHAPE, format), metadata)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -35,7 +34,7 @@ def test_metadata_changes_no_result_and_equal_metadata_no_byte(format: str) -> N
     model = described(format)
     assert model == described(format)
     x, expected = example_output(classifier_net())
-    output = get_runtime(FORMATS[format].runtime).load(model).run(x.numpy())
+    output = get_runtime(get_format(format).runtime).load(model).run(x.numpy())
     assert abs(output - expected.numpy()).max() < 1e-5
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hwnas.errors import HwnasError
 from hwnas.exporter import parity
 from hwnas.exporter.export import convert, export
-from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.parity import LIMIT, check_parity, exact_limit, relative_error
 from hwnas.exporter.tflite import windows as tflite_windows
@@ -103,17 +103,17 @@ def test_mbconv_at_odd_and_even_resolutions(runtime: str, kernel: int, stride: i
 @pytest.mark.parametrize("format", FORMATS)
 def test_mobilenet_v2_and_each_of_its_blocks(format: str) -> None:
     network, shape = trained(MobileNetV2()), (1, 3, 64, 64)
-    assert 0 < check_parity(network, shape, FORMATS[format], convert(network, shape, format)) <= LIMIT
+    assert 0 < check_parity(network, shape, get_format(format), convert(network, shape, format)) <= LIMIT
 
 
 def test_the_check_refuses_a_file_with_one_other_weight() -> None:
     network, shape = trained(InvertedResidual(4, 8, 1, 2)), (1, 4, 8, 8)
     model = convert(network, shape, "tflite")
-    check_parity(network, shape, FORMATS["tflite"], model)
+    check_parity(network, shape, get_format("tflite"), model)
     weight = network.layers[6].weight.detach()
     weight[0, 0] += 1e-3 * weight.abs().max()
     with pytest.raises(HwnasError, match=r"InvertedResidual computes something else as \.tflite.*the limit 1e-05"):
-        check_parity(network, shape, FORMATS["tflite"], model)
+        check_parity(network, shape, get_format("tflite"), model)
 
 
 def test_wrong_padding_is_caught_and_the_block_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +127,8 @@ def test_wrong_padding_is_caught_and_the_block_is_named(tmp_path, monkeypatch: p
 
 def test_an_identity_among_the_blocks_is_passed_over() -> None:
     network = Chain(nn.Identity(), nn.Conv2d(4, 4, 1))
-    model = FORMATS["onnx"].write(lower(network, (1, 4, 8, 8)))
-    assert check_parity(network, (1, 4, 8, 8), FORMATS["onnx"], model) <= LIMIT
+    model = get_format("onnx").write(lower(network, (1, 4, 8, 8)))
+    assert check_parity(network, (1, 4, 8, 8), get_format("onnx"), model) <= LIMIT
 
 
 class Scaled(nn.Module):
@@ -205,7 +205,7 @@ def test_weights_that_are_not_numbers_are_refused() -> None:
     layer.weight.data[0] = float("nan")
     model = convert(layer, (1, 2, 4, 4), "tflite")
     with pytest.raises(HwnasError, match=r"error .* is nan.*weights are finite"):
-        check_parity(layer, (1, 2, 4, 4), FORMATS["tflite"], model)
+        check_parity(layer, (1, 2, 4, 4), get_format("tflite"), model)
 
 
 def test_relative_error_by_hand() -> None:
@@ -234,7 +234,7 @@ def test_a_network_that_magnifies_rounding_is_held_to_what_pytorch_itself_is_wor
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     assert exact_limit(module, x) > 10 * LIMIT
     assert next(module.parameters()).dtype == torch.float32
-    for format in FORMATS.values():
+    for format in map(get_format, FORMATS):
         error = check_parity(module, shape, format, format.write(lower(module, shape)))
         assert LIMIT < error <= exact_limit(module, x)
     assert exact_limit(nn.Conv2d(16, 8, 3).eval(), x) == LIMIT

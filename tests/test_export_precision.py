@@ -15,11 +15,13 @@ from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.accuracy import Accuracy
 from hwnas.exporter.export import ExportOptions, export
-from hwnas.exporter.formats import ONNX, TFLITE, Format
+from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.lower import lower
-from hwnas.exporter.images import Calibration, Preprocessing, evenly_over_classes
-from hwnas.exporter.int8 import Int8Settings, in_batches
+from hwnas.exporter.images import Calibration, evenly_over_classes
+from hwnas.exporter.model_file.format import Format
+from hwnas.exporter.model_file.metadata import Preprocessing
+from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.exporter.precision import PRECISIONS, get_precision
 from hwnas.exporter.sensitivity import LayerNoise, fewest_in_float, layers, named_layers, signal_to_noise_db
 from hwnas.inspection.inspect import inspect
@@ -93,12 +95,12 @@ def test_activations_that_xnnpack_lacks_in_int8_do_not_split_the_network(blocks:
     graph = decompose(lower(module, (1, 3, 32, 32)))
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     expected = module(torch.from_numpy(images)).detach().numpy()
-    for format in (TFLITE, ONNX):
+    for format in map(get_format, FORMATS):
         model = format.quantizer(format.write(graph), images, Int8Settings()).quantized()
         assert signal_to_noise_db(expected, outputs(format, model, images)) > 25
         path = tmp_path / f"model.{format.name}"
         path.write_bytes(model)
-        if format is TFLITE:
+        if format.name == "tflite":
             execution = inspect(path).execution
             assert (execution.partitions, execution.outside) == (1, ())
 

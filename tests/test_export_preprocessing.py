@@ -11,12 +11,14 @@ from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.exporter.export import ExportOptions, export
-from hwnas.exporter.formats import ONNX, TFLITE, Format
+from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
-from hwnas.exporter.images import Calibration, ExportImages, Preprocessing
+from hwnas.exporter.images import Calibration, ExportImages
+from hwnas.exporter.model_file.format import Format
+from hwnas.exporter.model_file.metadata import Preprocessing
 from hwnas.exporter.parity import LIMIT, relative_error
+from hwnas.exporter.pixel_input import FromPixels, from_pixels
 from hwnas.exporter.precision import PRECISIONS
-from hwnas.exporter.preprocessing import FromPixels, from_pixels
 from hwnas.exporter.target import with_softmax
 from hwnas.inspection.inspect import inspect
 from hwnas.runtimes import get_runtime
@@ -46,7 +48,7 @@ FIRST_LAYERS = {
 }
 
 
-@pytest.mark.parametrize("format", [TFLITE, ONNX], ids=["tflite", "onnx"])
+@pytest.mark.parametrize("format", [get_format(name) for name in FORMATS], ids=FORMATS)
 @pytest.mark.parametrize("name", FIRST_LAYERS)
 def test_pixels_give_what_preprocessing_and_the_network_give(name: str, format: Format, tmp_path: Path) -> None:
     module, kinds = FIRST_LAYERS[name]

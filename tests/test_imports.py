@@ -30,7 +30,9 @@ ORDER = [
     {"supernet"},
     {"train"},
     {"searches"},
-    {"report", "pricing", "designer"},
+    {"pricing"},
+    {"report"},
+    {"designer"},
     {"cli"},
 ]
 """From what everything may import to what may import everything; a module imports from its own part or from before."""
@@ -63,6 +65,77 @@ def test_imports_point_one_way(path):
     assert own in RANK, f"{own} has no place in the order of imports"
     wrong = {name for name in imports(path) if RANK[part_of(name)] > RANK[own]}
     assert not wrong, f"{path.relative_to(PACKAGE)} imports {wrong}, which stand after {own}"
+
+
+def module_of(path: Path) -> str:
+    parts = ("hwnas", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The package or module right below ``hwnas``; in the exporter, whose rooms are large, those below it."""
+    parts = module.split(".")
+    if parts[:2] == ["hwnas", "exporter"]:
+        return (
+            ".".join(parts[:3]) if len(parts) > 3 or (PACKAGE / "exporter" / parts[-1]).is_dir() else "hwnas.exporter"
+        )
+    return ".".join(parts[:2])
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules that it imports anywhere in it, also for type checkers alone."""
+    known = {module_of(path) for path in MODULES}
+    graph = {}
+    for path in MODULES:
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names} & known
+                found |= inner if len(inner) == len(node.names) else inner | {node.module}
+        graph[module_of(path)] = (found & known) - {module_of(path)}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
+    """The groups of names that depend on each other."""
+    reached = {name: _reached_from(name, graph) for name in graph}
+    return sorted({tuple(sorted(b for b in reached[a] if a in reached[b])) for a in graph if a in reached[a]})
+
+
+def _reached_from(start: str, graph: dict[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = graph[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
+KNOWN_CIRCLES = [
+    ("hwnas.campaign.campaign", "hwnas.campaign.sitting"),
+    ("hwnas.latency.predictor", "hwnas.latency.predictor_file"),
+]
+"""Still to be broken up: shorten this list, never lengthen it."""
+
+
+def test_no_modules_import_each_other_not_even_for_type_checkers():
+    assert circles(import_graph()) == KNOWN_CIRCLES
+
+
+def test_no_rooms_import_each_other_not_even_for_type_checkers():
+    rooms: dict[str, set[str]] = {}
+    for module, imported in import_graph().items():
+        own = room_of(module)
+        rooms.setdefault(own, set()).update(room_of(name) for name in imported if room_of(name) != own)
+    assert circles(rooms) == []
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a", "d"}}
+    assert circles(graph) == [("b", "c"), ("d",)]
 
 
 def modules_after(code: str) -> set[str]:

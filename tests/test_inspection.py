@@ -179,8 +179,7 @@ def test_what_an_onnx_says_of_itself(look: Any) -> None:
 
 
 def test_what_a_tflite_says_of_itself(look: Any) -> None:
-    from hwnas.exporter.images import Preprocessing
-    from hwnas.exporter.metadata import ModelMetadata
+    from hwnas.exporter.model_file.metadata import ModelMetadata, Preprocessing
     from hwnas.exporter.tflite.metadata import tflite_with_metadata
 
     said = ModelMetadata((20, 12), Preprocessing((0.5, 0.25, 0.0), (0.5, 1.0, 2.0)), classes=("cat", "d\u00f6g"))

@@ -110,9 +110,10 @@ def design(
 def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
     from hwnas.designer.design import design as run_design
+    from hwnas.designer.design_table import design_table
     from hwnas.devices.device import load_device
     from hwnas.latency.tables.known import find_table
-    from hwnas.report.console import CONSOLE, design_table
+    from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
     from hwnas.train import distributed

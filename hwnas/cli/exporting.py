@@ -10,19 +10,24 @@ import typer
 from hwnas.cli.options import Json
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
+from hwnas.exporter.formats import FORMATS
+from hwnas.exporter.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from hwnas.child import ChildNetwork
     from hwnas.exporter.exported import ExportedModel
-    from hwnas.exporter.images import ExportImages, Preprocessing
+    from hwnas.exporter.images import ExportImages
+    from hwnas.exporter.model_file.metadata import Preprocessing
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder, or any folder with architecture.json and weights.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where to write [RUN/models].")] = None,
-    formats: Annotated[str, typer.Option("--format", help="tflite, onnx, or both with a comma.")] = "tflite,onnx",
+    formats: Annotated[str, typer.Option("--format", help=f"Any of {', '.join(FORMATS)}, with commas.")] = ",".join(
+        FORMATS
+    ),
     precisions: Annotated[
-        str, typer.Option("--precision", help="Any of float32, float16, int8, int8-weights, with commas.")
+        str, typer.Option("--precision", help=f"Any of {', '.join(PRECISIONS)}, with commas.")
     ] = "float32",
     data: Annotated[
         str | None,
@@ -53,8 +58,8 @@ def export(
     from hwnas.exporter.export import export as export_child
     from hwnas.exporter.precision import get_precision
     from hwnas.report.console import CONSOLE
-    from hwnas.report.export_table import export_table, layers_table
     from hwnas.report.model_card import write_model_card
+    from hwnas.report.model_tables import export_table, layers_table
     from hwnas.report.progress import progress_bars
 
     child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
@@ -168,7 +173,7 @@ def _report(run: Path) -> dict[str, Any] | None:
 
 def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
     """How the run's network was trained to see pixels; None: not recorded. Raises UsageError for other classes."""
-    from hwnas.exporter.images import Preprocessing
+    from hwnas.exporter.model_file.metadata import Preprocessing
 
     report = _report(run)
     if report is None:

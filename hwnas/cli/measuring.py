@@ -74,7 +74,8 @@ def measure(
     from hwnas.latency.measuring.measure import measure_like
     from hwnas.latency.measuring.until_accurate import measure_until
     from hwnas.latency.tables.table import LatencyTable
-    from hwnas.report.console import CONSOLE, measured_table
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.latency_tables import measured_table
     from hwnas.spaces import get_space
 
     if known and until_mape is not None:
@@ -120,8 +121,9 @@ def fit(
     from hwnas.latency.fitting.held_out import evaluate
     from hwnas.latency.fitting.transfer_fit import fit_by_transfer
     from hwnas.latency.tables.table import LatencyTable
-    from hwnas.report.console import CONSOLE, card_table
+    from hwnas.report.console import CONSOLE
     from hwnas.report.error_card import write_card
+    from hwnas.report.latency_tables import card_table
 
     measured = LatencyTable.load(table)
     if known:
@@ -198,10 +200,10 @@ def _show_operators(model: Path, device: str, runtime: str | None, threads: int 
     from hwnas.campaign.bench import profile_operators
     from hwnas.devices.device import load_device
     from hwnas.report.console import CONSOLE
-    from hwnas.report.operator_table import operator_table
+    from hwnas.report.latency_tables import profile_table
 
     profile = profile_operators(model, load_device(device), runtime, threads)
     if as_json:
         print_json(profile.to_json())
     else:
-        CONSOLE.print(operator_table(profile, f"{model} on {device}"))
+        CONSOLE.print(profile_table(profile, f"{model} on {device}"))

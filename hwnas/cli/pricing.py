@@ -28,7 +28,7 @@ def price(
     from hwnas.latency.tables.table import LatencyTable
     from hwnas.pricing import price as price_architecture
     from hwnas.report.console import CONSOLE
-    from hwnas.report.price_table import price_table
+    from hwnas.report.latency_tables import price_table
     from hwnas.spaces import get_space
 
     table = LatencyTable.load(latency)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.images import LabelledPixels
 from hwnas.runtimes.base import Session
 
-Model = Callable[[np.ndarray], np.ndarray]
+Model = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Pixels (N, C, H, W) uint8 -> scores (N, classes)."""
+
+Value = TypeVar("Value", bound=np.generic)
 
 LEAST_AGREEMENT = 0.95
 """Trained networks in int8 give nearly every image the class that they give it in float."""
@@ -30,6 +33,9 @@ class Accuracy:
     right: int
     images: int
     agrees: int
+
+    def __repr__(self) -> str:
+        return f"Accuracy({self.right} of {self.images} right, {self.agrees} as the reference)"
 
     @property
     def share(self) -> float:
@@ -93,21 +99,24 @@ def accuracies(reference: Model, models: Mapping[str, Model], images: LabelledPi
     return tuple(Accuracy(*counts) for counts in zip(right, [count] * len(everyone), agrees, strict=True))
 
 
-def through(session: Session, prepare: Callable[[np.ndarray], np.ndarray]) -> Model:
-    """A model that runs a file for any number of images.
+def batched(
+    session: Session, prepare: Callable[[NDArray[Value]], NDArray[np.float32]]
+) -> Callable[[NDArray[Value]], NDArray[np.float32]]:
+    """A function that runs a file for any number of images.
 
     Args:
         session: The loaded file; its batch size is what runs at once, and a last batch is filled up.
-        prepare: Pixels uint8 -> what the session takes, float32.
+        prepare: Images, pixels or anything else -> the float32 inputs of the session.
     """
     batch = session.input_shape[0]
 
-    def run(pixels: np.ndarray) -> np.ndarray:
-        inputs = prepare(pixels)
+    def run(values: NDArray[Value]) -> NDArray[np.float32]:
+        inputs = prepare(values)
         missing = -len(inputs) % batch
         padded = np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)]) if missing else inputs
         # a session's output is its own memory: it must be copied before the next run writes into it
         scores = [session.run(padded[start : start + batch]).copy() for start in range(0, len(padded), batch)]
-        return np.concatenate(scores)[: len(inputs)]
+        found: NDArray[np.float32] = np.concatenate(scores)[: len(inputs)]
+        return found
 
     return run

@@ -11,15 +11,16 @@ from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.accuracy import Accuracy
+from hwnas.exporter.evaluation import Evaluation
 from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE, ExportedModel, write_export_json
-from hwnas.exporter.exporter import Exporter, File, Progress
-from hwnas.exporter.formats import get_format
+from hwnas.exporter.exporter import Exporter, ExportProgress, FileDraft
+from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.graph import Graph
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.graph.module_copy import module_copy
 from hwnas.exporter.images import ExportImages
-from hwnas.exporter.int8 import Int8Settings
-from hwnas.exporter.metadata import ModelMetadata
+from hwnas.exporter.model_file.metadata import ModelMetadata
+from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.parity import check_parity
 from hwnas.exporter.precision import Precision, get_precision
 from hwnas.exporter.target import Target
@@ -35,7 +36,7 @@ CLASSES_SHOWN = 5
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the files of an export have in common.
+    """Options that all files of an export share.
 
     Args:
         uint8_input: They take pixels 0..255 as uint8 (N, H, W, C) and normalise them inside; needs images.
@@ -43,7 +44,7 @@ class ExportOptions:
         max_loss: Percentage points of accuracy that int8 may lose against PyTorch before its worst layers are listed.
         repair: Keep the fewest of these layers in float that bring the loss below `max_loss`.
         keep_float: Layers that int8 files compute in float32, by path; ``blocks.3`` is all of block 3.
-        reduce_range: See `hwnas.exporter.int8.Int8Settings`.
+        reduce_range: See `hwnas.exporter.model_file.quantizer.Int8Settings`.
     """
 
     uint8_input: bool = False
@@ -55,7 +56,7 @@ class ExportOptions:
 
 
 def convert(module: nn.Module, input_shape: tuple[int, ...], format: str) -> bytes:
-    """A module as a model file in memory, unchecked: what blocks are measured with, by the hundred.
+    """A module as a model file in memory, unchecked: blocks are measured as such files, by the hundred.
 
     Args:
         module: One image in, one tensor out, made of supported layers; left as it was.
@@ -72,12 +73,12 @@ def convert(module: nn.Module, input_shape: tuple[int, ...], format: str) -> byt
 def export(
     module: nn.Module,
     folder: Path | str,
-    formats: Sequence[str] = ("tflite", "onnx"),
+    formats: Sequence[str] = FORMATS,
     input_shape: tuple[int, ...] | None = None,
     precisions: Sequence[str] = ("float32",),
     images: ExportImages | None = None,
     options: ExportOptions = ExportOptions(),
-    progress: Progress | None = None,
+    progress: ExportProgress | None = None,
 ) -> list[ExportedModel]:
     """Write ``model.tflite``, ``model.onnx``, ``model.int8.tflite`` ... and ``export.json``, after checking the files.
 
@@ -93,7 +94,7 @@ def export(
         precisions: Any of ``float32``, ``float16`` (weights), ``int8`` (weights and activations; needs images),
             ``int8-weights``.
         images: The user's images; see `hwnas.train.export_images` for those of `load_data`.
-        options: What the files have in common.
+        options: Shared by all files.
         progress: Told what is going on.
 
     Returns:
@@ -120,19 +121,21 @@ def export(
     metadata = _metadata(shape, images, options)
     settings = Int8Settings(options.uint8_input, options.reduce_range)
     exporter = Exporter(target, metadata, images, settings, options.keep_float, report)
-    files: list[File] = []
+    files: list[FileDraft] = []
     for done, (format, precision) in enumerate(pairs):
         report("export", done, len(pairs), precision.file_name(format.name))
         files.append(exporter.make(format, precision))
     report("export", len(pairs), len(pairs), "")
-    pytorch = exporter.judge(files, options.max_loss, options.repair) if images and images.classes else None
+    pytorch = None
+    if images and images.classes:
+        pytorch = Evaluation(exporter, images, report).evaluate(files, options.max_loss, options.repair)
     exported = [_put(file, Path(folder), block_errors[file.format.name]) for file in files]
     about = _about(module, target, images, options, pytorch)
     write_export_json(Path(folder), exported, about)
     return exported
 
 
-def _put(file: File, folder: Path, block_error: float) -> ExportedModel:
+def _put(file: FileDraft, folder: Path, block_error: float) -> ExportedModel:
     """Write a finished file and say what is in it."""
     path = folder / file.precision.file_name(file.format.name)
     write_atomically(path, lambda temporary: temporary.write_bytes(file.data))
@@ -162,7 +165,7 @@ def _about(
     options: ExportOptions,
     pytorch: Accuracy | None,
 ) -> dict[str, Any]:
-    """What ``export.json`` says of the network and its images."""
+    """The entries of ``export.json`` on the network and its images."""
     architecture = _architecture_of(module)
     return {
         "architecture": None if architecture is None else architecture.to_json(),
@@ -180,7 +183,7 @@ def _about(
 
 
 def _metadata(shape: tuple[int, ...], images: ExportImages | None, options: ExportOptions) -> ModelMetadata | None:
-    """What the files say of themselves: nothing where nothing is known but the network."""
+    """The metadata of the files; none where nothing is known but the network."""
     if images is None:
         return None
     return ModelMetadata(

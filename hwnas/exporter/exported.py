@@ -1,4 +1,4 @@
-"""What came out of an export: one ExportedModel per file, and ``export.json``, which says all of it to other programs.
+"""The result of an export: one ExportedModel per file, and ``export.json``, which has all of it for other programs.
 
 Nothing in there names a folder, a user, a machine or a time: equal networks and images give equal files.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.exporter.accuracy import LEAST_AGREEMENT, Accuracy
+from hwnas.exporter.parity import Parity
 from hwnas.exporter.sensitivity import LayerNoise
 from hwnas.files import write_json
 from hwnas.inspection.info import ModelInfo
@@ -25,29 +26,6 @@ LEAST_SIGNAL_TO_NOISE_DB = 15.0
 
 
 @dataclass(frozen=True)
-class Parity:
-    """How exactly a file computes what the PyTorch module does: ``max|difference| / max|output|``.
-
-    Args:
-        random: On a random input; None for int8, whose ranges are those of images.
-        images: On the calibration images; None without images.
-        signal_to_noise_db: On these images (or on the random input): PyTorch's outputs over the differences to them.
-        tflite_runtime: `random` in the second TFLite interpreter, where it is installed and the file computes in
-            float32.
-    """
-
-    random: float | None
-    images: float | None
-    signal_to_noise_db: float
-    tflite_runtime: float | None = None
-
-    @property
-    def worst(self) -> float:
-        """The largest of its errors."""
-        return max(error for error in (self.random, self.images, self.tflite_runtime, 0.0) if error is not None)
-
-
-@dataclass(frozen=True)
 class ExportedModel:
     """A model file that was written, and how exactly it computes what the PyTorch module does.
 
@@ -57,9 +35,9 @@ class ExportedModel:
         path: The file.
         bytes: Its size.
         max_relative_error: Largest ``max|difference| / max|output|`` against PyTorch, whole network and blocks.
-        limit: What `max_relative_error` may be at most; None where accuracy alone can judge.
+        limit: The largest `max_relative_error` that passes; None where accuracy alone decides.
         parity: The errors one by one.
-        info: What `hwnas inspect` says of the file.
+        info: The file as `hwnas inspect` reads it.
         accuracy: On the test images; None without images.
         loss_points: Percentage points that are lost against PyTorch.
         kept_float: Layers of an int8 file that compute in float32, or of a float16 file whose weights are float32.
@@ -79,6 +57,11 @@ class ExportedModel:
     kept_float: tuple[str, ...] = ()
     noisiest_layers: tuple[LayerNoise, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", {self.accuracy.share:.1%} right"
+        error = f"{self.max_relative_error:.1e} from PyTorch"
+        return f"ExportedModel({self.path.name}, {self.bytes / 1024:,.1f} KiB, {error}{accuracy})"
+
     def loses_more_than(self, max_loss: float) -> bool:
         """Whether it gets more than `max_loss` percentage points fewer of the test images right than PyTorch."""
         return self.loss_points is not None and self.loss_points > max_loss
@@ -90,7 +73,7 @@ class ExportedModel:
 
     @property
     def rounding_warnings(self) -> tuple[str, ...]:
-        """What rounding did to it, if that is much."""
+        """Sentences on the harm that rounding did to it; none if there is little."""
         found = []
         if self.disagrees and self.accuracy is not None:
             found.append(

@@ -1,54 +1,30 @@
-"""The images an export works with: what calibrates int8, what may choose between files, and what only judges them."""
+"""The images of an export: some calibrate int8, some choose between files, and others only evaluate them."""
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwnas.errors import HwnasError, UsageError
+from hwnas.exporter.model_file.metadata import Preprocessing, check_class_names
 
-_NO_LABEL = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode's categories of control characters, of halves of characters, and of what breaks lines."""
-
-LabelledPixels = Iterable[tuple[np.ndarray, np.ndarray]]
+LabelledPixels = Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]]
 """Batches of pixels (N, C, H, W) uint8 and labels (N) int64. It is gone through once per question asked of it."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a network wants of pixels: mean and deviation of each channel, pixels in 0..1. Output (x - mean) / std.
-
-    Raises UsageError unless there is one positive, finite deviation for each mean.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        numbers = np.array([*self.mean, *self.std], np.float64)
-        if len(self.mean) != len(self.std) or not np.isfinite(numbers).all() or min(self.std, default=0) <= 0:
-            raise UsageError(
-                f"normalisation needs one finite mean and one positive deviation per channel, not mean={self.mean} and "
-                f"std={self.std}."
-            )
-
-    def normalised(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 of the same shape (N, C, H, W), of pixels in 0..255. Rounded once, from float64."""
-        mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        return ((pixels / 255.0 - mean) / std).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Images on which the ranges of activations are observed: pixels (N, C, H, W) uint8, and the seed of the choice."""
 
-    pixels: np.ndarray
+    pixels: NDArray[np.uint8]
     seed: int
+
+    def __repr__(self) -> str:
+        return f"Calibration({len(self.pixels)} images of {self.pixels.shape[1:]}, seed {self.seed})"
 
     def to_json(self) -> dict[str, Any]:
         """How many images, chosen by which seed, and the SHA-256 of their pixels: the same digest is the same file."""
@@ -64,7 +40,7 @@ class ExportImages:
         preprocessing: How the network was trained to see pixels.
         classes: Name of each output; (): they only calibrate, and no accuracy or label is stated.
         calibration: Of the training images.
-        validation: May choose which layers stay in float; never the test images, which must judge the result.
+        validation: May choose which layers stay in float; the test images, which evaluate the result, never do.
         test: For the accuracy that is reported.
     """
 
@@ -77,15 +53,8 @@ class ExportImages:
     def __post_init__(self) -> None:
         check_class_names(self.classes)
 
-
-def check_class_names(classes: Sequence[str]) -> None:
-    """Raise HwnasError for a name that labels, one per line in UTF-8, cannot hold."""
-    for name in classes:
-        if not name.strip() or any(unicodedata.category(character) in _NO_LABEL for character in name):
-            raise HwnasError(
-                f"labels are stored one per line, and the class {name!a} is not one line of UTF-8 text; rename it (its "
-                "folder, if it has one) and repeat the command."
-            )
+    def __repr__(self) -> str:
+        return f"ExportImages({len(self.classes)} classes, {self.calibration})"
 
 
 def evenly_over_classes(labels: Sequence[int], count: int, seed: int) -> list[int]:

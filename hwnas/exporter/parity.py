@@ -6,21 +6,21 @@ convolution change the block's result by 97 %, that of an untrained network by 0
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.exporter.formats import Format
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.graph.module_copy import module_copy
 from hwnas.exporter.graph.pytorch import outputs_of
+from hwnas.exporter.model_file.format import Format
+from hwnas.exporter.precision import LIMIT
 from hwnas.runtimes import get_runtime
-
-LIMIT = 1e-5
-"""Largest relative error that passes: about ten times what float32 rounding makes of a 50-layer network."""
 
 HALF_A_STEP = 2.0**-24
 """How far rounding to float32 takes a number at most, relative to it."""
@@ -28,6 +28,29 @@ HALF_A_STEP = 2.0**-24
 TIMES_OWN_ERROR = 4.0
 """Some networks magnify rounding, so that PyTorch's float32 is itself further than `LIMIT` off its float64. A file that
 is as exact as PyTorch is up to twice that off PyTorch; as much again is left for luck."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How exactly a file computes what the PyTorch module does: ``max|difference| / max|output|``.
+
+    Args:
+        random: On a random input; None for int8, whose ranges are those of images.
+        images: On the calibration images; None without images.
+        signal_to_noise_db: On these images (or on the random input): PyTorch's outputs over the differences to them.
+        tflite_runtime: `random` in the second TFLite interpreter, where it is installed and the file computes in
+            float32.
+    """
+
+    random: float | None
+    images: float | None
+    signal_to_noise_db: float
+    tflite_runtime: float | None = None
+
+    @property
+    def worst(self) -> float:
+        """The largest of its errors."""
+        return max(error for error in (self.random, self.images, self.tflite_runtime, 0.0) if error is not None)
 
 
 def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes) -> float:
@@ -40,7 +63,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
     Args:
         module: The network on the CPU, in float32 and evaluation mode.
         input_shape: (N, C, H, W).
-        format: What `model` is, and what the blocks are written as.
+        format: Of `model`, and of the files of the blocks.
         model: The file that was written for the whole network.
 
     Returns:
@@ -64,7 +87,7 @@ def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format
     return max(*errors, _check(module, input_shape, format, model, f"the {type(module).__name__}"), 0.0)
 
 
-def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+def relative_error(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """``max|actual - expected| / max|expected|``: infinite where only zeros were expected and others came."""
     difference, scale = float(np.abs(actual - expected).max()), float(np.abs(expected).max())
     if scale == 0:
@@ -72,7 +95,7 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return difference / scale
 
 
-def exact_limit(module: nn.Module, x: np.ndarray) -> float:
+def exact_limit(module: nn.Module, x: NDArray[np.float32]) -> float:
     """How far from PyTorch's outputs for `x` those of an exact float32 file may be: `LIMIT`, or more where the network
     magnifies the rounding of sums, or of weights that a batch norm is folded into. The module is left as it was."""
     try:
@@ -128,7 +151,7 @@ class _Block(nn.Module):
 
     Args:
         block: The module.
-        args, kwargs: What it was called with, None in place of the tensor.
+        args, kwargs: Its arguments, None in place of the tensor.
         place: Position or name of the tensor.
     """
 

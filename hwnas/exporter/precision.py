@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.errors import UsageError, unknown_name
-from hwnas.exporter.parity import LIMIT
+
+LIMIT = 1e-5
+"""Largest relative error that passes in float32: about ten times what rounding makes of a 50-layer network."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Precision:
 
     Args:
         name: As people type it; also the middle of the file name, except for float32.
-        limit: Largest relative error against PyTorch that passes; None: only accuracy can judge it.
+        limit: Largest relative error against PyTorch that passes; None: accuracy alone decides.
         needs_images: Whether activations are rounded too, for which their ranges must be seen on images.
     """
 

@@ -6,24 +6,25 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 from hwnas.exporter.graph.pytorch import outputs_of
-from hwnas.exporter.images import Preprocessing
-from hwnas.exporter.preprocessing import FromPixels, from_pixels
+from hwnas.exporter.model_file.metadata import Preprocessing
+from hwnas.exporter.pixel_input import FromPixels, from_pixels
 
 _IMAGES_AT_ONCE = 16
 
 
 class Target:
-    """What every file of an export computes.
+    """The network that every file of an export computes.
 
     Args:
         module: The network on the CPU, in float32 and evaluation mode.
-        graph: What it was lowered to.
+        graph: The Graph of the module.
         preprocessing: How it was trained to see pixels; None: unknown.
         uint8_input: Whether its files take pixels as they are.
         softmax: Whether its files give probabilities instead of logits.
@@ -48,21 +49,21 @@ class Target:
         self.graph = graph
         self.int8_graph = decompose(graph)
 
-    def prepared(self, pixels: np.ndarray) -> np.ndarray:
-        """What a session of a file is given for pixels (N, C, H, W) uint8: float32, of the same shape."""
+    def prepared(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The float32 input of a session for pixels (N, C, H, W) uint8, of the same shape."""
         if self.uint8_input:
             return pixels.astype(np.float32)
         assert self.preprocessing is not None
         return self.preprocessing.normalised(pixels)
 
-    def random_input(self) -> np.ndarray:
+    def random_input(self) -> NDArray[np.float32]:
         """float32 of the input's shape: pixels, or standard normal; the same in every call."""
         random = np.random.default_rng(0)
         if self.uint8_input:
             return random.integers(0, 256, self.graph.input.shape).astype(np.float32)
         return random.standard_normal(self.graph.input.shape, dtype=np.float32)
 
-    def expected(self, inputs: np.ndarray) -> np.ndarray:
+    def expected(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """PyTorch's outputs for what a session would be given, any number of images."""
         chunks = (inputs[start : start + _IMAGES_AT_ONCE] for start in range(0, len(inputs), _IMAGES_AT_ONCE))
         return np.concatenate([outputs_of(self.module, chunk) for chunk in chunks])

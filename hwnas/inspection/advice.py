@@ -1,4 +1,4 @@
-"""What a mobile engineer wants to know of a model before shipping it: each piece of advice is one function."""
+"""Advice on a model for the mobile engineer who ships it: each piece is one function."""
 
 from __future__ import annotations
 

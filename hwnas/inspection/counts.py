@@ -1,4 +1,4 @@
-"""What a network costs by its file alone: multiply-accumulates, parameters, and memory for activations."""
+"""The costs of a network by its file alone: multiply-accumulates, parameters, and memory for activations."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def examine(model: Path) -> ModelInfo:
             "export it again."
         )
     try:
-        content, execution = _read(data, model, format)
+        content, execution = READERS[format](data, model)
         return _info(model, data, format, content, execution)
     except MemoryError:
         raise
@@ -45,16 +45,22 @@ def examine(model: Path) -> ModelInfo:
         ) from error
 
 
-def _read(data: bytes, model: Path, format: str) -> tuple[FileContent, ExecutionInfo]:
-    if format == "tflite":
-        from hwnas.inspection.tflite_file import read_tflite
+def _read_tflite(data: bytes, _model: Path) -> tuple[FileContent, ExecutionInfo]:
+    from hwnas.inspection.tflite_file import read_tflite
 
-        execution = litert_execution(data)  # first: it verifies the offsets in the file, which the reader trusts
-        return read_tflite(data), execution
+    execution = litert_execution(data)  # first: it verifies the offsets in the file, which the reader trusts
+    return read_tflite(data), execution
+
+
+def _read_onnx(data: bytes, model: Path) -> tuple[FileContent, ExecutionInfo]:
     from hwnas.inspection.onnx_file import read_onnx
 
     content = read_onnx(data, model.parent)  # first: it refuses files that would have the runtime read others
     return content, onnxruntime_execution(model)
+
+
+READERS = {"tflite": _read_tflite, "onnx": _read_onnx}
+"""Format -> how a file of it is read, and how its runtime takes it."""
 
 
 def _info(model: Path, data: bytes, format: str, content: FileContent, execution: ExecutionInfo) -> ModelInfo:

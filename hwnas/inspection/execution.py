@@ -1,4 +1,4 @@
-"""How the runtimes here take a model: what XNNPACK computes of a .tflite, what ONNX Runtime makes of an .onnx.
+"""How the runtimes here take a model: the partitions of XNNPACK in a .tflite, the nodes of ONNX Runtime in an .onnx.
 
 To be called in a process of its own: a runtime that is given a damaged file may crash.
 """

@@ -1,4 +1,4 @@
-"""What `hwnas inspect` finds: one ModelInfo, which is also what `--json` prints."""
+"""The ModelInfo, which `hwnas inspect` gives and `--json` prints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
+
+NAME_SHOWN = 40
+"""Characters of a name that a repr shows at most."""
 
 Size = int | str
 """Of a dimension: a number, or how the file calls one that is free."""
@@ -45,7 +48,11 @@ class OperatorInfo:
     `ModelInfo.uncounted` names."""
     parameters: int
     weight_bytes: int
-    """What its parameters take in the file."""
+    """Bytes of its parameters in the file."""
+
+    def __repr__(self) -> str:
+        name = self.name if len(self.name) <= NAME_SHOWN else f"{self.name[:NAME_SHOWN]}..."
+        return f"OperatorInfo({name}: {self.kind}, {self.macs / 1e6:,.2f} M MACs)"
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,16 @@ class ExecutionInfo:
     outside: tuple[int, ...] = ()
     """Positions of the operators that XNNPACK leaves to slower kernels."""
     nodes: dict[str, int] = field(default_factory=dict)
-    """What is executed, and how often: after the runtime's own optimisation, on this machine's CPU."""
+    """Executed operators and their counts: after the runtime's own optimisation, on this machine's CPU."""
+
+    def __repr__(self) -> str:
+        state = f"{sum(self.nodes.values())} nodes" if self.refused is None else "refused"
+        return f"ExecutionInfo({self.runtime}, {state})"
 
 
 @dataclass(frozen=True)
 class MetadataInfo:
-    """What a file says of itself."""
+    """The metadata of a file."""
 
     entries: dict[str, str] = field(default_factory=dict)
     """Names, descriptions, author, licence, producer, versions; whatever else an .onnx has in its properties."""
@@ -76,6 +87,9 @@ class MetadataInfo:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     """Normalisation of the input, (value - mean) / std, per channel; empty: not said."""
+
+    def __repr__(self) -> str:
+        return f"MetadataInfo({len(self.entries)} entries, {len(self.labels)} labels)"
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,11 @@ class ModelInfo:
     uncounted: dict[str, int] = field(default_factory=dict)
     """Kinds of operators that multiply, or may, in a way that is not counted, and how many there are of each: with any,
     `macs` and `parameters` are lower bounds."""
+
+    def __repr__(self) -> str:
+        name = self.file if len(self.file) <= NAME_SHOWN else f"{self.file[:NAME_SHOWN]}..."
+        size, macs = f"{self.bytes / 1024:,.1f} KiB", f"{self.macs / 1e6:,.2f} M MACs"
+        return f"ModelInfo({name}, {size}, {len(self.operators)} operators, {macs})"
 
     @property
     def is_lower_bound(self) -> bool:

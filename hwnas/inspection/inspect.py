@@ -1,4 +1,4 @@
-"""Inspect: what is in a .tflite or .onnx file, whoever wrote it, and what will be slow about it."""
+"""Inspect: the contents of a .tflite or .onnx file, whoever wrote it, and advice on its speed."""
 
 from __future__ import annotations
 

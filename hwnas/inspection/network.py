@@ -25,7 +25,7 @@ BITS = {
 NAME_LENGTH = 200
 
 MOST_ELEMENTS = 2**128
-"""Of a tensor that is looked at: what is counted of two of them is a number that can be printed."""
+"""The largest tensor that is accepted: counts of two such tensors can still be printed."""
 
 
 @dataclass(frozen=True)

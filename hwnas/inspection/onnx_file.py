@@ -16,6 +16,7 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.inspection.external_data import check_external_data
 from hwnas.inspection.info import EndInfo, MetadataInfo
+from hwnas.inspection.metadata_fields import OnnxProperty
 from hwnas.inspection.network import BITS, FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
 from hwnas.inspection.reading import FileContent, finite, layout_of
 
@@ -31,10 +32,10 @@ NAMES_OF_TYPES = {"float": "float32", "double": "float64"}
 
 
 def read_onnx(data: bytes, folder: Path) -> FileContent:
-    """What an .onnx holds; `folder` is where it lies.
+    """The content of an .onnx that lies in `folder`.
 
-    Raises HwnasError for weights outside the folder and a missing package; anything at all for a damaged file: the
-    caller says so to people.
+    Raises HwnasError for weights outside the folder and a missing package; any exception for a damaged file: the
+    caller explains it to people.
     """
     onnx = _onnx()
     model = onnx.ModelProto.FromString(data)
@@ -125,7 +126,7 @@ def _described(onnx: Any, info: Any) -> FileTensor:
 
 
 def _type(onnx: Any, number: int) -> str:
-    name = onnx.TensorProto.DataType.Name(number).lower()
+    name: str = onnx.TensorProto.DataType.Name(number).lower()
     return NAMES_OF_TYPES.get(name, name)
 
 
@@ -187,7 +188,7 @@ def _end(onnx: Any, end: Any, tensors: dict[str, FileTensor]) -> EndInfo:
 
 def _is_fixed(size: Any) -> bool:
     """Whether a dimension has a size; some exporters write -1 for one that is free."""
-    return size.HasField("dim_value") and size.dim_value >= 0
+    return bool(size.HasField("dim_value") and size.dim_value >= 0)
 
 
 def _metadata(model: Any) -> MetadataInfo:
@@ -198,8 +199,8 @@ def _metadata(model: Any) -> MetadataInfo:
         "description": model.doc_string or model.graph.doc_string,
     }
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    labels = tuple(printable(label) for label in properties.pop("labels", "").splitlines())
-    mean, std = (_numbers(properties.get(key, "")) for key in ("mean", "std"))
+    labels = tuple(printable(label) for label in properties.pop(OnnxProperty.LABELS, "").splitlines())
+    mean, std = (_numbers(properties.get(key, "")) for key in (OnnxProperty.MEAN, OnnxProperty.STD))
     found = opsets | said | properties
     return MetadataInfo({printable(k): printable(v) for k, v in found.items() if v}, {}, labels, mean, std)
 

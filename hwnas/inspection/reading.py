@@ -1,4 +1,4 @@
-"""What the readers of the two formats have in common."""
+"""The content of a file, as the readers of all formats give it, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FileContent:
     outputs: tuple[EndInfo, ...]
     metadata: MetadataInfo
     warnings: list[str]
-    """What was left out of it, in whole sentences."""
+    """Sentences on parts of the file that were left out."""
 
 
 def finite(numbers: Iterable[float]) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 
 def read_tflite(data: bytes) -> FileContent:
-    """What a .tflite holds. Raises anything at all for a damaged file: the caller says so to people."""
+    """The content of a .tflite. Raises any exception for a damaged file: the caller explains it to people."""
     model = schema.Model.GetRootAs(data, 0)
     graphs = model.SubgraphsLength()
     if graphs < 1:

@@ -1,7 +1,7 @@
 """TensorFlow Lite Metadata: names, labels and normalisation that a .tflite carries for the apps which use it.
 
 A flatbuffer with the identifier M001 in the model's entry ``TFLITE_METADATA``; the files it names, such as the labels,
-are a zip archive behind the model. Schema: https://github.com/tensorflow/tflite-support, metadata_schema.fbs.
+are a zip archive behind the model.
 """
 
 from __future__ import annotations
@@ -14,18 +14,32 @@ from typing import Any
 import flatbuffers
 from flatbuffers.number_types import Float32Flags
 
+from hwnas.inspection.metadata_fields import (
+    NORMALIZATION_OPTIONS,
+    TENSOR_AXIS_LABELS,
+    TFLITE_ENTRY,
+    TFLITE_IDENTIFIER,
+    FileField,
+    ModelField,
+    NormalizationField,
+    ProcessUnitField,
+    SubgraphField,
+    TensorField,
+)
 from hwnas.inspection.network import printable
 from hwnas.inspection.reading import finite
 
-ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS_BYTES = 2**20
 """A longer file of labels is not read: a small archive can unpack to a very large one."""
 
-# numbers of the fields in their tables
-_MODEL_TEXTS = {"name": 0, "description": 1, "version": 2, "author": 4, "license": 5, "min_parser_version": 7}
-_MODEL_SUBGRAPHS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _TENSOR_UNITS, _TENSOR_FILES = 3, 2, 3, 4, 6
-_UNIT_KIND, _UNIT_OPTIONS, _NORMALISATION, _MEAN, _STD = 0, 1, 1, 0, 1
-_FILE_NAME, _FILE_KIND, _AXIS_LABELS = 0, 2, 2
+_TEXTS = (
+    ModelField.NAME,
+    ModelField.DESCRIPTION,
+    ModelField.VERSION,
+    ModelField.AUTHOR,
+    ModelField.LICENSE,
+    ModelField.MIN_PARSER_VERSION,
+)
 
 Metadata = tuple[dict[str, str], tuple[str, ...], tuple[float, ...], tuple[float, ...]]
 
@@ -40,9 +54,9 @@ def read_metadata(model: Any, data: bytes) -> Metadata:
         entry = model.Metadata(i)
         name, buffer = printable(entry.Name()), model.Buffers(entry.Buffer())
         content = b"" if buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
-        if name == ENTRY and content[4:8] == IDENTIFIER:
+        if name == TFLITE_ENTRY and content[4:8] == TFLITE_IDENTIFIER:
             root = _Table(content, int.from_bytes(content[:4], "little"))
-            entries |= {text: value for text, field in _MODEL_TEXTS.items() if (value := root.text(field))}
+            entries |= {field.name.lower(): text for field in _TEXTS if (text := root.text(field))}
             labels, mean, std = _of_tensors(root, data)
         elif len(content) <= 100 and (text := content.decode("utf-8", "replace").strip("\0 ")).isprintable() and text:
             entries[name] = text
@@ -54,16 +68,21 @@ def _of_tensors(root: _Table, data: bytes) -> tuple[tuple[str, ...], tuple[float
     labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    for subgraph in root.tables(_MODEL_SUBGRAPHS):
-        for tensor in subgraph.tables(_SUBGRAPH_INPUTS):
-            for unit in tensor.tables(_TENSOR_UNITS):
-                options = unit.table(_UNIT_OPTIONS)
-                if unit.byte(_UNIT_KIND) == _NORMALISATION and options is not None and not std:
-                    mean, std = finite(options.floats(_MEAN)), finite(options.floats(_STD))
-        for tensor in subgraph.tables(_SUBGRAPH_OUTPUTS):
-            for file in tensor.tables(_TENSOR_FILES):
-                if file.byte(_FILE_KIND) == _AXIS_LABELS and not labels:
-                    labels = _labels(data, file.text(_FILE_NAME))
+    for subgraph in root.tables(ModelField.SUBGRAPHS):
+        for tensor in subgraph.tables(SubgraphField.INPUTS):
+            for unit in tensor.tables(TensorField.PROCESS_UNITS):
+                options = unit.table(ProcessUnitField.OPTIONS)
+                if (
+                    unit.byte(ProcessUnitField.OPTIONS_KIND) == NORMALIZATION_OPTIONS
+                    and options is not None
+                    and not std
+                ):
+                    mean = finite(options.floats(NormalizationField.MEAN))
+                    std = finite(options.floats(NormalizationField.STD))
+        for tensor in subgraph.tables(SubgraphField.OUTPUTS):
+            for file in tensor.tables(TensorField.ASSOCIATED_FILES):
+                if file.byte(FileField.TYPE) == TENSOR_AXIS_LABELS and not labels:
+                    labels = _labels(data, file.text(FileField.NAME))
     return labels, mean, std
 
 

@@ -1,1 +1,1 @@
-"""What a person sees: tables on the terminal, and pictures."""
+"""Results for people: tables and progress on the terminal, pictures, cards, and the page of a search."""

@@ -35,7 +35,7 @@ def write_card(card: ErrorCard, folder: Path, interval_percent: float) -> list[P
     pictures: list[Path] = []
     if card.held_out:
         try:
-            pictures.append(_save(plot_judged(card), folder / PREDICTIONS_FILE))
+            pictures.append(_save(plot_held_out(card), folder / PREDICTIONS_FILE))
             if card.learning_curve:
                 pictures.append(_save(plot_curve(card), folder / CURVE_FILE))
         except HwnasError:
@@ -52,7 +52,7 @@ def card_text(card: ErrorCard, interval_percent: float, pictures: list[str]) -> 
     if card.mape is None:
         return "\n".join([*lines, f"{card.protocol}; the 90 % interval is ±{interval_percent:.0f} %.", ""])
     lines += _table(["on networks not seen", ""], _statistics(card, interval_percent))
-    lines += [f"Judged by {card.protocol}.", ""]
+    lines += [f"Evaluated by {card.protocol}.", ""]
     lines += [line for name in pictures for line in (f"![{name.partition('.')[0].replace('_', ' ')}]({name})", "")]
     if card.learning_curve:
         lines += ["## What more networks bring", ""]
@@ -68,7 +68,7 @@ def card_text(card: ErrorCard, interval_percent: float, pictures: list[str]) -> 
     return "\n".join(lines)
 
 
-def plot_judged(card: ErrorCard) -> Figure:
+def plot_held_out(card: ErrorCard) -> Figure:
     """Predicted against measured latency of every network, with its 90 % interval, and the errors below."""
     figure, (top, bottom) = new_figure(5.2, 5.6, rows=2, height_ratios=(3, 1.2))
     measured = np.array([network.measured_ms for network in card.held_out])

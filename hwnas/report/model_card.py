@@ -24,7 +24,7 @@ def write_model_card(folder: Path, report: Json | None = None, licence: str | No
 
     Args:
         folder: With the files and their ``export.json``.
-        report: What a design says of the network: its ``report.json``; None: it was not measured.
+        report: The ``report.json`` of the design of the network; None: it was not measured.
         licence: Of the model, as its owner words it.
 
     Returns:
@@ -168,7 +168,7 @@ def _data(exported: Json, report: Json) -> list[str]:
 
 
 def _findings(data: Json) -> list[str]:
-    """What speaks against the data, in numbers: names of files may be private."""
+    """Faults of the data, counted: names of files may be private."""
     leaked, left_out = data.get("leaked", {}), [*data.get("left_out", {}).values(), *data.get("skipped", {}).values()]
     counts = {
         "test images are copies of images that it learnt from": leaked.get("test", {}).get("count"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
-    """What each candidate of each decision costs, in microseconds: a group of bars per decision."""
+    """The latency of each candidate of each decision, in microseconds: a group of bars per decision."""
     figure, axes = new_figure(9, 3.2)
     decisions = [(node, shape) for node, shape in space.positions() if isinstance(node, OneOf)]
     labels: dict[str, int] = {}
@@ -75,7 +75,7 @@ def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
 def save_search_picture(metrics: Sequence[dict[str, Any]], budget_ms: float, path: Path) -> bool:
     """Save `plot_search`; False where there is nothing to draw it from, or matplotlib is not installed.
 
-    Searches that judge children one by one, such as ``spos``, expect no latency while they train.
+    Searches that evaluate children one by one, such as ``spos``, expect no latency while they train.
     """
     if find_spec("matplotlib") is None or not metrics or not {"loss", "expected_ms"} <= set(metrics[0]):
         return False
@@ -95,14 +95,17 @@ def _label(spec: Spec) -> str:
 
 def _title(predictor: LatencyPredictor) -> str:
     card = predictor.card
-    return "not judged" if card.mape is None else f"{card.mape:.1f} % off on {card.n_networks} networks not seen"
+    return "not evaluated" if card.mape is None else f"{card.mape:.1f} % off on {card.n_networks} networks not seen"
 
 
-def new_figure(width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None) -> Any:
+def new_figure(
+    width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None
+) -> tuple[Figure, Any]:
     """A figure of so many inches, and its axes, one above the other. Raises HwnasError where matplotlib is missing."""
     try:
         from matplotlib import pyplot
     except ModuleNotFoundError:
         raise HwnasError("pictures need matplotlib; install it with pip install 'hwnas[notebook]'.") from None
     size = {"figsize": (width, height), "height_ratios": height_ratios}
-    return pyplot.subplots(rows, layout="constrained", sharex=rows > 1, **size)
+    figure, axes = pyplot.subplots(rows, layout="constrained", sharex=rows > 1, **size)
+    return figure, axes

@@ -31,7 +31,7 @@ Update = Callable[[str, int, int, str], None]
 
 @contextmanager
 def progress_bars() -> Iterator[Update]:
-    """What to tell the progress to: it keeps one bar per stage with the time left, or writes a log of the stages."""
+    """A function that takes progress and keeps one bar per stage with the time left, or writes a log of the stages."""
     with _bars() if CONSOLE.is_terminal else _log() as update:
         yield update
 

@@ -1,4 +1,4 @@
-"""What a run folder says of its network, read back: the configuration it was trained with, and the design's report."""
+"""The files of a run folder, read back: the configuration of the training, and the design's report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Trained(BaseModel):
-    """What exporting needs of a run's configuration: which images it was trained on."""
+    """The part of a run's configuration that an export needs: the images that it was trained on."""
 
     data: str | None = None
     batch_size: int = Field(64, ge=1, le=65_536)
@@ -44,7 +44,7 @@ class _Conditions(BaseModel):
 
 
 class _Report(BaseModel):
-    """What a model card and an export use of a report."""
+    """The part of a report that a model card and an export use."""
 
     device: str = ""
     runtime: str | None = None

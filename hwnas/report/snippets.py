@@ -16,7 +16,7 @@ LABELS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Usage:
-    """What a snippet must know of a file.
+    """The facts of a file that a snippet uses.
 
     Args:
         file: Its name.
@@ -46,7 +46,7 @@ class Usage:
 
     @property
     def image(self) -> str:
-        """What an app puts into the input, in words."""
+        """The values that an app puts into the input, in words."""
         order = "row by row, channels together" if self.format == "tflite" else "one channel after the other"
         if self.pixels:
             return f"{prod(self.shape)} bytes: the pixels, 0 to 255, {order}"
@@ -55,7 +55,7 @@ class Usage:
 
 def snippets(usage: Usage) -> dict[str, tuple[str, str]]:
     """Language -> (its name in Markdown, the code)."""
-    written = _TFLITE if usage.format == "tflite" else _ONNX
+    written = SNIPPETS[usage.format]
     codes = {"Kotlin (Android)": "kotlin", "Swift (iOS)": "swift", "Python": "python", "C++": "cpp"}
     return {
         language: (code, write(usage).strip()) for (language, code), write in zip(codes.items(), written, strict=True)
@@ -219,5 +219,8 @@ const float* scores = results[0].GetTensorData<float>();
 """
 
 
-_TFLITE = (_tflite_kotlin, _tflite_swift, _tflite_python, _tflite_cpp)
-_ONNX = (_onnx_kotlin, _onnx_swift, _onnx_python, _onnx_cpp)
+SNIPPETS = {
+    "tflite": (_tflite_kotlin, _tflite_swift, _tflite_python, _tflite_cpp),
+    "onnx": (_onnx_kotlin, _onnx_swift, _onnx_python, _onnx_cpp),
+}
+"""Format -> the writers of its snippets, in the order of the languages."""

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from hwnas.errors import UsageError
-from hwnas.exporter.images import Calibration, ExportImages, Preprocessing, evenly_over_classes
+from hwnas.exporter.images import Calibration, ExportImages, evenly_over_classes
+from hwnas.exporter.model_file.metadata import Preprocessing
 from hwnas.train.data import ImageData
 
 CALIBRATION_IMAGES = 128

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Operator, Tensor
 
@@ -27,7 +28,7 @@ def fold(operators: Iterable[Operator], output: Tensor) -> tuple[tuple[Operator,
 
     Args:
         operators: In an order in which they can run. An ``affine`` carries its scale as weight, its shift as bias.
-        output: What the network returns.
+        output: The tensor that the network returns.
 
     Returns:
         The operators that remain, none of them an affine or without a reader; and what the network returns now, which
@@ -162,18 +163,18 @@ def _steps(affine: Operator) -> list[Operator]:
     return steps
 
 
-def _constant(values: np.ndarray, output: Tensor) -> np.ndarray:
+def _constant(values: NDArray[np.float64], output: Tensor) -> NDArray[np.float32]:
     """One number for all, or one per channel in the rank of `output`."""
     if np.all(values == values[0]):
         return np.array(values[0], np.float32)
     return _float32(values.reshape(1, -1, *(1,) * (len(output.shape) - 2)))
 
 
-def _parameters(operator: Operator) -> tuple[np.ndarray, np.ndarray]:
+def _parameters(operator: Operator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weight and bias, or scale and shift, in float64."""
     assert operator.weight is not None and operator.bias is not None
     return operator.weight.astype(np.float64), operator.bias.astype(np.float64)
 
 
-def _float32(values: np.ndarray) -> np.ndarray:
+def _float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return values.astype(np.float32)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Kind = Literal[
     "conv",
@@ -52,9 +53,13 @@ Activation = Literal[
     "leaky_relu",
     "elu",
 ]
+FloatArray = NDArray[np.floating[Any]]
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 FLOAT32_BYTES = 4
+
+NAME_SHOWN = 50
+"""Characters of a name that a repr shows at most."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +82,10 @@ class Operator:
     PyTorch; the output has the larger shape.
 
     Args:
-        kind: What it computes. Fields that a kind does not use keep their defaults.
+        kind: The operation. Fields that a kind does not use keep their defaults.
         name: Path of the layer, as in ``module.named_modules()``; unique within a Graph.
-        inputs: What it reads.
-        output: What it writes.
+        inputs: The tensors that it reads.
+        output: The tensor that it writes.
         weight: float32 (out, in / groups, height, width) for convolutions, (out, in) for a linear layer. An affine has
             its scale here, (C,), in float64.
         bias: float32 (out,), present wherever there is a weight. The shift of an affine.
@@ -104,20 +109,25 @@ class Operator:
     name: str
     inputs: tuple[Tensor, ...]
     output: Tensor
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
+    weight: FloatArray | None = None
+    bias: FloatArray | None = None
     stride: tuple[int, int] = (1, 1)
     padding: Padding = ((0, 0), (0, 0))
     channel_padding: tuple[int, int] = (0, 0)
     activation: Activation | None = None
     dilation: tuple[int, int] = (1, 1)
     window: tuple[int, int] = (1, 1)
-    constant: np.ndarray | None = None
+    constant: FloatArray | None = None
     groups: int = 1
     begin: tuple[int, ...] = ()
     indices: tuple[tuple[int, ...] | None, ...] = ()
     value: float = 0.0
     align_corners: bool = False
+
+    def __repr__(self) -> str:
+        name = self.name if len(self.name) <= NAME_SHOWN else f"{self.name[:NAME_SHOWN]}..."
+        fused = f", {self.activation}" if self.activation else ""
+        return f"Operator({name}: {self.kind}{fused} -> {self.output.shape})"
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -160,6 +170,10 @@ class Graph:
     input: Tensor
     output: Tensor
 
+    def __repr__(self) -> str:
+        macs = f"{self.macs / 1e6:,.2f} M MACs"
+        return f"Graph({len(self.operators)} operators, {self.input.shape} -> {self.output.shape}, {macs})"
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of all operators, for the whole batch."""
@@ -169,8 +183,3 @@ class Graph:
     def weight_bytes(self) -> int:
         """Bytes of all weights and biases."""
         return sum(operator.weight_bytes for operator in self.operators)
-
-
-def fits_float16(array: np.ndarray) -> bool:
-    """Whether no value of a weight is beyond the range of float16, which ends at 65504."""
-    return bool(np.abs(array).max(initial=0) <= np.finfo(np.float16).max)

@@ -14,7 +14,7 @@ from hwnas.exporter.graph.module_copy import module_copy
 from hwnas.exporter.graph.trace import trace
 
 INPUT, OUTPUT = "input", "output"
-"""What the two ends of every exported network are called."""
+"""Names of the two ends of every exported network."""
 
 
 def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Graph:

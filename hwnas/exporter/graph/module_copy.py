@@ -21,7 +21,7 @@ from hwnas.errors import HwnasError, UsageError
 
 
 def module_copy(module: nn.Module) -> nn.Module:
-    """What `module` computes at inference, in memory of its own: whatever happens to the copy leaves the module alone.
+    """A copy that computes the same as `module` at inference, in memory of its own: its changes leave the module alone.
 
     Attributes that nobody can copy (locks, open files, generators) are shared. What merely hands its arguments on to
     another module (`nn.DataParallel`, `torch.compile`) becomes a module that does so without devices or compilers.

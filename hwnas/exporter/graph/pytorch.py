@@ -1,4 +1,4 @@
-"""What a network computes in PyTorch, and where in its own code it is when something goes wrong."""
+"""A network run in PyTorch: its outputs, and the line of its own code where an error was raised."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import TracebackType
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import HwnasError
@@ -15,14 +16,14 @@ from hwnas.errors import HwnasError
 _NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parents[1])
 
 
-def outputs_of(module: nn.Module, inputs: np.ndarray) -> np.ndarray:
+def outputs_of(module: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """The outputs of a module for float32 `inputs`, which it gets a copy of: it may work in place.
 
     Raises HwnasError, with PyTorch's words, if the module fails on them.
     """
     try:
         with torch.inference_mode():
-            outputs: np.ndarray = module(torch.from_numpy(inputs.copy())).numpy()
+            outputs: NDArray[np.float32] = module(torch.from_numpy(inputs.copy())).numpy()
             return outputs
     except Exception as error:  # the forward method is the user's: it may raise anything
         raise HwnasError(

@@ -27,7 +27,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
 
     Args:
         module: In evaluation mode, on the CPU. It gets hooks, and may keep what it computes: pass a copy.
-        graph_input: What its forward is called with.
+        graph_input: The argument of its forward.
         taken_names: Names that no operator may have.
 
     Raises:
@@ -61,7 +61,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
 
 
 class StandIn(torch.Tensor):
-    """What a network gets in place of a tensor of numbers: every call on it is lowered.
+    """Stands in for a tensor of numbers: every call on it is lowered.
 
     `value` is what it stands for, `tracer` who lowers.
     """
@@ -87,8 +87,8 @@ class _Tracer:
     """Lowers each call as it is made.
 
     Args:
-        root: What is traced.
-        graph_input: What it is called with.
+        root: The module to trace.
+        graph_input: Its argument.
         taken_names: Names that no operator may have.
     """
 

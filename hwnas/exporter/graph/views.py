@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Tensor
 
@@ -28,8 +29,11 @@ class View:
     """
 
     tensor: Tensor
-    index: np.ndarray
+    index: NDArray[np.int32]
     name: str
+
+    def __repr__(self) -> str:
+        return f"View({self.tensor.name} {self.tensor.shape} as {self.shape})"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +53,7 @@ class Move:
     fields: dict[str, Any]
 
 
-def viewed(source: Tensor | View, name: str, change: Callable[[np.ndarray], np.ndarray]) -> View:
+def viewed(source: Tensor | View, name: str, change: Callable[[NDArray[np.int32]], NDArray[np.int32]]) -> View:
     """`source` after a change that only moves elements, stated on an array of its shape."""
     if isinstance(source, View):
         return View(source.tensor, change(source.index), name)
@@ -73,7 +77,7 @@ def as_moves(view: View) -> list[Move]:
     return []
 
 
-def _places(view: View) -> np.ndarray:
+def _places(view: View) -> NDArray[np.int32]:
     return np.arange(math.prod(view.tensor.shape), dtype=np.int32)
 
 
@@ -118,22 +122,24 @@ def _gather(view: View) -> list[Move]:
     whole = view.tensor.shape
     if view.shape[0] != whole[0]:
         return []
-    taken = []
+    places = []
     for axis in range(len(whole)):
         first = tuple(slice(None) if other == axis else 0 for other in range(len(whole)))
-        taken.append(np.unravel_index(view.index[first], whole)[axis])
-    if not np.array_equal(_places(view).reshape(whole)[np.ix_(*taken)], view.index):
+        places.append(np.unravel_index(view.index[first], whole)[axis])
+    if not np.array_equal(_places(view).reshape(whole)[np.ix_(*places)], view.index):
         return []
-    return [Move("gather", {"indices": gathered(whole, taken)})]
+    return [Move("gather", {"indices": gathered(whole, places)})]
 
 
-def gathered(shape: tuple[int, ...], taken: Sequence[Sequence[int] | np.ndarray]) -> tuple[tuple[int, ...] | None, ...]:
+def gathered(
+    shape: tuple[int, ...], places: Sequence[Sequence[int] | NDArray[np.int32]]
+) -> tuple[tuple[int, ...] | None, ...]:
     """`Operator.indices` of a gather that takes these places of each axis of a tensor of `shape`."""
-    places = [tuple(int(place) for place in axis) for axis in taken]
-    return tuple(None if axis == tuple(range(size)) else axis for size, axis in zip(shape, places, strict=True))
+    whole = [tuple(int(place) for place in axis) for axis in places]
+    return tuple(None if axis == tuple(range(size)) else axis for size, axis in zip(shape, whole, strict=True))
 
 
-def _channels(view: View) -> np.ndarray | None:
+def _channels(view: View) -> NDArray[np.int32] | None:
     """Which channels of its tensor the view has; None if it has anything but whole channels."""
     whole = view.tensor.shape
     if len(whole) != 4 or (whole[0], *whole[2:]) != (view.shape[0], *view.shape[2:]):

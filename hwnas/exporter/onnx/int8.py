@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Operator
-from hwnas.exporter.int8 import Int8Settings, in_batches
-from hwnas.exporter.int8_layer import CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.int8_layers import CheckedLayers, Scales, StoredLayer
+from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.temporary import temporary_folder
 
 WEIGHTED = ("Conv", "Gemm")
@@ -35,7 +36,7 @@ class OnnxQuantizer:
     Raises HwnasError if a package is missing.
     """
 
-    def __init__(self, model: bytes, images: np.ndarray, settings: Int8Settings) -> None:
+    def __init__(self, model: bytes, images: NDArray[np.float32], settings: Int8Settings) -> None:
         self._onnx, self._quantization = _packages()
         self._model, self._settings = model, settings
         (self._input,) = self._onnx.load_model_from_string(model).graph.input
@@ -47,7 +48,7 @@ class OnnxQuantizer:
         """The int8 file, in which the nodes of the operators of `keep_float` compute in float32."""
         return self._layers.checked(partial(self._quantized, keep_float))
 
-    def _quantized(self, keep_float: Collection[Operator], scales: dict[str, np.ndarray]) -> bytes:
+    def _quantized(self, keep_float: Collection[Operator], scales: dict[str, NDArray[np.float64]]) -> bytes:
         """The int8 file whose weights of these names have these scales, (out,)."""
         quantization, model = self._quantization, self._onnx.load_model_from_string(self._model)
         pixels = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
@@ -104,12 +105,12 @@ def onnx_int8_weights(model: bytes) -> bytes:
 
 
 class _Reader:
-    """What ONNX Runtime's calibration asks for its samples."""
+    """Gives ONNX Runtime's calibration its samples."""
 
-    def __init__(self, name: str, samples: list[np.ndarray]) -> None:
+    def __init__(self, name: str, samples: list[NDArray[np.float32]]) -> None:
         self._samples = iter({name: sample} for sample in samples)
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return next(self._samples, None)
 
 
@@ -118,16 +119,17 @@ def _weight_steps(scale: float) -> dict[str, Any]:
     return {"axis": 0, "scale": np.array(scale, np.float32), "zero_point": np.array(0, np.int8)}
 
 
-def _layers(onnx: Any, model: bytes) -> list[Layer]:
+def _layers(onnx: Any, model: bytes) -> list[StoredLayer]:
     """The convolutions and linear layers of an .onnx file, by name."""
     graph = onnx.load_model_from_string(model).graph
     arrays = {constant.name: constant for constant in graph.initializer}
     unpacked = {node.output[0]: node.input for node in graph.node if node.op_type == "DequantizeLinear"}
 
-    def value(name: str) -> np.ndarray:
-        return onnx.numpy_helper.to_array(arrays[name])
+    def value(name: str) -> NDArray[Any]:
+        array: NDArray[Any] = onnx.numpy_helper.to_array(arrays[name])
+        return array
 
-    def scales(name: str) -> np.ndarray:
+    def scales(name: str) -> NDArray[np.float64]:
         return value(unpacked[name][1]).astype(np.float64).reshape(-1)
 
     layers = []
@@ -140,7 +142,7 @@ def _layers(onnx: Any, model: bytes) -> list[Layer]:
             of_bias = scales(bias[0]) if bias else np.ones(1)
             found = Scales(float(scales(source)[0]), scales(weight), of_bias)
         stored = value(unpacked[bias[0]][0] if bias[0] in unpacked else bias[0]) if bias else None
-        layers.append(Layer(node.name, weight, stored, found))
+        layers.append(StoredLayer(node.name, weight, stored, found))
     return sorted(layers, key=lambda layer: layer.name)
 
 
@@ -154,7 +156,8 @@ def _same_on_every_machine(file: Any) -> bytes:
     """The file without what its writer says of itself; equal content gives equal bytes."""
     file.producer_name, file.producer_version = "hwnas", ""
     del file.metadata_props[:]
-    return file.SerializeToString(deterministic=True)
+    model: bytes = file.SerializeToString(deterministic=True)
+    return model
 
 
 def _packages() -> tuple[Any, Any]:

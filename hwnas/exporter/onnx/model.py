@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwnas.exporter.constants import Constants
-from hwnas.exporter.graph.graph import Operator, fits_float16
-
-Weights = Literal["float32", "float16"]
+from hwnas.exporter.graph.graph import Operator
+from hwnas.exporter.model_file.constants import Constants, fits_float16
+from hwnas.exporter.model_file.format import Weights
 
 
 class OnnxModel:
@@ -31,7 +31,7 @@ class OnnxModel:
         self._stored: Constants[str] = Constants()
         self._cast: dict[str, str] = {}
 
-    def constant(self, name: str, values: np.ndarray | Sequence[int]) -> str:
+    def constant(self, name: str, values: NDArray[Any] | Sequence[int]) -> str:
         """Name of a constant, float32, or int64 where whole numbers are given. Equal ones are stored once."""
         array = np.asarray(values)
         array = np.ascontiguousarray(array, array.dtype if array.dtype.kind == "f" else np.int64)
@@ -45,7 +45,7 @@ class OnnxModel:
         """Name of a float32 constant without dimensions."""
         return self.constant(name, np.array(value, np.float32))
 
-    def weight(self, layer: str, array: np.ndarray) -> str:
+    def weight(self, layer: str, array: NDArray[Any]) -> str:
         """Name of a layer's float32 weight, which is stored in the number format of the file's weights."""
         name = f"{layer}.weight"
         if self._weights == "float32" or layer in self._float32_layers or not fits_float16(array):

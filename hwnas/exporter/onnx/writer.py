@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
-from hwnas.exporter.onnx.model import OnnxModel, Weights
+from hwnas.exporter.model_file.format import Weights
+from hwnas.exporter.onnx.model import OnnxModel
 
 OPSET = 17
 IR_VERSION = 8  # the file format that came with opset 17: ONNX Runtime reads it from 1.12 on
@@ -38,7 +39,7 @@ def write_onnx(graph: Graph, weights: Weights = "float32", float32_layers: Colle
         ) from None
     model = OnnxModel(onnx, weights, float32_layers)
     for operator in graph.operators:
-        _WRITERS[operator.kind](model, operator)
+        WRITERS[operator.kind](model, operator)
     inputs, outputs = (
         [helper.make_tensor_value_info(end.name, onnx.TensorProto.FLOAT, end.shape)]
         for end in (graph.input, graph.output)
@@ -46,7 +47,7 @@ def write_onnx(graph: Graph, weights: Weights = "float32", float32_layers: Colle
     main = helper.make_graph(model.nodes, "main", inputs, outputs, model.constants)
     opsets = [helper.make_opsetid("", OPSET)]
     file = helper.make_model(main, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hwnas")
-    data = file.SerializeToString(deterministic=True)
+    data: bytes = file.SerializeToString(deterministic=True)
     onnx.checker.check_model(data)
     return data
 
@@ -102,23 +103,25 @@ def _over_channels(op_type: str) -> Callable[[OnnxModel, Operator], None]:
 
 
 def _activation(model: OnnxModel, operator: Operator) -> None:
-    name, (source,), output = operator.activation or "", _names(operator.inputs), operator.output.name
-    if name in _NODES:
-        model.node(_NODES[name], operator, [source])
-    elif name == "relu6":
-        model.clip_to_6(operator.name, source, output)
-    elif name == "hard_sigmoid":
-        model.node("HardSigmoid", operator, [source], alpha=1 / 6, beta=0.5)
-    elif name == "leaky_relu":
-        model.node("LeakyRelu", operator, [source], alpha=operator.value)
-    elif name == "silu":
-        model.add("Sigmoid", f"{operator.name}.sigmoid", [source], f"{operator.name}.sigmoid")
-        model.node("Mul", operator, [source, f"{operator.name}.sigmoid"])
-    else:
-        _GELUS[name](model, operator)
+    ACTIVATIONS[operator.activation or ""](model, operator)
 
 
-_NODES = {"relu": "Relu", "hard_swish": "HardSwish", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu"}
+def _relu6(model: OnnxModel, operator: Operator) -> None:
+    model.clip_to_6(operator.name, operator.inputs[0].name, operator.output.name)
+
+
+def _hard_sigmoid(model: OnnxModel, operator: Operator) -> None:
+    model.node("HardSigmoid", operator, _names(operator.inputs), alpha=1 / 6, beta=0.5)
+
+
+def _leaky_relu(model: OnnxModel, operator: Operator) -> None:
+    model.node("LeakyRelu", operator, _names(operator.inputs), alpha=operator.value)
+
+
+def _silu(model: OnnxModel, operator: Operator) -> None:
+    (source,), gate = _names(operator.inputs), f"{operator.name}.sigmoid"
+    model.add("Sigmoid", gate, [source], gate)
+    model.node("Mul", operator, [source, gate])
 
 
 def _gelu(model: OnnxModel, operator: Operator) -> None:
@@ -154,7 +157,19 @@ def _half_of_x_times_1_plus(model: OnnxModel, operator: Operator, gate: str) -> 
     model.node("Mul", operator, [f"{name}.gated", model.scalar(f"{name}.half", 0.5)])
 
 
-_GELUS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh}
+ACTIVATIONS: dict[str, Callable[[OnnxModel, Operator], None]] = {
+    "relu": _simple("Relu"),
+    "relu6": _relu6,
+    "hard_swish": _simple("HardSwish"),
+    "hard_sigmoid": _hard_sigmoid,
+    "silu": _silu,
+    "sigmoid": _simple("Sigmoid"),
+    "tanh": _simple("Tanh"),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "leaky_relu": _leaky_relu,
+    "elu": _simple("Elu"),
+}
 
 
 def _prelu(model: OnnxModel, operator: Operator) -> None:
@@ -187,10 +202,10 @@ def _slice(model: OnnxModel, operator: Operator) -> None:
 
 def _gather(model: OnnxModel, operator: Operator) -> None:
     (source,) = _names(operator.inputs)
-    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
-    for axis, places in taken:
+    gathered = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in gathered:
         indices = model.constant(f"{operator.name}.indices{axis}", places)
-        if axis == taken[-1][0]:
+        if axis == gathered[-1][0]:
             model.node("Gather", operator, [source, indices], axis=axis)
         else:
             model.add(
@@ -237,7 +252,7 @@ def _unflatten(model: OnnxModel, operator: Operator) -> None:
     model.node("Reshape", operator, [*_names(operator.inputs), shape])
 
 
-_WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
+WRITERS: dict[str, Callable[[OnnxModel, Operator], None]] = {
     "conv": _convolution,
     "depthwise_conv": _convolution,
     "linear": _linear,

@@ -7,6 +7,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 ALIGNMENT = 16
 """Kernels read weights where they lie in the file, with vector instructions."""
@@ -26,7 +27,7 @@ def unpacked(model: bytes) -> Any:
     return file
 
 
-def stored_values(model: Any, tensor: Any) -> np.ndarray:
+def stored_values(model: Any, tensor: Any) -> NDArray[Any]:
     """The values of a constant of a ``ModelT``, flat; empty for one that is no constant, or of another type."""
     data, dtype = model.buffers[tensor.buffer].data, _NUMPY_TYPES.get(tensor.type)
     return np.zeros(0) if data is None or dtype is None else np.frombuffer(bytes(data), dtype)
@@ -34,8 +35,7 @@ def stored_values(model: Any, tensor: Any) -> np.ndarray:
 
 def packed(model: Any) -> bytes:
     """The file of a ``ModelT``. Equal objects give equal bytes."""
-    for buffer in model.buffers:
-        buffer.__class__ = AlignedBuffer
+    model.buffers = [AlignedBuffer(buffer.data) for buffer in model.buffers]
     constants = sum(len(buffer.data) + ALIGNMENT for buffer in model.buffers if buffer.data is not None)
     tensors = sum(len(subgraph.tensors) for subgraph in model.subgraphs)
     # a builder that is large enough from the start never copies itself to grow
@@ -44,8 +44,11 @@ def packed(model: Any) -> bytes:
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
-class AlignedBuffer(schema.BufferT):
-    """Constant data, aligned; the schema's own class aligns it to single bytes."""
+class AlignedBuffer:
+    """Constant data, aligned, in place of the schema's ``BufferT``, which aligns it to single bytes."""
+
+    def __init__(self, data: Any = None) -> None:
+        self.data = data
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
@@ -57,4 +60,5 @@ class AlignedBuffer(schema.BufferT):
         schema.BufferStart(builder)
         if data is not None:
             schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
+        end: int = schema.BufferEnd(builder)
+        return end

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Operator
-from hwnas.exporter.int8 import Int8Settings, in_batches
-from hwnas.exporter.int8_layer import CheckedLayers, Layer, Scales
+from hwnas.exporter.model_file.int8_layers import CheckedLayers, Scales, StoredLayer
+from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.exporter.tflite.file import packed, stored_values, unpacked
 from hwnas.exporter.tflite.int8_ranges import widened
 from hwnas.runtimes.files import quiet_stderr
@@ -37,7 +38,7 @@ class TFLiteQuantizer:
 
     Weights are rounded per channel and symmetrically, activations per tensor (recipe ``static_wi8_ai8`` of
     ai-edge-quantizer). Input and output stay float32, converted inside, so that the file takes the place of the float
-    one; a pixel input becomes int8, for `hwnas.exporter.uint8_input` to be put before it.
+    one; a pixel input becomes int8, for `hwnas.exporter.tflite.format` to be put before it.
 
     Args:
         model: A float32 .tflite file with the signature ``serving_default`` (``input`` -> ``output``).
@@ -47,7 +48,7 @@ class TFLiteQuantizer:
     Raises HwnasError if the package is missing.
     """
 
-    def __init__(self, model: bytes, images: np.ndarray, settings: Int8Settings) -> None:
+    def __init__(self, model: bytes, images: NDArray[np.float32], settings: Int8Settings) -> None:
         self._package = _package()
         self._model, self._pixel_input = model, settings.pixel_input
         self._layers = CheckedLayers(_layers, model)
@@ -64,7 +65,7 @@ class TFLiteQuantizer:
         """The int8 file, in which the operators of `keep_float` compute in float32."""
         return self._layers.checked(partial(self._quantized, keep_float))
 
-    def _quantized(self, keep_float: Collection[Operator], scales: dict[str, np.ndarray]) -> bytes:
+    def _quantized(self, keep_float: Collection[Operator], scales: dict[str, NDArray[np.float64]]) -> bytes:
         """The int8 file whose weights of these names have these scales, (out,)."""
         quantizer = self._package.quantizer.Quantizer(self._model, self._recipe(keep_float))
         # the package takes the range of a weight from here if it is given, and from its values otherwise
@@ -73,7 +74,7 @@ class TFLiteQuantizer:
             model = quantizer.quantize(self._ranges | weights).quantized_model
         return packed(unpacked(model))
 
-    def _observed(self, samples: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    def _observed(self, samples: list[dict[str, NDArray[np.float32]]]) -> dict[str, Any]:
         """Smallest and largest value of every tensor on all samples.
 
         The package's own way is a moving average over images that begins with the first one: it cuts off what the
@@ -91,7 +92,8 @@ class TFLiteQuantizer:
                 qsv_update_func=qsv_utils.min_max_update,
             )
             observer.calibrate({SIGNATURE: samples}, manager)
-        return observer.get_model_qsvs()
+        ranges: dict[str, Any] = observer.get_model_qsvs()
+        return ranges
 
     def _recipe(self, keep_float: Collection[Operator]) -> list[dict[str, Any]]:
         operation = self._package.qtyping.TFLOperationName
@@ -105,7 +107,8 @@ class TFLiteQuantizer:
             names = "|".join(re.escape(name) for name in (operator.name, operator.output.name))
             regex = rf"(^|;)({names})(\.[^;]*)?(;|$)"
             manager.add_quantization_config(regex, operation.ALL_SUPPORTED, algorithm_key="no_quantize")
-        return manager.get_quantization_recipe()
+        recipe: list[dict[str, Any]] = manager.get_quantization_recipe()
+        return recipe
 
 
 def tflite_int8_weights(model: bytes) -> bytes:
@@ -118,7 +121,7 @@ def tflite_int8_weights(model: bytes) -> bytes:
     return packed(unpacked(quantized))
 
 
-def _weight_range(shape: tuple[int, ...], scale: np.ndarray) -> dict[str, np.ndarray]:
+def _weight_range(shape: tuple[int, ...], scale: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
     """The range of a weight of this shape that gives it these scales, one per output (or one for all)."""
     axis = 0 if shape[0] == scale.size else -1  # where the outputs of a convolution are; of a depthwise one: last
     sizes = [1] * len(shape)
@@ -127,11 +130,11 @@ def _weight_range(shape: tuple[int, ...], scale: np.ndarray) -> dict[str, np.nda
     return {"min": -largest, "max": largest}
 
 
-def _layers(model: bytes) -> list[Layer]:
+def _layers(model: bytes) -> list[StoredLayer]:
     """The convolutions and linear layers of a .tflite file, in its order."""
     file = unpacked(model)
     graph = file.subgraphs[0]
-    layers: list[Layer] = []
+    layers: list[StoredLayer] = []
     for operator in graph.operators:
         if file.operatorCodes[operator.opcodeIndex].builtinCode not in _WEIGHTED:
             continue
@@ -144,11 +147,11 @@ def _layers(model: bytes) -> list[Layer]:
             scales = Scales(float(_scales(source)[0]), _scales(weight), of_bias, float(_scales(output)[0]))
         name = weight.name.decode()
         stored = None if bias is None else stored_values(file, bias)
-        layers.append(Layer(name.removesuffix(".weight"), name, stored, scales))
+        layers.append(StoredLayer(name.removesuffix(".weight"), name, stored, scales))
     return layers
 
 
-def _scales(tensor: Any) -> np.ndarray:
+def _scales(tensor: Any) -> NDArray[np.float64]:
     return np.asarray(tensor.quantization.scale, np.float64)
 
 

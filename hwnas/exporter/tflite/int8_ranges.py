@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
-from hwnas.exporter.int8_layer import LARGEST_BIAS
+from hwnas.exporter.model_file.int8_layers import LARGEST_BIAS
 from hwnas.exporter.tflite.file import stored_values
 
 Codes = schema.BuiltinOperator
-Ranges = dict[str, dict[str, np.ndarray]]
+Ranges = dict[str, dict[str, NDArray[np.float32]]]
 
 STEPS, WEIGHT_STEPS = 255, 127
 """How many steps the range of an activation is divided into, and the largest weight."""
@@ -87,7 +88,7 @@ def _finest_step(code: int, steps: list[float], inputs: list[Any], file: Any) ->
     return (steps[0] * steps[1] if code == Codes.MUL else max(steps)) / FINER
 
 
-def _step_of(found: dict[str, np.ndarray]) -> float:
+def _step_of(found: dict[str, NDArray[np.float32]]) -> float:
     """The step that the quantiser gives an activation."""
     low, high = float(found["min"].min()), float(found["max"].max())
     return max(max(high, 0.0) - min(low, 0.0), NARROWEST) / STEPS

@@ -1,27 +1,46 @@
 """TensorFlow Lite Metadata: labels and normalisation inside a .tflite, where Android's and MediaPipe's tools look.
 
 A flatbuffer of its own, identifier M001, in the model's entry ``TFLITE_METADATA``; the labels are a zip archive behind
-the model, which readers of the model do not see. Schema and field numbers:
-https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
+the model, which readers of the model do not see. Its fields are in `hwnas.inspection.metadata_fields`.
 """
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import TypeVar
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
-from hwnas.exporter.metadata import ModelMetadata
+from hwnas.exporter.model_file.metadata import ModelMetadata
 from hwnas.exporter.tflite.file import packed, unpacked
+from hwnas.inspection.metadata_fields import (
+    IMAGE_PROPERTIES,
+    NORMALIZATION_OPTIONS,
+    RGB,
+    TENSOR_AXIS_LABELS,
+    TFLITE_ENTRY,
+    TFLITE_IDENTIFIER,
+    ContentField,
+    FileField,
+    ImageField,
+    ImageSizeField,
+    ModelField,
+    NormalizationField,
+    ProcessUnitField,
+    SubgraphField,
+    TensorField,
+)
 
-ENTRY, IDENTIFIER, LABELS_FILE = b"TFLITE_METADATA", b"M001", "labels.txt"
+LABELS_FILE = "labels.txt"
+Field = TypeVar("Field", bound=IntEnum)
+
 MIN_PARSER_VERSION = "1.0.0"
 """The oldest parser that knows every field used here."""
 
-_NORMALISATION_OPTIONS, _IMAGE_PROPERTIES, _RGB, _TENSOR_AXIS_LABELS = 1, 2, 1, 2
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the archive's own zero: equal labels must give equal bytes
 
 
@@ -29,7 +48,7 @@ def tflite_with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
     """The .tflite file with `metadata` in it. Nothing about the time or the machine is stored."""
     file = unpacked(model)
     file.buffers.append(schema.BufferT(data=_metadata_bytes(metadata)))
-    file.metadata = [*(file.metadata or []), schema.MetadataT(ENTRY, len(file.buffers) - 1)]
+    file.metadata = [*(file.metadata or []), schema.MetadataT(TFLITE_ENTRY.encode(), len(file.buffers) - 1)]
     data = packed(file)
     return _with_labels(data, metadata.labels) if metadata.classes else data
 
@@ -52,10 +71,15 @@ def _metadata_bytes(metadata: ModelMetadata) -> bytes:
     units = [] if metadata.pixel_mean_and_std is None else [_normalisation(builder, *metadata.pixel_mean_and_std)]
     what = "RGB image, uint8 in 0..255" if metadata.uint8_input else "RGB image, float32, normalised"
     inputs = [_tensor(builder, text("image"), text(what), _image_content(builder, metadata.image_size), units, [])]
-    subgraph = _table(builder, 10, {2: _offsets(builder, inputs), 3: _offsets(builder, outputs)})
-    fields = {0: text("hwnas"), 1: text("image classifier"), 3: _offsets(builder, [subgraph])}
-    fields[7] = text(MIN_PARSER_VERSION)
-    builder.Finish(_table(builder, 8, fields), IDENTIFIER)
+    ends = {SubgraphField.INPUTS: _offsets(builder, inputs), SubgraphField.OUTPUTS: _offsets(builder, outputs)}
+    subgraph = _table(builder, ends)
+    fields = {
+        ModelField.NAME: text("hwnas"),
+        ModelField.DESCRIPTION: text("image classifier"),
+        ModelField.SUBGRAPHS: _offsets(builder, [subgraph]),
+        ModelField.MIN_PARSER_VERSION: text(MIN_PARSER_VERSION),
+    }
+    builder.Finish(_table(builder, fields), TFLITE_IDENTIFIER)
     return bytes(builder.Output())
 
 
@@ -63,58 +87,74 @@ def _tensor(
     builder: flatbuffers.Builder, name: int, description: int, content: int | None, units: list[int], files: list[int]
 ) -> int:
     """A TensorMetadata; everything is the offset of what was built before."""
-    fields = {0: name, 1: description}
+    fields = {TensorField.NAME: name, TensorField.DESCRIPTION: description}
     if content is not None:
-        fields[3] = content
-    for slot, entries in ((4, units), (6, files)):
+        fields[TensorField.CONTENT] = content
+    for field, entries in ((TensorField.PROCESS_UNITS, units), (TensorField.ASSOCIATED_FILES, files)):
         if entries:
-            fields[slot] = _offsets(builder, entries)
-    return _table(builder, 7, fields)
+            fields[field] = _offsets(builder, entries)
+    return _table(builder, fields)
 
 
 def _labels_file(builder: flatbuffers.Builder) -> int:
     name, description = builder.CreateString(LABELS_FILE), builder.CreateString("the classes, one per line")
-    fields = {0: name, 1: description}
-    return _table(builder, 5, fields, lambda: builder.PrependInt8Slot(2, _TENSOR_AXIS_LABELS, 0))
+    fields = {FileField.NAME: name, FileField.DESCRIPTION: description}
+    return _table(builder, fields, lambda: builder.PrependInt8Slot(FileField.TYPE, TENSOR_AXIS_LABELS, 0))
 
 
 def _image_content(builder: flatbuffers.Builder, size: tuple[int, int]) -> int:
     height, width = size
-    builder.StartObject(2)
-    builder.PrependUint32Slot(0, width, 0)
-    builder.PrependUint32Slot(1, height, 0)
+    builder.StartObject(len(ImageSizeField))
+    builder.PrependUint32Slot(ImageSizeField.WIDTH, width, 0)
+    builder.PrependUint32Slot(ImageSizeField.HEIGHT, height, 0)
     image_size = builder.EndObject()
-    properties = _table(builder, 2, {1: image_size}, lambda: builder.PrependInt8Slot(0, _RGB, 0))
-    return _table(builder, 3, {1: properties}, lambda: builder.PrependUint8Slot(0, _IMAGE_PROPERTIES, 0))
+    properties = _table(
+        builder,
+        {ImageField.DEFAULT_SIZE: image_size},
+        lambda: builder.PrependInt8Slot(ImageField.COLOR_SPACE, RGB, 0),
+    )
+    return _table(
+        builder,
+        {ContentField.PROPERTIES: properties},
+        lambda: builder.PrependUint8Slot(ContentField.PROPERTIES_KIND, IMAGE_PROPERTIES, 0),
+    )
 
 
 def _normalisation(builder: flatbuffers.Builder, mean: Sequence[float], std: Sequence[float]) -> int:
     """A ProcessUnit: (pixel - mean) / std, per channel or one number for all."""
-    options = _table(builder, 2, {0: _floats(builder, mean), 1: _floats(builder, std)})
-    return _table(builder, 2, {1: options}, lambda: builder.PrependUint8Slot(0, _NORMALISATION_OPTIONS, 0))
+    values = {NormalizationField.MEAN: _floats(builder, mean), NormalizationField.STD: _floats(builder, std)}
+    options = _table(builder, values)
+    return _table(
+        builder,
+        {ProcessUnitField.OPTIONS: options},
+        lambda: builder.PrependUint8Slot(ProcessUnitField.OPTIONS_KIND, NORMALIZATION_OPTIONS, 0),
+    )
 
 
 def _table(
-    builder: flatbuffers.Builder, slots: int, offsets: dict[int, int], scalars: Callable[[], None] | None = None
+    builder: flatbuffers.Builder, offsets: Mapping[Field, int], scalars: Callable[[], None] | None = None
 ) -> int:
-    """A table with `slots` fields, of which those in `offsets` point to what was built before."""
-    builder.StartObject(slots)
-    for slot, offset in offsets.items():
-        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+    """A table of the fields of an enumeration, of which those in `offsets` point to what was built before."""
+    builder.StartObject(len(type(next(iter(offsets)))))
+    for field, offset in offsets.items():
+        builder.PrependUOffsetTRelativeSlot(field, offset, 0)
     if scalars is not None:
         scalars()
-    return builder.EndObject()
+    table: int = builder.EndObject()
+    return table
 
 
 def _offsets(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
-    return builder.EndVector()
+    vector: int = builder.EndVector()
+    return vector
 
 
 def _floats(builder: flatbuffers.Builder, values: Sequence[float]) -> int:
     builder.StartVector(4, len(values), 4)
     for value in reversed(values):
         builder.PrependFloat32(value)
-    return builder.EndVector()
+    vector: int = builder.EndVector()
+    return vector

@@ -6,26 +6,26 @@ The schema is https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converte
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
-from hwnas.exporter.constants import Constants
-from hwnas.exporter.graph.graph import Graph, Tensor, fits_float16
+from hwnas.exporter.graph.graph import Graph, Tensor
+from hwnas.exporter.model_file.constants import Constants, fits_float16
+from hwnas.exporter.model_file.format import Weights
 from hwnas.exporter.tflite.file import AlignedBuffer, packed
 
 SIGNATURE = b"serving_default"
 _TYPES = {"float32": schema.TensorType.FLOAT32, "float16": schema.TensorType.FLOAT16, "int32": schema.TensorType.INT32}
-
-Weights = Literal["float32", "float16"]
 
 
 class TFLiteModel:
     """A model that grows by one tensor, constant or operator at a time. Shapes come in as NCHW and go out as NHWC.
 
     Args:
-        graph: What is written; its input is the first tensor.
+        graph: The Graph to write; its input is the first tensor.
         weights: How weights are stored. ``float16`` halves the file; the runtime computes in float32 all the same.
         float32_layers: Layers whose weights are stored as float32 in any case.
     """
@@ -53,7 +53,7 @@ class TFLiteModel:
         """Index of a new tensor that the Graph does not know; its shape is as in the file."""
         return self._add_tensor(name, shape, "float32", 0)
 
-    def constant(self, name: str, values: np.ndarray | Sequence[Any]) -> int:
+    def constant(self, name: str, values: NDArray[Any] | Sequence[Any]) -> int:
         """Index of a constant tensor, float32, or int32 where whole numbers are given. Equal ones are stored once."""
         array = np.asarray(values)
         array = np.ascontiguousarray(array, array.dtype if array.dtype.kind == "f" else np.int32)
@@ -64,7 +64,7 @@ class TFLiteModel:
             self._constants.add(array, index)
         return index
 
-    def weight(self, layer: str, array: np.ndarray) -> int:
+    def weight(self, layer: str, array: NDArray[Any]) -> int:
         """Index of a layer's float32 weight, which is stored in the number format of the file's weights."""
         name = f"{layer}.weight"
         if self._weights == "float32" or layer in self._float32_layers or not fits_float16(array):
@@ -117,6 +117,6 @@ def nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (batch, height, width, channels)
 
 
-def channels_last(array: np.ndarray) -> np.ndarray:
+def channels_last(array: NDArray[Any]) -> NDArray[Any]:
     """A constant as TFLite stores it: (N, C, H, W) -> (N, H, W, C); other ranks stay."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array

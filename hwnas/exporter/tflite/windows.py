@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Operator, Tensor
 from hwnas.exporter.tflite.model import TFLiteModel, nhwc
@@ -130,12 +131,11 @@ def pad(model: TFLiteModel, operator: Operator) -> None:
 
 def _scheme(operator: Operator) -> int:
     """SAME where it is the padding of the operator, else VALID."""
-    if not np.any(operator.padding):
-        return schema.Padding.VALID
     sizes = operator.inputs[0].shape[2:]
     reach = [step * (taps - 1) + 1 for step, taps in zip(operator.dilation, operator.kernel, strict=True)]
     axes = zip(sizes, reach, operator.stride, operator.padding, strict=True)
-    return schema.Padding.SAME if all(pads_like_same(*axis) for axis in axes) else schema.Padding.VALID
+    same = np.any(operator.padding) and all(pads_like_same(*axis) for axis in axes)
+    return int(schema.Padding.SAME if same else schema.Padding.VALID)
 
 
 def _padded(model: TFLiteModel, operator: Operator, value: float = 0.0) -> int:
@@ -170,11 +170,12 @@ def _pool_options(window: tuple[int, int], stride: tuple[int, int], scheme: int)
     return options
 
 
-def _counts(operator: Operator, axis: int) -> np.ndarray:
+def _counts(operator: Operator, axis: int) -> NDArray[np.int64]:
     """How many pixels of the image each window covers on one axis."""
     size, taps, step = operator.inputs[0].shape[2 + axis], operator.window[axis], operator.stride[axis]
     begins = np.arange(operator.output.shape[2 + axis]) * step - operator.padding[axis][0]
-    return np.minimum(begins + taps, size) - np.maximum(begins, 0)
+    counts: NDArray[np.int64] = np.minimum(begins + taps, size) - np.maximum(begins, 0)
+    return counts
 
 
 def _is_not_negative(model: TFLiteModel, tensor: Tensor) -> bool:

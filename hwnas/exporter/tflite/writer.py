@@ -13,7 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
-from hwnas.exporter.tflite.model import TFLiteModel, Weights, channels_last, nhwc
+from hwnas.exporter.model_file.format import Weights
+from hwnas.exporter.tflite.model import TFLiteModel, channels_last, nhwc
 from hwnas.exporter.tflite.windows import (
     ACTIVATION,
     average_pool,
@@ -25,6 +26,9 @@ from hwnas.exporter.tflite.windows import (
 )
 
 Codes = schema.BuiltinOperator
+
+DECOMPOSED = ("hard_sigmoid", "silu")
+"""Activations that TFLite does not have."""
 
 _CONCAT_INPUTS = 4  # as many as XNNPACK takes in both interpreters
 
@@ -38,9 +42,9 @@ def write_tflite(graph: Graph, weights: Weights = "float32", float32_layers: Col
             large, and the arithmetic is still float32.
         float32_layers: Names of operators whose weights stay float32 all the same.
     """
-    model = TFLiteModel(decompose(graph, ("hard_sigmoid", "silu")), weights, float32_layers)
+    model = TFLiteModel(decompose(graph, DECOMPOSED), weights, float32_layers)
     for operator in model.graph.operators:
-        _WRITERS[operator.kind](model, operator)
+        WRITERS[operator.kind](model, operator)
     return model.file()
 
 
@@ -79,11 +83,11 @@ def _binary(code: int, options: type[Any]) -> Callable[[TFLiteModel, Operator], 
 
 
 def _activation(model: TFLiteModel, operator: Operator) -> None:
-    code, options = _ACTIVATIONS[operator.activation or ""](operator)
+    code, options = ACTIVATIONS[operator.activation or ""](operator)
     model.operator(code, [model.tensor(operator.inputs[0])], operator.output, options)
 
 
-_ACTIVATIONS: dict[str, Callable[[Operator], tuple[int, Any]]] = {
+ACTIVATIONS: dict[str, Callable[[Operator], tuple[int, Any]]] = {
     "relu": lambda operator: (Codes.RELU, None),
     "relu6": lambda operator: (Codes.RELU6, None),
     "hard_swish": lambda operator: (Codes.HARD_SWISH, schema.HardSwishOptionsT()),
@@ -135,10 +139,10 @@ def _slice(model: TFLiteModel, operator: Operator) -> None:
 
 def _gather(model: TFLiteModel, operator: Operator) -> None:
     image, shape = model.tensor(operator.inputs[0]), list(operator.inputs[0].shape)
-    taken = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
-    for axis, places in taken:
+    gathered = [(axis, places) for axis, places in enumerate(operator.indices) if places is not None]
+    for axis, places in gathered:
         shape[axis] = len(places)
-        last = axis == taken[-1][0]
+        last = axis == gathered[-1][0]
         name = f"{operator.name}.axis{axis}"
         output = model.tensor(operator.output) if last else model.intermediate(name, nhwc(tuple(shape)))
         options = schema.GatherOptionsT()
@@ -218,7 +222,7 @@ def _transposed(
     return index
 
 
-_WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
+WRITERS: dict[str, Callable[[TFLiteModel, Operator], None]] = {
     "conv": convolution,
     "depthwise_conv": convolution,
     "linear": _linear,

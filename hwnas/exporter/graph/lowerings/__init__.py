@@ -1,4 +1,4 @@
-"""What each PyTorch layer and function becomes in a Graph: one lowering function per operator, found in a registry.
+"""Lowerings of PyTorch's functions to the operators of a Graph: one function each, found in a registry.
 
 To support a further operator, add a function to one of these modules under ``@lowers(...)``; if it needs a new `Kind`,
 each writer gets a function for that kind too.

@@ -129,7 +129,8 @@ def _over_channels(call: Call) -> Tensor:
 
 @lowers("detach", "detach_", "alias")
 def _nothing(call: Call) -> Tensor | View:
-    return call.argument(0, "input")
+    value: Tensor | View = call.argument(0, "input")
+    return value
 
 
 @lowers("clone", "_to_copy")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Kind, Tensor
 from hwnas.exporter.graph.lowerings.registry import Call, array, lowers
@@ -134,7 +135,7 @@ def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
     return len(shape) <= len(whole) and all(small in (1, large) for small, large in sizes)
 
 
-def _with_constant(call: Call, kind: Kind, x: Any, constant: Constant, suffix: str = "") -> Tensor:
+def _with_constant(call: Call, kind: Kind, x: Any, constant: NDArray[np.float64], suffix: str = "") -> Tensor:
     """An operator on a tensor and a constant: an affine where the constant has one value per channel, or one in all."""
     x = call.as_tensor(x, "an operand")
     rank = len(x.shape)
@@ -142,8 +143,7 @@ def _with_constant(call: Call, kind: Kind, x: Any, constant: Constant, suffix: s
         raise call.unsupported(f"a constant of shape {constant.shape} must fit the tensor's shape {x.shape}")
     full = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
     if full.size != full.shape[1]:
-        values = full.astype(np.float32)
-        return call.emit(kind, x, shape=x.shape, suffix=suffix, constant=values)
+        return call.emit(kind, x, shape=x.shape, suffix=suffix, constant=full.astype(np.float32))
     values = full.ravel()
     scale, shift = (values, np.zeros(1)) if kind == "multiply" else (np.ones(1), values)
     return call.emit("affine", x, shape=x.shape, suffix=suffix, weight=scale, bias=shift)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Kind, Operator, Tensor
@@ -143,15 +144,16 @@ class Call:
 
 
 Lowering = Callable[[Call], Any]
+Lower = TypeVar("Lower", bound=Lowering)
 LOWERINGS: dict[Any, Lowering] = {}
 """The lowering of every function, and by name of every method of tensors, function ``torch.<name>`` and ATen operator
 that can be exported. It returns a Tensor, a View, or a tuple of these; a torch tensor, if it is a constant."""
 
 
-def lowers(*targets: Any) -> Callable[[Lowering], Lowering]:
+def lowers(*targets: Any) -> Callable[[Lower], Lower]:
     """Register a lowering for functions and names. Layers need none of their own: their forward methods call these."""
 
-    def register(lowering: Lowering) -> Lowering:
+    def register(lowering: Lower) -> Lower:
         LOWERINGS.update(dict.fromkeys(targets, lowering))
         return lowering
 
@@ -173,10 +175,10 @@ def lowering_of(func: Any) -> Lowering | None:
 def name_of(func: Any) -> str:
     """A function, method or attribute as a person would write it."""
     if isinstance(func, torch._ops.OpOverload):
-        return func.overloadpacket.__name__
-    name = getattr(func, "__name__", str(func))
+        return str(func.overloadpacket.__name__)
+    name: str = getattr(func, "__name__", str(func))
     if name in ("__get__", "__set__"):
-        return getattr(getattr(func, "__self__", None), "__name__", name)
+        return str(getattr(getattr(func, "__self__", None), "__name__", name))
     return name.strip("_") if name.startswith("__") else name
 
 
@@ -193,7 +195,7 @@ def copied(call: Call, x: Tensor) -> Tensor:
     return call.emit("affine", x, shape=x.shape, suffix=".copy", weight=np.ones(1), bias=np.zeros(1))
 
 
-def array(parameter: torch.Tensor) -> np.ndarray:
+def array(parameter: torch.Tensor) -> NDArray[np.float32]:
     """A float32 copy of a parameter, wherever it lives: a Graph must not change when training goes on."""
     return parameter.detach().to("cpu", torch.float32, copy=True).numpy()
 

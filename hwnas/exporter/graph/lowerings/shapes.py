@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Tensor
 from hwnas.exporter.graph.lowerings.registry import Call, copied, lowers
 from hwnas.exporter.graph.views import View, viewed
 
 
-def _view(call: Call, change: Callable[[np.ndarray], np.ndarray], suffix: str = "") -> View:
+def _view(call: Call, change: Callable[[NDArray[np.int32]], NDArray[np.int32]], suffix: str = "") -> View:
     """The first argument, after a change that moves its elements. Raises HwnasError where PyTorch would refuse it."""
     source = call.argument(0, "input")
     if not isinstance(source, (Tensor, View)):
@@ -54,7 +55,7 @@ def _flatten(call: Call) -> View:
     if first % rank == 0:
         raise call.unsupported(f"it must leave the batch, start_dim=1, not start_dim={first}")
 
-    def flattened(index: np.ndarray) -> np.ndarray:
+    def flattened(index: NDArray[np.int32]) -> NDArray[np.int32]:
         begin, end = first % rank, last % rank
         return index.reshape(*index.shape[:begin], math.prod(index.shape[begin : end + 1]), *index.shape[end + 1 :])
 
@@ -66,7 +67,7 @@ def _unflatten(call: Call) -> View:
     axis = call.argument(1, "dim")
     sizes = call.argument(2, "sizes")
 
-    def unflattened(index: np.ndarray) -> np.ndarray:
+    def unflattened(index: NDArray[np.int32]) -> NDArray[np.int32]:
         at = axis % index.ndim
         return index.reshape(*index.shape[:at], *sizes, *index.shape[at + 1 :])
 
@@ -80,7 +81,7 @@ def _squeeze(call: Call) -> View:
         raise call.unsupported("name the dimensions to squeeze, since a batch of one would vanish too: squeeze(-1)")
     wanted = (axes,) if isinstance(axes, int) else tuple(axes)
 
-    def squeezed(index: np.ndarray) -> np.ndarray:
+    def squeezed(index: NDArray[np.int32]) -> NDArray[np.int32]:
         present = tuple(axis for axis in wanted if index.shape[axis] == 1)  # PyTorch leaves the others
         return index.squeeze(present)
 
@@ -109,7 +110,7 @@ def _permute(call: Call) -> View:
 def _expand(call: Call) -> View:
     wanted = sizes(call)
 
-    def expanded(index: np.ndarray) -> np.ndarray:
+    def expanded(index: NDArray[np.int32]) -> NDArray[np.int32]:
         own = (1,) * (len(wanted) - index.ndim) + index.shape
         return np.broadcast_to(index, tuple(b if a == -1 else a for a, b in zip(wanted, own, strict=True)))
 
@@ -126,7 +127,7 @@ def _expand_as(call: Call) -> View:
 def _channel_shuffle(call: Call) -> View:
     groups = call.argument(1, "groups")
 
-    def shuffled(index: np.ndarray) -> np.ndarray:
+    def shuffled(index: NDArray[np.int32]) -> NDArray[np.int32]:
         batch, channels, height, width = index.shape
         split = index.reshape(batch, groups, channels // groups, height, width)
         return split.swapaxes(1, 2).reshape(index.shape)

@@ -1,4 +1,4 @@
-"""What the int8 of both formats has in common: its settings, and what makes the files."""
+"""int8 of any format: its settings, and the Quantizer that makes the files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Operator
 
@@ -33,7 +34,7 @@ class Quantizer(Protocol):
         ...
 
 
-def in_batches(images: np.ndarray, batch: int) -> list[np.ndarray]:
+def in_batches(images: NDArray[np.float32], batch: int) -> list[NDArray[np.float32]]:
     """`images` (count, ...) as batches of exactly `batch`; the first ones fill up the last."""
     count = -(-len(images) // batch) * batch
     filled = np.concatenate([images] + [images] * (count // len(images)))[:count]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
 
@@ -28,7 +30,7 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """What one step of the integers of a layer is worth: a value is ``scale * (stored - zero point)``.
+    """The value of one step of a layer's integers: a value is ``scale * (stored - zero point)``.
 
     Args:
         input: Of its input.
@@ -38,11 +40,11 @@ class Scales:
     """
 
     input: float
-    weight: np.ndarray
-    bias: np.ndarray
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
     output: float | None = None
 
-    def least_weight_scale(self, bias: np.ndarray | None) -> np.ndarray:
+    def least_weight_scale(self, bias: NDArray[Any] | None) -> NDArray[np.float64]:
         """The smallest scales of the weight, as many as it has, with which `bias` (float32) fits into int32."""
         least = np.zeros(self.weight.shape)
         if bias is not None:
@@ -53,7 +55,7 @@ class Scales:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class StoredLayer:
     """A convolution or linear layer as a file has it.
 
     Args:
@@ -65,10 +67,10 @@ class Layer:
 
     name: str
     weight: str
-    bias: np.ndarray | None
+    bias: NDArray[Any] | None
     scales: Scales | None
 
-    def check(self, bias: np.ndarray | None) -> None:
+    def check(self, bias: NDArray[Any] | None) -> None:
         """Raise HwnasError unless the stored bias means `bias` (float32), in steps that the layer's sum has too."""
         assert self.scales is not None
         found = np.array([self.scales.input, *self.scales.weight, *self.scales.bias])
@@ -102,11 +104,11 @@ class CheckedLayers:
         model: The float file.
     """
 
-    def __init__(self, read: Callable[[bytes], list[Layer]], model: bytes) -> None:
+    def __init__(self, read: Callable[[bytes], list[StoredLayer]], model: bytes) -> None:
         self._read, self._floats = read, read(model)
-        self._raised: dict[str, np.ndarray] = {}
+        self._raised: dict[str, NDArray[np.float64]] = {}
 
-    def checked(self, quantized: Callable[[dict[str, np.ndarray]], bytes]) -> bytes:
+    def checked(self, quantized: Callable[[dict[str, NDArray[np.float64]]], bytes]) -> bytes:
         """The file that `quantized` makes, given larger scales for the weights, by name, that need them; most networks
         have none. Raises HwnasError if a layer would add another bias than the network's."""
         model = quantized(self._raised)
@@ -118,7 +120,7 @@ class CheckedLayers:
             layer.check(original.bias)
         return model
 
-    def _raise_scales(self, pairs: Sequence[tuple[Layer, Layer]]) -> bool:
+    def _raise_scales(self, pairs: Sequence[tuple[StoredLayer, StoredLayer]]) -> bool:
         """Note larger scales for the weights whose own are too small; returns whether there are any."""
         found = False
         for layer, original in pairs:
@@ -130,7 +132,7 @@ class CheckedLayers:
                 self._raised[original.weight] = np.maximum(least, known)
         return found
 
-    def _int8_layers(self, model: bytes) -> list[tuple[Layer, Layer]]:
+    def _int8_layers(self, model: bytes) -> list[tuple[StoredLayer, StoredLayer]]:
         """The layers of an int8 file that compute in integers, each with what it was in the float file."""
         layers = self._read(model)
         if len(layers) != len(self._floats):

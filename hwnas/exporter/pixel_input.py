@@ -11,18 +11,19 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
-from hwnas.exporter.images import Preprocessing
+from hwnas.exporter.model_file.metadata import Preprocessing
 
 _CONVOLUTIONS = ("conv", "depthwise_conv")
 _NO_PADDING = ((0, 0), (0, 0))
 
 
 class FromPixels(nn.Module):
-    """A network that is given pixels, 0..255: what a Graph of `from_pixels` has to compute, as PyTorch does it."""
+    """A network of pixels, 0..255, in PyTorch: the reference for a Graph of `from_pixels`."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -34,7 +35,8 @@ class FromPixels(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network(((x.double() / 255 - self.mean) / self.std).float())
+        outputs: torch.Tensor = self.network(((x.double() / 255 - self.mean) / self.std).float())
+        return outputs
 
 
 def from_pixels(graph: Graph, preprocessing: Preprocessing) -> Graph:
@@ -62,7 +64,9 @@ def from_pixels(graph: Graph, preprocessing: Preprocessing) -> Graph:
     return replace(graph, operators=(_subtract(graph.input, centred, mean), multiply, *rest))
 
 
-def _folded(graph: Graph, source: Tensor, scale: np.ndarray, mean: np.ndarray | None = None) -> tuple[Operator, ...]:
+def _folded(
+    graph: Graph, source: Tensor, scale: NDArray[np.float64], mean: NDArray[np.float64] | None = None
+) -> tuple[Operator, ...]:
     """The operators, their first convolutions reading `source` and carrying ``(x - mean) * scale`` in their weights."""
     operators = []
     for operator in graph.operators:
@@ -78,7 +82,7 @@ def _folded(graph: Graph, source: Tensor, scale: np.ndarray, mean: np.ndarray | 
     return tuple(operators)
 
 
-def _per_input(convolution: Operator, values: np.ndarray) -> np.ndarray:
+def _per_input(convolution: Operator, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """A value per channel of the image, shaped to be multiplied with the weight (out, in / groups, height, width)."""
     assert convolution.weight is not None
     outputs, group_inputs = convolution.weight.shape[:2]
@@ -86,11 +90,11 @@ def _per_input(convolution: Operator, values: np.ndarray) -> np.ndarray:
     return np.repeat(values.reshape(groups, group_inputs), outputs // groups, axis=0)[:, :, None, None]
 
 
-def _subtract(source: Tensor, target: Tensor, mean: np.ndarray) -> Operator:
+def _subtract(source: Tensor, target: Tensor, mean: NDArray[np.float64]) -> Operator:
     return Operator("subtract", target.name, (source,), target, constant=_constant(mean))
 
 
-def _constant(values: np.ndarray) -> np.ndarray:
+def _constant(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return values.reshape(1, -1, 1, 1).astype(np.float32)
 
 

@@ -1,0 +1,72 @@
+"""The closing table of `hwnas design` and `hwnas search` on the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from hwnas.designer.result import DesignResult
+from hwnas.report.console import key_value_table
+
+MISSED = "the measured latency is outside the interval"
+
+
+def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
+    """The budget, the prediction, and what was measured, if it was."""
+    target, budget_ms = result.runtime, result.config.budget_ms
+    low, high = result.prediction.interval_ms
+    predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
+    if result.publication:
+        rows: dict[str, str | Text] = {"budget": f"{budget_ms:g} ms on {result.config.device}", "predicted": predicted}
+        rows["measured"] = f"not: the latency table is published ({result.publication})"
+        if result.price.architecture != result.architecture:
+            shape = "x".join(map(str, result.price.architecture.input_shape))
+            rows["priced as"] = f"{result.price.architecture.space} on {shape}, the network of the same code"
+        return rows
+    measured = result.measured_ms[target]
+    error = 100 * (result.prediction.ms - measured) / measured
+    within = result.status == "within"
+    verdict = ("within", "bold green") if within else ("over", "bold red")
+    return {
+        "budget": f"{budget_ms:g} ms on {result.config.device}, {target}",
+        "measured": Text.assemble(
+            f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / budget_ms:.1f} % of it)"
+        ),
+        "predicted": Text.assemble(
+            f"{predicted} ({error:+.1f} % off)", *(() if result.in_interval else ("; ", (MISSED, "bold red")))
+        ),
+    }
+
+
+def design_table(result: DesignResult) -> Table:
+    """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
+    target = result.runtime
+    rows = _latency_rows(result)
+    if result.drift_percent is not None:
+        changed = "slower" if result.drift_percent > 0 else "faster"
+        rows["machine"] = f"{abs(result.drift_percent):.1f} % {changed} than for the table, by the reference model"
+    others = {name: ms for name, ms in result.measured_ms.items() if name != target}
+    if others:
+        rows["elsewhere"] = ", ".join(f"{ms:.3f} ms on {name}" for name, ms in others.items())
+    if result.data_warnings:
+        rows["images"] = Text("\n".join(result.data_warnings), "bold yellow")
+    accuracy = f"{100 * result.accuracy:.1f} % of the test images"
+    if result.accuracy_without_leaked is not None:
+        accuracy += f"; {100 * result.accuracy_without_leaked:.1f} % without those that are copies"
+    rows |= {
+        "accuracy": accuracy,
+        "size": f"{result.architecture.macs / 1e6:.2f} M MACs, {result.architecture.params / 1e3:.1f} k parameters",
+        "architecture": f"{result.architecture.space} {result.architecture.code}",
+    }
+    for model in result.models:
+        checked = f"{model.bytes / 1024:.0f} KiB, {model.max_relative_error:.0e} from PyTorch"
+        rows[f"{model.format} {model.precision}"] = f"{model.path} ({checked})"
+    for point in result.frontier:
+        ms = f"{point.prediction.ms:.3f} ms predicted"
+        if point.measured_ms is not None:
+            ms = f"{point.measured_ms:.3f} ms: {point.status}" + ("" if point.in_interval else f", {MISSED}")
+        rows[f"for {point.budget_ms:g} ms"] = f"{ms}, {100 * point.accuracy:.1f} %, {point.folder}"
+    threads = result.training_threads
+    trained = "" if threads is None else f", trained with {threads} thread{'s' * (threads > 1)}"
+    rows["run"] = f"{result.run} ({result.seconds:.0f} s{trained})"
+    return key_value_table("hwnas design", rows)
