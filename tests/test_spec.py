@@ -1,47 +1,33 @@
 """Specs: shapes, costs, JSON, and what they refuse."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.blocks import BUILDERS, build_block
+from hwnas.blocks import build_block
 from hwnas.errors import HwnasError, UsageError
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
-from hwnas.specs.max_pool import MaxPool
 from hwnas.specs.mbconv import MBConv
-from hwnas.specs.pool_linear import PoolLinear
-from hwnas.specs.separable import Separable
-from hwnas.specs.shuffle_unit import ShuffleUnit
-from hwnas.specs.skip import Skip
+from hwnas.specs.pool import MaxPool
+from hwnas.specs.pool_head import PoolLinear
 from hwnas.specs.spec import known_specs, spec_from_json
 from hwnas.specs.universal_bottleneck import UniversalBottleneck
 
-EXAMPLES = [
-    Conv(3, 16, kernel=3, stride=2),
-    MBConv(16, 24, kernel=5, expand=6, stride=2, activation="relu6"),
-    MBConv(24, 24, kernel=3, expand=1),
-    MBConv(16, 16, kernel=3, expand=4, activation="hard_swish", se_ratio=0.25),
-    MBConv(16, 24, kernel=5, expand=6, stride=2, activation="silu", se_ratio=0.25),
-    MBConv(16, 16, kernel=3, expand=1, groups=2),
-    MBConv(8, 12, kernel=5, expand=3, stride=2, groups=4, se_ratio=0.5),
-    Skip(24, 24),
-    Skip(24, 40, stride=2),
-    Head(40, 64, 10, dropout=0.2),
-    Head(40, 64, 10, dropout=0.2, activation="hard_swish", features=32),
-    MBConv(24, 24, kernel=3, expand=88 / 24, activation="hard_swish"),
-    ShuffleUnit(24, 116, stride=2, even_split=True),
-    Separable(16, 24, kernel=5, stride=2),
-    UniversalBottleneck(16, 24, start_kernel=5, kernel=5, expand=3, stride=2),
-    UniversalBottleneck(16, 24, start_kernel=3, kernel=0, expand=4, stride=2),
-    UniversalBottleneck(16, 16, start_kernel=0, kernel=3, expand=2),
-    UniversalBottleneck(16, 16, start_kernel=0, kernel=0, expand=2),
-    PoolLinear(24, 10, dropout=0.2),
-]
+EXAMPLES = [example for kind in sorted(known_specs()) for example in known_specs()[kind].examples()]
+"""Every block's own: a new one is tried here without a line of its own."""
+EACH = pytest.mark.parametrize(("spec", "shape"), EXAMPLES, ids=lambda value: str(value))
 
 
-@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
-def test_json_round_trip(spec):
+@pytest.mark.parametrize("kind", sorted(known_specs()))
+def test_every_block_has_examples_of_its_own(kind):
+    examples = known_specs()[kind].examples()
+    assert examples and all(type(spec) is known_specs()[kind] for spec, _shape in examples)
+
+
+@EACH
+def test_json_round_trip(spec, shape):
     assert spec_from_json(spec.to_json()) == spec
 
 
@@ -73,10 +59,6 @@ def test_a_max_pool_halves_the_size_or_keeps_it(stride):
     torch.testing.assert_close(out[:, :, 1, 1], x[:, :, stride - 1 : stride + 2, stride - 1 : stride + 2].amax((2, 3)))
 
 
-def test_every_spec_has_a_builder():
-    assert set(BUILDERS) == set(known_specs().values())
-
-
 @given(
     st.sampled_from([3, 5, 7]),
     st.integers(1, 6),
@@ -96,9 +78,36 @@ def test_shape_and_parameters_are_those_of_the_module(kernel, expand, stride, in
     assert sum(p.numel() for p in block.parameters()) == spec.params
 
 
-@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
-def test_parameters_are_those_of_the_module(spec):
-    assert sum(p.numel() for p in build_block(spec).parameters()) == spec.params
+@EACH
+def test_shape_parameters_and_macs_are_those_of_the_module(spec, shape):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    block = build_block(spec).eval()
+    assert sum(p.numel() for p in block.parameters()) == spec.params
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        out = block(torch.zeros(1, *shape))
+    output_shape = spec.output_shape(shape)
+    assert tuple(out.shape[1:]) == (output_shape if out.ndim == 4 else output_shape[:1])
+    assert counter.get_total_flops() == 2 * spec.macs(shape)
+
+
+@EACH
+def test_every_block_is_exported_to_both_formats(spec, shape, tmp_path):
+    from hwnas.exporter.export import export
+
+    if spec.is_identity:
+        pytest.skip("there is nothing to export")
+    models = export(build_block(spec), tmp_path, input_shape=(1, *shape))
+    assert {model.path.suffix for model in models} == {".tflite", ".onnx"}
+
+
+@EACH
+def test_the_costs_of_every_block_can_be_estimated(spec, shape):
+    from hwnas.latency.features import feature_rows
+
+    rows, _forms = feature_rows([(spec, shape)])
+    assert np.isfinite(rows).all()
 
 
 @pytest.mark.parametrize(("hidden", "squeezed"), [(72, 24), (120, 32), (480, 120), (672, 168), (960, 240)])
@@ -111,17 +120,6 @@ def test_a_grouped_block_says_so_and_always_has_its_first_convolution():
     plain, grouped = MBConv(16, 16, 3, 1), MBConv(16, 16, 3, 1, groups=2)
     assert (str(plain), str(grouped)) == ("MBConv(k3 e1 16->16 s1)", "MBConv(k3 e1 16->16 s1 g2)")
     assert (plain.has_expansion, grouped.has_expansion) == (False, True)
-
-
-@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
-def test_macs_are_those_torch_counts(spec):
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    shape = (spec.in_channels, 9, 9)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        build_block(spec).eval()(torch.zeros(1, *shape))
-    assert counter.get_total_flops() == 2 * spec.macs(shape)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.blocks.layers import conv_bn
+from hwnas.blocks.convolutions import conv_bn_of
 from hwnas.specs.shuffle_unit import ShuffleUnit
 
 
@@ -18,12 +18,8 @@ class ShuffleUnitBlock(nn.Module):
 
     def __init__(self, spec: ShuffleUnit) -> None:
         super().__init__()
-        branches: dict[str, list[nn.Module]] = {"other": [], "main": []}
-        for branch, channels, out, kernel, stride, depthwise in spec.convolutions():
-            groups, activation = (channels, None) if depthwise else (1, "relu")
-            branches[branch] += conv_bn(channels, out, kernel, stride, groups, activation)
-        self.main = nn.Sequential(*branches["main"])
-        self.other = nn.Sequential(*branches["other"])
+        self.main = nn.Sequential(*(part for layer in spec.main_branch() for part in conv_bn_of(layer)))
+        self.other = nn.Sequential(*(part for layer in spec.other_branch() for part in conv_bn_of(layer)))
         self.pairs = spec.in_channels // 2
         self.splits = spec.stride == 1
 

@@ -1,0 +1,29 @@
+"""Max and average pooling."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hwnas.specs.pool import AvgPool, MaxPool
+
+
+class MaxPoolBlock(nn.Module):
+    """The module of a `MaxPool`: (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
+
+    def __init__(self, spec: MaxPool) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(spec.kernel, spec.stride, spec.kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+
+class AvgPoolBlock(nn.Module):
+    """The module of an `AvgPool`: (N, C, H, W) -> the same shape."""
+
+    def __init__(self, spec: AvgPool) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(spec.kernel, stride=1, padding=spec.kernel // 2, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)
