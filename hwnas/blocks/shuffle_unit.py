@@ -18,8 +18,9 @@ class ShuffleUnitBlock(nn.Module):
 
     def __init__(self, spec: ShuffleUnit) -> None:
         super().__init__()
-        self.main = nn.Sequential(*(part for layer in spec.main_branch() for part in conv_bn_of(layer)))
-        self.other = nn.Sequential(*(part for layer in spec.other_branch() for part in conv_bn_of(layer)))
+        other, main = ([conv_bn_of(layer) for layer in branch] for branch in (spec.other_branch(), spec.main_branch()))
+        self.main = nn.Sequential(*(part for layer in main for part in layer))
+        self.other = nn.Sequential(*(part for layer in other for part in layer))
         self.pairs = spec.in_channels // 2
         self.splits = spec.stride == 1
 
