@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from hwnas.blocks import build_block
 from hwnas.errors import HwnasError, UsageError
 from hwnas.specs.conv import Conv
+from hwnas.specs.conv_head import ConvHead
+from hwnas.specs.fire import Fire
 from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.pool import MaxPool
 from hwnas.specs.pool_head import PoolLinear
 from hwnas.specs.spec import known_specs, spec_from_json
 from hwnas.specs.universal_bottleneck import UniversalBottleneck
+from hwnas.specs.unpadded_conv import UnpaddedConv
 
 EXAMPLES = [example for kind in sorted(known_specs()) for example in known_specs()[kind].examples()]
 """Every block's own: a new one is tried here without a line of its own."""
@@ -57,6 +60,20 @@ def test_a_max_pool_halves_the_size_or_keeps_it(stride):
     assert tuple(out.shape[1:]) == spec.output_shape((4, 9, 8))
     assert spec.params == spec.macs((4, 9, 8)) == 0
     torch.testing.assert_close(out[:, :, 1, 1], x[:, :, stride - 1 : stride + 2, stride - 1 : stride + 2].amax((2, 3)))
+
+
+@given(st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]), st.integers(5, 13), st.integers(5, 13))
+def test_a_pool_without_padding_has_the_shape_of_the_module(kernel, stride, height, width):
+    import torch
+
+    spec = MaxPool(2, kernel, stride, padded=False)
+    assert tuple(build_block(spec)(torch.zeros(1, 2, height, width)).shape[1:]) == spec.output_shape((2, height, width))
+
+
+@pytest.mark.parametrize("spec", [MaxPool(3, padded=False), UnpaddedConv(3, 8)], ids=str)
+def test_an_input_smaller_than_an_unpadded_window_is_refused(spec):
+    with pytest.raises(HwnasError, match="3x3 pixels or more, not 9x2"):
+        spec.output_shape((3, 9, 2))
 
 
 @given(
@@ -136,6 +153,8 @@ def test_a_grouped_block_says_so_and_always_has_its_first_convolution():
         (lambda: Head(8, 8, 10, features=-1), "features"),
         (lambda: MBConv(8, 8, 3, float("nan")), "expand"),
         (lambda: PoolLinear(8, 10, dropout=1.0), "dropout"),
+        (lambda: ConvHead(8, 10, dropout=1.0), "dropout"),
+        (lambda: Fire(8, 4, 9), "even"),
         (lambda: UniversalBottleneck(8, 8, 0, 0, 4, stride=2), "start_kernel or kernel"),
         (lambda: UniversalBottleneck(8, 8, 4, 0, 4), "odd"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hwnas.blocks.layers import conv_bn
+from hwnas.blocks.layers import conv_bias, conv_bn
 from hwnas.blocks.squeeze_excite import SqueezeExcite
 from hwnas.specs.convolutions import Convolution, ConvolutionBlock, Layer
 
@@ -38,7 +38,9 @@ def build_layer(layer: Layer) -> nn.Module:
 
 
 def conv_bn_of(layer: Convolution) -> nn.Sequential:
-    """Convolution, batch norm, and activation and shuffle where there are some; with fresh weights."""
+    """Convolution, batch norm or bias, and activation and shuffle where there are some; with fresh weights."""
     channels, outputs, groups = layer.in_channels, layer.out_channels, layer.groups
+    if not layer.norm:
+        return conv_bias(channels, outputs, layer.kernel, layer.stride, activation=layer.activation)
     layers = conv_bn(channels, outputs, layer.kernel, layer.stride, groups, layer.activation, layer.padding)
     return layers.append(nn.ChannelShuffle(groups)) if layer.shuffle else layers

@@ -8,11 +8,13 @@ from hwnas.specs.pool import AvgPool, MaxPool
 
 
 class MaxPoolBlock(nn.Module):
-    """The module of a `MaxPool`: (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
+    """The module of a `MaxPool`: (N, C, H, W) -> (N, C, *sides), which `MaxPool.output_shape` says."""
 
     def __init__(self, spec: MaxPool) -> None:
         super().__init__()
-        self.pool = nn.MaxPool2d(spec.kernel, spec.stride, spec.kernel // 2)
+        self.pool = nn.MaxPool2d(
+            spec.kernel, spec.stride, spec.kernel // 2 if spec.padded else 0, ceil_mode=not spec.padded
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(x)

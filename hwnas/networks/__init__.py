@@ -24,6 +24,7 @@ from hwnas.networks.mobilenet_v3 import (
 from hwnas.networks.mobilenet_v4 import mobilenet_v4_conv_small
 from hwnas.networks.searched import dsnas_published, fbnet_c, single_path_published, spos_published
 from hwnas.networks.shufflenet_v2 import shufflenet_v2
+from hwnas.networks.squeezenet import squeezenet_1_0, squeezenet_1_1
 from hwnas.space import Architecture
 
 NETWORKS: dict[str, Callable[[float, int, int], Architecture]] = {
@@ -41,6 +42,8 @@ NETWORKS: dict[str, Callable[[float, int, int], Architecture]] = {
     "shufflenet-v2": shufflenet_v2,
     "single-path-published": single_path_published,
     "spos-published": spos_published,
+    "squeezenet-1.0": squeezenet_1_0,
+    "squeezenet-1.1": squeezenet_1_1,
 }
 
 

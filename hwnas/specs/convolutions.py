@@ -12,13 +12,14 @@ from hwnas.specs.spec import Shape, Spec, convolved
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with batch norm, and the activation if there is one.
+    """A convolution with batch norm or, without it, a bias; and the activation if there is one.
 
     Attributes:
         name: of the layer in the block's module.
         groups: channels of a group see only each other; ``in_channels`` of them make it depthwise.
         padding: one of `hwnas.specs.spec.PADDINGS`.
         shuffle: whether the channels of the groups are shuffled afterwards.
+        norm: whether there is batch norm.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Convolution:
     activation: str | None = None
     padding: str = "symmetric"
     shuffle: bool = False
+    norm: bool = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
@@ -40,7 +42,7 @@ class Convolution:
 
     @property
     def params(self) -> int:
-        return (self.kernel**2 * self.in_channels // self.groups + 2) * self.out_channels
+        return (self.kernel**2 * self.in_channels // self.groups + (2 if self.norm else 1)) * self.out_channels
 
 
 @dataclass(frozen=True)

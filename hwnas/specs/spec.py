@@ -212,6 +212,15 @@ def check_shape(shape: Shape) -> None:
         )
 
 
+def check_window(spec: Spec, kernel: int, input_shape: Shape) -> None:
+    """Refuse an image that is smaller than a kernel that nothing is padded for. Raises HwnasError."""
+    if min(input_shape[1:]) < kernel:
+        raise HwnasError(
+            f"{spec} needs an input of {kernel}x{kernel} pixels or more, not {input_shape[1]}x{input_shape[2]}: take a "
+            "larger resolution."
+        )
+
+
 def check_padding(kind: str, padding: str) -> None:
     """Refuse a padding that is none of `PADDINGS`. Raises UsageError."""
     if padding not in PADDINGS:
