@@ -38,8 +38,7 @@ class ConvHeadBlock(nn.Module):
     def __init__(self, spec: ConvHead) -> None:
         super().__init__()
         self.dropout = nn.Dropout(spec.dropout)
-        self.conv = conv_bias(spec.in_channels, spec.num_classes, 1)
-        nn.init.normal_(self.conv[0].weight, 0.0, 0.01)  # as torchvision's
+        self.conv = conv_bias(spec.in_channels, spec.num_classes, 1, std=0.01)  # as torchvision's
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
 

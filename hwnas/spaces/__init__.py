@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hwnas.errors import UsageError, unknown_name
 from hwnas.space import SearchSpace
+from hwnas.spaces.edgetpu import edgetpu
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.lite import lite
 from hwnas.spaces.nas_bench_201 import nas_bench_201
@@ -16,6 +17,7 @@ from hwnas.spaces.single_path_se import single_path_se
 from hwnas.spaces.tiny import tiny
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "edgetpu": edgetpu,
     "fbnet": fbnet,
     "lite": lite,
     "nas-bench-201": nas_bench_201,
