@@ -107,7 +107,7 @@ class Run:
     def _check_same(self, found: Any) -> None:
         old = found.get("config") if isinstance(found, dict) else None
         if not isinstance(old, dict):
-            raise HwnasError(f"{self.folder / RUN_FILE} is damaged; delete the folder or name another one.")
+            raise HwnasError(f"{self.folder / RUN_FILE} is damaged. Restore it, or name another folder for a new run.")
         if found := _differences(old, self.config):
             raise HwnasError(
                 f"{self.folder} is the run of another configuration ({'; '.join(found)}). Name another folder, "
