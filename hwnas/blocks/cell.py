@@ -30,7 +30,8 @@ class ReLUConvBlock(nn.Module):
         self.layers = conv_bn(spec.in_channels, spec.out_channels, spec.kernel, spec.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(F.relu(x))
+        out: Tensor = self.layers(F.relu(x))
+        return out
 
 
 class CellBlock(nn.Module):
@@ -76,7 +77,8 @@ class ReductionBlock(nn.Module):
         self.shortcut = nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(self.pool(x)) + self.second(F.relu(self.first(F.relu(x))))
+        out: Tensor = self.shortcut(self.pool(x)) + self.second(F.relu(self.first(F.relu(x))))
+        return out
 
 
 def _edge(spec: object) -> nn.Module:

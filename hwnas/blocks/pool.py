@@ -17,7 +17,8 @@ class MaxPoolBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x)
+        pooled: Tensor = self.pool(x)
+        return pooled
 
 
 class AvgPoolBlock(nn.Module):
@@ -28,4 +29,5 @@ class AvgPoolBlock(nn.Module):
         self.pool = nn.AvgPool2d(spec.kernel, stride=1, padding=spec.kernel // 2, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x)
+        pooled: Tensor = self.pool(x)
+        return pooled

@@ -19,7 +19,8 @@ class PoolLinearBlock(nn.Module):
         self.classifier = nn.Linear(spec.in_channels, spec.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.dropout(self.flatten(self.pool(x))))
+        logits: Tensor = self.classifier(self.dropout(self.flatten(self.pool(x))))
+        return logits
 
 
 class PoolHeadBlock(nn.Module):
@@ -33,4 +34,5 @@ class PoolHeadBlock(nn.Module):
         self.classifier = nn.Linear(spec.in_channels, spec.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.flatten(self.pool(F.relu(self.norm(x)))))
+        logits: Tensor = self.classifier(self.flatten(self.pool(F.relu(self.norm(x)))))
+        return logits

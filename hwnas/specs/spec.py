@@ -132,8 +132,10 @@ def spec_from_json(data: Any) -> Spec:
 def _fields_of(kind: str) -> type[BaseModel]:
     """The fields of a kind of Spec, to check values from outside against: text is no number, and 3.0 no whole one."""
     hints = get_type_hints(_SPECS[kind])
-    columns = {f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(_SPECS[kind])}
-    return create_model(kind, __config__=ConfigDict(strict=True, extra="forbid"), **columns)  # type: ignore[call-overload]
+    columns: dict[str, Any] = {
+        f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(_SPECS[kind])
+    }
+    return create_model(kind, __config__=ConfigDict(strict=True, extra="forbid"), **columns)
 
 
 def _value_to_json(value: Any) -> Any:
@@ -170,7 +172,8 @@ def expanded_channels(spec: Any) -> int:
         )
     if spec.expand == int(spec.expand):
         object.__setattr__(spec, "expand", int(spec.expand))
-    return round(spec.in_channels * spec.expand)
+    channels: int = round(spec.in_channels * spec.expand)
+    return channels
 
 
 def check_sizes(spec: Spec) -> None:
