@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwnas.errors import UsageError
-from hwnas.specs.spec import Example, Shape, Spec, check_sizes, convolved
+from hwnas.specs.spec import Example, Shape, Spec, check_dropout, check_sizes, convolved
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,7 @@ class ConvHead(Spec):
 
     def __post_init__(self) -> None:
         check_sizes(self)
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
+        check_dropout(self.dropout)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.spec import Example, Shape, Spec, check_convolution, convolved
+from hwnas.specs.spec import Example, Shape, Spec, check_convolution, check_dropout, convolved
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Head(Spec):
         check_convolution(self, 1, 1, self.activation)
         if self.features < 0:
             raise UsageError(f"features must be 0 (no such layer) or more, not {self.features}.")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
+        check_dropout(self.dropout)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

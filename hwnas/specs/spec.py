@@ -215,6 +215,12 @@ def check_shape(shape: Shape) -> None:
         )
 
 
+def check_dropout(dropout: float) -> None:
+    """Refuse what is no share of values to drop. Raises UsageError."""
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout must be in [0, 1), not {dropout}.")
+
+
 def check_window(spec: Spec, kernel: int, input_shape: Shape) -> None:
     """Refuse an image that is smaller than a kernel that nothing is padded for. Raises HwnasError."""
     if min(input_shape[1:]) < kernel:
