@@ -14,6 +14,8 @@ from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.pool import MaxPool
 from hwnas.specs.pool_head import PoolLinear
+from hwnas.specs.separable import Separable
+from hwnas.specs.skip import Skip
 from hwnas.specs.spec import known_specs, spec_from_json
 from hwnas.specs.universal_bottleneck import UniversalBottleneck
 from hwnas.specs.unpadded_conv import UnpaddedConv
@@ -107,6 +109,26 @@ def test_shape_parameters_and_macs_are_those_of_the_module(spec, shape):
     output_shape = spec.output_shape(shape)
     assert tuple(out.shape[1:]) == (output_shape if out.ndim == 4 else output_shape[:1])
     assert counter.get_total_flops() == 2 * spec.macs(shape)
+
+
+SAVED_AS = {
+    Conv(3, 8): {"layers.0", "layers.1"},
+    Head(8, 16, 4, features=8): {"conv.0", "conv.1", "features.0", "classifier"},
+    MBConv(8, 8, 3, 6, se_ratio=0.25): {
+        *("expand.0", "expand.1", "depthwise.0", "depthwise.1", "project.0", "project.1"),
+        *("squeeze_excite.reduce", "squeeze_excite.expand"),
+    },
+    Separable(8, 8): {"depthwise.0", "depthwise.1", "pointwise.0", "pointwise.1"},
+    Skip(8, 16): {"shortcut.0", "shortcut.1"},
+    UniversalBottleneck(8, 8, 3, 3, 2): {
+        f"layers.{layer}.{part}" for layer in ("start", "expand", "depthwise", "project") for part in (0, 1)
+    },
+}
+
+
+@pytest.mark.parametrize("spec", SAVED_AS, ids=str)
+def test_weights_that_were_saved_keep_their_names(spec):
+    assert {name.rpartition(".")[0] for name in build_block(spec).state_dict()} == SAVED_AS[spec]
 
 
 @EACH

@@ -22,6 +22,7 @@ class UniversalBottleneck(ConvolutionBlock):
     """
 
     kind: ClassVar[str] = "universal_bottleneck"
+    module: ClassVar[str] = "hwnas.blocks.universal_bottleneck.UniversalBottleneckBlock"
     in_channels: int
     out_channels: int
     start_kernel: int
