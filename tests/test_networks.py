@@ -26,6 +26,8 @@ PUBLISHED = {  # parameters, million MACs
     "shufflenet-v2": (2_278_604, 144.9),
     "single-path-published": (4_421_616, 333.5),
     "spos-published": (3_340_096, 321.8),
+    "squeezenet-1.0": (1_248_424, 818.9),
+    "squeezenet-1.1": (1_235_496, 349.2),
 }
 """Parameters are those of torchvision and timm, to the last one; MobileNetV4 has 1,280 fewer (see its module)."""
 

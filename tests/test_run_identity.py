@@ -112,8 +112,7 @@ def test_every_way_to_search_keeps_to_it(tmp_path, pictures):
 
     def by_the_library():
         data = load_data(copy, 16, batch_size=8, workers=0)
-        found = {"method": "random", "epochs": 1, "evaluations": 1}
-        search(problem.budget.space, data, problem.budget.predictor, 10.0, tmp_path / "searched", **found)
+        search(problem.budget.space, data, problem.budget.predictor, 10.0, tmp_path / "searched", **quick)
 
     def by_the_verb():
         hwnas.design(config.model_copy(update={"workers": 0}), tmp_path / "designed")

@@ -192,3 +192,17 @@ def test_damaged_architecture_json_is_refused():
 def test_skip_is_an_identity_only_where_the_shape_stays():
     assert Skip(8, 8).is_identity
     assert not Skip(8, 16, 2).is_identity
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_printed_of_a_space_is_one_short_line(name):
+    space = get_space(name)
+    for text in map(repr, (space, space.sample(random.Random(0)), *space.decisions)):
+        assert len(text) < 120 and "\n" not in text
+    assert repr(space).startswith(f"SearchSpace('{name}', ")
+    assert repr(space.decode([0] * len(space.decisions))).startswith(f"Architecture('{name} ")
+
+
+def test_a_name_from_a_file_is_cut_off_and_escaped_where_it_is_printed():
+    architecture = Architecture((Conv(3, 8),), (3, 8, 8), "a\nlong name " * 30, "0")
+    assert len(repr(architecture)) < 120 and "\n" not in repr(architecture)

@@ -1,47 +1,38 @@
 """Specs: shapes, costs, JSON, and what they refuse."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.blocks import BUILDERS, build_block
+from hwnas.blocks import build_block
 from hwnas.errors import HwnasError, UsageError
 from hwnas.specs.conv import Conv
+from hwnas.specs.conv_head import ConvHead
+from hwnas.specs.fire import Fire
 from hwnas.specs.head import Head
-from hwnas.specs.max_pool import MaxPool
 from hwnas.specs.mbconv import MBConv
-from hwnas.specs.pool_linear import PoolLinear
+from hwnas.specs.pool import MaxPool
+from hwnas.specs.pool_head import PoolLinear
 from hwnas.specs.separable import Separable
-from hwnas.specs.shuffle_unit import ShuffleUnit
 from hwnas.specs.skip import Skip
 from hwnas.specs.spec import known_specs, spec_from_json
 from hwnas.specs.universal_bottleneck import UniversalBottleneck
+from hwnas.specs.unpadded_conv import UnpaddedConv
 
-EXAMPLES = [
-    Conv(3, 16, kernel=3, stride=2),
-    MBConv(16, 24, kernel=5, expand=6, stride=2, activation="relu6"),
-    MBConv(24, 24, kernel=3, expand=1),
-    MBConv(16, 16, kernel=3, expand=4, activation="hard_swish", se_ratio=0.25),
-    MBConv(16, 24, kernel=5, expand=6, stride=2, activation="silu", se_ratio=0.25),
-    MBConv(16, 16, kernel=3, expand=1, groups=2),
-    MBConv(8, 12, kernel=5, expand=3, stride=2, groups=4, se_ratio=0.5),
-    Skip(24, 24),
-    Skip(24, 40, stride=2),
-    Head(40, 64, 10, dropout=0.2),
-    Head(40, 64, 10, dropout=0.2, activation="hard_swish", features=32),
-    MBConv(24, 24, kernel=3, expand=88 / 24, activation="hard_swish"),
-    ShuffleUnit(24, 116, stride=2, even_split=True),
-    Separable(16, 24, kernel=5, stride=2),
-    UniversalBottleneck(16, 24, start_kernel=5, kernel=5, expand=3, stride=2),
-    UniversalBottleneck(16, 24, start_kernel=3, kernel=0, expand=4, stride=2),
-    UniversalBottleneck(16, 16, start_kernel=0, kernel=3, expand=2),
-    UniversalBottleneck(16, 16, start_kernel=0, kernel=0, expand=2),
-    PoolLinear(24, 10, dropout=0.2),
-]
+EXAMPLES = [example for kind in sorted(known_specs()) for example in known_specs()[kind].examples()]
+"""Every block's own: a new one is tried here without a line of its own."""
+EACH = pytest.mark.parametrize(("spec", "shape"), EXAMPLES, ids=lambda value: str(value))
 
 
-@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
-def test_json_round_trip(spec):
+@pytest.mark.parametrize("kind", sorted(known_specs()))
+def test_every_block_has_examples_of_its_own(kind):
+    examples = known_specs()[kind].examples()
+    assert examples and all(type(spec) is known_specs()[kind] for spec, _shape in examples)
+
+
+@EACH
+def test_json_round_trip(spec, shape):
     assert spec_from_json(spec.to_json()) == spec
 
 
@@ -73,8 +64,18 @@ def test_a_max_pool_halves_the_size_or_keeps_it(stride):
     torch.testing.assert_close(out[:, :, 1, 1], x[:, :, stride - 1 : stride + 2, stride - 1 : stride + 2].amax((2, 3)))
 
 
-def test_every_spec_has_a_builder():
-    assert set(BUILDERS) == set(known_specs().values())
+@given(st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]), st.integers(5, 13), st.integers(5, 13))
+def test_a_pool_without_padding_has_the_shape_of_the_module(kernel, stride, height, width):
+    import torch
+
+    spec = MaxPool(2, kernel, stride, padded=False)
+    assert tuple(build_block(spec)(torch.zeros(1, 2, height, width)).shape[1:]) == spec.output_shape((2, height, width))
+
+
+@pytest.mark.parametrize("spec", [MaxPool(3, padded=False), UnpaddedConv(3, 8)], ids=str)
+def test_an_input_smaller_than_an_unpadded_window_is_refused(spec):
+    with pytest.raises(HwnasError, match="3x3 pixels or more, not 9x2"):
+        spec.output_shape((3, 9, 2))
 
 
 @given(
@@ -96,9 +97,56 @@ def test_shape_and_parameters_are_those_of_the_module(kernel, expand, stride, in
     assert sum(p.numel() for p in block.parameters()) == spec.params
 
 
-@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
-def test_parameters_are_those_of_the_module(spec):
-    assert sum(p.numel() for p in build_block(spec).parameters()) == spec.params
+@EACH
+def test_shape_parameters_and_macs_are_those_of_the_module(spec, shape):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    block = build_block(spec).eval()
+    assert sum(p.numel() for p in block.parameters()) == spec.params
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        out = block(torch.zeros(1, *shape))
+    output_shape = spec.output_shape(shape)
+    assert tuple(out.shape[1:]) == (output_shape if out.ndim == 4 else output_shape[:1])
+    assert counter.get_total_flops() == 2 * spec.macs(shape)
+
+
+SAVED_AS = {
+    Conv(3, 8): {"layers.0", "layers.1"},
+    Head(8, 16, 4, features=8): {"conv.0", "conv.1", "features.0", "classifier"},
+    MBConv(8, 8, 3, 6, se_ratio=0.25): {
+        *("expand.0", "expand.1", "depthwise.0", "depthwise.1", "project.0", "project.1"),
+        *("squeeze_excite.reduce", "squeeze_excite.expand"),
+    },
+    Separable(8, 8): {"depthwise.0", "depthwise.1", "pointwise.0", "pointwise.1"},
+    Skip(8, 16): {"shortcut.0", "shortcut.1"},
+    UniversalBottleneck(8, 8, 3, 3, 2): {
+        f"layers.{layer}.{part}" for layer in ("start", "expand", "depthwise", "project") for part in (0, 1)
+    },
+}
+
+
+@pytest.mark.parametrize("spec", SAVED_AS, ids=str)
+def test_weights_that_were_saved_keep_their_names(spec):
+    assert {name.rpartition(".")[0] for name in build_block(spec).state_dict()} == SAVED_AS[spec]
+
+
+@EACH
+def test_every_block_is_exported_to_both_formats(spec, shape, tmp_path):
+    from hwnas.exporter.export import export
+
+    if spec.is_identity:
+        pytest.skip("there is nothing to export")
+    models = export(build_block(spec), tmp_path, input_shape=(1, *shape))
+    assert {model.path.suffix for model in models} == {".tflite", ".onnx"}
+
+
+@EACH
+def test_the_costs_of_every_block_can_be_estimated(spec, shape):
+    from hwnas.latency.features import feature_rows
+
+    rows, _forms = feature_rows([(spec, shape)])
+    assert np.isfinite(rows).all()
 
 
 @pytest.mark.parametrize(("hidden", "squeezed"), [(72, 24), (120, 32), (480, 120), (672, 168), (960, 240)])
@@ -111,17 +159,6 @@ def test_a_grouped_block_says_so_and_always_has_its_first_convolution():
     plain, grouped = MBConv(16, 16, 3, 1), MBConv(16, 16, 3, 1, groups=2)
     assert (str(plain), str(grouped)) == ("MBConv(k3 e1 16->16 s1)", "MBConv(k3 e1 16->16 s1 g2)")
     assert (plain.has_expansion, grouped.has_expansion) == (False, True)
-
-
-@pytest.mark.parametrize("spec", EXAMPLES, ids=str)
-def test_macs_are_those_torch_counts(spec):
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    shape = (spec.in_channels, 9, 9)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        build_block(spec).eval()(torch.zeros(1, *shape))
-    assert counter.get_total_flops() == 2 * spec.macs(shape)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +175,8 @@ def test_macs_are_those_torch_counts(spec):
         (lambda: Head(8, 8, 10, features=-1), "features"),
         (lambda: MBConv(8, 8, 3, float("nan")), "expand"),
         (lambda: PoolLinear(8, 10, dropout=1.0), "dropout"),
+        (lambda: ConvHead(8, 10, dropout=1.0), "dropout"),
+        (lambda: Fire(8, 4, 9), "even"),
         (lambda: UniversalBottleneck(8, 8, 0, 0, 4, stride=2), "start_kernel or kernel"),
         (lambda: UniversalBottleneck(8, 8, 4, 0, 4), "odd"),
     ],

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwnas.blocks.build import build_block
 from hwnas.blocks.layers import conv_bn
-from hwnas.blocks.skip import SkipBlock
 from hwnas.errors import HwnasError
-from hwnas.specs.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero
-from hwnas.specs.skip import Skip
+from hwnas.specs.cell import Cell, Reduction, ReLUConv, Zero
 from hwnas.specs.spec import Spec
 
 
@@ -23,17 +22,6 @@ class ZeroBlock(nn.Module):
         return x * 0.0
 
 
-class AvgPoolBlock(nn.Module):
-    """The module of an `AvgPool`: (N, C, H, W) -> the same shape."""
-
-    def __init__(self, spec: AvgPool) -> None:
-        super().__init__()
-        self.pool = nn.AvgPool2d(spec.kernel, stride=1, padding=spec.kernel // 2, count_include_pad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x)
-
-
 class ReLUConvBlock(nn.Module):
     """The module of a `ReLUConv`: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
 
@@ -42,7 +30,8 @@ class ReLUConvBlock(nn.Module):
         self.layers = conv_bn(spec.in_channels, spec.out_channels, spec.kernel, spec.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(F.relu(x))
+        out: Tensor = self.layers(F.relu(x))
+        return out
 
 
 class CellBlock(nn.Module):
@@ -88,31 +77,15 @@ class ReductionBlock(nn.Module):
         self.shortcut = nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(self.pool(x)) + self.second(F.relu(self.first(F.relu(x))))
+        out: Tensor = self.shortcut(self.pool(x)) + self.second(F.relu(self.first(F.relu(x))))
+        return out
 
 
-class PoolHeadBlock(nn.Module):
-    """The module of a `PoolHead`: (N, in, H, W) -> logits (N, num_classes)."""
-
-    def __init__(self, spec: PoolHead) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(spec.in_channels)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        self.classifier = nn.Linear(spec.in_channels, spec.num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.flatten(self.pool(F.relu(self.norm(x)))))
-
-
-_EDGES: dict[type[Spec], type[nn.Module]] = {ReLUConv: ReLUConvBlock, AvgPool: AvgPoolBlock, Skip: SkipBlock}
-
-
-def _edge(spec: Spec) -> nn.Module:
+def _edge(spec: object) -> nn.Module:
     """The module of an operator of a cell. Raises HwnasError for anything else, a decision not made among them."""
-    if type(spec) not in _EDGES:
+    if not isinstance(spec, Spec):
         raise HwnasError(
             f"no module builds {type(spec).__name__} on the edge of a cell; decide the cell's operators first "
-            "(`space.decode(code)`), or add the operator to hwnas/blocks/cell.py."
+            "(`space.decode(code)`)."
         )
-    return _EDGES[type(spec)](spec)
+    return build_block(spec)

@@ -27,4 +27,5 @@ class HeadBlock(nn.Module):
             nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.dropout(self.features(self.flatten(self.pool(self.conv(x))))))
+        logits: Tensor = self.classifier(self.dropout(self.features(self.flatten(self.pool(self.conv(x))))))
+        return logits

@@ -50,3 +50,20 @@ def conv_bn(
     if activation is not None:
         layers.append(ACTIVATIONS[activation]())
     return nn.Sequential(*layers)
+
+
+def conv_bias(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int | None = None,
+    activation: str | None = "relu",
+    std: float | None = None,
+) -> nn.Sequential:
+    """Convolution with a bias, and the activation if there is one. ``padding`` is that of each side [kernel // 2],
+    ``std`` that of the first weights [sqrt(2 / fan_out)]."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2 if padding is None else padding)
+    nn.init.normal_(conv.weight, 0.0, std or math.sqrt(2.0 / (kernel * kernel * out_channels)))
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return nn.Sequential(conv, *([ACTIVATIONS[activation]()] if activation is not None else []))

@@ -27,4 +27,5 @@ class SqueezeExcite(nn.Module):
         self.gate: nn.Module = nn.Sigmoid() if smooth else nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(self.expand(self.activation(self.reduce(self.pool(x)))))
+        gated: Tensor = x * self.gate(self.expand(self.activation(self.reduce(self.pool(x)))))
+        return gated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas.space import Architecture
 from hwnas.spaces.widths import scaled
 from hwnas.specs.conv import Conv
-from hwnas.specs.pool_linear import PoolLinear
+from hwnas.specs.pool_head import PoolLinear
 from hwnas.specs.separable import Separable
 from hwnas.specs.spec import Spec
 

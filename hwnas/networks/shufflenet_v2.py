@@ -6,7 +6,7 @@ from hwnas.errors import UsageError
 from hwnas.space import Architecture
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
-from hwnas.specs.max_pool import MaxPool
+from hwnas.specs.pool import MaxPool
 from hwnas.specs.shuffle_unit import ShuffleUnit
 from hwnas.specs.spec import Spec
 

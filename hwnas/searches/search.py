@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def search(
     seed: int = 0,
     progress: Progress | None = None,
     train_threads: int | None = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Search a space for the best architecture within a budget; ``result.take()`` is the network with its weights.
 
@@ -66,14 +67,14 @@ def search(
         seed: of everything random.
         progress: called after each step with (steps done, steps in all, figures).
         train_threads: threads per process; None: as the run began, at first as many as torch would take.
-        settings: hyper-parameters of the method by name, such as those of `DSNASSettings`.
+        settings: hyper-parameters of the method by name, such as those of `DSNASSettings`; None: its defaults.
 
     Raises:
         UsageError: an unknown method or setting, or an impossible budget.
         HwnasError: no architecture of the space is within the budget; the run folder is of something else.
     """
     chosen = get_search(method)
-    resolved = chosen.resolve(settings)
+    resolved = chosen.resolve(settings or {})
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
     torch_device = distributed.join("cpu")

@@ -10,8 +10,10 @@ from hwnas.errors import UsageError
 from hwnas.notation import Notation
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces.widths import scaled
-from hwnas.specs.cell import AvgPool, Cell, PoolHead, Reduction, ReLUConv, Zero, edge_ends
+from hwnas.specs.cell import Cell, Reduction, ReLUConv, Zero, edge_ends
 from hwnas.specs.conv import Conv
+from hwnas.specs.pool import AvgPool
+from hwnas.specs.pool_head import PoolHead
 from hwnas.specs.skip import Skip
 from hwnas.specs.spec import Spec
 

@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import excerpt
-from hwnas.specs.spec import Shape, Spec, check_convolution, convolved
+from hwnas.specs.pool import AvgPool
+from hwnas.specs.skip import Skip
+from hwnas.specs.spec import Example, Shape, Spec, check_convolution, convolved
 
 Edge = tuple[int, int]
 """From which node to which."""
@@ -54,7 +56,12 @@ class Zero(Spec):
     """No connection: the edge is absent. By itself it gives zeros."""
 
     kind: ClassVar[str] = "zero"
+    module: ClassVar[str] = "hwnas.blocks.cell.ZeroBlock"
     channels: int
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return ((Zero(8), (8, 5, 4)),)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.channels, self.channels, 1)
@@ -71,35 +78,11 @@ class Zero(Spec):
 
 
 @dataclass(frozen=True)
-class AvgPool(Spec):
-    """Average pooling that keeps the size; the padding does not count as pixels."""
-
-    kind: ClassVar[str] = "avg_pool"
-    channels: int
-    kernel: int = 3
-
-    def __post_init__(self) -> None:
-        check_convolution(self, self.kernel, 1, "relu")
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return convolved(input_shape, self.channels, self.channels, 1)
-
-    def macs(self, input_shape: Shape) -> int:
-        return 0
-
-    @property
-    def params(self) -> int:
-        return 0
-
-    def __str__(self) -> str:
-        return f"AvgPool(k{self.kernel} {self.channels})"
-
-
-@dataclass(frozen=True)
 class ReLUConv(Spec):
     """ReLU, convolution, batch norm, in this order. Padding is ``kernel // 2``."""
 
     kind: ClassVar[str] = "relu_conv"
+    module: ClassVar[str] = "hwnas.blocks.cell.ReLUConvBlock"
     in_channels: int
     out_channels: int
     kernel: int = 3
@@ -107,6 +90,10 @@ class ReLUConv(Spec):
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, "relu")
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return ((ReLUConv(8, 12, kernel=3, stride=2), (8, 9, 9)), (ReLUConv(8, 8, kernel=1), (8, 5, 4)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
@@ -132,6 +119,7 @@ class Cell(Spec):
     """
 
     kind: ClassVar[str] = "cell"
+    module: ClassVar[str] = "hwnas.blocks.cell.CellBlock"
     channels: int
     edges: tuple[Any, ...]
     """A Spec each, or a decision between Specs."""
@@ -146,6 +134,16 @@ class Cell(Spec):
                     raise UsageError(f"an edge of a cell must be an operator, not {excerpt(spec)}.")
                 if spec.output_shape(shape) != shape:
                     raise UsageError(f"an edge of a cell must keep the shape of its input; {spec} does not.")
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            (
+                Cell(8, (ReLUConv(8, 8), AvgPool(8), Skip(8, 8), Zero(8), ReLUConv(8, 8, kernel=1), Skip(8, 8))),
+                (8, 6, 6),
+            ),
+            (Cell(8, (Skip(8, 8), AvgPool(8), Zero(8))), (8, 5, 4)),
+        )
 
     @cached_property
     def live(self) -> tuple[bool, ...]:
@@ -194,8 +192,13 @@ class Reduction(Spec):
     """
 
     kind: ClassVar[str] = "reduction"
+    module: ClassVar[str] = "hwnas.blocks.cell.ReductionBlock"
     in_channels: int
     out_channels: int
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return ((Reduction(8, 16), (8, 8, 10)),)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[1] % 2 or input_shape[2] % 2:
@@ -212,29 +215,6 @@ class Reduction(Spec):
 
     def __str__(self) -> str:
         return f"Reduction({self.in_channels}->{self.out_channels})"
-
-
-@dataclass(frozen=True)
-class PoolHead(Spec):
-    """A classifier without a convolution: batch norm, ReLU, global average pool, linear layer."""
-
-    kind: ClassVar[str] = "pool_head"
-    in_channels: int
-    num_classes: int
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        convolved(input_shape, self.in_channels, self.in_channels, 1)
-        return (self.num_classes, 1, 1)
-
-    def macs(self, input_shape: Shape) -> int:
-        return self.in_channels * self.num_classes
-
-    @property
-    def params(self) -> int:
-        return 2 * self.in_channels + (self.in_channels + 1) * self.num_classes
-
-    def __str__(self) -> str:
-        return f"PoolHead({self.in_channels}->{self.num_classes})"
 
 
 def _candidates(edge: Any) -> tuple[Spec, ...]:

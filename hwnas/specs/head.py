@@ -1,4 +1,4 @@
-"""Head: its Spec."""
+"""Head: the classifier of mobile networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.spec import Shape, Spec, check_convolution, convolved
+from hwnas.specs.spec import Example, Shape, Spec, check_convolution, check_dropout, convolved
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Head(Spec):
     """
 
     kind: ClassVar[str] = "head"
+    module: ClassVar[str] = "hwnas.blocks.head.HeadBlock"
     in_channels: int
     hidden_channels: int
     num_classes: int
@@ -30,8 +31,15 @@ class Head(Spec):
         check_convolution(self, 1, 1, self.activation)
         if self.features < 0:
             raise UsageError(f"features must be 0 (no such layer) or more, not {self.features}.")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must be in [0, 1), not {self.dropout}.")
+        check_dropout(self.dropout)
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            (Head(40, 64, 10, dropout=0.2), (40, 5, 4)),
+            (Head(40, 64, 10, dropout=0.2, activation="hard_swish", features=32), (40, 5, 5)),
+            (Head(8, 16, 3, bias=False), (8, 3, 3)),
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         convolved(input_shape, self.in_channels, self.hidden_channels, 1)

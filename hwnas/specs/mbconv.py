@@ -1,31 +1,33 @@
-"""MBConv: its Spec."""
+"""MBConv: the inverted residual of MobileNetV2, with what MobileNetV3, EfficientNet and FBNet added."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.spec import Shape, Spec, check_convolution, check_padding, convolved, divisible, expanded_channels
+from hwnas.specs.convolutions import Convolution, ConvolutionBlock, Layer, SqueezeExcitation, depthwise
+from hwnas.specs.spec import Example, check_convolution, check_padding, divisible, expanded_channels
 
 
 @dataclass(frozen=True)
-class MBConv(Spec):
-    """Inverted residual of MobileNetV2: expand 1x1, depthwise, project 1x1; each with batch norm.
+class MBConv(ConvolutionBlock):
+    """Inverted residual of MobileNetV2 (arXiv 1801.04381): expand 1x1, depthwise, project 1x1; each with batch norm.
 
     ``expand`` is the ratio of hidden to input channels, a fraction where the hidden channels are no multiple of these;
     with 1 there is no expansion convolution. The input is added where the shape stays the same. The projection has no
     activation. ``padding``, of the depthwise convolution, is one of `PADDINGS`.
 
     With ``se_ratio`` above 0, squeeze-and-excitation follows the depthwise convolution, as in MobileNetV3: it squeezes
-    to ``se_ratio`` times the hidden channels, rounded to a multiple of 8. Its gate is a hard sigmoid; with SiLU, whose
-    blocks are EfficientNet's, a sigmoid.
+    to ``se_ratio`` times the hidden channels, rounded to a multiple of 8.
 
     With ``groups`` above 1, both 1x1 convolutions are grouped and a channel shuffle follows the first, which is there
     even where ``expand`` is 1, as in FBNet (``k3_e1_g2``).
     """
 
     kind: ClassVar[str] = "mbconv"
+    module: ClassVar[str] = "hwnas.blocks.mbconv.MBConvBlock"
     in_channels: int
     out_channels: int
     kernel: int
@@ -38,12 +40,25 @@ class MBConv(Spec):
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
-        check_padding(self)
+        check_padding(self.kind, self.padding)
         expanded_channels(self)
         if not 0 <= self.se_ratio <= 1:
             raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
         if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
             raise UsageError(f"groups must divide the input and the output channels, not {self.groups} in {self}.")
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            (MBConv(16, 24, kernel=5, expand=6, stride=2, activation="relu6"), (16, 9, 9)),
+            (MBConv(24, 24, kernel=3, expand=1), (24, 9, 9)),
+            (MBConv(16, 16, kernel=3, expand=4, activation="hard_swish", se_ratio=0.25), (16, 9, 8)),
+            (MBConv(16, 24, kernel=5, expand=6, stride=2, activation="silu", se_ratio=0.25), (16, 9, 9)),
+            (MBConv(16, 16, kernel=3, expand=1, groups=2), (16, 9, 9)),
+            (MBConv(8, 12, kernel=5, expand=3, stride=2, groups=4, se_ratio=0.5), (8, 9, 9)),
+            (MBConv(24, 24, kernel=3, expand=88 / 24, activation="hard_swish"), (24, 9, 9)),
+            (MBConv(8, 16, kernel=3, expand=6, stride=2, activation="relu6", padding="same"), (8, 10, 10)),
+        )
 
     @property
     def hidden_channels(self) -> int:
@@ -62,24 +77,16 @@ class MBConv(Spec):
     def has_residual(self) -> bool:
         return self.stride == 1 and self.in_channels == self.out_channels
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
-
-    def macs(self, input_shape: Shape) -> int:
-        _, height, width = self.output_shape(input_shape)
-        hidden = self.hidden_channels
-        expansion = self.in_channels // self.groups * hidden * input_shape[1] * input_shape[2]
-        squeeze_excite = 2 * hidden * self.squeezed_channels
-        rest = hidden * (self.kernel**2 + self.out_channels // self.groups) * height * width
-        return expansion * self.has_expansion + squeeze_excite + rest
-
-    @property
-    def params(self) -> int:
-        hidden, squeezed = self.hidden_channels, self.squeezed_channels
-        expansion = (self.in_channels // self.groups + 2) * hidden * self.has_expansion
-        squeeze_excite = 2 * hidden * squeezed + squeezed + hidden if squeezed else 0
-        projection = (hidden // self.groups + 2) * self.out_channels
-        return expansion + (self.kernel**2 + 2) * hidden + squeeze_excite + projection
+    def layers(self) -> Iterator[Layer]:
+        hidden, groups, activation = self.hidden_channels, self.groups, self.activation
+        if self.has_expansion:
+            yield Convolution(
+                "expand", self.in_channels, hidden, groups=groups, activation=activation, shuffle=groups > 1
+            )
+        yield depthwise("depthwise", hidden, self.kernel, self.stride, activation, self.padding)
+        if self.squeezed_channels:
+            yield SqueezeExcitation("squeeze_excite", hidden, self.squeezed_channels, activation)
+        yield Convolution("project", hidden, self.out_channels, groups=groups)
 
     def __str__(self) -> str:
         words = [f"k{self.kernel}", f"e{self.expand:g}", f"{self.in_channels}->{self.out_channels}", f"s{self.stride}"]

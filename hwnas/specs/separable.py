@@ -1,15 +1,17 @@
-"""Separable: its Spec."""
+"""Separable: the block of MobileNetV1."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwnas.specs.spec import Shape, Spec, check_convolution, convolved
+from hwnas.specs.convolutions import Convolution, ConvolutionBlock, depthwise
+from hwnas.specs.spec import Example, check_convolution
 
 
 @dataclass(frozen=True)
-class Separable(Spec):
+class Separable(ConvolutionBlock):
     """A depthwise separable convolution of MobileNetV1 (arXiv 1704.04861): depthwise, then 1x1; each with batch norm
     and activation, and no residual."""
 
@@ -23,16 +25,13 @@ class Separable(Spec):
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return ((Separable(16, 24, kernel=5, stride=2), (16, 9, 9)), (Separable(8, 8), (8, 6, 7)))
 
-    def macs(self, input_shape: Shape) -> int:
-        _, height, width = self.output_shape(input_shape)
-        return self.in_channels * (self.kernel**2 + self.out_channels) * height * width
-
-    @property
-    def params(self) -> int:
-        return (self.kernel**2 + 2) * self.in_channels + (self.in_channels + 2) * self.out_channels
+    def layers(self) -> Iterator[Convolution]:
+        yield depthwise("depthwise", self.in_channels, self.kernel, self.stride, self.activation)
+        yield Convolution("pointwise", self.in_channels, self.out_channels, activation=self.activation)
 
     def __str__(self) -> str:
         return f"Separable(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride})"

@@ -1,13 +1,13 @@
-"""ShuffleUnit: its Spec."""
+"""ShuffleUnit: the unit of ShuffleNetV2."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.spec import Shape, Spec, check_convolution, convolved
+from hwnas.specs.convolutions import Convolution, depthwise, total_macs
+from hwnas.specs.spec import Example, Shape, Spec, check_convolution, convolved
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ShuffleUnit(Spec):
     """
 
     kind: ClassVar[str] = "shuffle_unit"
+    module: ClassVar[str] = "hwnas.blocks.shuffle_unit.ShuffleUnitBlock"
     in_channels: int
     out_channels: int
     kernel: int = 3
@@ -44,6 +45,15 @@ class ShuffleUnit(Spec):
                 f"other branch gives, not {self.out_channels}."
             )
 
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            (ShuffleUnit(16, 16), (16, 9, 8)),
+            (ShuffleUnit(8, 20, kernel=5, stride=2), (8, 9, 9)),
+            (ShuffleUnit(8, 20, stride=2, xception=True), (8, 9, 9)),
+            (ShuffleUnit(24, 116, stride=2, even_split=True), (24, 9, 9)),
+        )
+
     @property
     def passed_channels(self) -> int:
         """Channels that the other branch gives."""
@@ -55,41 +65,44 @@ class ShuffleUnit(Spec):
     def hidden_channels(self) -> int:
         return self.out_channels // 2
 
-    def convolutions(self) -> Iterator[tuple[str, int, int, int, int, bool]]:
-        """(branch, in, out, kernel, stride, depthwise) of every convolution; the branches are "other" and "main"."""
-        passed = self.in_channels // 2 if self.stride == 1 else self.in_channels
+    def other_branch(self) -> list[Convolution]:
+        """The convolutions that channels pass beside the main branch; none with stride 1."""
+        if self.stride == 1:
+            return []
+        inputs = self.in_channels
+        return [
+            depthwise("other", inputs, self.kernel, 2, None),
+            Convolution("other", inputs, self.passed_channels, activation="relu"),
+        ]
+
+    def main_branch(self) -> list[Convolution]:
+        """The convolutions of the main branch."""
+        inputs = self.in_channels // 2 if self.stride == 1 else self.in_channels
         hidden, last = self.hidden_channels, self.out_channels - self.passed_channels
-        if self.stride == 2:
-            yield "other", passed, passed, self.kernel, 2, True
-            yield "other", passed, self.passed_channels, 1, 1, False
-        if self.xception:
-            for i, (channels, out) in enumerate(((passed, hidden), (hidden, hidden), (hidden, last))):
-                yield "main", channels, channels, 3, self.stride if i == 0 else 1, True
-                yield "main", channels, out, 1, 1, False
-        else:
-            yield "main", passed, hidden, 1, 1, False
-            yield "main", hidden, hidden, self.kernel, self.stride, True
-            yield "main", hidden, last, 1, 1, False
+        if not self.xception:
+            return [
+                Convolution("main", inputs, hidden, activation="relu"),
+                depthwise("main", hidden, self.kernel, self.stride, None),
+                Convolution("main", hidden, last, activation="relu"),
+            ]
+        layers = []
+        for i, (channels, out) in enumerate(((inputs, hidden), (hidden, hidden), (hidden, last))):
+            layers.append(depthwise("main", channels, 3, self.stride if i == 0 else 1, None))
+            layers.append(Convolution("main", channels, out, activation="relu"))
+        return layers
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
 
     def macs(self, input_shape: Shape) -> int:
-        large = input_shape[1] * input_shape[2]
-        small = self.output_shape(input_shape)[1] * self.output_shape(input_shape)[2]
-        total, strided = 0, {"other": False, "main": False}
-        for branch, channels, out, kernel, stride, depthwise in self.convolutions():
-            strided[branch] |= stride == 2
-            pixels = small if strided[branch] else large
-            total += kernel**2 * (1 if depthwise else channels) * out * pixels
-        return total
+        self.output_shape(input_shape)  # refuses other channels
+        sides = input_shape[1:]
+        main, other = self.main_branch(), self.other_branch()
+        return sum(total_macs(branch, (branch[0].in_channels, *sides)) for branch in (main, other) if branch)
 
     @property
     def params(self) -> int:
-        return sum(
-            (kernel**2 * (1 if depthwise else channels) + 2) * out
-            for _, channels, out, kernel, _, depthwise in self.convolutions()
-        )
+        return sum(layer.params for layer in [*self.main_branch(), *self.other_branch()])
 
     def __str__(self) -> str:
         name = "Xception" if self.xception else f"Shuffle(k{self.kernel}"

@@ -3,7 +3,8 @@
 A Spec says everything that decides a block's weights and its cost, except the size of the image it works on. Two equal
 Specs at one input shape are one block: they are measured once, and their weights fit each other. Shapes are (C, H, W).
 
-Adding a block is one Spec here, one module in `hwnas/blocks/`, and a Graph lowering where it uses a new operator.
+Adding a block is one file beside this one. If it is no chain of convolutions (`hwnas.specs.convolutions`), it also
+names a module of its own in `hwnas/blocks/`; an operator that is new to export needs a lowering.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from hwnas.foreign import excerpt, faults_of
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or feature map."""
 
+Example = tuple["Spec", Shape]
+"""A Spec, and the shape of an input that it can have."""
+
 MOST_CHANNELS, LARGEST_SIDE, LARGEST_KERNEL = 2**16, 2**13, 63
 """What a network for a phone never reaches: more is a damaged file, and would fill the memory before it is seen."""
 
@@ -40,15 +44,24 @@ _SPECS: dict[str, type[Spec]] = {}
 class Spec:
     """Base of all Specs. A subclass registers itself by its ``kind`` and states its shape, MACs and parameters.
 
+    ``module`` names the torch module that is built of it, which is imported then.
+
     JSON leaves out fields that have their default, so that a Spec can gain a field without changing what older
     architectures and tables are called.
     """
 
     kind: ClassVar[str] = ""
+    module: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _SPECS[cls.kind] = cls
+        if cls.kind:  # otherwise a base of several blocks
+            _SPECS[cls.kind] = cls
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """What differs most among its blocks: the conformance tests try these."""
+        raise NotImplementedError
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -119,8 +132,10 @@ def spec_from_json(data: Any) -> Spec:
 def _fields_of(kind: str) -> type[BaseModel]:
     """The fields of a kind of Spec, to check values from outside against: text is no number, and 3.0 no whole one."""
     hints = get_type_hints(_SPECS[kind])
-    columns = {f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(_SPECS[kind])}
-    return create_model(kind, __config__=ConfigDict(strict=True, extra="forbid"), **columns)  # type: ignore[call-overload]
+    columns: dict[str, Any] = {
+        f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(_SPECS[kind])
+    }
+    return create_model(kind, __config__=ConfigDict(strict=True, extra="forbid"), **columns)
 
 
 def _value_to_json(value: Any) -> Any:
@@ -157,7 +172,8 @@ def expanded_channels(spec: Any) -> int:
         )
     if spec.expand == int(spec.expand):
         object.__setattr__(spec, "expand", int(spec.expand))
-    return round(spec.in_channels * spec.expand)
+    channels: int = round(spec.in_channels * spec.expand)
+    return channels
 
 
 def check_sizes(spec: Spec) -> None:
@@ -199,10 +215,25 @@ def check_shape(shape: Shape) -> None:
         )
 
 
-def check_padding(spec: Any) -> None:
+def check_dropout(dropout: float) -> None:
+    """Refuse what is no share of values to drop. Raises UsageError."""
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout must be in [0, 1), not {dropout}.")
+
+
+def check_window(spec: Spec, kernel: int, input_shape: Shape) -> None:
+    """Refuse an image that is smaller than a kernel that nothing is padded for. Raises HwnasError."""
+    if min(input_shape[1:]) < kernel:
+        raise HwnasError(
+            f"{spec} needs an input of {kernel}x{kernel} pixels or more, not {input_shape[1]}x{input_shape[2]}: take a "
+            "larger resolution."
+        )
+
+
+def check_padding(kind: str, padding: str) -> None:
     """Refuse a padding that is none of `PADDINGS`. Raises UsageError."""
-    if spec.padding not in PADDINGS:
-        raise UsageError(f"unknown padding {spec.padding!r} of a {spec.kind} block; known: {', '.join(PADDINGS)}.")
+    if padding not in PADDINGS:
+        raise UsageError(f"unknown padding {padding!r} of a {kind} block; known: {', '.join(PADDINGS)}.")
 
 
 def convolved(input_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:

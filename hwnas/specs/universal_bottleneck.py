@@ -1,4 +1,4 @@
-"""UniversalBottleneck: its Spec."""
+"""UniversalBottleneck: the block of MobileNetV4."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.spec import Shape, Spec, check_convolution, convolved, expanded_channels
+from hwnas.specs.convolutions import Convolution, ConvolutionBlock, depthwise
+from hwnas.specs.spec import Example, check_convolution, expanded_channels
 
 
 @dataclass(frozen=True)
-class UniversalBottleneck(Spec):
+class UniversalBottleneck(ConvolutionBlock):
     """The universal inverted bottleneck of MobileNetV4 (arXiv 2404.10518, section 3).
 
     A depthwise convolution of ``start_kernel`` before the expansion and one of ``kernel`` behind it, each left out with
@@ -21,6 +22,7 @@ class UniversalBottleneck(Spec):
     """
 
     kind: ClassVar[str] = "universal_bottleneck"
+    module: ClassVar[str] = "hwnas.blocks.universal_bottleneck.UniversalBottleneckBlock"
     in_channels: int
     out_channels: int
     start_kernel: int
@@ -40,6 +42,15 @@ class UniversalBottleneck(Spec):
             )
         expanded_channels(self)
 
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            (UniversalBottleneck(16, 24, start_kernel=5, kernel=5, expand=3, stride=2), (16, 9, 9)),
+            (UniversalBottleneck(16, 24, start_kernel=3, kernel=0, expand=4, stride=2), (16, 9, 8)),
+            (UniversalBottleneck(16, 16, start_kernel=0, kernel=3, expand=2), (16, 9, 9)),
+            (UniversalBottleneck(16, 16, start_kernel=0, kernel=0, expand=2), (16, 9, 9)),
+        )
+
     @property
     def hidden_channels(self) -> int:
         return expanded_channels(self)
@@ -48,32 +59,14 @@ class UniversalBottleneck(Spec):
     def has_residual(self) -> bool:
         return self.stride == 1 and self.in_channels == self.out_channels
 
-    def convolutions(self) -> Iterator[tuple[str, int, int, int, int, bool]]:
-        """(name, in, out, kernel, stride, depthwise) of every convolution, in order."""
-        inputs, hidden = self.in_channels, self.hidden_channels
+    def layers(self) -> Iterator[Convolution]:
+        inputs, hidden, activation = self.in_channels, self.hidden_channels, self.activation
         if self.start_kernel:
-            yield "start", inputs, inputs, self.start_kernel, 1 if self.kernel else self.stride, True
-        yield "expand", inputs, hidden, 1, 1, False
+            yield depthwise("start", inputs, self.start_kernel, 1 if self.kernel else self.stride, None)
+        yield Convolution("expand", inputs, hidden, activation=activation)
         if self.kernel:
-            yield "depthwise", hidden, hidden, self.kernel, self.stride, True
-        yield "project", hidden, self.out_channels, 1, 1, False
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
-
-    def macs(self, input_shape: Shape) -> int:
-        total, shape = 0, input_shape
-        for _, channels, out, kernel, stride, depthwise in self.convolutions():
-            shape = convolved(shape, channels, out, stride)
-            total += kernel**2 * (1 if depthwise else channels) * out * shape[1] * shape[2]
-        return total
-
-    @property
-    def params(self) -> int:
-        return sum(
-            (kernel**2 * (1 if depthwise else channels) + 2) * out
-            for _, channels, out, kernel, _, depthwise in self.convolutions()
-        )
+            yield depthwise("depthwise", hidden, self.kernel, self.stride, activation)
+        yield Convolution("project", hidden, self.out_channels)
 
     def __str__(self) -> str:
         words = f"k{self.start_kernel},{self.kernel} e{self.expand:g} {self.in_channels}->{self.out_channels}"

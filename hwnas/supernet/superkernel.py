@@ -18,7 +18,6 @@ from torch.func import functional_call
 
 from hwnas.blocks import build_block
 from hwnas.blocks.mbconv import MBConvBlock
-from hwnas.blocks.skip import SkipBlock
 from hwnas.blocks.squeeze_excite import SqueezeExcite
 from hwnas.space import OneOf
 from hwnas.supernet.indicator import Indicator
@@ -209,7 +208,7 @@ class SuperKernel(nn.Module):
 
     def candidate_state(self, candidate: nn.Module) -> dict[str, Tensor]:
         """Parameters and buffers of a candidate's module, by name: views of the weights here."""
-        holder = self.skip if self.skip is not None and isinstance(candidate, SkipBlock) else self.block
+        holder = self.block if self.skip is None or isinstance(candidate, MBConvBlock) else self.skip
         state = dict(holder.named_parameters()) | dict(holder.named_buffers())
         shapes = {name: tensor.shape for name, tensor in candidate.state_dict().items()}
         return {name: part(state[name], shape) for name, shape in shapes.items()}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.blocks.layers import conv_bn
+from hwnas.blocks.convolutions import conv_bn_of
 from hwnas.specs.shuffle_unit import ShuffleUnit
 
 
@@ -18,12 +18,9 @@ class ShuffleUnitBlock(nn.Module):
 
     def __init__(self, spec: ShuffleUnit) -> None:
         super().__init__()
-        branches: dict[str, list[nn.Module]] = {"other": [], "main": []}
-        for branch, channels, out, kernel, stride, depthwise in spec.convolutions():
-            groups, activation = (channels, None) if depthwise else (1, "relu")
-            branches[branch] += conv_bn(channels, out, kernel, stride, groups, activation)
-        self.main = nn.Sequential(*branches["main"])
-        self.other = nn.Sequential(*branches["other"])
+        other, main = ([conv_bn_of(layer) for layer in branch] for branch in (spec.other_branch(), spec.main_branch()))
+        self.main = nn.Sequential(*(part for layer in main for part in layer))
+        self.other = nn.Sequential(*(part for layer in other for part in layer))
         self.pairs = spec.in_channels // 2
         self.splits = spec.stride == 1
 

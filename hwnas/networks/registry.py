@@ -1,0 +1,55 @@
+"""Known networks by name, as Architectures: what one would pick without a search.
+
+Each is a function of (width, resolution, num_classes) in a module of its family, and a line in `NETWORKS`. Channels
+are scaled as each paper does; MACs and parameters at full width and 224 px are pinned to what is published by
+`tests/test_networks.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+
+from hwnas.errors import unknown_name
+from hwnas.space import Architecture
+from hwnas.spaces.options import check_options
+
+NETWORKS = {
+    "dsnas-published": "hwnas.networks.searched:dsnas_published",
+    "efficientnet-lite0": "hwnas.networks.efficientnet:efficientnet_lite0",
+    "fbnet-c": "hwnas.networks.searched:fbnet_c",
+    "mnasnet": "hwnas.networks.mnasnet:mnasnet",
+    "mobilenet-v1": "hwnas.networks.mobilenet_v1:mobilenet_v1",
+    "mobilenet-v2": "hwnas.networks.mobilenet_v2:mobilenet_v2",
+    "mobilenet-v3-large": "hwnas.networks.mobilenet_v3:mobilenet_v3_large",
+    "mobilenet-v3-large-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_large_minimalistic",
+    "mobilenet-v3-small": "hwnas.networks.mobilenet_v3:mobilenet_v3_small",
+    "mobilenet-v3-small-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_small_minimalistic",
+    "mobilenet-v4-conv-small": "hwnas.networks.mobilenet_v4:mobilenet_v4_conv_small",
+    "shufflenet-v2": "hwnas.networks.shufflenet_v2:shufflenet_v2",
+    "single-path-published": "hwnas.networks.searched:single_path_published",
+    "spos-published": "hwnas.networks.searched:spos_published",
+    "squeezenet-1.0": "hwnas.networks.squeezenet:squeezenet_1_0",
+    "squeezenet-1.1": "hwnas.networks.squeezenet:squeezenet_1_1",
+}
+"""Module and function of each network."""
+
+
+def get_network(name: str, width: float = 1.0, resolution: int = 224, num_classes: int = 1000) -> Architecture:
+    """A known network by name, with fresh weights when built (`hwnas.child.build_child`).
+
+    Args:
+        name: one of `NETWORKS`.
+        width: multiplier of channel counts.
+        resolution: side of the square input image in pixels.
+        num_classes: outputs of the classifier.
+
+    Raises:
+        UsageError: unknown name, or a value out of range.
+    """
+    if name not in NETWORKS:
+        raise unknown_name("network", name, list(NETWORKS))
+    check_options(resolution, num_classes, width)
+    module, function = NETWORKS[name].split(":")
+    network: Architecture = getattr(import_module(module), function)(width, resolution, num_classes)
+    return replace(network, space=name, code=f"{width:g}x{resolution}")

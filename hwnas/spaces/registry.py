@@ -1,0 +1,51 @@
+"""The search spaces by name. Adding one is a module with a function and a line in `SPACES`.
+
+A function takes ``resolution``, ``num_classes`` and ``width``, each with a default. Options, help texts and conformance
+tests are made from this list; the README's table is compared with it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hwnas.errors import unknown_name
+from hwnas.space import SearchSpace
+from hwnas.spaces.options import check_options
+
+SPACES = {
+    "edgetpu": "hwnas.spaces.edgetpu:edgetpu",
+    "fbnet": "hwnas.spaces.fbnet:fbnet",
+    "lite": "hwnas.spaces.lite:lite",
+    "nas-bench-201": "hwnas.spaces.nas_bench_201:nas_bench_201",
+    "nas-bench-macro": "hwnas.spaces.nas_bench_macro:nas_bench_macro",
+    "shufflenet": "hwnas.spaces.shufflenet:shufflenet",
+    "single-path": "hwnas.spaces.single_path:single_path",
+    "single-path-se": "hwnas.spaces.single_path_se:single_path_se",
+    "tiny": "hwnas.spaces.tiny:tiny",
+}
+"""Module and function of each space."""
+
+
+def get_space(
+    name: str, resolution: int | None = None, num_classes: int | None = None, width: float | None = None
+) -> SearchSpace:
+    """A search space by name.
+
+    Args:
+        name: one of `SPACES`.
+        resolution: side of the square input image in pixels (default: the space's own).
+        num_classes: outputs of the classifier.
+        width: multiplier of every channel count, rounded to multiples of 8.
+
+    Raises:
+        UsageError: unknown name, or a value out of range.
+    """
+    if name not in SPACES:
+        raise unknown_name("space", name, list(SPACES))
+    check_options(resolution, num_classes, width)
+    module, function = SPACES[name].split(":")
+    given = {"resolution": resolution, "num_classes": num_classes, "width": width}
+    space: SearchSpace = getattr(import_module(module), function)(
+        **{option: value for option, value in given.items() if value is not None}
+    )
+    return space

@@ -1,0 +1,86 @@
+"""Pools: MaxPool and AvgPool, which have no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwnas.specs.spec import Example, Shape, Spec, check_convolution, check_window, convolved
+
+
+class Pool(Spec):
+    """Base of pools."""
+
+    channels: int
+    kernel: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        check_convolution(self, self.kernel, self.stride, None)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return convolved(input_shape, self.channels, self.channels, self.stride)
+
+    def macs(self, input_shape: Shape) -> int:
+        return 0
+
+    @property
+    def params(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """Max pooling, padded by ``kernel // 2``.
+
+    Not ``padded``, the last window may reach over the edge, as in Caffe (PyTorch's ``ceil_mode``).
+    """
+
+    kind: ClassVar[str] = "max_pool"
+    module: ClassVar[str] = "hwnas.blocks.pool.MaxPoolBlock"
+    channels: int
+    kernel: int = 3
+    stride: int = 2
+    padded: bool = True
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            (MaxPool(4), (4, 9, 8)),
+            (MaxPool(4, kernel=5, stride=1), (4, 9, 9)),
+            (MaxPool(4, padded=False), (4, 9, 8)),
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        padded = super().output_shape(input_shape)
+        if self.padded:
+            return padded
+        check_window(self, self.kernel, input_shape)
+        # a window begins inside: with a kernel below the stride, there are no more than with padding
+        height, width = (
+            min(-(-(side - self.kernel) // self.stride) + 1, most)
+            for side, most in zip(input_shape[1:], padded[1:], strict=True)
+        )
+        return (self.channels, height, width)
+
+    def __str__(self) -> str:
+        return f"MaxPool(k{self.kernel} {self.channels} s{self.stride}{'' if self.padded else ' unpadded'})"
+
+
+@dataclass(frozen=True)
+class AvgPool(Pool):
+    """Average pooling that keeps the size; the padding does not count as pixels."""
+
+    kind: ClassVar[str] = "avg_pool"
+    module: ClassVar[str] = "hwnas.blocks.pool.AvgPoolBlock"
+    channels: int
+    kernel: int = 3
+
+    stride: ClassVar[int] = 1  # type: ignore[misc]
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return ((AvgPool(4), (4, 9, 8)),)
+
+    def __str__(self) -> str:
+        return f"AvgPool(k{self.kernel} {self.channels})"
