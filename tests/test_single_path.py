@@ -223,7 +223,7 @@ def test_8_the_published_term_has_the_slope_1000_lambda_over_r(digits):
     term, ms = trainer.latency_term(trainer.net.indicators())
     assert ms == pytest.approx(trainer.chosen_ms(), rel=1e-5)
     assert float(term.detach()) == pytest.approx(20 * np.log(ms), rel=1e-5)
-    threshold = next(p for name, p in trainer.net.thresholds() if "kernel" in name)
+    threshold = next(p for name, p in trainer.net.architecture_parameters() if "kernel" in name)
     slope = torch.autograd.grad(term, threshold, retain_graph=True)[0]
     gates = trainer.net.candidate_gates(trainer.net.indicators())
     r = trainer.budget.predictor.expected_ms(SPACE, gates)
@@ -308,7 +308,7 @@ def test_a_loose_budget_decodes_to_what_the_indicators_choose(digits):
     for node, index in zip(net.superkernels(), [0, 4, 2, 1, 3, 0, 4], strict=True):
         set_choice(node, node.nesting.one_of.candidates[index])
     with torch.no_grad():
-        for _, thresholds in net.thresholds():
+        for _, thresholds in net.architecture_parameters():
             thresholds.clamp_(-0.2, 0.6)  # near the sizes of the weights: decided, but not by much
     assert SPACE.indices(choose(task, net)) == tuple(net.chosen())
 
@@ -351,7 +351,7 @@ def test_after_the_hand_over_only_the_taken_part_is_trained(digits):
         if spec.is_identity:
             continue
         hidden = spec.hidden_channels
-        trainer.net.train().run_architecture(torch.randn(4, 3, 16, 16), trainer.taken).square().sum().backward()
+        trainer.net.train().run_path(torch.randn(4, 3, 16, 16), trainer.taken).square().sum().backward()
         gradient = node.block.project[0].weight.grad
         assert gradient[:, :hidden].any()
         assert not gradient[:, hidden:].any()
@@ -456,7 +456,7 @@ def test_indicators_have_no_hidden_state():
     """What the net chooses depends on its weights and thresholds only: a copy chooses the same."""
     torch.manual_seed(0)
     net, copy = SuperKernelNet(SPACE), SuperKernelNet(SPACE)
-    for _, thresholds in net.thresholds():
+    for _, thresholds in net.architecture_parameters():
         thresholds.data.uniform_(0.2, 0.4)
     copy.load_state_dict(net.state_dict())
     assert copy.chosen() == net.chosen()

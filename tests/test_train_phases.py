@@ -77,7 +77,7 @@ def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     trainer_of, settings_of = TRAINERS[name]
     task: SearchProblem = problem(one_batch, epochs=epochs, budget_share=0.3)
     trainer = trainer_of(task, settings_of(search=0.7))
-    deciding = dict(trainer.net.thresholds()) if name == "single-path" else dict(trainer.net.alphas.named_parameters())
+    deciding = dict(trainer.net.architecture_parameters()) if name == "single-path" else dict(trainer.net.alphas.named_parameters())
     before = {key: value.detach().clone() for key, value in deciding.items()}
     pressed = []
     for epoch in range(epochs):

@@ -44,8 +44,9 @@ def estimate_gradients(
     # (d) S is added only to carry its gradient; its sign is right although it is not minimised (SNAS-Series#2)
     (loss + score.sum()).backward()
     for alpha, gate in zip(net.alphas, gates, strict=True):
-        assert alpha.grad is not None and gate.grad is not None
-        alpha.grad *= gate.grad.sum()  # (e) the reward, (f) times the gradient of log p
+        assert alpha.grad is not None
+        # (e) the reward, (f) times the gradient of log p; an edge of a cell that did not run has earned nothing
+        alpha.grad *= 0.0 if gate.grad is None else gate.grad.sum()
     return loss.detach()
 
 

@@ -175,7 +175,7 @@ class SinglePathTrainer:
                 indicators = self.indicators()
                 logits = self.net(images, indicators)
             else:
-                indicators, logits = [], self.net.run_architecture(images, self.taken)
+                indicators, logits = [], self.net.run_path(images, self.taken)
         loss = self.loss_function(logits, labels)
         term, expected_ms = self.latency_term(indicators) if self.searching else (0.0, self.chosen_ms())
         (loss + term).backward()
