@@ -22,6 +22,12 @@ def sample_path(alphas: nn.ParameterList, generator: torch.Generator) -> Path:
     return choices, one_hot(alphas, choices)
 
 
+def gumbel(alpha: Tensor, generator: torch.Generator) -> Tensor:
+    """Independent Gumbel noise of the shape of the logits; the largest of their sums is a sample of the softmax."""
+    uniform = torch.rand(alpha.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+    return -torch.log(-torch.log(uniform)).to(alpha)
+
+
 def estimate_gradients(
     net: SampledNet, images: Tensor, labels: Tensor, loss_function: nn.Module, choices: list[int], z: list[Tensor]
 ) -> Tensor:
