@@ -1,11 +1,12 @@
 """Is what a table predicts what its networks measure later, and does it help to allow for the machine's speed?
 
-    python benchmarks/design_prediction.py TABLE... [--seed 0] [--rounds 4] [--json]
+    python benchmarks/design_prediction.py [TABLE...] [--seed 0] [--rounds 4] [--json]
 
 For each measured table of `tiny`, networks are decoded from random probabilities at three budgets (a quarter, a half
 and three quarters of the way from where the interval of the fastest network ends to where that of the slowest does),
 exported with random weights, and measured in turns with each other as `hwnas design` does at its end. Nothing is
 trained: half a minute per table. Give tables of both runtimes, measured hours apart, and leave the machine alone.
+Without tables it takes those that it measured when it was first run without, in minutes, and keeps in `.bench`.
 
 `off %` is the table's own prediction against what is measured now, `allowed %` the same times what the reference
 model takes now over what it took for the table. Aim: `off %` within 3 in 9 of 9, and within the interval.
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import show
+from common import CACHE, show
 
 from hwnas.child import ChildNetwork
 from hwnas.designer.final import FINAL_ROUNDS, measure_models, usual_us_of
@@ -29,6 +30,7 @@ from hwnas.exporter.export import export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
+from hwnas.latency.measuring.measure import measure
 from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import runtime_suffix
@@ -37,6 +39,18 @@ from hwnas.spaces import get_space
 
 SHARES = (0.25, 0.5, 0.75)
 SPACE = "tiny"
+RUNTIMES = ("litert", "onnxruntime")
+
+
+def kept_tables() -> list[Path]:
+    """The folders of the tables of this machine in the cache, measured where they are not there."""
+    found = []
+    for runtime in RUNTIMES:
+        folder = CACHE / "latency_models" / "local" / runtime
+        if not (folder / "networks.csv").is_file():
+            measure(get_space(SPACE), "local", runtime, CACHE / "latency_models")
+        found.append(folder)
+    return found
 
 
 def decoded(predictor: AdditivePredictor, seed: int) -> list[tuple[float, Architecture]]:
@@ -104,12 +118,12 @@ def evaluate(path: Path, seed: int, rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help="latency_models/local/RUNTIME")
+    parser.add_argument("tables", nargs="*", type=Path, metavar="TABLE", help="latency_models/local/RUNTIME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=FINAL_ROUNDS, help="visits of each network")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = [row for path in options.tables for row in evaluate(path, options.seed, options.rounds)]
+    rows = [row for path in options.tables or kept_tables() for row in evaluate(path, options.seed, options.rounds)]
     facts = {
         "designs": len(rows),
         "within_3_percent": sum(abs(row["off %"]) <= 3 for row in rows),

@@ -1,6 +1,6 @@
 """Do nine in ten networks lie within their 90 % interval, and does what is decoded keep its budget by its own?
 
-    python benchmarks/interval_promise.py [TABLE...] [--seeds 10] [--json]
+    python benchmarks/interval_promise.py [TABLE...] [--seeds 10] [--first-seed 0] [--json]
 
 On public measurements of phones and servers, and on measured tables of `tiny` that are given: predictors are fitted to
 5, 10 and 30 random networks (and all blocks, where there are any), and judged on up to 250 others. Per data and number:
@@ -16,7 +16,7 @@ On public measurements of phones and servers, and on measured tables of `tiny` t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,18 +50,18 @@ Split = tuple[LatencyTable, dict[Architecture, float]]
 """A table of what is seen, and the ms of networks that are not."""
 
 
-def public_splits(file: str, name: str, column: str, seen: int, seeds: int) -> Iterator[Split]:
+def public_splits(file: str, name: str, column: str, seen: int, seeds: Iterable[int]) -> Iterator[Split]:
     networks = load_networks(SHARED_DATA / "latency" / file, name, column)
-    for seed in range(seeds):
+    for seed in seeds:
         order = np.random.default_rng(seed).permutation(len(networks.ms))[: seen + UNSEEN]
         ms = {networks.space.decode(networks.codes[i]): float(networks.ms[i]) for i in order}
         rows = {each: Latency(ms[each], ms[each], ms[each], 1, 0.0) for each in list(ms)[:seen]}
         yield LatencyTable(networks=rows), dict(list(ms.items())[seen:])
 
 
-def local_splits(table: LatencyTable, seen: int, seeds: int) -> Iterator[Split]:
+def local_splits(table: LatencyTable, seen: int, seeds: Iterable[int]) -> Iterator[Split]:
     networks = list(table.networks)
-    for seed in range(seeds):
+    for seed in seeds:
         order = [networks[i] for i in np.random.default_rng(seed).permutation(len(networks))]
         rows = {each: table.networks[each] for each in order[:seen]}
         yield replace(table, networks=rows), {each: table.networks[each].median_ms for each in order[seen:]}
@@ -134,21 +134,24 @@ def row(data: str, seen: int, figures: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", type=Path, metavar="TABLE", help="measured tables of `tiny`")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=10, help="how many random choices of the networks that are seen")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only-tables", action="store_true", help="leave the public data out")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = []
+    if not (options.only_tables or (SHARED_DATA / "latency").is_dir()):
+        raise SystemExit("skipped: there is no ../shared/data/latency beside this checkout")
+    rows, seeds = [], range(options.first_seed, options.first_seed + options.seeds)
     for file, name, column in () if options.only_tables else PUBLIC:
         for seen in SEEN:
-            splits = public_splits(file, name, column, seen, options.seeds)
-            figures = [judged(split, get_space(name), seed) for seed, split in enumerate(splits)]
+            splits = public_splits(file, name, column, seen, seeds)
+            figures = [judged(split, get_space(name), seed) for seed, split in zip(seeds, splits, strict=True)]
             rows.append(row(f"{file.split('.')[0]} {column}", seen, figures))
     for path in options.tables:
         table = LatencyTable.load(path)
         for seen in (count for count in SEEN if len(table.networks) - count >= FEWEST_UNSEEN):
-            splits = local_splits(table, seen, options.seeds)
-            figures = [judged(split, get_space("tiny"), seed) for seed, split in enumerate(splits)]
+            splits = local_splits(table, seen, seeds)
+            figures = [judged(split, get_space("tiny"), seed) for seed, split in zip(seeds, splits, strict=True)]
             rows.append(row(f"tiny, {path.name}", seen, figures))
     show("90 % intervals and what is promised by them, in percent and in counts", rows, options.json)
 

@@ -7,6 +7,7 @@ A command that finds its own run goes on with it; a folder of another configurat
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,10 +24,28 @@ RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
 DECIDES_NOTHING = {"workers", "train_threads"}
 """What is recorded of a configuration and may be another when the run goes on."""
 
+PLACES = {"data", "device", "latency", "tables"}
+"""Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
+
 CONTENTS = {"images": "the images have changed", "latencies": "the latencies have changed"}
 """Entries of a configuration that stand for what lies in files: objects of JSON, with a ``sha256``."""
 
 PACKAGES = ("hwnas", "torch", "numpy", "ai-edge-litert", "onnxruntime")
+
+
+def place(name: str, value: Any) -> Any:
+    """The value of an entry of a configuration; if it is a path, as it leads from the current folder to where it ends.
+
+    So ``data``, ``./data``, its absolute path and a link to it are one, and a folder that is moved with its data and
+    its runs knows them. Names of images and devices that are no paths are left as they are.
+    """
+    is_path = name in PLACES and isinstance(value, str) and value != "digits"
+    if not is_path or (name == "device" and not value.endswith(".toml")):
+        return value
+    try:
+        return "./" + os.path.relpath(Path(value).expanduser().resolve())
+    except (RuntimeError, ValueError):  # no such ~user; a NUL byte; another drive of Windows
+        return value
 
 
 def package_versions(others: Sequence[str] = ()) -> dict[str, str | None]:
@@ -88,7 +107,7 @@ class Run:
     def _check_same(self, found: Any) -> None:
         old = found.get("config") if isinstance(found, dict) else None
         if not isinstance(old, dict):
-            raise HwnasError(f"{self.folder / RUN_FILE} is damaged; delete the folder or name another one.")
+            raise HwnasError(f"{self.folder / RUN_FILE} is damaged. Restore it, or name another folder for a new run.")
         if found := _differences(old, self.config):
             raise HwnasError(
                 f"{self.folder} is the run of another configuration ({'; '.join(found)}). Name another folder, "
@@ -126,7 +145,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     found = []
     for name in sorted((old.keys() | new.keys()) - DECIDES_NOTHING):
         before, now = old.get(name), new.get(name)
-        if before == now:
+        if before == now or place(name, before) == place(name, now):
             continue
         if name in CONTENTS and isinstance(before, dict) and isinstance(now, dict):
             what = _differences(before | {"sha256": ""}, now | {"sha256": ""})

@@ -355,7 +355,9 @@ def test_a_record_that_someone_edited_is_named(tmp_path: Path) -> None:
     ran.run()
     with Journal(tmp_path / "j", ran.conditions.identity) as journal:
         journal.append({"reference": "without runs"})
-    with pytest.raises(HwnasError, match="without valid runs"):
+    with pytest.raises(
+        HwnasError, match=r"j, line \d+, is damaged: a look at the reference model must have runs_us.*delete that line"
+    ):
         ran.run()
 
 

@@ -13,6 +13,7 @@ from hwnas.errors import HwnasError
 from hwnas.records import read_record
 
 IDENTITY = {"runtime": "litert", "threads": 1}
+NEXT = {"entry": "next", "runs_us": [3.5]}
 
 
 @pytest.fixture
@@ -28,10 +29,10 @@ def path(tmp_path: Path) -> Path:
 def reopened(path: Path) -> list[str]:
     """The entries that a journal holds, after one more was appended and it was opened again."""
     with Journal(path, IDENTITY) as journal:
-        journal.append({"entry": "next"})
-    assert read_record(path.read_text().splitlines()[-1]) == {"entry": "next"}, "something of a torn line is left"
+        journal.append(NEXT)
+    assert read_record(path.read_text().splitlines()[-1]) == NEXT, "something of a torn line is left"
     with Journal(path, IDENTITY) as journal:
-        assert journal.records[-1] == {"entry": "next"}
+        assert journal.records[-1] == NEXT
         return [record["entry"] for record in journal.records[:-1]]
 
 
@@ -63,6 +64,23 @@ def test_damage_before_the_end_is_named_by_line_and_left_alone(path: Path) -> No
     with pytest.raises(HwnasError, match=r"journal.jsonl, line 3, is damaged: .*Delete that line"):
         Journal(path, IDENTITY)
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("record", "rule"),
+    [
+        ({"entry": "next"}, "a visit to an entry must have runs_us"),
+        ({"entry": "next", "runs_us": []}, "a visit to an entry must have runs_us"),
+        ({"reference": "abc"}, "a look at the reference model must have runs_us"),
+        ({"entry": "next", "runs_us": [1.5, 0]}, r"runs_us\[1\]: must be greater than 0 \(found 0\)"),
+        ({"entry": None, "runs_us": [1.5]}, "entry: must be a valid string"),
+    ],
+)
+def test_a_visit_without_valid_runs_is_named_by_file_and_line(path: Path, record: dict[str, object], rule: str) -> None:
+    with Journal(path, IDENTITY) as journal:
+        journal.append(record)
+    with pytest.raises(HwnasError, match=rf"journal.jsonl, line 5, is damaged: {rule}.*; delete that line to lose one"):
+        Journal(path, IDENTITY)
 
 
 @pytest.mark.parametrize("content", [b"precious notes\n", b"precious", b'{"other": 1}\n', b"\0\0\0\0", b"\n"])
@@ -108,11 +126,11 @@ from pathlib import Path
 from hwnas.errors import HwnasError
 from hwnas.campaign.journal import Journal
 from hwnas.records import read_record
-resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1200, 1200))
 journal = Journal(Path({str(path)!r}), {IDENTITY})
 try:
     while True:
-        journal.append({{"entry": "x" * 200}})
+        journal.append({{"entry": "x" * 200, "runs_us": [1.5]}})
 except HwnasError as error:
     print(len(journal.records), error)
 """

@@ -9,7 +9,6 @@ import pytest
 from hwnas.campaign.drift import reference_drifts_percent
 from hwnas.campaign.repetitions import Visit, combine, visits_by_key, visits_wanted
 from hwnas.devices.device import Device
-from hwnas.errors import HwnasError
 
 DEVICE = Device(name="test", visits=2, drift_limit_percent=3)
 START: dict[str, Any] = {"start": {}}
@@ -57,12 +56,6 @@ def test_with_too_few_undisturbed_visits_the_least_disturbed_are_used_and_marked
 def test_visits_that_disagree_are_marked() -> None:
     assert combine([Visit("a", (100.0,), 0.0), Visit("a", (104.0,), 0.0)], DEVICE).noisy
     assert not combine([Visit("a", (100.0,), 0.0), Visit("a", (102.0,), 0.0)], DEVICE).noisy
-
-
-@pytest.mark.parametrize("record", [{"entry": "a"}, {"reference": "r", "runs_us": []}, {"entry": "a", "runs_us": [0]}])
-def test_a_record_without_runs_is_named(record: dict[str, Any]) -> None:
-    with pytest.raises(HwnasError, match="without valid runs"):
-        visits_by_key([START, record])
 
 
 def test_of_three_visits_the_two_that_agree_make_the_measurement() -> None:

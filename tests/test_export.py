@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,23 @@ def test_wrong_arguments_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"pass input_shape=\(N, C, H, W\): a Conv2d"):
         export(layer, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+class Named(nn.Conv2d):
+    """A network that calls something of its own `architecture`, as many do."""
+
+    def __init__(self, architecture: object) -> None:
+        super().__init__(2, 2, 1)
+        self.architecture = architecture
+
+
+@pytest.mark.parametrize("theirs", ("resnet18", {"depth": 18}, nn.ReLU(), nn.Conv2d))
+def test_what_a_network_of_another_s_calls_its_architecture_is_not_ours(theirs: object, tmp_path: Path) -> None:
+    network = Named(theirs)
+    with pytest.raises(UsageError, match="pass input_shape"):
+        export(network, tmp_path)
+    export(network, tmp_path, formats=("onnx",), input_shape=(1, 2, 4, 4))
+    assert json.loads((tmp_path / "export.json").read_text())["architecture"] is None
 
 
 def test_nothing_to_export_is_said(tmp_path: Path) -> None:

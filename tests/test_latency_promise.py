@@ -13,12 +13,15 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
+from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
-from hwnas.latency.fitting.fit import fit
+from hwnas.latency.fitting.fit import choose, fit
+from hwnas.latency.fitting.trial import Trial, Way
 from hwnas.latency.predictor import AdditivePredictor
 from hwnas.latency.promise import best_within, round_up, surest
 from hwnas.latency.proxy_space import StandInPredictor
 from hwnas.latency.tables.table import Latency, LatencyTable
+from hwnas.latency.terms import Terms
 from hwnas.latency.uncertainty import Floor
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
@@ -235,3 +238,38 @@ def test_a_search_is_pressed_to_where_a_usual_interval_ends_within_the_limit(pre
     at_the_target = Budget(0.5, SMALL, predictor)
     at_the_target.update(0.5 / (1 + predictor.half_width))
     assert at_the_target.multiplier == pytest.approx(0, abs=1e-12)
+
+
+def trial_of(networks: int, seed: int = 0) -> Trial:
+    table = made_table(TINY, networks, seed=seed)
+    ms = np.array([latency.median_ms for latency in table.networks.values()])
+    return Trial.of(Way(Terms({block: row.median_ms for block, row in table.blocks.items()})), list(table.networks), ms)
+
+
+def worse(trial: Trial, times: float) -> Trial:
+    """A way that errs so many times as much."""
+    return replace(trial, unseen_ms=trial.measured_ms + times * (trial.unseen_ms - trial.measured_ms))
+
+
+@pytest.mark.parametrize("networks", [5, 30, 300])
+def test_what_was_chosen_from_several_ways_counts_with_the_errors_of_the_median_one_as_far_as_luck_goes(networks):
+    best = trial_of(networks)
+    assert best.among([best]).luck == 1
+    assert best.among([best, worse(best, 1.02), worse(best, 9.0)]).luck == pytest.approx(1.02)
+    lucky = best.among([best, worse(best, 4.0), worse(best, 9.0)])
+    assert lucky.luck == pytest.approx(1 + 2 / np.sqrt(2 * networks))
+    assert worse(best, 2.0).among([best]).luck == 1
+    plain, wider = (trial.predictor(ErrorCard.unjudged(0, networks)) for trial in (best, lucky))
+    assert wider.half_width == pytest.approx(lucky.luck * plain.half_width)
+    assert wider.uncertainty.spread == pytest.approx(lucky.luck * plain.uncertainty.spread)
+
+
+def test_a_fit_knows_from_how_many_ways_it_was_chosen():
+    """Five networks of cells without blocks leave open how these are priced: the best of eight ways is often lucky."""
+    cells, lucks = get_space("nas-bench-201"), []
+    for seed in range(4):
+        rng = random.Random(seed)
+        networks = [cells.sample(rng) for _ in range(5)]
+        ms = np.array([(1 + network.macs / 1e8) * rng.lognormvariate(0, 0.2) for network in networks])
+        lucks.append(choose(Terms(None), networks, ms).luck)
+    assert 1.05 < max(lucks) <= 1 + 2 / np.sqrt(10)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import hwnas
-from hwnas.designer.config import DesignConfig
+from hwnas.designer.config import DesignConfig, default_folder
 from hwnas.errors import HwnasError
 from hwnas.files import write_json
 from hwnas.latency.budget import Budget
@@ -213,3 +213,47 @@ def test_torchrun_s_other_processes_work_with_the_run_that_the_first_one_holds(t
     with held_elsewhere(tmp_path / "run") as other:
         assert Run.of_another_process(tmp_path / "run", {}).folder == tmp_path / "run"
         other.kill()
+
+
+def test_a_run_is_the_same_however_its_paths_are_typed(tmp_path, monkeypatch):
+    """Its default folder, and its configuration."""
+    for name in ("data", "tables", "other"):
+        (tmp_path / "here" / name).mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to("data")
+    (tmp_path / "here" / "board.toml").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def config(data: str, tables: str = "tables", device: str = "board.toml") -> DesignConfig:
+        return DesignConfig(data=data, tables=tables, latency=f"{tables}/local", device=device, budget_ms=1)
+
+    first = config("data")
+    Run(tmp_path / "run", first.model_dump())
+    here = tmp_path / "here"
+    for data in ("./data", "data/", "other/../data", str(here / "data"), "~/here/data", "link"):
+        again = config(data, str(here / "tables"), str(here / "board.toml"))
+        assert default_folder(again) == default_folder(first)
+        Run(tmp_path / "run", again.model_dump())
+    assert default_folder(config("other")) != default_folder(first)
+    with pytest.raises(HwnasError, match="data: 'data' there, 'other' now"):
+        Run(tmp_path / "run", config("other").model_dump())
+
+
+def test_images_and_devices_that_are_named_are_no_folders_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [
+        default_folder(DesignConfig(data=data, device=device, budget_ms=1))
+        for data in ("digits", "./digits")
+        for device in ("local", "local.toml")
+    ]
+    assert len(set(names)) == 4
+    monkeypatch.chdir(tmp_path.parent)
+    assert default_folder(DesignConfig(data="digits", budget_ms=1)) in names
+
+
+@pytest.mark.parametrize("recorded", [5, None, ["data"], "a\0b", "~nobody-of-this-name/x", "x" * 5000])
+def test_a_run_with_a_path_that_is_none_is_another_one(tmp_path, recorded):
+    Run(tmp_path / "run", {"data": recorded})
+    with pytest.raises(HwnasError, match="is the run of another configuration"):
+        Run(tmp_path / "run", {"data": "data"})
+    Run(tmp_path / "run", {"data": recorded})

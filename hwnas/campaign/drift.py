@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.errors import HwnasError
-
 Record = dict[str, Any]
 
 STRAY = 3.0
@@ -95,7 +93,7 @@ def looks_us(records: Sequence[Record]) -> defaultdict[str, list[float]]:
     looks: defaultdict[str, list[float]] = defaultdict(list)
     for record in records:
         if "reference" in record:
-            looks[record["reference"]].append(float(np.median(runs_of(record))))
+            looks[record["reference"]].append(float(np.median(record["runs_us"])))
     return looks
 
 
@@ -108,19 +106,6 @@ def reference_drifts_percent(records: Sequence[Record]) -> list[float | None]:
         100 * (next(next_look[record["reference"]]) / usual[record["reference"]] - 1) if "reference" in record else None
         for record in records
     ]
-
-
-def runs_of(record: Record) -> list[float]:
-    """The runs of a record in microseconds. Raises HwnasError if there are none, or one that took no time."""
-    try:
-        runs_us = [float(run) for run in record["runs_us"]]
-    except (KeyError, TypeError, ValueError):
-        runs_us = []
-    if not runs_us or not np.isfinite(runs_us).all() or min(runs_us) <= 0:
-        raise HwnasError(
-            f"the journal holds a visit without valid runs ({str(record)[:60]}); delete that line, or the journal."
-        )
-    return runs_us
 
 
 def _centred(values: np.ndarray) -> np.ndarray:

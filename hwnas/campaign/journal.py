@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from hwnas.campaign.conditions import differences
 from hwnas.errors import HwnasError
@@ -39,10 +39,18 @@ class _Health(BaseModel):
 class _Record(BaseModel):
     """What hwnas uses of a record; see `hwnas.campaign.repetitions`."""
 
-    entry: str | None = None
-    reference: str | None = None
+    entry: str = ""
+    reference: str = ""
     runs_us: list[Positive] = []
     health: _Health | None = None
+
+    @model_validator(mode="after")
+    def _timed(self) -> _Record:
+        timed = self.model_fields_set & {"entry", "reference"}
+        if timed and not self.runs_us:
+            what = "a visit to an entry" if "entry" in timed else "a look at the reference model"
+            raise ValueError(f"{what} must have runs_us, the microseconds of one run or more")
+        return self
 
 
 class Journal:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwnas.campaign.drift import Drift, Record, fit_drift, reference_drifts_percent, runs_of, slowdowns
+from hwnas.campaign.drift import Drift, Record, fit_drift, reference_drifts_percent, slowdowns
 from hwnas.campaign.measurement import Measurement, near
 from hwnas.campaign.throttle import throttled
 from hwnas.devices.device import Device
@@ -44,7 +44,7 @@ class Visit:
 
 
 def visits_by_key(records: Sequence[Record]) -> dict[str, list[Visit]]:
-    """The visits to each entry, as and in the order they were made. Raises HwnasError for a record of another kind."""
+    """The visits to each entry, as and in the order they were made."""
     drifts = reference_drifts_percent(records)
     before = _last_seen(records, drifts)
     after = _last_seen(records[::-1], drifts[::-1])[::-1]
@@ -53,7 +53,7 @@ def visits_by_key(records: Sequence[Record]) -> dict[str, list[Visit]]:
     for record, slowdown, is_throttled, *neighbours in around:
         if "entry" in record:
             drift = max((drift for drift in neighbours if drift is not None), key=abs, default=None)
-            visit = Visit(record["entry"], tuple(runs_of(record)), drift, slowdown or 1.0, is_throttled)
+            visit = Visit(record["entry"], tuple(record["runs_us"]), drift, slowdown or 1.0, is_throttled)
             visits[record["entry"]].append(visit)
     return visits
 

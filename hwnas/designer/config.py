@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from hwnas.foreign import LONGEST_MS
-from hwnas.run import DECIDES_NOTHING
+from hwnas.run import DECIDES_NOTHING, place
 from hwnas.specs.spec import LARGEST_SIDE
 
 DesignProgress = Callable[[str, int, int, str], None]
@@ -79,9 +79,10 @@ LONGEST_PART_BYTES = 80
 
 
 def default_folder(config: DesignConfig) -> Path:
-    """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``."""
-    text = json.dumps(config.model_dump(exclude=DECIDES_NOTHING), sort_keys=True)
-    data, target = _short(Path(config.data).name), config.runtime or _short(Path(config.device).name)
+    """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``; see `hwnas.run.place`."""
+    wanted = {name: place(name, value) for name, value in config.model_dump(exclude=DECIDES_NOTHING).items()}
+    text = json.dumps(wanted, sort_keys=True)
+    data, target = _short(Path(wanted["data"]).name), config.runtime or _short(Path(config.device).name)
     name = f"{config.space}-{data}-{config.budget_ms:g}ms-{target}"
     return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 

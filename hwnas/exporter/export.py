@@ -26,6 +26,7 @@ from hwnas.exporter.target import Target
 from hwnas.files import check_ours, write_atomically
 from hwnas.inspection.examine import examine
 from hwnas.runtimes.files import quiet_stderr
+from hwnas.space import Architecture
 
 CLASSES_SHOWN = 5
 """How many classes an error names."""
@@ -161,7 +162,7 @@ def _about(
     pytorch: Accuracy | None,
 ) -> dict[str, Any]:
     """What ``export.json`` says of the network and its images."""
-    architecture = getattr(module, "architecture", None)
+    architecture = _architecture_of(module)
     return {
         "architecture": None if architecture is None else architecture.to_json(),
         "input_shape": list(target.graph.input.shape),
@@ -227,10 +228,16 @@ def _not_empty(graph: Graph) -> Graph:
 
 
 def _own_input_shape(module: nn.Module) -> tuple[int, ...]:
-    architecture = getattr(module, "architecture", None)
+    architecture = _architecture_of(module)
     if architecture is None:
         raise UsageError(f"pass input_shape=(N, C, H, W): a {type(module).__name__} does not say what image it takes.")
     return (1, *architecture.input_shape)
+
+
+def _architecture_of(module: nn.Module) -> Architecture | None:
+    """The architecture that one of our networks was built from; networks of others use the name for what they like."""
+    architecture = vars(module).get("architecture")
+    return architecture if isinstance(architecture, Architecture) else None
 
 
 def _silent(_stage: str, _done: int, _total: int, _text: str) -> None:

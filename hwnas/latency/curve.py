@@ -5,9 +5,13 @@ network, the more each of its blocks waits for memory. One number says by how mu
 
     ms = sum * (1 + bend * (sum / centre - 1))
 
-which leaves a network of usual size as the sum has it. The curve rises everywhere, so that a limit on ms is a limit on
-the sum, and decoding under a budget stays exact; it is quadratic, so that its expectation is known from mean and
-variance of the sum.
+which leaves a network of usual size as the sum has it. The curve rises, so that a limit on ms is a limit on the sum,
+and decoding under a budget stays exact; it is quadratic, so that its expectation is known from mean and variance of the
+sum.
+
+It begins at a least sum. A fit to few networks may foresee that a small one takes less than nothing: such a network is
+predicted to take what the least sum does. This is the one place that keeps predictions above 0; a curve that begins at
+the least still nowhere falls, so limits on ms stay limits on the sum.
 """
 
 from __future__ import annotations
@@ -28,21 +32,30 @@ Number = TypeVar("Number", float, np.ndarray, "Tensor")
 
 @dataclass(frozen=True)
 class Curve:
-    """The bend, from 0 (a straight line) to `LARGEST_BEND`, and the sum in ms that the curve leaves as it is."""
+    """The bend, from 0 (a straight line) to `LARGEST_BEND`, the sum in ms that the curve leaves as it is, and the sum
+    that smaller ones are taken for."""
 
     bend: float = 0.0
     centre_ms: float = 1.0
+    least_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.bend <= LARGEST_BEND and self.centre_ms > 0):
-            raise ValueError(f"a curve bends by 0 to {LARGEST_BEND} around a positive centre, not by {self}")
+        if not (0 <= self.bend <= LARGEST_BEND and self.centre_ms > 0 and 0 <= self.least_ms < np.inf):
+            raise ValueError(
+                f"a curve bends by 0 to {LARGEST_BEND} around a positive centre, from 0 ms or more on, not by {self}"
+            )
+
+    def floored(self, sums: Number) -> Number:
+        """The sums, those below the least one as large as it."""
+        return max(sums, self.least_ms) if isinstance(sums, float) else sums.clip(self.least_ms)
 
     def ms(self, sums: Number) -> Number:
         """The ms of networks whose blocks cost `sums`, of any shape."""
         return self.expected_ms(sums, 0.0 * sums)
 
     def expected_ms(self, mean: Number, variance: Number) -> Number:
-        """The expected ms where the sum is random, with this mean and variance; exact."""
+        """The expected ms where the sum is random, with this mean and variance; exact where it is above the least."""
+        mean = self.floored(mean)
         return (1 - self.bend) * mean + self.bend / self.centre_ms * (mean * mean + variance)
 
     def sums(self, ms: np.ndarray) -> np.ndarray:
@@ -51,8 +64,8 @@ class Curve:
         return 2 * ms / (straight + np.sqrt(straight**2 + 4 * self.bend * ms / self.centre_ms))
 
     def sum_ms(self, ms: float) -> float:
-        """The largest sum whose latency is within `ms`."""
-        return float(self.sums(np.array(ms)))
+        """The largest sum whose latency is within `ms`; minus infinity if none is."""
+        return float(self.sums(np.array(ms))) if ms >= self.ms(self.least_ms) * (1 - 1e-9) else -np.inf
 
     def slope(self, sums: Number) -> Number:
         """The ms that a network gains per ms of its sum."""

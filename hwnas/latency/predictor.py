@@ -121,12 +121,16 @@ class AdditivePredictor:
     def predict(self, architecture: Architecture) -> Prediction:
         """The latency of a whole network with its 90 % interval.
 
-        Raises HwnasError for a block that is not known, and where the weights make of it what no latency can be.
+        What is fitted to networks gives no less than the least of its `curve`, which makes up for a sum somewhat below
+        0. Raises HwnasError for a block that is not known, and for what no latency can be: nothing, hours, or a sum
+        as far below 0 as a usual network is above it.
         """
         found = self.predict_many([architecture])[0]
-        if not (SHORTEST_MS <= found.ms <= LONGEST_MS and np.isfinite(found.interval_ms).all()):
+        total = float(self._sums(self._network_values([architecture])[0], [architecture])[0])
+        is_latency = SHORTEST_MS <= found.ms <= LONGEST_MS and np.isfinite(found.interval_ms).all()
+        if not is_latency or total < -self.curve.centre_ms:
             raise HwnasError(
-                f"the predictor gives {found.ms:.4g} ms for {architecture.space} {architecture.code}, and a latency is "
+                f"the predictor gives {total:.4g} ms for {architecture.space} {architecture.code}, and a latency is "
                 "above 0 and below an hour: the table or the predictor that it is from is wrong. Measure the table "
                 "again, or fit it again with `hwnas fit TABLE`."
             )
@@ -135,10 +139,10 @@ class AdditivePredictor:
     def predict_many(self, architectures: Sequence[Architecture]) -> list[Prediction]:
         """As `predict`, for many networks at once: thousands in a second."""
         values, estimated = self._network_values(architectures)
-        sums = values @ self._weight_vector + self._layers_ms(architectures)
+        sums = self._sums(values, architectures)
         ms, half_ms = self.curve.ms(sums), self.uncertainty.half_ms(values, sums, self.curve)
         rows = zip(ms.tolist(), half_ms.tolist(), estimated, strict=True)
-        return [Prediction(x, max(0.0, x - half), max(0.0, x) + half, mark) for x, half, mark in rows]
+        return [Prediction(x, max(0.0, x - half), x + half, mark) for x, half, mark in rows]
 
     def largest_ms(self, end_ms: float) -> float:
         """The largest prediction whose interval can end within `end_ms`."""
@@ -224,6 +228,10 @@ class AdditivePredictor:
     @property
     def _weight_vector(self) -> np.ndarray:
         return np.fromiter(self.weights.values(), float, len(self.weights))
+
+    def _sums(self, values: np.ndarray, architectures: Sequence[Architecture]) -> np.ndarray:
+        """(n,): what n networks add up to, from their terms (n, weights)."""
+        return values @ self._weight_vector + self._layers_ms(architectures)
 
     def _layers_ms(self, architectures: Sequence[Architecture]) -> np.ndarray:
         """(n,): what n networks cost more because of where their blocks stand."""

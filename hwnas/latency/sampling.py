@@ -60,12 +60,12 @@ class UniformWithin:
         self._excess_ms = [cost.ravel() - cost.min() for cost in costs]
         fastest_ms = fixed_ms + sum(cost.min() for cost in costs)
         rest_ms = float(predictor.curve.sum_ms(limit_ms) - fastest_ms)
-        if rest_ms < -ROUNDING * fastest_ms:
+        if rest_ms < -ROUNDING * abs(fastest_ms):
             raise HwnasError(
                 f"no architecture of space {space.name!r} is within {limit_ms:.4g} ms; raise the limit to "
                 f"{predictor.predict(predictor.extremes(space)[0]).ms:.4g} ms or more."
             )
-        self._rest_ms = max(rest_ms, ROUNDING * fastest_ms)
+        self._rest_ms = max(rest_ms, ROUNDING * abs(fastest_ms))
         step_ms = max(self._rest_ms / BINS, np.finfo(float).tiny)
         bins = [np.minimum(excess // step_ms, BINS + 1).astype(int) for excess in self._excess_ms]
         # per decision: its options in the order of their bins, and where each bin begins

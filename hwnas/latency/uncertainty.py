@@ -5,7 +5,8 @@ it is scaled so that nine in ten networks that a fold had not seen lie within (c
 and that deviation are themselves guesses, so no interval is narrower than the errors on unseen networks support: by
 Student's t, which knows how few they were, relative to the square root of the latency (an error that is the same share
 of every network would not depend on it, one of so many microseconds would fall with it; tables show something between),
-and never narrower than the mean error.
+and never narrower than the mean error. For both the errors count as large as they would be without luck: the model was
+chosen for making few.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ from hwnas.foreign import NotNegative, Positive
 from hwnas.latency.curve import Curve
 
 COVERAGE = 0.9
-LEAST_OF_USUAL = 0.01
-"""Networks that are predicted to take less than this share of a usual one have the floor of one that takes as much: a
-fit to few networks may foresee that a small one takes less than nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +36,20 @@ class Floor:
     least: NotNegative = 0.0
 
     @staticmethod
-    def of(measured_ms: np.ndarray, unseen_ms: np.ndarray) -> Floor:
-        """What the errors on networks support that were not seen; both arrays (n,), n at least 2, in ms."""
+    def of(measured_ms: np.ndarray, unseen_ms: np.ndarray, luck: float = 1.0) -> Floor:
+        """What the errors on networks support that were not seen; both arrays (n,), n at least 3, in ms.
+
+        Student's t has n - 2 degrees of freedom: a bias and a scale, at least, were fitted to the networks.
+
+        Args:
+            luck: how many times as large as these the errors are, for all that is known; see `Trial.among`.
+        """
         from scipy.stats import t
 
         n, usual_ms = len(measured_ms), float(np.median(measured_ms))
-        off = np.abs(unseen_ms - measured_ms)
-        unseen_ms = np.maximum(unseen_ms, 1e-12)
+        off = luck * np.abs(unseen_ms - measured_ms)
         scaled = off / unseen_ms * np.sqrt(unseen_ms / usual_ms)
-        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 1))
+        quantile = float(t.ppf((1 + COVERAGE) / 2, n - 2))
         half_width = quantile * float(np.sqrt((1 + 1 / n) * np.square(scaled).mean()))
         least = float((off / measured_ms).mean())
         return Floor(max(half_width, least), usual_ms, least)
@@ -84,16 +87,16 @@ class Uncertainty:
 
     def half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
         """(n,): half of the interval of each of n predictions in ms, from their terms (n, terms) and sums (n,)."""
-        ms = np.maximum(curve.ms(sums), 0.0)
+        ms = curve.ms(sums)
         if self.covariance is None:
             return self.half_width * ms
-        ms = np.maximum(ms, LEAST_OF_USUAL * self.floor.usual_ms)
         return np.maximum(self.own_half_ms(values, sums, curve), ms * self.floor.half_widths(ms))
 
     def own_half_ms(self, values: np.ndarray, sums: np.ndarray, curve: Curve) -> np.ndarray:
         """The same without the floor: what the model itself says of each."""
         assert self.covariance is not None
         variance = ((values @ self.covariance) * values).sum(1)
+        sums = curve.floored(sums)
         return self.spread * curve.slope(sums) * np.sqrt((self.noise * sums) ** 2 + variance)
 
     def largest_ms(self, end_ms: float) -> float:
@@ -104,10 +107,12 @@ class Uncertainty:
         """(terms,): what the end of the model's own interval gains per unit of each term, at a network of `values`.
 
         That end is ``curve(s) + spread * curve'(s) * sqrt((noise * s)^2 + v' covariance v)`` with ``s = weights' v``:
-        convex in the terms v of a network, but for the bend.
+        convex in the terms v of a network, but for the bend. Where the sum is below the curve's least, s stays at that.
         """
         assert self.covariance is not None
         total = float(values @ weights)
+        if total < curve.least_ms:
+            total, weights = curve.least_ms, np.zeros_like(weights)
         slope, bend = curve.slope(total), curve.slope(total + 1.0) - curve.slope(total)
         wide = self.covariance @ values
         deviation = float(np.sqrt((self.noise * total) ** 2 + values @ wide))

@@ -103,14 +103,16 @@ def choose(terms: Terms, architectures: Sequence[Architecture], measured_ms: np.
     """The way to price networks that predicts unseen ones best: what is executed, what interacts, what bends."""
     has_cells = any(isinstance(spec, Cell) for architecture in architectures for spec in architecture.blocks)
     best = Trial.of(Way(terms), architectures, measured_ms)
+    tried = [best]
     challenges: list[Callable[[Way], Way]] = [lambda way: replace(way, heavy_tails=True)]
     if has_cells:
         challenges += [partial(_executing, which) for which in EXECUTED[1:]] + [partial(_with, e) for e in EXTRAS]
     challenges.append(lambda way: replace(way, bent=True))
     for challenge in challenges:
         challenger = Trial.of(challenge(best.way), architectures, measured_ms)
+        tried.append(challenger)
         best = challenger if challenger.is_better(best) else best
-    return best
+    return best.among(tried)
 
 
 def _executing(executed: Executed, way: Way) -> Way:

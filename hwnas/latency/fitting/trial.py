@@ -23,6 +23,11 @@ MANY_NETWORKS = 200
 """From here on the folds of a cross-validation start from the variances of all networks, and share their curve, which
 saves time; with fewer, these would give away some of what the fold must not know."""
 STRAY_QUANTILE = 0.95
+LEAST_OF_FASTEST = 0.1
+"""No network is predicted to take less than this share of the fastest one that was fitted to. In the public tables the
+fastest of thousands takes a quarter or more of the fastest of five, but for interrupted measurements."""
+LUCK = 2.0
+"""By so many standard errors of their root mean square may the errors of the best of several ways be too small."""
 BEND_STEPS = 3
 """How often the bend of the curve and the weights of the sum are fitted in turn."""
 
@@ -90,7 +95,8 @@ class Design:
             more = wider._weights(way, curve.sums(measured_ms)).mean[-1]
             curve = replace(curve, bend=float(np.clip(curve.bend + more, 0.0, LARGEST_BEND)))
             posterior = self._weights(way, curve.sums(measured_ms))
-        return posterior, curve
+        least_ms = float(curve.sums(LEAST_OF_FASTEST * measured_ms.min()))
+        return posterior, curve if given else replace(curve, least_ms=least_ms)
 
     def _weights(self, way: Way, sums: np.ndarray, start: Posterior | None = None) -> Posterior:
         return fit_weights(self.values, self.groups, sums, self.prior, way.heavy_tails, start)
@@ -108,6 +114,8 @@ class Trial:
     measured_ms: np.ndarray
     unseen_ms: np.ndarray
     unseen_deviation: np.ndarray
+    luck: float = 1.0
+    """How many times larger its errors would have been if it had not been chosen for them."""
 
     @property
     def errors(self) -> np.ndarray:
@@ -130,9 +138,9 @@ class Trial:
         weights = dict(zip(design.names, posterior.mean.tolist(), strict=True))
         covariance = self._with_unseen(weights)
         noise = float(np.sqrt(posterior.noise_variance))
-        surprise = np.abs(self.unseen_ms - self.measured_ms) / np.maximum(self.unseen_ms, 1e-12) / self.unseen_deviation
-        spread = _conformal_quantile(surprise)
-        floor = Floor.of(self.measured_ms, self.unseen_ms)
+        surprise = np.abs(self.unseen_ms - self.measured_ms) / self.unseen_ms / self.unseen_deviation
+        spread = _conformal_quantile(self.luck * surprise)
+        floor = Floor.of(self.measured_ms, self.unseen_ms, self.luck)
         # of networks that were not fitted to, as those will be that are asked for
         typical = np.median(np.maximum(spread * self.unseen_deviation, floor.half_widths(self.unseen_ms)))
         uncertainty = Uncertainty(float(typical), noise, spread, covariance, floor)
@@ -161,12 +169,22 @@ class Trial:
             start = replace(posterior, say=posterior.say[train]) if len(measured_ms) >= MANY_NETWORKS else None
             given = (start, curve) if start else None
             fold, fold_curve = design.rows(train).fit(way, measured_ms[train], given)
-            sums = design.values[test] @ fold.mean
+            sums = fold_curve.floored(design.values[test] @ fold.mean)
             unseen_ms[test] = fold_curve.ms(sums)
-            variance = fold.relative_variance(design.values[test], np.maximum(sums, 1e-12))
+            variance = fold.relative_variance(design.values[test], sums)
             noise_variance = (posterior if start else fold).noise_variance
             deviation[test] = fold_curve.elasticity(sums) * np.sqrt(noise_variance + variance)
         return Trial(way, design, posterior, curve, measured_ms, unseen_ms, deviation)
+
+    def among(self, tried: Sequence[Trial]) -> Trial:
+        """This one, as it was chosen from several: the smallest of several errors is too small, by luck.
+
+        The errors of the median way stand for those without luck, as far as luck explains them: of n errors the root
+        mean square has a relative standard error of 1 / sqrt(2 n). So it counts with 5 networks, and not with hundreds.
+        """
+        sizes = [float(np.sqrt(np.square(trial.errors).mean())) for trial in (self, *tried)]
+        ratio = np.median(sizes[1:]) / max(sizes[0], 1e-12)
+        return replace(self, luck=float(np.clip(ratio, 1.0, 1 + LUCK / np.sqrt(2 * len(self.errors)))))
 
     def is_better(self, other: Trial) -> bool:
         """Whether it errs less by more than the standard error of that: what is simple stays until it is disproved.
