@@ -22,6 +22,7 @@ SEARCHES = {
     "random": "hwnas.searches.one_shot:RANDOM",
     "snas": "hwnas.searches.snas:SNAS",
     "proxyless": "hwnas.searches.proxyless:PROXYLESS",
+    "gdas": "hwnas.searches.gdas:GDAS",
 }
 """Module and name of each method."""
 
