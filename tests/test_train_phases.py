@@ -10,7 +10,7 @@ from hwnas.errors import UsageError
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
-from hwnas.searches.search import get_search
+from hwnas.searches.registry import get_search
 from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
 from hwnas.searches.snas import SNASSettings, SNASTrainer
 from hwnas.train.data import ImageData, load_data
@@ -77,7 +77,11 @@ def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     trainer_of, settings_of = TRAINERS[name]
     task: SearchProblem = problem(one_batch, epochs=epochs, budget_share=0.3)
     trainer = trainer_of(task, settings_of(search=0.7))
-    deciding = dict(trainer.net.thresholds()) if name == "single-path" else dict(trainer.net.alphas.named_parameters())
+    deciding = (
+        dict(trainer.net.architecture_parameters())
+        if name == "single-path"
+        else dict(trainer.net.alphas.named_parameters())
+    )
     before = {key: value.detach().clone() for key, value in deciding.items()}
     pressed = []
     for epoch in range(epochs):
@@ -86,7 +90,7 @@ def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     assert any((value != before[key]).any() for key, value in deciding.items())
     assert any(pressed) and not pressed[0]  # the first step warms up
     if epochs > 3 or name != "single-path":  # three steps are too few for its four phases
-        assert trainer.search_steps < trainer.total_steps and trainer.taken is not None
+        assert trainer.search_steps < trainer.total_steps and trainer.derived is not None
 
 
 def test_a_short_descent_reaches_the_budget(one_batch):

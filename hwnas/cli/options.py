@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from hwnas.searches.registry import SEARCHES
 from hwnas.spaces import SPACES
 
 _SPACES = ", ".join(SPACES)
 _RUNTIMES = "litert, onnxruntime or tflite-runtime"
-METHODS = "dsnas, single-path, single-path-lambda, spos, random, snas, proxyless"
-"""Named here once more: the searches import torch, which a help text need not wait for."""
+_METHODS = ", ".join(SEARCHES)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads per inference [the device's own].")]
@@ -75,7 +75,7 @@ Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a lat
 SearchLatency = Annotated[
     Path | None, typer.Option("--latency", help="Folder of a latency table [of --device, in --tables].")
 ]
-Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {METHODS} [dsnas].")]
+Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {_METHODS} [dsnas].")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")

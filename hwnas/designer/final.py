@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from hwnas.campaign.bench import bench
 from hwnas.campaign.measurement import Measurement
-from hwnas.designer.config import Progress
+from hwnas.designer.config import DesignProgress
 from hwnas.devices.device import Device
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.measuring.table_campaign import reference_model
@@ -84,7 +84,7 @@ def measure_models(
     models: list[ExportedModel],
     device: Device,
     runtime: str,
-    report: Progress,
+    report: DesignProgress,
     everywhere: bool = True,
     rounds: int = FINAL_ROUNDS,
     usual_us: float | None = None,

@@ -1,4 +1,4 @@
-"""The searches by name, and the verb. Adding one is a module with a function and a line in `SEARCHES`."""
+"""The verb: search a space for the best architecture within a budget."""
 
 from __future__ import annotations
 
@@ -6,38 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import unknown_name
 from hwnas.latency.budget import Budget
 from hwnas.latency.predictor import LatencyPredictor
-from hwnas.searches.dsnas import DSNASSettings, dsnas
-from hwnas.searches.lambda_search import LambdaSearchSettings, lambda_search
-from hwnas.searches.one_shot import OneShotSettings, random_search, spos
-from hwnas.searches.problem import Method, SearchProblem, SearchResult
-from hwnas.searches.proxyless import ProxylessSettings, proxyless
-from hwnas.searches.single_path import SinglePathSettings, single_path
-from hwnas.searches.snas import SNASSettings, snas
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.registry import get_search
+from hwnas.searches.result import SearchResult
 from hwnas.space import SearchSpace
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
-from hwnas.train.loop import Progress, open_run
+from hwnas.train.loop import TrainingProgress, open_run
 from hwnas.train.threads import training_threads
-
-SEARCHES: dict[str, Method] = {
-    "dsnas": Method(dsnas, DSNASSettings),
-    "spos": Method(spos, OneShotSettings),
-    "random": Method(random_search, OneShotSettings),
-    "single-path": Method(single_path, SinglePathSettings),
-    "single-path-lambda": Method(lambda_search, LambdaSearchSettings),
-    "snas": Method(snas, SNASSettings),
-    "proxyless": Method(proxyless, ProxylessSettings),
-}
-
-
-def get_search(name: str) -> Method:
-    """A search method by name. Raises UsageError, listing the known ones, for another."""
-    if name not in SEARCHES:
-        raise unknown_name("search method", name, list(SEARCHES))
-    return SEARCHES[name]
 
 
 def search(
@@ -49,11 +27,11 @@ def search(
     method: str = "dsnas",
     epochs: int = 30,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     train_threads: int | None = None,
     **settings: Any,
 ) -> SearchResult:
-    """Search a space for the best architecture within a budget; ``result.take()`` is the network with its weights.
+    """Search a space for the best architecture within a budget; ``result.derive()`` is the network with its weights.
 
     Args:
         space: with as many classes as the data.

@@ -8,6 +8,7 @@ against a learnt threshold. A search step thus costs what one largest block cost
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ from hwnas.blocks.mbconv import MBConvBlock
 from hwnas.blocks.skip import SkipBlock
 from hwnas.blocks.squeeze_excite import SqueezeExcite
 from hwnas.space import OneOf
+from hwnas.specs.spec import Spec
+from hwnas.supernet.choice import Choice
 from hwnas.supernet.indicator import Indicator
 from hwnas.supernet.nesting import Nesting
 
@@ -50,7 +53,7 @@ class BlockIndicators:
         return self.keep.value[0] if len(self.keep.value) else self.keep.value.new_ones(())
 
 
-class SuperKernel(nn.Module):
+class SuperKernel(Choice):
     """The block of a nested decision: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)).
 
     Args:
@@ -68,6 +71,7 @@ class SuperKernel(nn.Module):
 
     def __init__(self, one_of: OneOf, size: Size = "rms", mask: Mask = "norm") -> None:
         super().__init__()
+        self.one_of = one_of
         self.nesting, self.size, self.mask = Nesting.of(one_of), size, mask
         nesting = self.nesting
         self.block = MBConvBlock(nesting.largest)
@@ -203,9 +207,14 @@ class SuperKernel(nn.Module):
         """The candidate itself on its part of the weights, which are trained and whose statistics are kept here."""
         if index not in self._candidates:
             with torch.device("meta"):  # what it computes, without weights of its own
-                self._candidates[index] = build_block(self.nesting.one_of.candidates[index])
+                self._candidates[index] = build_block(self.one_of.candidates[index])
         candidate = self._candidates[index].train(self.training)
-        return functional_call(candidate, self.candidate_state(candidate), (x,))
+        output: Tensor = functional_call(candidate, self.candidate_state(candidate), (x,))
+        return output
+
+    def child_state(self, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
+        self.one_of.index(spec)  # refuses what is no candidate
+        return self.candidate_state(block)
 
     def candidate_state(self, candidate: nn.Module) -> dict[str, Tensor]:
         """Parameters and buffers of a candidate's module, by name: views of the weights here."""

@@ -18,7 +18,7 @@ from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.data import ImageData
 from hwnas.train.distributed import check_shares, from_first, rank, share
 
-Progress = Callable[[int, int, dict[str, float]], None]
+TrainingProgress = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, the newest figures)."""
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -53,7 +53,7 @@ def train(
     trainer: Trainer,
     data: ImageData,
     run: Run,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> None:
     """Make all steps of a trainer that are not made yet. Goes on from the run's checkpoint as if it had never stopped.
