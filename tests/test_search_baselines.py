@@ -15,7 +15,7 @@ from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
 from hwnas.searches.inheritance_gap import inheritance_gap
 from hwnas.searches.one_shot import OneShotSettings, UniformTrainer, spos
 from hwnas.searches.path_gradients import one_hot
-from hwnas.searches.proposers import random_within
+from hwnas.searches.proposers import RandomWithin
 from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.searches.registry import SEARCHES, get_search
 from hwnas.searches.result import SearchResult
@@ -163,7 +163,8 @@ def test_uniform_training_samples_every_candidate_equally(digits):
 def test_random_architectures_lie_within_the_budget(digits):
     task = problem(digits, budget_share=0.3)
     rng = random.Random(0)
-    found = {random_within(task.budget, rng).code for _ in range(30)}
+    draw = RandomWithin(task.budget)
+    found = {draw(rng).code for _ in range(30)}
     predictor, space = task.budget.predictor, task.budget.space
     assert all(predictor.predict(space.decode(code)).ms <= task.budget.target_ms for code in found)
     assert len(found) > 20

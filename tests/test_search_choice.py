@@ -13,7 +13,7 @@ from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.searches.derivers import MEASURED_TRIES, REPEATABLE, best_evaluated, within_as_measured
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.proposers import random_within
+from hwnas.searches.proposers import RandomWithin
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
 
@@ -103,7 +103,7 @@ def test_without_a_device_it_is_the_promise_of_the_prediction(predictor):
 def test_random_architectures_end_within_the_budget_by_their_own_intervals(predictor, share):
     task, _ = problem(predictor, share, 1.0)
     rng = random.Random(0)
-    ends_ms = [predictor.predict(random_within(task.budget, rng)).high_ms for _ in range(2)]
+    ends_ms = [predictor.predict(RandomWithin(task.budget)(rng)).high_ms for _ in range(2)]
     assert max(ends_ms) <= task.budget.budget_ms * (1 + 1e-9)
 
 

@@ -15,7 +15,7 @@ from hwnas.searches.evaluators import (
     RecordedEvaluator,
     TrainedEvaluator,
 )
-from hwnas.searches.proposers import EvolutionProposer, RandomProposer, evaluate_proposals
+from hwnas.searches.proposers import EvolutionProposer, RandomProposer, RandomWithin, evaluate_proposals
 from hwnas.searches.registry import SEARCHES, get_search
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.child import trained_accuracy
@@ -108,7 +108,7 @@ def test_proposals_are_within_the_budget_and_the_same_for_a_seed(tmp_path, digit
     budget = problem(digits, budget_share=share).budget
 
     def proposer():
-        return RandomProposer(budget, 40, 3) if kind == "random" else EvolutionProposer(budget, 6, 400, 3)
+        return RandomProposer(budget, 40, 3) if kind == "random" else EvolutionProposer(budget, 6, 3)
 
     found = []
     for run in ("first", "second"):
@@ -120,23 +120,44 @@ def test_proposals_are_within_the_budget_and_the_same_for_a_seed(tmp_path, digit
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_draws_at_tight_budgets_are_many_networks_and_none_is_the_fastest_for_want_of_others(digits, share):
+    """Rejection finds next to nothing there, and used to give the fastest network instead."""
+    budget = problem(digits, budget_share=share).budget
+    draw, rng = RandomWithin(budget), random.Random(0)
+    found = [draw(rng) for _ in range(60)]
+    assert all(map(budget.holds, found))
+    fastest = budget.predictor.extremes(budget.space)[0]
+    assert sum(architecture == fastest for architecture in found) < 10
+    assert len({architecture.code for architecture in found}) >= 20
+
+
+def test_children_of_an_evolution_are_bred_within_a_tight_budget(tmp_path, digits):
+    budget = problem(digits, budget_share=0.2).budget
+    proposer = EvolutionProposer(budget, 6)
+    evaluator = RecordedEvaluator(LookedUpEvaluator(low), tmp_path)
+    evaluate_proposals(proposer, evaluator, 30)
+    assert len(evaluator.evaluations) == 30
+    assert all(map(budget.holds, evaluator.evaluations))
+
+
 def test_evolution_learns_from_what_it_is_told(tmp_path, digits):
     budget = problem(digits, budget_share=1.0).budget
     best = {}
     for name, proposer in (
-        ("random", RandomProposer(budget, 150, 0)),
-        ("evolution", EvolutionProposer(budget, 10, 1500)),
+        ("random", RandomProposer(budget, 100, 0)),
+        ("evolution", EvolutionProposer(budget, 10)),
     ):
         (tmp_path / name).mkdir()
         evaluator = RecordedEvaluator(LookedUpEvaluator(low), tmp_path / name)
-        evaluate_proposals(proposer, evaluator, 150)
-        late = list(evaluator.evaluations.values())[-50:]
+        evaluate_proposals(proposer, evaluator, 100)
+        late = list(evaluator.evaluations.values())[-30:]
         best[name] = sum(each.score for each in late) / len(late)
     assert best["evolution"] > best["random"] + 0.2
 
 
 def test_a_batch_is_asked_for_and_told_in_any_order(digits):
-    proposer = EvolutionProposer(problem(digits).budget, 6, 100)
+    proposer = EvolutionProposer(problem(digits).budget, 6)
     proposed = proposer.ask(6)
     assert len(proposed) == 6
     random.Random(0).shuffle(proposed)

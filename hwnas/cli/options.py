@@ -84,6 +84,7 @@ LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only 
 TrainThreads = Annotated[
     int | None, typer.Option("--train-threads", min=1, help="Threads that train [cores; or as the run began].")
 ]
+TorchDevice = Annotated[str | None, typer.Option("--torch-device", help="Where to train: cpu, cuda [cpu].")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
 Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME]; an unfinished one goes on.")]

@@ -1,8 +1,8 @@
 """One-shot searches: a supernet trained on uniformly sampled paths, then a Proposer and inherited weights.
 
-``spos`` is Single Path One-Shot (arXiv 1904.00420; megvii-model/SinglePathOneShot): evolution under the constraint, by
-optuna's NSGA-II instead of the authors' own loop. ``random`` evaluates as many random architectures within the budget
-(random search with weight sharing, arXiv 1902.07638): what every search has to beat.
+``spos`` is Single Path One-Shot (arXiv 1904.00420; megvii-model/SinglePathOneShot): evolution within the
+budget, as in the authors' loop. ``random`` evaluates as many random architectures within the budget (random search with
+weight sharing, arXiv 1902.07638): what every search has to beat.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def spos(
     """Search with SPOS: evolution over children with inherited weights. Raises as `hwnas.searches.dsnas.dsnas`."""
 
     def evolution(budget: Budget, settings: OneShotSettings, seed: int) -> Proposer:
-        return EvolutionProposer(budget, settings.population, 10 * settings.evaluations, seed)
+        return EvolutionProposer(budget, settings.population, seed)
 
     return one_shot(evolution, problem, run, progress, settings)
 

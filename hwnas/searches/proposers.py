@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hwnas.latency.budget import Budget
+from hwnas.latency.sampling import UniformWithin
 from hwnas.searches.contracts import Evaluation, Proposer
 from hwnas.searches.evaluators import RecordedEvaluator
 from hwnas.space import Architecture
 from hwnas.train.loop import TrainingProgress
 
-if TYPE_CHECKING:
-    import optuna
+BREEDINGS = 20
+"""How often a child is bred for one that was not proposed before."""
 
-REJECTIONS = 500
-"""How many random codes are drawn for one within the budget, as in the authors' sampler."""
+NEW_DRAWS = 50
+"""How many random architectures are drawn for one that was not proposed before."""
+
+CROSSOVER = 0.5
+"""Probability that a child takes a decision from its second parent."""
 
 
-def random_within(budget: Budget, rng: random.Random) -> Architecture:
-    """A random architecture within the budget; the surest of the space if none is found in many draws."""
-    for _ in range(REJECTIONS):
-        architecture = budget.space.sample(rng)
-        if budget.is_within(architecture):
-            return architecture
-    return budget.surest
+class RandomWithin:
+    """Draws architectures uniformly among those within the budget; the surest of the space where none is."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._draw = UniformWithin(budget) if budget.is_feasible else None
+
+    def __call__(self, rng: random.Random) -> Architecture:
+        return self._budget.surest if self._draw is None else self._draw(rng)
 
 
 class RandomProposer:
@@ -39,61 +43,74 @@ class RandomProposer:
     """
 
     def __init__(self, budget: Budget, most: int, seed: int = 0) -> None:
-        self._budget, self._left, self._rng = budget, most, random.Random(seed)
+        self._random_within, self._left, self._rng = RandomWithin(budget), most, random.Random(seed)
 
     def ask(self, count: int) -> list[Architecture]:
         count = min(count, self._left)
         self._left -= count
-        return [random_within(self._budget, self._rng) for _ in range(count)]
+        return [self._random_within(self._rng) for _ in range(count)]
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Nothing is learnt."""
 
 
 class EvolutionProposer:
-    """NSGA-II of optuna under the constraint of the budget; its first generation is random within it.
+    """Evolution within the budget, after Single Path One-Shot's: the best breed, and every network is new.
 
-    Children over the budget are told so at once, and are not proposed.
+    The first generation is drawn within the budget. Then a child takes decisions of two of the best networks and is
+    mutated; each decision that changes does so within the budget.
 
     Args:
         budget: names the space.
-        population: networks in a generation.
-        most: children it breeds in all, those over the budget among them.
+        population: networks in the first generation; half as many of the best ones are parents.
         seed: of everything random.
     """
 
-    def __init__(self, budget: Budget, population: int, most: int, seed: int = 0) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._budget, self._most = budget, most
-        sampler = optuna.samplers.NSGAIISampler(population_size=population, seed=seed)
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._waiting: dict[Architecture, list[optuna.Trial]] = defaultdict(list)
-        space, rng = budget.space, random.Random(seed)
-        for _ in range(population):
-            indices = space.indices(random_within(budget, rng))
-            self._study.enqueue_trial({d.name: i for d, i in zip(space.decisions, indices, strict=True)})
+    def __init__(self, budget: Budget, population: int, seed: int = 0) -> None:
+        self._budget, self._population = budget, population
+        self._random_within, self._rng = RandomWithin(budget), random.Random(seed)
+        self._proposed: dict[Architecture, None] = {}
+        self._scores: dict[Architecture, float] = {}
 
     def ask(self, count: int) -> list[Architecture]:
-        space, budget = self._budget.space, self._budget
-        proposed: list[Architecture] = []
-        while len(proposed) < count and len(self._study.trials) < self._most:
-            trial = self._study.ask()
-            chosen = [trial.suggest_categorical(d.name, list(range(len(d.candidates)))) for d in space.decisions]
-            architecture = space.decode([int(index) for index in chosen])
-            excess_ms = budget.predictor.predict(architecture).high_ms - budget.budget_ms
-            trial.set_constraint("excess_ms", excess_ms)
-            if excess_ms > 0:
-                self._study.tell(trial, 0.0)
-                continue
-            self._waiting[architecture].append(trial)
-            proposed.append(architecture)
-        return proposed
+        asked: list[Architecture] = []
+        while len(asked) < count and (proposal := self._new()) is not None:
+            self._proposed[proposal] = None
+            asked.append(proposal)
+        return asked
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        for evaluation in evaluations:
-            self._study.tell(self._waiting[evaluation.architecture].pop(0), evaluation.score)
+        self._scores |= {evaluation.architecture: evaluation.score for evaluation in evaluations}
+
+    def _new(self) -> Architecture | None:
+        """A child that was not proposed before, or a random architecture; None: as good as all within are known."""
+        space = self._budget.space
+        if len(self._proposed) >= self._population and self._scores:
+            best = sorted(self._scores, key=self._scores.__getitem__, reverse=True)[: max(2, self._population // 2)]
+            for _ in range(BREEDINGS):
+                first, second = (list(space.indices(self._rng.choice(best))) for _ in range(2))
+                child = space.decode(self._child(first, second))
+                if child not in self._proposed:
+                    return child
+        draws = (self._random_within(self._rng) for _ in range(NEW_DRAWS))
+        return next((drawn for drawn in draws if drawn not in self._proposed), None)
+
+    def _child(self, code: list[int], other: list[int]) -> list[int]:
+        """A child of two parents, mutated."""
+        rng, decisions = self._rng, self._budget.space.decisions
+        for position in rng.sample(range(len(code)), len(code)):
+            if rng.random() < CROSSOVER:
+                code = self._within([[*code[:position], other[position], *code[position + 1 :]]]) or code
+        for position in rng.sample(range(len(code)), len(code)):
+            if rng.random() < 1 / len(code):
+                others = (k for k in range(len(decisions[position].candidates)) if k != code[position])
+                code = self._within([[*code[:position], k, *code[position + 1 :]] for k in others]) or code
+        return code
+
+    def _within(self, codes: list[list[int]]) -> list[int] | None:
+        """One of the codes that are within the budget; None: none is."""
+        within = [code for code in codes if self._budget.is_within(self._budget.space.decode(code))]
+        return self._rng.choice(within) if within else None
 
 
 def evaluate_proposals(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hwnas.child import save_child
 from hwnas.latency.budget import Budget
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
 from hwnas.searches.result import SearchResult
-from hwnas.space import SearchSpace
+from hwnas.space import Architecture, SearchSpace
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.loop import TrainingProgress, open_run
@@ -29,9 +31,13 @@ def search(
     seed: int = 0,
     progress: TrainingProgress | None = None,
     train_threads: int | None = None,
+    torch_device: str = "cpu",
+    measured_ms: Callable[[Architecture], float] | None = None,
     **settings: Any,
 ) -> SearchResult:
     """Search a space for the best architecture within a budget; ``result.derive()`` is the network with its weights.
+
+    It is what `hwnas search` does before it exports and measures, and leaves the network in the run folder, too.
 
     Args:
         space: with as many classes as the data.
@@ -44,6 +50,8 @@ def search(
         seed: of everything random.
         progress: called after each step with (steps done, steps in all, figures).
         train_threads: threads per process; None: as the run began, at first as many as torch would take.
+        torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
+        measured_ms: measures an architecture on the target; what is derived is then within the budget by measurement.
         settings: hyper-parameters of the method by name, such as those of `DSNASSettings`.
 
     Raises:
@@ -54,8 +62,9 @@ def search(
     resolved = chosen.resolve(settings)
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
-    torch_device = distributed.join("cpu")
-    problem = SearchProblem(data, budget, epochs, seed, torch_device)
+    problem = SearchProblem(data, budget, epochs, seed, distributed.join(torch_device), measured_ms)
     run = open_run(out, problem.identity | {"method": method, "settings": asdict(resolved)})
     with training_threads(run.folder, train_threads):
-        return chosen.search(problem, run, progress, resolved)
+        result = chosen.search(problem, run, progress, resolved)
+        distributed.from_first(lambda: save_child(result.derive(), run.folder))
+    return result

@@ -55,6 +55,17 @@ class _Group:
 _group: _Group | None = None
 
 
+def _check_device(torch_device: str) -> None:
+    """Raise UsageError unless torch can compute on a device here."""
+    try:
+        torch.empty(1, device=torch_device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"torch cannot train on {torch_device!r} here ({str(error).splitlines()[0]}); say `cpu`, or `cuda` on a "
+            "machine with an NVIDIA GPU and its driver."
+        ) from None
+
+
 def join(torch_device: str = "cpu") -> str:
     """Join the group that ``torchrun`` describes in the environment; does nothing where there is one process.
 
@@ -65,10 +76,12 @@ def join(torch_device: str = "cpu") -> str:
         This process's device: with several GPUs each process on a machine has one of its own.
 
     Raises:
-        UsageError: the environment describes no group, or there are fewer GPUs than processes.
+        UsageError: torch has no such device here, the environment describes no group, or there are fewer GPUs than
+            processes.
         HwnasError: the other processes cannot be reached.
     """
     global _group
+    _check_device(torch_device)
     if _wanted_processes() == 1:
         return torch_device
     kind = torch.device(torch_device).type
