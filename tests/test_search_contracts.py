@@ -126,7 +126,7 @@ def test_draws_at_tight_budgets_are_many_networks_and_none_is_the_fastest_for_wa
     budget = problem(digits, budget_share=share).budget
     draw, rng = RandomWithin(budget), random.Random(0)
     found = [draw(rng) for _ in range(60)]
-    assert all(map(budget.holds, found))
+    assert all(map(budget.is_within, found))
     fastest = budget.predictor.extremes(budget.space)[0]
     assert sum(architecture == fastest for architecture in found) < 10
     assert len({architecture.code for architecture in found}) >= 20
@@ -138,7 +138,7 @@ def test_children_of_an_evolution_are_bred_within_a_tight_budget(tmp_path, digit
     evaluator = RecordedEvaluator(LookedUpEvaluator(low), tmp_path)
     evaluate_proposals(proposer, evaluator, 30)
     assert len(evaluator.evaluations) == 30
-    assert all(map(budget.holds, evaluator.evaluations))
+    assert all(map(budget.is_within, evaluator.evaluations))
 
 
 def test_evolution_learns_from_what_it_is_told(tmp_path, digits):
