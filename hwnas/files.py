@@ -13,7 +13,7 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.foreign import CURE, parse_json, read_parsed
 from hwnas.temporary import remove_abandoned_files, temporary_name
-from hwnas.text import OBEYED, shown
+from hwnas.text import OBEYED, json_values, shown
 
 CHECKSUM = "checksum"
 """The last entry of every JSON object that hwnas writes: SHA-256 of the others."""
@@ -72,6 +72,7 @@ def sync(path: Path) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` as readable JSON, atomically; an object gets its checksum as a last entry."""
+    data = json_values(data)
     if isinstance(data, dict):
         data = data | {CHECKSUM: _checksum(json.loads(json.dumps(data)))}
     text = json_text(data) + "\n"
@@ -80,7 +81,7 @@ def write_json(path: Path, data: Any) -> None:
 
 def json_text(data: Any) -> str:
     """`data` as readable JSON, in which what a terminal would obey, and half a character, is escaped."""
-    text = json.dumps(data, indent=2, ensure_ascii=False)
+    text = json.dumps(json_values(data), indent=2, ensure_ascii=False, allow_nan=False)
     return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import read_bytes
+from hwnas.text import json_values
 
 MOST_BYTES = 2**30
 """Of such a file: a search of a million steps has a fifth of it."""
@@ -18,7 +19,7 @@ MOST_BYTES = 2**30
 
 def record_line(record: dict[str, Any]) -> str:
     """A record as a line of JSON, its CRC-32 as a last entry: what `read_record` reads."""
-    text = json.dumps(record)
+    text = json.dumps(json_values(record), allow_nan=False)
     return f'{text[:-1]}{", " if record else ""}"crc32": "{zlib.crc32(text.encode()):08x}"}}\n'
 
 
@@ -30,7 +31,7 @@ def read_record(line: str) -> dict[str, Any] | None:
         if zlib.crc32(line.encode()) != int(recorded[1], 16):
             return None
     with suppress(ValueError, RecursionError):
-        record = json.loads(line)  # with NaN: a loss can be that
+        record = json.loads(line)  # with NaN, which earlier versions wrote for a loss that was none
         return record if isinstance(record, dict) else None
     return None
 

@@ -8,7 +8,8 @@ import torch
 
 import hwnas
 from hwnas.errors import HwnasError
-from hwnas.files import read_json, write_atomically, write_json
+from hwnas.files import json_text, read_json, write_atomically, write_json
+from hwnas.records import append_record, read_records
 from hwnas.run import Run
 
 
@@ -101,3 +102,13 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(HwnasError, match="no weights"):
         hwnas.load_child(tmp_path)
+
+
+def test_a_number_that_json_lacks_is_written_as_null_and_read_back(tmp_path):
+    nothing = {"loss": float("nan"), "each": (1.5, float("inf"), {"low": -float("inf")})}
+    expected = {"loss": None, "each": [1.5, None, {"low": None}]}
+    write_json(tmp_path / "x.json", nothing)
+    assert read_json(tmp_path / "x.json", "it") == expected
+    append_record(tmp_path / "x.jsonl", nothing)
+    assert read_records(tmp_path / "x.jsonl") == [expected]
+    assert json.loads(json_text(nothing), parse_constant=pytest.fail) == expected

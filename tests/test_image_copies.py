@@ -111,6 +111,23 @@ def test_a_photo_saved_again_in_another_format_is_found_although_photos_are_deco
     assert found.first == ("{!r} is {!r}".format(*(pair if again.startswith("test") else reversed(pair))),)
 
 
+def test_a_photo_saved_again_in_another_class_is_said(folder):
+    y, x = np.mgrid[0:150, 0:230]
+    waves = np.stack([128 + 90 * np.sin(x / 9), 128 + 90 * np.cos(y / 7), (x + y) / 2], axis=2)
+    photo = Image.fromarray(waves.clip(0, 255).astype(np.uint8))
+    photo.save(folder / "train/cat/photo.jpg")
+    Image.open(folder / "train/cat/photo.jpg").save(folder / "train/dog/again.png")
+    Image.open(folder / "train/cat/photo.jpg").save(folder / "train/cat/same_class.png")
+    Image.open(folder / "train/cat/photo.jpg").save(folder / "test/dog/again.png")
+    data, said = loaded(folder)
+    assert data.findings.contradictory.first == (
+        "'train/cat/same_class.png' = 'train/dog/again.png' = 'test/dog/again.png'",
+        "'train/cat/photo.jpg' = 'train/dog/again.png'",
+        "'test/dog/again.png' = 'train/cat/photo.jpg'",
+    )
+    assert [text for text in said if text.startswith("Pictures that are in more than one class: 3 ")]
+
+
 def test_nearly_equal_pictures_are_not_copies(folder):
     pixels = np.asarray(noise(0, size=(16, 16))).copy()
     Image.fromarray(pixels).save(folder / "train/cat/x.png")

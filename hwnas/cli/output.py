@@ -15,6 +15,7 @@ from rich.text import Text
 from hwnas.errors import HwnasError
 from hwnas.files import json_text
 from hwnas.report.console import CONSOLE
+from hwnas.text import json_values
 from hwnas.train.findings import DataWarning
 
 
@@ -39,7 +40,7 @@ def print_json(data: dict[str, Any]) -> None:
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a terminal of another encoding
-        text = json.dumps(data, indent=2)
+        text = json.dumps(json_values(data), indent=2)
     try:
         print(text, flush=True)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas.train.findings import Examples
 from hwnas.train.fingerprints import Fingerprint
 from hwnas.train.image_set import ImageSet
-from hwnas.train.saved_again import SamePixels, saved_again
+from hwnas.train.saved_again import SamePixels, saved_again, saved_again_with_another_label
 
 Prints = npt.NDArray[np.uint64]
 """64 bits (N) of a fingerprint of each image."""
@@ -25,10 +25,12 @@ class Duplicates:
         leaked: by split ("val", "test") and position in it, in words, copies of images that the network learns from;
             a test image is compared with the training and the validation images.
         contradictory: pictures that have several labels, in all splits together.
+        labelled_again: of these, in words, those that were saved again in another format.
     """
 
     leaked: dict[str, dict[int, str]]
     contradictory: Examples
+    labelled_again: tuple[str, ...]
 
 
 def listed_duplicates(train: ImageSet, val: ImageSet, test: Sequence[Fingerprint], same: SamePixels) -> Duplicates:
@@ -39,13 +41,15 @@ def listed_duplicates(train: ImageSet, val: ImageSet, test: Sequence[Fingerprint
         "val": _leaked(val, train, same),
         "test": _copies([image.name for image in test], contents, train.names + val.names, seen),
     }
-    return Duplicates(leaked, _contradictions([train, val]))
+    again = _labelled_again(((train, train), (val, train), (val, val)), same)
+    return Duplicates(leaked, _contradictions([train, val], again), again)
 
 
 def with_test(before: Duplicates, train: ImageSet, val: ImageSet, test: ImageSet, same: SamePixels) -> Duplicates:
     """What was found `before`, and copies in the test split by their pixels, which equal files share."""
     leaked = {"val": before.leaked["val"], "test": _leaked(test, train, same) | _leaked(test, val, same)}
-    return Duplicates(leaked, _contradictions([train, val, test]))
+    again = before.labelled_again + _labelled_again(((test, train), (test, val), (test, test)), same)
+    return Duplicates(leaked, _contradictions([train, val, test], again), again)
 
 
 def _leaked(images: ImageSet, of: ImageSet, same: SamePixels) -> dict[int, str]:
@@ -69,7 +73,16 @@ def _pair(name: str, original: str) -> str:
     return f"{name!r} is {original!r}"
 
 
-def _contradictions(splits: Sequence[ImageSet]) -> Examples:
+def _labelled_again(splits: Iterable[tuple[ImageSet, ImageSet]], same: SamePixels) -> tuple[str, ...]:
+    """In words, pictures that were saved again in another format and in another class; of two images each."""
+    return tuple(
+        " = ".join(map(repr, sorted(pair)))
+        for one, other in splits
+        for pair in saved_again_with_another_label(one, other, same)
+    )
+
+
+def _contradictions(splits: Sequence[ImageSet], labelled_again: Sequence[str]) -> Examples:
     """The pictures that are there with several labels, each with the names of its images."""
     names = [name for split in splits for name in split.names]
     labels = np.concatenate([split.labels.numpy() for split in splits])
@@ -79,7 +92,8 @@ def _contradictions(splits: Sequence[ImageSet]) -> Examples:
     groups: dict[int, list[str]] = {}
     for at in np.flatnonzero(np.isin(prints, prints[order][1:][differs])):
         groups.setdefault(int(prints[at]), []).append(repr(names[at]))
-    return Examples.of([" = ".join(group) for group in groups.values()])
+    equal = [" = ".join(group) for group in groups.values()]
+    return Examples.of(list(dict.fromkeys([*equal, *labelled_again])))
 
 
 def _first_64_bits(contents: npt.NDArray[np.uint8]) -> Prints:

@@ -44,7 +44,7 @@ class Findings:
         skipped: by folder, images that cannot be decoded.
         leaked: by split ("val", "test"), images that are copies of what was trained on; the files are equal, or the
             pixels at the resolution of the network. For "test", images that the search judged by count as well.
-        contradictory: pictures that are, pixel by pixel, in more than one class.
+        contradictory: pictures that are, pixel by pixel or saved in another format, in more than one class.
         nested: images in subfolders of the folder of their class; they are used.
         untested: classes without a test image.
     """

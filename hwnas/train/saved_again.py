@@ -29,11 +29,26 @@ MOST_COMPARED = 500
 def saved_again(images: ImageSet, of: ImageSet, same: SamePixels) -> dict[int, str]:
     """By position in `images`, the name in `of` of the picture that is saved there in another format."""
     found: dict[int, str] = {}
-    pairs = sorted(pair for mine in (True, False) for pair in _pairs(images, of, mine))
-    for _distance, at, other in pairs[:MOST_COMPARED]:
+    for at, other in _most_alike(images, of):
         if at not in found and same(images.names[at], of.names[other]):
             found[at] = of.names[other]
     return found
+
+
+def saved_again_with_another_label(images: ImageSet, of: ImageSet, same: SamePixels) -> list[tuple[str, str]]:
+    """The names in `images` and in `of`, which may be one set, of pictures saved in two formats and in two classes."""
+    labels, of_labels = images.labels.tolist(), of.labels.tolist()
+    pairs = [(at, other) for at, other in _most_alike(images, of) if labels[at] != of_labels[other]]
+    names = [(images.names[at], of.names[other]) for at, other in pairs]
+    if images is of:  # each pair came twice
+        names = list(dict.fromkeys((min(pair), max(pair)) for pair in names))
+    return [pair for pair in names if same(*pair)]
+
+
+def _most_alike(images: ImageSet, of: ImageSet) -> list[tuple[int, int]]:
+    """Positions in `images` and `of` of the pairs that are worth comparing at full size, the most alike first."""
+    pairs = sorted(pair for mine in (True, False) for pair in _pairs(images, of, mine))
+    return [(at, other) for _distance, at, other in pairs[:MOST_COMPARED]]
 
 
 def _pairs(images: ImageSet, of: ImageSet, mine_are_jpeg: bool) -> Iterator[tuple[float, int, int]]:
