@@ -115,7 +115,7 @@ def test_fewer_steps_than_phases_are_said(one_batch, caplog):
         trainer = DSNASTrainer(problem(one_batch, epochs=2), DSNASSettings(lr_warmup=0.0))
     assert (trainer.pretrain_steps, trainer.search_steps) == (1, 2)
     (said,) = caplog.messages
-    assert "2 steps, too few for its 3 phases: there is none for the training of what was taken" in said
+    assert "2 steps, too few for its 3 phases: there is none for the training of the derived architecture" in said
 
 
 def test_the_learning_rate_rises_for_a_step_at_least_and_never_for_all():

@@ -130,7 +130,7 @@ class GDASTrainer(SampledPathTrainer):
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         loss = self.loss(images, labels, z)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
     def estimate_after_weights(self) -> None:

@@ -53,7 +53,7 @@ class UniformTrainer:
         self.step_count, self.total_steps = 0, problem.epochs * problem.data.steps_per_epoch
         with seeded(problem.seed):
             net = SampledNet(problem.budget.space)
-        self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:

@@ -46,9 +46,9 @@ def estimate_gradients(
     # (a) S = sum_i log p_i(z_i), while z requires no gradient: otherwise the reward would gain a 1/p term
     score = torch.stack([(zi * torch.log_softmax(alpha, 0)).sum() for zi, alpha in zip(z, net.alphas, strict=True)])
     gates = [zi.requires_grad_(True) for zi in z]  # (b)
-    loss = loss_function(net(images, choices, gates), labels)  # (c)
+    loss: Tensor = loss_function(net(images, choices, gates), labels)  # (c)
     # (d) S is added only to carry its gradient; its sign is right although it is not minimised (SNAS-Series#2)
-    (loss + score.sum()).backward()
+    torch.autograd.backward(loss + score.sum())
     for alpha, gate in zip(net.alphas, gates, strict=True):
         assert alpha.grad is not None
         # (e) the reward, (f) times the gradient of log p; an edge of a cell that did not run has earned nothing

@@ -28,7 +28,7 @@ from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_
 from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
-PRETRAINING, SEARCHING, FINISHING = "pre-training of the weights", "search", "training of what was taken"
+PRETRAINING, SEARCHING, FINISHING = "pre-training of the weights", "search", "training of the derived architecture"
 """The phases."""
 
 
@@ -104,7 +104,7 @@ class SampledPathTrainer(ABC):
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
             net = SampledNet(problem.budget.space)
-        self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
         self.alpha_optimizer = self.make_alpha_optimizer(settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps)))
@@ -169,7 +169,7 @@ class SampledPathTrainer(ABC):
     def train_path(self, images: Tensor, labels: Tensor, choices: list[int]) -> Tensor:
         """Fill the gradients of the weights of one path; returns the loss (a scalar)."""
         loss: Tensor = self.weights.loss_function(self.net(images, choices), labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
     def averaged_tensors(self) -> list[Tensor]:
@@ -183,7 +183,7 @@ class SampledPathTrainer(ABC):
         if self.settings.resource != "latency":
             coefficient, limit = self.settings.flops_coefficient, self.settings.flops_limit
             penalty = flops_term(self.settings.resource, probabilities, choices, self.mflops, coefficient, limit)
-        penalty.backward()
+        torch.autograd.backward(penalty)
         return expected_ms
 
     @torch.no_grad()

@@ -37,7 +37,7 @@ INDICATORS_FILE = "indicators.json"
 """What was decided by: every indicator when the architecture was taken."""
 
 WARMING_UP, DESCENDING, SEARCHING = "warm-up of the indicators", "descent of the limit", "search"
-FINISHING = "training of what was taken"
+FINISHING = "training of the derived architecture"
 """The phases."""
 
 LR_WARMUP = 0.05
@@ -148,7 +148,7 @@ class SinglePathTrainer:
         self.derived_by: list[dict[str, Any]] = []
         with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
-        self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: SuperKernelNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale = data.batch_size / 256
         staged = settings.schedule == "staircase"
         self.optimizer = rmsprop_tf(self.net, settings.lr * (scale if staged else scale**0.5), settings.weight_decay)
@@ -225,7 +225,7 @@ class SinglePathTrainer:
         """The limit in this step: from the largest network's latency down to the budget's, in equal ratios."""
         budget, steps = self.problem.budget, self.descent_steps
         left = max(0.0, 1 - (self.step_count - self.warmup_steps) / steps) if steps else 0.0
-        return budget.budget_ms * max(1.0, self.largest_ms / budget.target_ms) ** left
+        return float(budget.budget_ms * max(1.0, self.largest_ms / budget.target_ms) ** left)
 
     def derive(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""

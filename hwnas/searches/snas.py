@@ -44,7 +44,7 @@ class SNASTrainer(SampledPathTrainer):
         generator = step_generator(self.problem.seed, self.step_count)
         weights = [concrete(alpha, self.temperature, generator) for alpha in self.net.alphas]
         loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
 

@@ -6,7 +6,7 @@ of its own; what is selected, and the logits, belong to the decision's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,8 +118,9 @@ class BinaryGates:
     def __call__(self, choice: Choice, x: Tensor) -> Tensor:
         with torch.no_grad():
             others = [choice.run_candidate(x, k) if k != self.chosen else None for k in range(len(self.gates))]
-        output: Tensor = _Gates.apply(choice.run_candidate(x, self.chosen), self.gates, self.chosen, *others)
-        return output
+        chosen = choice.run_candidate(x, self.chosen)
+        apply: Callable[..., Tensor] = _Gates.apply
+        return apply(chosen, self.gates, self.chosen, *others)
 
 
 class _Gates(torch.autograd.Function):

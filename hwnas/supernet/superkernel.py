@@ -167,7 +167,8 @@ class SuperKernel(Choice):
             out = _gated(self.block.project[1], kept, self.block.project[0](hidden))
         if self.skip is not None:
             out = out + (1 - kept).clamp_min(0) * self.skip(x)  # dropout makes kept more than 1
-        return x + out if self.block.has_residual else out
+        output: Tensor = x + out if self.block.has_residual else out
+        return output
 
     def _depthwise(self) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module]:
         convolution, norm, activation = self.block.depthwise
@@ -182,7 +183,8 @@ class SuperKernel(Choice):
         squeezed = layers.activation(layers.reduce(layers.pool(x))) * chosen.view(-1, 1, 1)
         gate = layers.gate(layers.expand(squeezed))
         on = indicators.squeeze.value[0] if self.nesting.ratios[0] == 0 else 1.0
-        return x * (1 + on * (gate - 1))
+        output: Tensor = x * (1 + on * (gate - 1))
+        return output
 
     def candidate_gates(self, indicators: BlockIndicators) -> Tensor:
         """(candidates,): one-hot of the chosen one; linear in every indicator, also in those that dropout scales."""
@@ -234,7 +236,8 @@ def part(tensor: Tensor, shape: torch.Size) -> Tensor:
 def _gated(norm: nn.Module, gate: Tensor, x: Tensor) -> Tensor:
     """``gate * norm(x)`` per channel, at no cost per pixel; activations keep the zero of a channel that is off."""
     assert isinstance(norm, nn.BatchNorm2d)
-    return functional_call(norm, {"weight": norm.weight * gate, "bias": norm.bias * gate}, (x,))
+    output: Tensor = functional_call(norm, {"weight": norm.weight * gate, "bias": norm.bias * gate}, (x,))
+    return output
 
 
 def _constants(nesting: Nesting) -> dict[str, Tensor]:

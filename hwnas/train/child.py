@@ -33,7 +33,7 @@ class ChildTrainer:
         self.seed, self.torch_device = seed, torch_device
         with seeded(seed):
             net = ChildNetwork(architecture)
-        self.net = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings = settings or WeightSettings()
         self.weights = WeightTraining(self.net.named_parameters(), settings, self.total_steps, data.batch_size)
 

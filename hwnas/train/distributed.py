@@ -20,6 +20,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import HashStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from hwnas.errors import HwnasError, UsageError
@@ -47,7 +48,7 @@ class OtherProcessFailed(HwnasError):
 class _Group:
     """What belongs to the process group."""
 
-    store: dist.Store
+    store: Store
     waiting: dist.ProcessGroup
     """A group for Python objects, on the CPU whatever is trained on, that waits as long as the first process works."""
 
@@ -88,7 +89,7 @@ def join(torch_device: str = "cpu") -> str:
     device = f"cuda:{_own_gpu()}" if kind == "cuda" else torch_device
     if dist.is_initialized():
         if _group is None:  # somebody else's group: its store is not ours to use
-            _group = _Group(dist.HashStore(), dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT))
+            _group = _Group(HashStore(), dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT))
         return device
     if kind == "cuda":
         torch.cuda.set_device(torch.device(device))
@@ -181,7 +182,7 @@ def _is_first_to_say(message: str) -> bool:
         return True
     own = f"{rank()}: {message}"
     try:
-        return _group.store.compare_set(FAILURE_KEY, "", own).decode() == own
+        return bool(_group.store.compare_set(FAILURE_KEY, "", own).decode() == own)
     except RuntimeError:  # the store was in a process that has ended, which has said why
         return False
 
@@ -241,7 +242,7 @@ def average(parameters: Iterable[nn.Parameter], buffers: Iterable[Tensor] = ()) 
     with _talking():
         dist.all_reduce(flat)
     flat /= world_size()
-    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
 
 

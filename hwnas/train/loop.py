@@ -29,9 +29,11 @@ CHECKPOINT_SECONDS = 15.0
 class Trainer(Protocol):
     """The state of a training and its step. Everything that decides the next step is in `state_dict`."""
 
-    net: nn.Module
     step_count: int
     total_steps: int
+
+    @property
+    def net(self) -> nn.Module: ...
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update for images (N, C, H, W) and labels (N,); returns the figures to log."""
