@@ -35,10 +35,9 @@ from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.run import Run
-from hwnas.searches.inherited import InheritedAccuracy
-from hwnas.searches.one_shot import Judged
+from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.search import get_search
+from hwnas.searches.registry import get_search
 from hwnas.spaces import get_space
 from hwnas.train.data import load_data
 
@@ -98,10 +97,11 @@ def ground_truth(predictor: Any) -> dict[str, Network]:
 def rank_agreement(result: Any, run: Run) -> dict[str, float]:
     """Kendall's tau of inherited against published accuracy, for random codes, and those of them above 90 %."""
     problem = result.problem
-    judged = Judged(problem, run, InheritedAccuracy(result.net, problem.data, problem.torch_device))
+    inherited = InheritedEvaluator(result.net, problem.data, problem.torch_device)
+    evaluator = RecordedEvaluator(inherited, run.folder)
     published = published_accuracies()
     codes = random.Random(5).sample(sorted(published), RANKED)
-    pairs = [(judged(problem.budget.space.decode(FULL.decode(code).code)), published[code]) for code in codes]
+    pairs = [(evaluator(problem.budget.space.decode(FULL.decode(code).code)).score, published[code]) for code in codes]
 
     def tau(lowest: float) -> float:
         return float(kendalltau(*zip(*(pair for pair in pairs if pair[1] > lowest), strict=True)).statistic)

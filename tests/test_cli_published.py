@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
@@ -179,3 +180,32 @@ def test_small_copies_are_priced_as_what_is_published(tables):
     assert not isinstance(published_predictor(table, PAPER), ProxySpacePredictor)
     with pytest.raises(HwnasError, match="another space"):
         published_predictor(table, get_space("tiny"))
+
+
+def test_the_verb_in_python_finds_the_same_network_with_the_same_weights(searched, tables, tmp_path):
+    """In a process of its own, as the command: both on one thread."""
+    script = f"""
+import hwnas, json, sys
+from hwnas.latency.proxy_space import published_predictor
+from hwnas.latency.tables.table import LatencyTable
+
+config = json.loads(sys.argv[1])
+data = hwnas.load_data(config["data"], 32, batch_size=config["batch_size"], limit_train=config["limit_train"])
+space = hwnas.get_space("single-path", 32, len(data.classes), config["width"])
+predictor = published_predictor(LatencyTable.load({str(tables / "pixel-1" / "single-path-nas")!r}), space)
+options = {{"method": "single-path", "epochs": config["epochs"], "torch_device": "cpu"}}
+hwnas.search(space, data, predictor, config["budget_ms"], {str(tmp_path / "run")!r}, **options)
+"""
+    config = json.loads((Path(searched["run"]) / "run.json").read_text())["config"]
+    run = [sys.executable, "-c", script, json.dumps(config)]
+    subprocess.run(run, check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    ours, theirs = load_child(tmp_path / "run"), load_child(searched["run"])
+    assert ours.architecture == theirs.architecture
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("verb", ["search", "design"])
+def test_a_device_that_torch_does_not_have_is_refused(hwnas, tables, tmp_path, verb):  # noqa: F811
+    code, _, err = hwnas(verb, *SEARCH, *SMALL, "--tables", tables, "--out", tmp_path / "run", "--torch-device", "none")
+    assert code == 2 and "torch cannot train on 'none'" in err and "cpu" in err

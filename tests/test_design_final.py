@@ -2,14 +2,14 @@
 
 import pytest
 
-from hwnas.designer.final import Look, measure_models, undisturbed
+from hwnas.designer.final import Repetition, measure_models, undisturbed
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
 from tests.small_models import feature_net
 
 
-def look(*reference_us: float) -> Look:
-    return Look(((100.0,),), reference_us)
+def look(*reference_us: float) -> Repetition:
+    return Repetition(((100.0,),), reference_us)
 
 
 @pytest.mark.parametrize(

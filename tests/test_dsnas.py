@@ -12,11 +12,12 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
+from hwnas.searches.derivers import MostProbable
 from hwnas.searches.dsnas import MEAN_LOSS_RATE, DSNASSettings, DSNASTrainer, dsnas
 from hwnas.searches.path_gradients import compare_paths, compare_with_mean, estimate_gradients, one_hot, sample_path
-from hwnas.searches.problem import SearchProblem, choose
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.registry import get_search
 from hwnas.searches.resource import decision_mflops, flops_term
-from hwnas.searches.search import get_search
 from hwnas.spaces import get_space
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
@@ -356,7 +357,7 @@ def test_a_search_ends_within_the_budget_and_hands_over_a_working_child(tmp_path
     task = problem(digits, epochs=30, budget_share=0.3)
     result = dsnas(task, Run(tmp_path / "run", {}))
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
-    child = result.take()
+    child = result.derive()
     assert result.val_accuracy(child) > 0.3  # ten classes, and a supernet an eighth of the usual size: guessing is 0.1
     assert not child.training
 
@@ -365,7 +366,7 @@ def test_after_the_hand_over_only_the_taken_architecture_is_trained(digits):
     trainer = DSNASTrainer(problem(digits, epochs=2), DSNASSettings(search=0.5, pretrain=0.0))
     for batch in digits.train_batches(0):
         trainer.step(*batch)
-    assert trainer.taken is None
+    assert trainer.derived is None
     logits = [alpha.detach().clone() for alpha in trainer.net.alphas]
     ran = set()
     for i, node in enumerate(trainer.net.nodes):
@@ -373,7 +374,7 @@ def test_after_the_hand_over_only_the_taken_architecture_is_trained(digits):
             block.register_forward_hook(lambda *_, name=(i, k): ran.add(name))
     for batch in digits.train_batches(1):
         trainer.step(*batch)
-    assert ran == {(i + 1, choice) for i, choice in enumerate(trainer.taken)}
+    assert ran == {(i + 1, choice) for i, choice in enumerate(trainer.derived)}
     assert all(torch.equal(a, b) for a, b in zip(logits, trainer.net.alphas, strict=True))
 
 
@@ -392,7 +393,7 @@ def test_an_architecture_that_measures_over_the_budget_is_replaced_by_a_faster_o
     with torch.no_grad():  # a net that likes slow blocks uses all of the budget
         for alpha, cost in zip(net.alphas, task.budget.predictor.decision_costs(SPACE)[1], strict=True):
             alpha.copy_(torch.as_tensor(cost / cost.max() * 3))
-    chosen = choose(task, net)
+    chosen = MostProbable(net)(task)
     assert len(tried) == 2
     assert measured_ms(tried[0]) > task.budget.budget_ms
     assert measured_ms(chosen) <= task.budget.budget_ms
@@ -406,7 +407,7 @@ def test_what_stays_open_does_not_leave_the_budget_unused(digits):
         for alpha, cost in zip(net.alphas, costs, strict=True):
             alpha.copy_(torch.as_tensor(-0.1 * cost / cost.max()))
         mean_ms = float(task.budget.predictor.expected_ms(SPACE, net.probabilities()))
-    mode, mean = (task.budget.predictor.predict(choose(task, net, decode)).ms for decode in ("mode", "mean"))
+    mode, mean = (task.budget.predictor.predict(MostProbable(net, decode)(task)).ms for decode in ("mode", "mean"))
     assert mode == pytest.approx(task.budget.predictor.predict(task.budget.predictor.extremes(SPACE)[0]).ms)
     assert mean_ms <= mean <= task.budget.target_ms
 
@@ -414,7 +415,7 @@ def test_what_stays_open_does_not_leave_the_budget_unused(digits):
 def test_37_a_search_never_reads_the_test_split(tmp_path):
     data = load_data("digits", resolution=16, batch_size=64, limit_train=128, workers=0)
     result = dsnas(problem(data, epochs=1), Run(tmp_path / "run", {}))
-    result.val_accuracy(result.take())
+    result.val_accuracy(result.derive())
     assert data.splits_read <= {"train", "val"}
 
 

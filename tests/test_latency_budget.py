@@ -206,6 +206,16 @@ def test_few_networks_make_wide_intervals_and_many_do_not():
     assert few.least == pytest.approx(np.mean(np.abs(1 / (1 - errors) - 1)))
 
 
+def test_the_floor_is_relative_to_the_square_root_of_the_latency():
+    """Errors that grow with that root count alike, whatever the latency of their network."""
+    unseen_ms = np.array([1.0, 1.0, 4.0, 4.0, 9.0, 9.0, 16.0])
+    measured_ms = unseen_ms + 0.02 * np.sqrt(unseen_ms * 4.0)
+    floor = Floor.of(measured_ms, unseen_ms)
+    quantile = 2.015048  # of Student's t, 5 degrees of freedom, at 95 %
+    usual = np.sqrt(4.0 / np.median(measured_ms))
+    assert floor.half_width == pytest.approx(quantile * np.sqrt(1 + 1 / 7) * 0.02 * usual, rel=1e-4)
+
+
 @pytest.mark.parametrize("end_ms", [0.01, 1.0, 7.3, 400.0])
 @pytest.mark.parametrize("floor", [Floor(0.1, 2.0, 0.03), Floor(0.001, 2.0, 0.2), Floor()])
 def test_the_largest_ms_within_a_floor_is_its_inverse(floor, end_ms):

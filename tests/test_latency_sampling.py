@@ -86,6 +86,13 @@ def test_codes_are_counted():
         assert within <= UniformCodes(costs, budget.target_ms - fixed_ms).count <= 1.02 * within
 
 
+def test_choices_of_one_cost_are_drawn_equally_often():
+    draw, rng = UniformCodes([np.array([0.0, 1.0, 1.0, 1.0])] * 2, 1.0), random.Random(0)
+    drawn = Counter(tuple(code) for _ in range(700) if (code := draw.draw(rng)) is not None)
+    assert set(drawn) == {(0, 0), *((0, k) for k in (1, 2, 3)), *((k, 0) for k in (1, 2, 3))}
+    assert chisquare(list(drawn.values())).pvalue > 1e-3
+
+
 def test_a_cell_is_drawn_as_one_choice():
     space = get_space("nas-bench-201", 8, width=0.5)
     budget = budget_of_range(priced(space), space, 0.3)

@@ -1,13 +1,15 @@
 """What docs/methods.md says of the tests and the settings is so."""
 
 import re
+import typing
 from dataclasses import fields
 
 import pytest
 
-from hwnas.cli.options import METHODS
-from hwnas.searches.search import SEARCHES
+from hwnas.cli.options import Method
+from hwnas.searches.registry import SEARCHES, get_search
 from tests.conftest import ROOT
+from tests.method_tables import HEADS, found_table, table
 
 TEXT = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 
@@ -27,23 +29,32 @@ def test_every_test_that_it_names_exists():
     assert named <= everywhere
 
 
-def test_every_method_is_in_its_table():
-    assert set(re.findall(r"^\| `([a-z][a-z-]+)` \|", TEXT.split("## What all of them share")[0], re.MULTILINE)) == set(
-        SEARCHES
-    )
+@pytest.mark.parametrize("document", HEADS)
+def test_the_tables_of_the_methods_are_those_of_the_registry(document):
+    """`python -m tests.method_tables` writes them."""
+    assert found_table(document, (ROOT / document).read_text(encoding="utf-8")) == table(document)
 
 
-def test_the_help_and_the_readme_name_every_method():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(METHODS.split(", ")) == set(SEARCHES)
-    assert all(f"`{method}`" in readme for method in SEARCHES)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_method_has_its_section_and_is_named_by_the_help(name):
+    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    assert get_search(name).section in headings
+    body = TEXT.split("## What all of them share")[1]
+    assert f"`{name}`" in body or f"--method {name}`" in body
+    assert name in typing.get_args(Method)[1].help.split(": ")[1].split(" [")[0].split(", ")
 
 
-@pytest.mark.parametrize("method", ["single-path", "dsnas"])
+def is_published(name: str) -> bool:
+    """Whether a method has settings as published, of its own."""
+    settings = get_search(name).settings
+    return hasattr(settings, "published") and type(settings.published()) is settings
+
+
+@pytest.mark.parametrize("method", list(filter(is_published, SEARCHES)))
 def test_its_tables_state_what_is_published_and_the_defaults(method):
     """Every setting in which `published()` differs stands in the section of the method."""
-    section = TEXT.split({"single-path": "## Single-Path NAS", "dsnas": "## DSNAS"}[method])[1]
-    settings = SEARCHES[method].settings
+    section = TEXT.split(f"\n## {get_search(method).section}\n")[1]
+    settings = get_search(method).settings
     default, published = settings(), settings.published()
     differing = [f.name for f in fields(settings) if getattr(default, f.name) != getattr(published, f.name)]
     assert len(differing) > 5

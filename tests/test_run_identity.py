@@ -22,7 +22,8 @@ from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import RUN_FILE, Run
-from hwnas.searches.problem import SearchProblem, SearchResult
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.result import SearchResult
 from hwnas.searches.search import search
 from hwnas.spaces import get_space
 from hwnas.train.data import load_data

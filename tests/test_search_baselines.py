@@ -11,12 +11,14 @@ from torch import nn
 from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
-from hwnas.searches.inherited import InheritedAccuracy, inheritance_gap
-from hwnas.searches.one_shot import EVALUATIONS_FILE, OneShotSettings, UniformTrainer, random_within, spos
+from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
+from hwnas.searches.inheritance_gap import inheritance_gap
+from hwnas.searches.one_shot import OneShotSettings, UniformTrainer, spos
 from hwnas.searches.path_gradients import one_hot
-from hwnas.searches.problem import SearchResult
+from hwnas.searches.proposers import RandomWithin
 from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
-from hwnas.searches.search import SEARCHES, get_search
+from hwnas.searches.registry import SEARCHES, get_search
+from hwnas.searches.result import SearchResult
 from hwnas.searches.snas import SNASSettings, SNASTrainer, concrete
 from hwnas.supernet.mixed import gated, mixed
 from hwnas.supernet.sampled import SampledNet
@@ -161,7 +163,8 @@ def test_uniform_training_samples_every_candidate_equally(digits):
 def test_random_architectures_lie_within_the_budget(digits):
     task = problem(digits, budget_share=0.3)
     rng = random.Random(0)
-    found = {random_within(task, rng).code for _ in range(30)}
+    draw = RandomWithin(task.budget)
+    found = {draw(rng).code for _ in range(30)}
     predictor, space = task.budget.predictor, task.budget.space
     assert all(predictor.predict(space.decode(code)).ms <= task.budget.target_ms for code in found)
     assert len(found) > 20
@@ -174,7 +177,7 @@ def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test
     method = get_search(name)
     result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
-    assert 0 <= result.val_accuracy(result.take()) <= 1
+    assert 0 <= result.val_accuracy(result.derive()) <= 1
     assert data.splits_read <= {"train", "val"}
 
 
@@ -215,7 +218,7 @@ def test_36_random_search_trains_as_the_methods_that_it_is_compared_with(digits)
                 k: v for k, v in expected.items() if k != "params"
             }
         assert trainer.weights.loss_function.label_smoothing == child.weights.loss_function.label_smoothing
-    assert SEARCHES["random"].settings is SEARCHES["spos"].settings is OneShotSettings
+    assert get_search("random").settings is get_search("spos").settings is OneShotSettings
 
 
 def test_what_is_found_can_be_retrained_from_scratch_and_goes_on(tmp_path, digits):
@@ -258,7 +261,7 @@ def test_stopped_and_continued_equals_uninterrupted(tmp_path, digits, name, stop
         assert torch.equal(a, b)
 
 
-def test_children_are_judged_once_and_remembered(tmp_path, digits):
+def test_children_are_evaluated_once_and_remembered(tmp_path, digits):
     settings = OneShotSettings(evaluations=12, population=6)
     run = Run(tmp_path / "run", {})
     first = spos(problem(digits), run, settings=settings)
@@ -269,7 +272,7 @@ def test_children_are_judged_once_and_remembered(tmp_path, digits):
     assert (run.folder / EVALUATIONS_FILE).read_text().splitlines() == lines
 
 
-def test_the_best_child_judged_within_the_budget_is_chosen(tmp_path, digits):
+def test_the_best_child_evaluated_within_the_budget_is_chosen(tmp_path, digits):
     task = problem(digits, budget_share=0.5)
     run = Run(tmp_path / "run", {})
     result = spos(task, run, settings=OneShotSettings(evaluations=12, population=6))
@@ -281,7 +284,7 @@ def test_the_best_child_judged_within_the_budget_is_chosen(tmp_path, digits):
 def test_inherited_accuracy_is_that_of_the_recalibrated_child_and_leaves_the_supernet_alone(net, digits):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     architecture = SPACE.decode([0] * 7)
-    judged = InheritedAccuracy(net, digits)(architecture)
+    judged = InheritedEvaluator(net, digits)(architecture).accuracy
     child = net.inherit(architecture)
     recalibrate_batch_norm(child, digits.train_batches(0))
     assert judged == accuracy(child, digits.val_batches())
@@ -316,7 +319,3 @@ def test_a_child_trained_alone_goes_on_bit_for_bit(tmp_path, digits):
     again = train_child(architecture, digits, Run(tmp_path / "stopped", {}), epochs=2)
     for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-
-
-def test_every_method_is_listed():
-    assert set(SEARCHES) == {"dsnas", "spos", "random", "single-path", "single-path-lambda", "snas", "proxyless"}

@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +10,10 @@ from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import most_probable_within
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.tables.table import Latency, LatencyTable
-from hwnas.searches.one_shot import random_within
-from hwnas.searches.problem import MEASURED_TRIES, REPEATABLE, SearchProblem, choose_by
+from hwnas.searches.derivers import MEASURED_TRIES, REPEATABLE, best_evaluated, within_as_measured
+from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.proposers import RandomWithin
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
 
@@ -63,7 +64,7 @@ def likes_slow_blocks(task):
 @pytest.mark.parametrize("factor", [0.9, 1.0, 1.1, 1.3])
 def test_what_is_taken_measures_within_and_was_measured(predictor, factor):
     task, machine = problem(predictor, 0.6, factor)
-    taken = choose_by(task, likes_slow_blocks(task))
+    taken = within_as_measured(task, likes_slow_blocks(task))
     assert machine.measured[-1] == taken
     assert machine(taken) <= REPEATABLE * task.budget.budget_ms
 
@@ -75,7 +76,7 @@ def test_the_last_replacement_is_measured_too_and_the_fastest_taken_if_it_is_ove
     machine.factor = 100.0
     steps = iter(np.linspace(1.0, 0.7, 10))
     picks = likes_slow_blocks(task)
-    taken = choose_by(task, lambda _: picks(next(steps) * task.budget.budget_ms))
+    taken = within_as_measured(task, lambda _: picks(next(steps) * task.budget.budget_ms))
     assert taken == fastest
     assert len(machine.measured) == 1 + MEASURED_TRIES + 1
     assert machine.measured[-1] == fastest
@@ -84,7 +85,7 @@ def test_the_last_replacement_is_measured_too_and_the_fastest_taken_if_it_is_ove
 def test_where_even_the_fastest_is_over_the_least_of_what_was_measured_is_taken(predictor):
     fastest = predictor.extremes(TINY)[0]
     task, machine = problem(predictor, 0.5, 50.0)
-    taken = choose_by(task, likes_slow_blocks(task))
+    taken = within_as_measured(task, likes_slow_blocks(task))
     assert taken == fastest and fastest in machine.measured
     assert machine(taken) > task.budget.budget_ms
     assert len(set(machine.measured)) == len(machine.measured) - 1, "each is measured once, and once more by this test"
@@ -93,28 +94,29 @@ def test_where_even_the_fastest_is_over_the_least_of_what_was_measured_is_taken(
 def test_without_a_device_it_is_the_promise_of_the_prediction(predictor):
     task, _ = problem(predictor, 0.4, 1.0)
     task = SearchProblem(None, task.budget, epochs=1)
-    assert predictor.predict(choose_by(task, likes_slow_blocks(task))).high_ms <= task.budget.budget_ms * (1 + 1e-9)
+    assert predictor.predict(within_as_measured(task, likes_slow_blocks(task))).high_ms <= task.budget.budget_ms * (
+        1 + 1e-9
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.4])
 def test_random_architectures_end_within_the_budget_by_their_own_intervals(predictor, share):
     task, _ = problem(predictor, share, 1.0)
     rng = random.Random(0)
-    ends_ms = [predictor.predict(random_within(task, rng)).high_ms for _ in range(2)]
+    ends_ms = [predictor.predict(RandomWithin(task.budget)(rng)).high_ms for _ in range(2)]
     assert max(ends_ms) <= task.budget.budget_ms * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("limit_share", [0.0, 0.3, 1.0])
-def test_the_best_child_judged_ends_within_or_is_the_surest(predictor, tmp_path, limit_share):
-    from hwnas.searches.one_shot import Judged
-
+def test_the_best_child_evaluated_ends_within_or_is_the_surest(predictor, tmp_path, limit_share):
     task, _ = problem(predictor, 0.5, 1.0)
-    judged = Judged(task, SimpleNamespace(folder=tmp_path), lambda network: predictor.predict(network).ms)
+    evaluator = RecordedEvaluator(LookedUpEvaluator(lambda network: predictor.predict(network).ms), tmp_path)
     rng = random.Random(1)
     for _ in range(30):
-        judged(TINY.sample(rng))
-    ends_ms = sorted(predictor.predict(network).high_ms for network in judged.accuracies)
+        evaluator(TINY.sample(rng))
+    ends_ms = sorted(predictor.predict(network).high_ms for network in evaluator.evaluations)
     limit_ms = ends_ms[0] * 0.99 + limit_share * (ends_ms[-1] - ends_ms[0])
-    best = judged.best(limit_ms)
-    within = [network for network in judged.accuracies if predictor.predict(network).high_ms <= limit_ms]
-    assert best == (max(within, key=judged.accuracies.__getitem__) if within else task.budget.surest)
+    found = evaluator.evaluations
+    best = best_evaluated(found.values(), replace(task.budget, budget_ms=limit_ms))
+    within = [network for network in found if predictor.predict(network).high_ms <= limit_ms]
+    assert best == (max(within, key=lambda network: found[network].score) if within else task.budget.surest)

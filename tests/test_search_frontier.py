@@ -11,10 +11,11 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
+from hwnas.searches.derivers import MostProbable
+from hwnas.searches.evaluators import EVALUATIONS_FILE
 from hwnas.searches.frontier import frontier
-from hwnas.searches.one_shot import EVALUATIONS_FILE
-from hwnas.searches.problem import SearchResult, choose
-from hwnas.searches.search import get_search
+from hwnas.searches.registry import get_search
+from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
@@ -49,7 +50,7 @@ def test_each_budget_gets_the_most_probable_architecture_within_it(digits, seed)
     grids = [np.meshgrid(*vectors, indexing="ij") for vectors in (costs, logs)]
     ms, log_probability = fixed_ms + sum(grids[0]), sum(grids[1])
     budgets = between(predictor, (0.1, 0.3, 0.5))
-    for result in frontier(SearchResult(task, net, choose(task, net)), budgets):
+    for result in frontier(SearchResult(task, net, MostProbable(net)(task)), budgets):
         index = SPACE.indices(result.architecture)
         within = ms <= result.problem.budget.target_ms * (1 + 1e-9)  # a plain sum's intervals are all equally wide
         assert within[index]

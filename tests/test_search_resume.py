@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from hwnas.run import Run
-from hwnas.searches.one_shot import EVALUATIONS_FILE, Judged
-from hwnas.searches.problem import SearchResult
-from hwnas.searches.search import SEARCHES, get_search
+from hwnas.searches.evaluators import EVALUATIONS_FILE, LookedUpEvaluator, RecordedEvaluator
+from hwnas.searches.registry import SEARCHES, get_search
+from hwnas.searches.result import SearchResult
 from hwnas.train.data import load_data
 from tests.test_dsnas import problem
 
@@ -89,27 +89,27 @@ def test_killed_at_random_steps_and_continued_equals_uninterrupted(tmp_path, nam
     assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
 
 
-def test_a_judgement_that_was_cut_off_is_made_again_and_spoils_no_other(tmp_path):
+def test_an_evaluation_that_was_cut_off_is_made_again_and_spoils_no_other(tmp_path):
     data = load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.2, workers=0)
     task, run = problem(data), Run(tmp_path / "run", {})
     space = task.budget.space
     codes = [[0] * 7, [1] * 7, [2] * 7]
-    judged = Judged(task, run, lambda architecture: 0.5)
+    evaluator = RecordedEvaluator(LookedUpEvaluator(lambda architecture: 0.5), run.folder)
     for code in codes[:2]:
-        judged(space.decode(code))
+        evaluator(space.decode(code))
     path = run.folder / EVALUATIONS_FILE
     path.write_text(path.read_text()[:-10])
     asked = []
 
-    def judge(architecture) -> float:
+    def look_up(architecture) -> float:
         asked.append(architecture.code)
         return 0.5
 
-    again = Judged(task, run, judge)
+    again = RecordedEvaluator(LookedUpEvaluator(look_up), run.folder)
     for code in codes:
         again(space.decode(code))
     assert asked == [space.decode(code).code for code in codes[1:]]
-    final = Judged(task, run, judge)
+    final = RecordedEvaluator(LookedUpEvaluator(look_up), run.folder)
     for code in codes:
         final(space.decode(code))
     assert len(asked) == 2

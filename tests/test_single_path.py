@@ -17,7 +17,7 @@ from hwnas.searches.frontier import frontier
 from hwnas.searches.lambda_search import LambdaSearchSettings, lambda_search
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.product_model import product_factors
-from hwnas.searches.search import get_search
+from hwnas.searches.registry import get_search
 from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer, single_path
 from hwnas.spaces import get_space
 from hwnas.supernet.indicator import Indicator
@@ -223,7 +223,7 @@ def test_8_the_published_term_has_the_slope_1000_lambda_over_r(digits):
     term, ms = trainer.latency_term(trainer.net.indicators())
     assert ms == pytest.approx(trainer.chosen_ms(), rel=1e-5)
     assert float(term.detach()) == pytest.approx(20 * np.log(ms), rel=1e-5)
-    threshold = next(p for name, p in trainer.net.thresholds() if "kernel" in name)
+    threshold = next(p for name, p in trainer.net.architecture_parameters() if "kernel" in name)
     slope = torch.autograd.grad(term, threshold, retain_graph=True)[0]
     gates = trainer.net.candidate_gates(trainer.net.indicators())
     r = trainer.budget.predictor.expected_ms(SPACE, gates)
@@ -263,7 +263,7 @@ def test_a_search_follows_its_budget_and_ends_within_it(searched):
 
 def test_a_search_hands_over_a_child_that_has_learnt(searched):
     result, _, _ = searched
-    child = result.take()
+    child = result.derive()
     assert result.val_accuracy(child) > 0.7  # guessing is 0.1
     assert child.architecture == result.architecture
 
@@ -292,7 +292,7 @@ def test_a_frontier_gives_each_budget_its_own_network_and_less_for_less(searched
     chosen = SPACE.decode(result.net.chosen())
     if predictor.predict(chosen).high_ms <= task.budget.budget_ms:
         assert results[0].architecture == chosen
-    child = results[-1].take()
+    child = results[-1].derive()
     assert child.architecture == results[-1].architecture
     with pytest.raises(UsageError, match="Search at the largest budget"):
         frontier(result, [2 * task.budget.budget_ms])
@@ -301,16 +301,16 @@ def test_a_frontier_gives_each_budget_its_own_network_and_less_for_less(searched
 
 
 def test_a_loose_budget_decodes_to_what_the_indicators_choose(digits):
-    from hwnas.searches.problem import choose
+    from hwnas.searches.derivers import MostProbable
 
     task = problem(digits, budget_share=1.2)
     net = SuperKernelNet(SPACE)
     for node, index in zip(net.superkernels(), [0, 4, 2, 1, 3, 0, 4], strict=True):
         set_choice(node, node.nesting.one_of.candidates[index])
     with torch.no_grad():
-        for _, thresholds in net.thresholds():
+        for _, thresholds in net.architecture_parameters():
             thresholds.clamp_(-0.2, 0.6)  # near the sizes of the weights: decided, but not by much
-    assert SPACE.indices(choose(task, net)) == tuple(net.chosen())
+    assert SPACE.indices(MostProbable(net)(task)) == tuple(net.chosen())
 
 
 class Stop(Exception):
@@ -344,19 +344,19 @@ def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_
 def test_after_the_hand_over_only_the_taken_part_is_trained(digits):
     trainer = trainer_at(digits, 8, search=0.5)
     trainer.step(*next(iter(digits.train_batches(2))))
-    assert trainer.taken is not None
-    for node, index in zip(trainer.net.superkernels(), trainer.taken, strict=True):
+    assert trainer.derived is not None
+    for node, index in zip(trainer.net.superkernels(), trainer.derived, strict=True):
         spec = node.nesting.one_of.candidates[index]
         node.block.zero_grad(set_to_none=False)
         if spec.is_identity:
             continue
         hidden = spec.hidden_channels
-        trainer.net.train().run_architecture(torch.randn(4, 3, 16, 16), trainer.taken).square().sum().backward()
+        trainer.net.train().run_path(torch.randn(4, 3, 16, 16), trainer.derived).square().sum().backward()
         gradient = node.block.project[0].weight.grad
         assert gradient[:, :hidden].any()
         assert not gradient[:, hidden:].any()
     assert trainer.chosen_ms() == pytest.approx(
-        trainer.budget.predictor.predict(SPACE.decode(trainer.taken)).ms, rel=1e-5
+        trainer.budget.predictor.predict(SPACE.decode(trainer.derived)).ms, rel=1e-5
     )
 
 
@@ -456,7 +456,7 @@ def test_indicators_have_no_hidden_state():
     """What the net chooses depends on its weights and thresholds only: a copy chooses the same."""
     torch.manual_seed(0)
     net, copy = SuperKernelNet(SPACE), SuperKernelNet(SPACE)
-    for _, thresholds in net.thresholds():
+    for _, thresholds in net.architecture_parameters():
         thresholds.data.uniform_(0.2, 0.4)
     copy.load_state_dict(net.state_dict())
     assert copy.chosen() == net.chosen()

@@ -278,8 +278,8 @@ def test_scores_are_the_logarithms_of_the_likeliest_indicators():
 
 def test_12_the_thresholds_are_the_papers_sixty_without_the_five_that_decide_nothing():
     net = SuperKernelNet(get_space("single-path", resolution=32, width=0.25))
-    assert sum(p.numel() for _, p in net.thresholds()) == 60 - 5
-    assert all((p == 0).all() for _, p in net.thresholds())
+    assert sum(p.numel() for _, p in net.architecture_parameters()) == 60 - 5
+    assert all((p == 0).all() for _, p in net.architecture_parameters())
     assert net.chosen() == [3] * 20
 
 
@@ -319,7 +319,7 @@ def test_a_child_equals_the_supernet_with_the_same_decisions(name, seed, trainin
     with torch.no_grad():
         expected = child(images)
         assert net.chosen() == list(space.indices(architecture))
-        torch.testing.assert_close(net.run_architecture(images, net.chosen()), expected, rtol=0, atol=0)
+        torch.testing.assert_close(net.run_path(images, net.chosen()), expected, rtol=0, atol=0)
         torch.testing.assert_close(net(images), expected, rtol=1e-6, atol=1e-6)
 
 
@@ -327,7 +327,7 @@ def test_running_an_architecture_trains_its_part_of_the_weights_and_its_statisti
     net, architecture = randomly_decided(free_space(), 1)
     child = net.train().inherit(architecture).train()
     images = torch.randn(4, 3, 21, 13)
-    net.run_architecture(images, net.chosen()).square().sum().backward()
+    net.run_path(images, net.chosen()).square().sum().backward()
     child(images).square().sum().backward()
     after = net.inherit(architecture)
     for a, b in zip(after.buffers(), child.buffers(), strict=True):

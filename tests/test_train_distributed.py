@@ -37,7 +37,7 @@ lr = 0.05 if mode == "same-path" else 0.5  # at a higher rate rounding errors gr
 settings = DSNASSettings(lr=lr, pretrain=0.0, search=0.7, fixing_gap=0.05, clip_norm=None)
 trainer = DSNASTrainer(problem, settings)
 if mode == "same-path":  # batch norms as in evaluation, and one path for all: what must equal a doubled batch
-    trainer.taken = [0] * 7
+    trainer.derived = [0] * 7
     trainer.net.eval()
     for images, labels in data.train_batches(0):
         trainer.step(distributed.share(images), distributed.share(labels))
@@ -47,11 +47,11 @@ else:
     trainer.step_count = 0
     run = open_run(out + "/run", {})
     train(trainer, data, run, checkpoint_seconds=0.0)
-    if trainer.taken is None:
-        trainer.take_architecture()
+    if trainer.derived is None:
+        trainer.derive()
 values = trainer.net.state_dict()
 state = {name: value.double().sum().item() for name, value in values.items() if value.is_floating_point()}
-result = {"paths": paths, "state": state, "taken": trainer.taken, "fixed": sorted(trainer.fixed)}
+result = {"paths": paths, "state": state, "taken": trainer.derived, "fixed": sorted(trainer.fixed)}
 with open(f"{out}/{distributed.rank()}.json", "w") as file:
     json.dump(result, file)
 """

@@ -72,7 +72,7 @@ def test_12_everything_decays_but_batch_norm_thresholds_too():
     assert len(decays) == len(list(net.parameters()))
     norms = {id(p) for m in net.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
     assert all(decays[id(p)] == (0.0 if id(p) in norms else 1e-5) for p in net.parameters())
-    assert all(decays[id(p)] == 1e-5 for _, p in net.thresholds())
+    assert all(decays[id(p)] == 1e-5 for _, p in net.architecture_parameters())
 
 
 def test_the_average_ramps_up_as_tensorflows_does():

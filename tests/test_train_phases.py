@@ -10,7 +10,7 @@ from hwnas.errors import UsageError
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
-from hwnas.searches.search import get_search
+from hwnas.searches.registry import get_search
 from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
 from hwnas.searches.snas import SNASSettings, SNASTrainer
 from hwnas.train.data import ImageData, load_data
@@ -77,7 +77,11 @@ def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     trainer_of, settings_of = TRAINERS[name]
     task: SearchProblem = problem(one_batch, epochs=epochs, budget_share=0.3)
     trainer = trainer_of(task, settings_of(search=0.7))
-    deciding = dict(trainer.net.thresholds()) if name == "single-path" else dict(trainer.net.alphas.named_parameters())
+    deciding = (
+        dict(trainer.net.architecture_parameters())
+        if name == "single-path"
+        else dict(trainer.net.alphas.named_parameters())
+    )
     before = {key: value.detach().clone() for key, value in deciding.items()}
     pressed = []
     for epoch in range(epochs):
@@ -86,7 +90,7 @@ def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     assert any((value != before[key]).any() for key, value in deciding.items())
     assert any(pressed) and not pressed[0]  # the first step warms up
     if epochs > 3 or name != "single-path":  # three steps are too few for its four phases
-        assert trainer.search_steps < trainer.total_steps and trainer.taken is not None
+        assert trainer.search_steps < trainer.total_steps and trainer.derived is not None
 
 
 def test_a_short_descent_reaches_the_budget(one_batch):
@@ -111,7 +115,7 @@ def test_fewer_steps_than_phases_are_said(one_batch, caplog):
         trainer = DSNASTrainer(problem(one_batch, epochs=2), DSNASSettings(lr_warmup=0.0))
     assert (trainer.pretrain_steps, trainer.search_steps) == (1, 2)
     (said,) = caplog.messages
-    assert "2 steps, too few for its 3 phases: there is none for the training of what was taken" in said
+    assert "2 steps, too few for its 3 phases: there is none for the training of the derived architecture" in said
 
 
 def test_the_learning_rate_rises_for_a_step_at_least_and_never_for_all():

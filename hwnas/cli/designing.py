@@ -29,6 +29,7 @@ from hwnas.cli.options import (
     SearchLatency,
     Seed,
     Threads,
+    TorchDevice,
     TrainThreads,
     Width,
 )
@@ -57,6 +58,7 @@ def search(
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
     train_threads: TrainThreads = None,
+    torch_device: TorchDevice = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
     out: Out = None,
@@ -94,6 +96,7 @@ def design(
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
     train_threads: TrainThreads = None,
+    torch_device: TorchDevice = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
     out: Out = None,

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from hwnas.runners import ALL_RUNTIMES
+from hwnas.searches.registry import SEARCHES
 from hwnas.spaces import SPACES
 
 _SPACES = ", ".join(SPACES)
 _RUNTIMES = ", ".join(ALL_RUNTIMES)
-METHODS = "dsnas, single-path, single-path-lambda, spos, random, snas, proxyless"
-"""Named here once more: the searches import torch, which a help text need not wait for."""
+_METHODS = ", ".join(SEARCHES)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads per inference [the device's own].")]
@@ -76,7 +76,7 @@ Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a lat
 SearchLatency = Annotated[
     Path | None, typer.Option("--latency", help="Folder of a latency table [of --device, in --tables].")
 ]
-Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {METHODS} [dsnas].")]
+Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {_METHODS} [dsnas].")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
@@ -85,6 +85,7 @@ LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only 
 TrainThreads = Annotated[
     int | None, typer.Option("--train-threads", min=1, help="Threads that train [cores; or as the run began].")
 ]
+TorchDevice = Annotated[str | None, typer.Option("--torch-device", help="Where to train: cpu, cuda [cpu].")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
 Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME]; an unfinished one goes on.")]

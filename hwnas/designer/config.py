@@ -15,7 +15,7 @@ from hwnas.foreign import LONGEST_MS
 from hwnas.run import DECIDES_NOTHING, place
 from hwnas.specs.spec import LARGEST_SIDE
 
-Progress = Callable[[str, int, int, str], None]
+DesignProgress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, what is going on)."""
 
 

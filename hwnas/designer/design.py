@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.child import ChildNetwork, save_child
-from hwnas.designer.config import DesignConfig, Progress, default_folder
+from hwnas.designer.config import DesignConfig, DesignProgress, default_folder
 from hwnas.designer.final import measure_models, usual_us_of
 from hwnas.designer.result import DesignResult
 from hwnas.designer.task import Task
@@ -29,7 +29,7 @@ from hwnas.report.pictures import save_search_picture
 from hwnas.report.search_page import write_search_page
 from hwnas.run import Run
 from hwnas.searches.frontier import frontier, save_frontier
-from hwnas.searches.problem import SearchResult
+from hwnas.searches.result import SearchResult
 from hwnas.searches.single_path import INDICATORS_FILE
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
@@ -47,7 +47,7 @@ Step = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, the newest figures)."""
 
 
-def design(config: DesignConfig, out: Path | str | None = None, progress: Progress | None = None) -> DesignResult:
+def design(config: DesignConfig, out: Path | str | None = None, progress: DesignProgress | None = None) -> DesignResult:
     """Design a network for one device and one deadline.
 
     Repeated with the same configuration and folder, it goes on where it was stopped. With a published latency table
@@ -95,7 +95,7 @@ def _finish(
     result: SearchResult,
     results: Sequence[SearchResult],
     child_of: _Children,
-    report: Progress,
+    report: DesignProgress,
 ) -> DesignResult:
     """Export what was found, measure it, and judge it and its frontier."""
     config = task.config
@@ -138,7 +138,7 @@ def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
     return task.predictor.saved(path)
 
 
-def _export(child: ChildNetwork, task: Task, run: Run, report: Progress) -> list[ExportedModel]:
+def _export(child: ChildNetwork, task: Task, run: Run, report: DesignProgress) -> list[ExportedModel]:
     """Save the child, and its model files where there is a device to measure them on."""
     save_child(child, run.folder)
     if task.table.publication:
@@ -177,7 +177,7 @@ class _Children:
             folder = self._run.folder / RETRAINED_FOLDER / digest[:12]
             self._made[digest] = found.retrain(folder, self._on_step, self._weights)
         elif digest not in self._made:
-            self._made[digest] = found.take()
+            self._made[digest] = found.derive()
         return self._made[digest]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from hwnas.campaign.bench import bench
 from hwnas.campaign.measurement import Measurement
-from hwnas.designer.config import Progress
+from hwnas.designer.config import DesignProgress
 from hwnas.devices.device import Device
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.measuring.table_campaign import reference_model
@@ -55,7 +55,7 @@ def usual_us_of(table: LatencyTable) -> float | None:
 
 
 @dataclass(frozen=True)
-class Look:
+class Repetition:
     """One bench of a file: the runs of its visits in microseconds, and the reference model's medians around them."""
 
     runs_us: tuple[tuple[float, ...], ...]
@@ -67,24 +67,26 @@ class Look:
         return max(self.reference_us, default=0.0)
 
 
-def undisturbed(looks: Sequence[Look], limit_percent: float, usual_us: float | None = None) -> list[Look]:
-    """The looks during which the machine was as fast as it usually is, or as it was at its fastest now.
+def undisturbed(
+    repetitions: Sequence[Repetition], limit_percent: float, usual_us: float | None = None
+) -> list[Repetition]:
+    """The repetitions during which the machine was as fast as it usually is, or as it was at its fastest now.
 
     Args:
-        looks: of one file.
+        repetitions: of one file.
         limit_percent: how much slower the reference model may be.
         usual_us: how long the reference takes as a rule; None: not known.
     """
-    now_us = min((look.slowest_us for look in looks), default=0.0)
+    now_us = min((repeat.slowest_us for repeat in repetitions), default=0.0)
     most_us = min(now_us, usual_us or now_us) * (1 + limit_percent / 100)
-    return [look for look in looks if look.slowest_us <= most_us]
+    return [repeat for repeat in repetitions if repeat.slowest_us <= most_us]
 
 
 def measure_models(
     models: list[ExportedModel],
     device: Device,
     runtime: str,
-    report: Progress,
+    report: DesignProgress,
     everywhere: bool = True,
     rounds: int = FINAL_ROUNDS,
     usual_us: float | None = None,
@@ -92,7 +94,7 @@ def measure_models(
     """Measure the exported files: on `runtime`, and on this machine `everywhere`, with each other one installed.
 
     Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
-    no single visit can see. Where it is slower by more, as the reference model beside the file tells, the file is
+    no single repetition can see. Where it is slower by more, as the reference model beside the file tells, the file is
     measured again, some seconds later and a limited number of times, as in a campaign (the device's
     ``drift_limit_percent``). If it stays slower, that is how fast it is.
 
@@ -104,31 +106,31 @@ def measure_models(
     )
     pairs = [(name, model) for name in names for model in models if runtime_suffix(name) == f".{model.format}"]
     references = {model.format: reference_model(model.format) for model in models}
-    looks: dict[str, list[Look]] = defaultdict(list)
+    repetitions: dict[str, list[Repetition]] = defaultdict(list)
     conditions: dict[str, dict[str, Any]] = {}
 
-    def look(name: str, model: ExportedModel) -> None:
+    def repeat(name: str, model: ExportedModel) -> None:
         measured = bench(model.path, device, name, reference=references[model.format])
-        looks[name].append(Look(tuple(measured.measurement.runs_us), tuple(measured.reference_us)))
+        repetitions[name].append(Repetition(tuple(measured.measurement.runs_us), tuple(measured.reference_us)))
         conditions[name] = measured.conditions.to_json()
 
-    def good(name: str) -> list[Look]:
-        return undisturbed(looks[name], device.drift_limit_percent, usual_us if name == runtime else None)
+    def good(name: str) -> list[Repetition]:
+        return undisturbed(repetitions[name], device.drift_limit_percent, usual_us if name == runtime else None)
 
-    visited = [pair for _ in range(rounds) for pair in pairs]
-    for done, (name, model) in enumerate(visited):
-        report("measure again", done, len(visited), name)
-        look(name, model)
-    if visited:
-        report("measure again", len(visited), len(visited), "")
+    planned = [pair for _ in range(rounds) for pair in pairs]
+    for done, (name, model) in enumerate(planned):
+        report("measure again", done, len(planned), name)
+        repeat(name, model)
+    if planned:
+        report("measure again", len(planned), len(planned), "")
     for name, model in pairs:
         for _ in range(RETAKES * rounds):
             if len(good(name)) >= rounds:
                 break
             time.sleep(PAUSE_S)
-            look(name, model)
+            repeat(name, model)
     # as fast as it usually is, or, if it never was, as fast as it is now
-    taken = {name: good(name) or undisturbed(looks[name], device.drift_limit_percent) for name in looks}
+    taken = {name: good(name) or undisturbed(repetitions[name], device.drift_limit_percent) for name in repetitions}
     measured_ms = {
         name: Measurement(tuple(runs for each in found for runs in each.runs_us)).median_ms
         for name, found in taken.items()

@@ -8,7 +8,7 @@ from typing import Any
 from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
-from hwnas.designer.config import DesignConfig, Progress
+from hwnas.designer.config import DesignConfig, DesignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
@@ -18,8 +18,9 @@ from hwnas.latency.measuring.table_campaign import check_table_conditions, netwo
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import runtime_suffix
-from hwnas.searches.problem import Method, SearchProblem
-from hwnas.searches.search import get_search
+from hwnas.searches.method import Method
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.registry import get_search
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.train import distributed
@@ -51,7 +52,7 @@ class Task:
     predictor: LatencyPredictor
 
     @staticmethod
-    def of(config: DesignConfig, report: Progress) -> Task:
+    def of(config: DesignConfig, report: DesignProgress) -> Task:
         """Load the images, measure what is not measured yet, fit, and check that the budgets can be met.
 
         Raises:
@@ -109,7 +110,7 @@ def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
     return {"search": 1.0} if config.frontier and hands_over else {}
 
 
-def _load(config: DesignConfig, resolution: int, report: Progress) -> ImageData:
+def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> ImageData:
     return load_data(
         config.data,
         resolution,
@@ -130,7 +131,9 @@ def _known(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyT
     return table, current_conditions(device, runtime, "float32")
 
 
-def _measured(config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: Progress) -> LatencyTable:
+def _measured(
+    config: DesignConfig, space: SearchSpace, device: Device, runtime: str, report: DesignProgress
+) -> LatencyTable:
     """A table measured now, as far as it was not measured before."""
 
     def on_repetition(now: CampaignProgress) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from hwnas.child import ChildNetwork, save_child
 from hwnas.errors import UsageError
 from hwnas.latency.predictor import Prediction
-from hwnas.searches.problem import SearchResult, choose, found_by_first
+from hwnas.searches.derivers import MostProbable, derive_together
+from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
 
 FRONTIER_FOLDER = "frontier"
@@ -34,10 +34,10 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
         HwnasError: a budget that no architecture meets.
     """
     searched = result.problem.budget
-    best_within = result.best_within or (lambda problem: choose(problem, result.net, result.decode))
+    deriver = result.deriver or MostProbable(result.net)
     results = []
     for budget_ms in sorted(set(budgets_ms), reverse=True):
-        if budget_ms > searched.budget_ms and result.best_within is None:
+        if budget_ms > searched.budget_ms and not deriver.any_budget:
             raise UsageError(
                 f"{budget_ms:g} ms is more than the {searched.budget_ms:g} ms that were searched: what is decided for "
                 "a smaller budget cannot say what a larger one is best spent on. Search at the largest budget."
@@ -48,7 +48,7 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
         # of the budget that was searched the answer is there, and its weights may have been trained on since
         architecture = result.architecture
         if budget_ms != searched.budget_ms:
-            architecture = found_by_first(problem, partial(best_within, problem))
+            architecture = derive_together(problem, deriver)
         results.append(replace(result, problem=problem, architecture=architecture))
     return results
 

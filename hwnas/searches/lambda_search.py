@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
-from hwnas.searches.problem import SearchProblem, SearchResult
+from hwnas.searches.method import Method
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.result import SearchResult
 from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
 from hwnas.train import distributed
-from hwnas.train.loop import Progress, open_run, train
+from hwnas.train.loop import TrainingProgress, open_run, train
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class LambdaSearchSettings(SinglePathSettings):
 
 
 @dataclass
-class Trial:
+class LambdaTrial:
     """One lambda, its search, and the latency in ms of what its indicators chose, before any decoding."""
 
     latency_weight: float
@@ -59,7 +61,10 @@ class Trial:
 
 
 def lambda_search(
-    problem: SearchProblem, run: Run, progress: Progress | None = None, settings: LambdaSearchSettings | None = None
+    problem: SearchProblem,
+    run: Run,
+    progress: TrainingProgress | None = None,
+    settings: LambdaSearchSettings | None = None,
 ) -> SearchResult:
     """Search for the lambda that leads closest below the budget, and go on with that search. Resumes where it stopped.
 
@@ -71,7 +76,7 @@ def lambda_search(
     if writes:
         run.rewind(0)
     low, high = math.log(settings.lowest), math.log(settings.highest)
-    trials: list[Trial] = []
+    trials: list[LambdaTrial] = []
     for number in range(settings.trials):
         latency_weight = math.exp((low + high) / 2)
         trial = _search_once(problem, run, progress, settings, latency_weight, number)
@@ -92,11 +97,11 @@ def lambda_search(
 def _search_once(
     problem: SearchProblem,
     run: Run,
-    progress: Progress | None,
+    progress: TrainingProgress | None,
     settings: LambdaSearchSettings,
     latency_weight: float,
     number: int,
-) -> Trial:
+) -> LambdaTrial:
     """The search of one lambda, as far as the hand-over."""
     trainer = SinglePathTrainer(problem, settings.trial(latency_weight))
     trainer.total_steps = trainer.search_steps
@@ -114,9 +119,20 @@ def _search_once(
             f"{own.folder} lacks the figures of its step {trainer.search_steps}, which tell what its lambda leads to. "
             "Delete that folder to have this lambda searched again."
         )
-    return Trial(latency_weight, trainer, own, logged[-1]["expected_ms"])
+    return LambdaTrial(latency_weight, trainer, own, logged[-1]["expected_ms"])
 
 
 def _distance(searched_ms: float, target_ms: float) -> tuple[bool, float]:
     """Over the target is worse than any distance below it."""
     return searched_ms > target_ms, abs(searched_ms - target_ms)
+
+
+SINGLE_PATH_LAMBDA = Method(
+    lambda_search,
+    LambdaSearchSettings,
+    summary="Single-Path NAS, searched for the lambda that fits the budget (arXiv 1907.00959)",
+    weights="one largest block per decision",
+    trains="the largest network, masked",
+    decides="thresholds, for several lambdas",
+    section="Which lambda?",
+)

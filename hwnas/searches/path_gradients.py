@@ -22,6 +22,12 @@ def sample_path(alphas: nn.ParameterList, generator: torch.Generator) -> Path:
     return choices, one_hot(alphas, choices)
 
 
+def gumbel(alpha: Tensor, generator: torch.Generator) -> Tensor:
+    """Independent Gumbel noise of the shape of the logits; the largest of their sums is a sample of the softmax."""
+    uniform = torch.rand(alpha.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+    return -torch.log(-torch.log(uniform)).to(alpha)
+
+
 def estimate_gradients(
     net: SampledNet, images: Tensor, labels: Tensor, loss_function: nn.Module, choices: list[int], z: list[Tensor]
 ) -> Tensor:
@@ -40,12 +46,13 @@ def estimate_gradients(
     # (a) S = sum_i log p_i(z_i), while z requires no gradient: otherwise the reward would gain a 1/p term
     score = torch.stack([(zi * torch.log_softmax(alpha, 0)).sum() for zi, alpha in zip(z, net.alphas, strict=True)])
     gates = [zi.requires_grad_(True) for zi in z]  # (b)
-    loss = loss_function(net(images, choices, gates), labels)  # (c)
+    loss: Tensor = loss_function(net(images, choices, gates), labels)  # (c)
     # (d) S is added only to carry its gradient; its sign is right although it is not minimised (SNAS-Series#2)
-    (loss + score.sum()).backward()
+    torch.autograd.backward(loss + score.sum())
     for alpha, gate in zip(net.alphas, gates, strict=True):
-        assert alpha.grad is not None and gate.grad is not None
-        alpha.grad *= gate.grad.sum()  # (e) the reward, (f) times the gradient of log p
+        assert alpha.grad is not None
+        # (e) the reward, (f) times the gradient of log p; an edge of a cell that did not run has earned nothing
+        alpha.grad *= 0.0 if gate.grad is None else gate.grad.sum()
     return loss.detach()
 
 

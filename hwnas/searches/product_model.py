@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from hwnas.space import SearchSpace
 from hwnas.supernet.nesting import Nesting
 
 
-def product_factors(space: SearchSpace, predictor: LatencyPredictor) -> list[np.ndarray]:
+def product_factors(space: SearchSpace, predictor: LatencyPredictor) -> list[np.ndarray[Any, Any]]:
     """What multiplies each candidate's cost, per decision, to make it the published model's.
 
     That prices kernel k and width e as ``R[K, e] * R[k, E] / R[K, E]``, K and E being the largest. Both are linear in

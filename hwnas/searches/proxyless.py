@@ -2,7 +2,7 @@
 
 The gates follow mit-han-lab/proxylessnas, `search/modules/mix_op.py`, mode ``full_v2``: every few steps a validation
 batch runs through one sampled path, and the gate of each candidate gets ``dL/dg_k = sum(out_k * dL/dout)``. Weights'
-training, budget and hand-over are as in `hwnas.searches.dsnas`, so that the two can be compared.
+training, budget and hand-over are as in `hwnas.searches.sampled_path`, so that methods can be compared.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.run import Run
-from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer, run_to_end
-from hwnas.searches.problem import SearchProblem, SearchResult
+from hwnas.searches.method import Method
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.result import SearchResult
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, ValidationBatches, search_paths
 from hwnas.supernet.mixed import gated
 from hwnas.train.data import Batch
-from hwnas.train.loop import Progress
+from hwnas.train.loop import TrainingProgress
 
 
 @dataclass(frozen=True)
-class ProxylessSettings(DSNASSettings):
-    """As `DSNASSettings`, whose ``reward`` there is not: the gates' gradients are what counts.
+class ProxylessSettings(SampledPathSettings):
+    """As `SampledPathSettings`, and how often the logits learn.
 
     Attributes:
         alpha_betas: Adam without momentum for the logits, as published.
@@ -40,18 +42,14 @@ class ProxylessSettings(DSNASSettings):
             raise UsageError(f"alpha_every must be 1 or more, not {self.alpha_every}.")
 
 
-class ProxylessTrainer(DSNASTrainer):
-    """DSNAS's trainer with binary gates on validation batches in place of its estimator."""
+class ProxylessTrainer(SampledPathTrainer):
+    """The state of a search and its step: binary gates on validation batches."""
 
     settings: ProxylessSettings
 
     def __init__(self, problem: SearchProblem, settings: ProxylessSettings) -> None:
-        if problem.data.counts["val"] == 0:
-            raise UsageError(
-                "ProxylessNAS updates its logits on validation images; load the data with val_fraction > 0."
-            )
+        self._validation = ValidationBatches(problem, "ProxylessNAS")
         super().__init__(problem, settings)
-        self._validation = list(problem.data.val_batches())
 
     @property
     def updates_logits(self) -> bool:
@@ -59,11 +57,10 @@ class ProxylessTrainer(DSNASTrainer):
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         """Gradients of the weights for one path, and now and then of the logits on a validation batch."""
-        loss = self.weights.loss_function(self.net(images, choices), labels)
-        loss.backward()
+        loss = self.train_path(images, labels, choices)
         if self.updates_logits:
             self.estimate_logits(*self.validation_batch(), choices)
-        return loss.detach()
+        return loss
 
     def estimate_logits(self, images: Tensor, labels: Tensor, choices: list[int]) -> None:
         """``alpha.grad_i = sum_j dL/dg_j p_j (delta_ij - p_i)``, equation 4 of the paper."""
@@ -77,14 +74,26 @@ class ProxylessTrainer(DSNASTrainer):
     def validation_batch(self) -> Batch:
         """The validation batches in turn."""
         update = (self.step_count - self.pretrain_steps) // self.settings.alpha_every
-        images, labels = self._validation[update % len(self._validation)]
-        device = self.problem.torch_device
-        return images.to(device, memory_format=torch.channels_last), labels.to(device)
+        return self._validation[update]
 
 
 def proxyless(
-    problem: SearchProblem, run: Run, progress: Progress | None = None, settings: ProxylessSettings | None = None
+    problem: SearchProblem,
+    run: Run,
+    progress: TrainingProgress | None = None,
+    settings: ProxylessSettings | None = None,
 ) -> SearchResult:
     """Search with ProxylessNAS's gates. Goes on from the run's checkpoint. Raises as `hwnas.searches.dsnas.dsnas`."""
     problem.budget.check_feasible()
-    return run_to_end(ProxylessTrainer(problem, settings or ProxylessSettings()), problem, run, progress)
+    return search_paths(ProxylessTrainer(problem, settings or ProxylessSettings()), problem, run, progress)
+
+
+PROXYLESS = Method(
+    proxyless,
+    ProxylessSettings,
+    summary="ProxylessNAS's binary gates (arXiv 1812.00332), mainly to compare what they cost",
+    weights="a block per candidate",
+    trains="one sampled path",
+    decides="logits, by binary gates",
+    section="ProxylessNAS",
+)

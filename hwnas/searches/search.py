@@ -1,44 +1,23 @@
-"""The searches by name, and the verb. Adding one is a module with a function and a line in `SEARCHES`."""
+"""The verb: search a space for the best architecture within a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import unknown_name
+from hwnas.child import save_child
 from hwnas.latency.budget import Budget
 from hwnas.latency.predictor import LatencyPredictor
-from hwnas.searches.dsnas import DSNASSettings, dsnas
-from hwnas.searches.lambda_search import LambdaSearchSettings, lambda_search
-from hwnas.searches.one_shot import OneShotSettings, random_search, spos
-from hwnas.searches.problem import Method, SearchProblem, SearchResult
-from hwnas.searches.proxyless import ProxylessSettings, proxyless
-from hwnas.searches.single_path import SinglePathSettings, single_path
-from hwnas.searches.snas import SNASSettings, snas
-from hwnas.space import SearchSpace
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.registry import get_search
+from hwnas.searches.result import SearchResult
+from hwnas.space import Architecture, SearchSpace
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
-from hwnas.train.loop import Progress, open_run
+from hwnas.train.loop import TrainingProgress, open_run
 from hwnas.train.threads import training_threads
-
-SEARCHES: dict[str, Method] = {
-    "dsnas": Method(dsnas, DSNASSettings),
-    "spos": Method(spos, OneShotSettings),
-    "random": Method(random_search, OneShotSettings),
-    "single-path": Method(single_path, SinglePathSettings),
-    "single-path-lambda": Method(lambda_search, LambdaSearchSettings),
-    "snas": Method(snas, SNASSettings),
-    "proxyless": Method(proxyless, ProxylessSettings),
-}
-
-
-def get_search(name: str) -> Method:
-    """A search method by name. Raises UsageError, listing the known ones, for another."""
-    if name not in SEARCHES:
-        raise unknown_name("search method", name, list(SEARCHES))
-    return SEARCHES[name]
 
 
 def search(
@@ -50,11 +29,15 @@ def search(
     method: str = "dsnas",
     epochs: int = 30,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     train_threads: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    torch_device: str = "cpu",
+    measured_ms: Callable[[Architecture], float] | None = None,
 ) -> SearchResult:
-    """Search a space for the best architecture within a budget; ``result.take()`` is the network with its weights.
+    """Search a space for the best architecture within a budget; ``result.derive()`` is the network with its weights.
+
+    It is what `hwnas search` does before it exports and measures, and leaves the network in the run folder, too.
 
     Args:
         space: with as many classes as the data.
@@ -68,6 +51,8 @@ def search(
         progress: called after each step with (steps done, steps in all, figures).
         train_threads: threads per process; None: as the run began, at first as many as torch would take.
         settings: hyper-parameters of the method by name, such as those of `DSNASSettings`; None: its defaults.
+        torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
+        measured_ms: measures an architecture on the target; what is derived is then within the budget by measurement.
 
     Raises:
         UsageError: an unknown method or setting, or an impossible budget.
@@ -77,8 +62,9 @@ def search(
     resolved = chosen.resolve(settings or {})
     budget = Budget(budget_ms, space, predictor)
     budget.check_feasible()
-    torch_device = distributed.join("cpu")
-    problem = SearchProblem(data, budget, epochs, seed, torch_device)
+    problem = SearchProblem(data, budget, epochs, seed, distributed.join(torch_device), measured_ms)
     run = open_run(out, problem.identity | {"method": method, "settings": asdict(resolved)})
     with training_threads(run.folder, train_threads):
-        return chosen.search(problem, run, progress, resolved)
+        result = chosen.search(problem, run, progress, resolved)
+        distributed.from_first(lambda: save_child(result.derive(), run.folder))
+    return result

@@ -17,13 +17,16 @@ from hwnas.errors import UsageError
 from hwnas.files import write_json
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
+from hwnas.searches.derivers import MostProbable, derive_together
 from hwnas.searches.indicator_record import indicator_record
-from hwnas.searches.problem import SearchProblem, SearchResult, choose, found_by_first
+from hwnas.searches.method import Method
+from hwnas.searches.problem import SearchProblem
 from hwnas.searches.product_model import product_factors
+from hwnas.searches.result import SearchResult
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
-from hwnas.train.loop import CHECKPOINT_SECONDS, Progress, seeded, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
 from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine, warmup_steps
 from hwnas.train.phases import phase_ends
 
@@ -34,7 +37,7 @@ INDICATORS_FILE = "indicators.json"
 """What was decided by: every indicator when the architecture was taken."""
 
 WARMING_UP, DESCENDING, SEARCHING = "warm-up of the indicators", "descent of the limit", "search"
-FINISHING = "training of what was taken"
+FINISHING = "training of the derived architecture"
 """The phases."""
 
 LR_WARMUP = 0.05
@@ -141,11 +144,11 @@ class SinglePathTrainer:
         if settings.descent < 1:  # the last step of the search, at least, is made under the budget's own limit
             self.descent_steps = min(self.descent_steps, self.search_steps - self.warmup_steps - 1)
         self.step_count = 0
-        self.taken: list[int] | None = None
-        self.taken_by: list[dict[str, Any]] = []
+        self.derived: list[int] | None = None
+        self.derived_by: list[dict[str, Any]] = []
         with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
-        self.net = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: SuperKernelNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale = data.batch_size / 256
         staged = settings.schedule == "staircase"
         self.optimizer = rmsprop_tf(self.net, settings.lr * (scale if staged else scale**0.5), settings.weight_decay)
@@ -166,17 +169,17 @@ class SinglePathTrainer:
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of weights and thresholds. Returns its figures."""
-        if self.taken is None and self.step_count >= self.search_steps:
-            self.take_architecture()
+        if self.derived is None and self.step_count >= self.search_steps:
+            self.derive()
         device = self.problem.torch_device
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         # the head's dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
         with seeded(self.problem.seed, self.step_count):
-            if self.taken is None:
+            if self.derived is None:
                 indicators = self.indicators()
                 logits = self.net(images, indicators)
             else:
-                indicators, logits = [], self.net.run_architecture(images, self.taken)
+                indicators, logits = [], self.net.run_path(images, self.derived)
         loss = self.loss_function(logits, labels)
         term, expected_ms = self.latency_term(indicators) if self.searching else (0.0, self.chosen_ms())
         (loss + term).backward()
@@ -209,26 +212,26 @@ class SinglePathTrainer:
     @torch.no_grad()
     def chosen_ms(self) -> float:
         """The latency of what the indicators choose now, dropout aside, or of the architecture that is taken."""
-        choices = self.net.chosen() if self.taken is None else self.taken
+        choices = self.net.chosen() if self.derived is None else self.derived
         one_hot = [torch.eye(len(d.candidates))[c] for d, c in zip(self.budget.space.decisions, choices, strict=True)]
         return float(self.budget.predictor.expected_ms(self.budget.space, one_hot))
 
     @property
     def searching(self) -> bool:
         """Whether latency counts in this step."""
-        return self.taken is None and self.step_count >= self.warmup_steps
+        return self.derived is None and self.step_count >= self.warmup_steps
 
     def limit_ms(self) -> float:
         """The limit in this step: from the largest network's latency down to the budget's, in equal ratios."""
         budget, steps = self.problem.budget, self.descent_steps
         left = max(0.0, 1 - (self.step_count - self.warmup_steps) / steps) if steps else 0.0
-        return budget.budget_ms * max(1.0, self.largest_ms / budget.target_ms) ** left
+        return float(budget.budget_ms * max(1.0, self.largest_ms / budget.target_ms) ** left)
 
-    def take_architecture(self) -> None:
+    def derive(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
-        taken = found_by_first(self.problem, lambda: choose(self.problem, self.averaged))
-        self.taken = list(self.budget.space.indices(taken))
-        self.taken_by = indicator_record(self.averaged)
+        architecture = derive_together(self.problem, MostProbable(self.averaged))
+        self.derived = list(self.budget.space.indices(architecture))
+        self.derived_by = indicator_record(self.averaged)
 
     @property
     def averaged(self) -> SuperKernelNet:
@@ -237,16 +240,16 @@ class SinglePathTrainer:
 
     def result(self) -> SearchResult:
         """What was found: the taken architecture, or the one that is taken now."""
-        if self.taken is None:
-            self.take_architecture()
-        assert self.taken is not None
-        return SearchResult(self.problem, self.averaged, self.problem.budget.space.decode(self.taken))
+        if self.derived is None:
+            self.derive()
+        assert self.derived is not None
+        return SearchResult(self.problem, self.averaged, self.problem.budget.space.decode(self.derived))
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
-            "taken": self.taken,
-            "taken_by": self.taken_by,
+            "taken": self.derived,
+            "taken_by": self.derived_by,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -255,8 +258,8 @@ class SinglePathTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step_count, self.taken = state["step"], state["taken"]
-        self.taken_by = state.get("taken_by", [])  # checkpoints of earlier versions lack it
+        self.step_count, self.derived = state["step"], state["taken"]
+        self.derived_by = state.get("taken_by", [])  # checkpoints of earlier versions lack it
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -265,7 +268,10 @@ class SinglePathTrainer:
 
 
 def single_path(
-    problem: SearchProblem, run: Run, progress: Progress | None = None, settings: SinglePathSettings | None = None
+    problem: SearchProblem,
+    run: Run,
+    progress: TrainingProgress | None = None,
+    settings: SinglePathSettings | None = None,
 ) -> SearchResult:
     """Search with Single-Path NAS. Goes on from the run's checkpoint if there is one, as if it had never stopped.
 
@@ -279,5 +285,16 @@ def single_path(
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     result = trainer.result()
     if distributed.rank() == 0:
-        write_json(run.folder / INDICATORS_FILE, trainer.taken_by)
+        write_json(run.folder / INDICATORS_FILE, trainer.derived_by)
     return result
+
+
+SINGLE_PATH = Method(
+    single_path,
+    SinglePathSettings,
+    summary="Single-Path NAS (arXiv 1904.02877): all candidates in one superkernel, decided by thresholds",
+    weights="one largest block per decision",
+    trains="the largest network, masked",
+    decides="thresholds on weights",
+    section="Single-Path NAS",
+)

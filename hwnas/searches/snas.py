@@ -1,7 +1,7 @@
 """SNAS (arXiv 1812.09926) as a baseline: all candidates run, weighted by a sample of the concrete distribution.
 
 Hyper-parameters as SNAS-Series/SNAS-Series, `SNAS`: temperature from 1 to 0.03, weights and logits on the same batches.
-Everything else (weights' training, budget, hand-over) is as in `hwnas.searches.dsnas`, so that the two can be compared.
+All else (weights' training, budget, hand-over) is as in `hwnas.searches.sampled_path`, so that methods can be compared.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import torch
 from torch import Tensor
 
 from hwnas.run import Run
-from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer, run_to_end
-from hwnas.searches.problem import SearchProblem, SearchResult
+from hwnas.searches.method import Method
+from hwnas.searches.path_gradients import gumbel
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.result import SearchResult
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, search_paths
 from hwnas.supernet.mixed import mixed
-from hwnas.train.loop import Progress, step_generator
+from hwnas.train.loop import TrainingProgress, step_generator
 
 
 @dataclass(frozen=True)
-class SNASSettings(DSNASSettings):
-    """As `DSNASSettings`, and the temperature of the concrete distribution, which falls linearly over the search.
-
-    There is no ``reward`` to choose: the gradient goes through the mixture.
-    """
+class SNASSettings(SampledPathSettings):
+    """As `SampledPathSettings`, and the temperature of the concrete distribution, falling linearly over the search."""
 
     first_temperature: float = 1.0
     last_temperature: float = 0.03
 
 
-class SNASTrainer(DSNASTrainer):
-    """DSNAS's trainer with the concrete relaxation in place of its estimator."""
+class SNASTrainer(SampledPathTrainer):
+    """The state of a search and its step: the concrete relaxation of all paths."""
 
     settings: SNASSettings
 
@@ -40,26 +40,36 @@ class SNASTrainer(DSNASTrainer):
         return self.settings.first_temperature * (1 - share) + self.settings.last_temperature * share
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
-        """Gradients through ``softmax((alpha + Gumbel noise) / temperature)``; after the hand-over, of one path."""
-        if self.taken is not None:
-            return super().estimate(images, labels, choices, z)
+        """Gradients through ``softmax((alpha + Gumbel noise) / temperature)``."""
         generator = step_generator(self.problem.seed, self.step_count)
         weights = [concrete(alpha, self.temperature, generator) for alpha in self.net.alphas]
-        loss = self.weights.loss_function(mixed(self.net, images, weights), labels)
-        loss.backward()
+        loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
+        torch.autograd.backward(loss)
         return loss.detach()
 
 
 def concrete(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """A sample of the concrete distribution (equation 4 of the paper), differentiable in the logits."""
-    uniform = torch.rand(alpha.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
-    gumbel = -torch.log(-torch.log(uniform)).to(alpha)
-    return torch.softmax((alpha + gumbel) / temperature, 0)
+    return torch.softmax((alpha + gumbel(alpha, generator)) / temperature, 0)
 
 
 def snas(
-    problem: SearchProblem, run: Run, progress: Progress | None = None, settings: SNASSettings | None = None
+    problem: SearchProblem,
+    run: Run,
+    progress: TrainingProgress | None = None,
+    settings: SNASSettings | None = None,
 ) -> SearchResult:
     """Search with SNAS. Goes on from the run's checkpoint if there is one. Raises as `hwnas.searches.dsnas.dsnas`."""
     problem.budget.check_feasible()
-    return run_to_end(SNASTrainer(problem, settings or SNASSettings()), problem, run, progress)
+    return search_paths(SNASTrainer(problem, settings or SNASSettings()), problem, run, progress)
+
+
+SNAS = Method(
+    snas,
+    SNASSettings,
+    summary="SNAS (arXiv 1812.09926): all candidates run, mixed; mainly to compare what that costs",
+    weights="a block per candidate",
+    trains="all paths, mixed",
+    decides="logits, through the mixture",
+    section="SNAS",
+)

@@ -7,6 +7,7 @@ one axis are nested: the second counts only where the first is 1, and so on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +29,8 @@ class _Step(torch.autograd.Function):
 
 def step(slack: Tensor) -> Tensor:
     """1 where slack >= 0, else 0, of any shape; the gradient is that of the sigmoid: ``s(x) * (1 - s(x))``."""
-    return _Step.apply(slack)
+    apply: Callable[[Tensor], Tensor] = _Step.apply
+    return apply(slack)
 
 
 class Indicator(NamedTuple):

@@ -8,6 +8,7 @@ against a learnt threshold. A search step thus costs what one largest block cost
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ from hwnas.blocks import build_block
 from hwnas.blocks.mbconv import MBConvBlock
 from hwnas.blocks.squeeze_excite import SqueezeExcite
 from hwnas.space import OneOf
+from hwnas.specs.spec import Spec
+from hwnas.supernet.choice import Choice
 from hwnas.supernet.indicator import Indicator
 from hwnas.supernet.nesting import Nesting
 
@@ -49,7 +52,7 @@ class BlockIndicators:
         return self.keep.value[0] if len(self.keep.value) else self.keep.value.new_ones(())
 
 
-class SuperKernel(nn.Module):
+class SuperKernel(Choice):
     """The block of a nested decision: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)).
 
     Args:
@@ -67,6 +70,7 @@ class SuperKernel(nn.Module):
 
     def __init__(self, one_of: OneOf, size: Size = "rms", mask: Mask = "norm") -> None:
         super().__init__()
+        self.one_of = one_of
         self.nesting, self.size, self.mask = Nesting.of(one_of), size, mask
         nesting = self.nesting
         self.block = MBConvBlock(nesting.largest)
@@ -162,7 +166,8 @@ class SuperKernel(nn.Module):
             out = _gated(self.block.project[1], kept, self.block.project[0](hidden))
         if self.skip is not None:
             out = out + (1 - kept).clamp_min(0) * self.skip(x)  # dropout makes kept more than 1
-        return x + out if self.block.has_residual else out
+        output: Tensor = x + out if self.block.has_residual else out
+        return output
 
     def _depthwise(self) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module]:
         convolution, norm, activation = self.block.depthwise
@@ -177,7 +182,8 @@ class SuperKernel(nn.Module):
         squeezed = layers.activation(layers.reduce(layers.pool(x))) * chosen.view(-1, 1, 1)
         gate = layers.gate(layers.expand(squeezed))
         on = indicators.squeeze.value[0] if self.nesting.ratios[0] == 0 else 1.0
-        return x * (1 + on * (gate - 1))
+        output: Tensor = x * (1 + on * (gate - 1))
+        return output
 
     def candidate_gates(self, indicators: BlockIndicators) -> Tensor:
         """(candidates,): one-hot of the chosen one; linear in every indicator, also in those that dropout scales."""
@@ -202,9 +208,14 @@ class SuperKernel(nn.Module):
         """The candidate itself on its part of the weights, which are trained and whose statistics are kept here."""
         if index not in self._candidates:
             with torch.device("meta"):  # what it computes, without weights of its own
-                self._candidates[index] = build_block(self.nesting.one_of.candidates[index])
+                self._candidates[index] = build_block(self.one_of.candidates[index])
         candidate = self._candidates[index].train(self.training)
-        return functional_call(candidate, self.candidate_state(candidate), (x,))
+        output: Tensor = functional_call(candidate, self.candidate_state(candidate), (x,))
+        return output
+
+    def child_state(self, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
+        self.one_of.index(spec)  # refuses what is no candidate
+        return self.candidate_state(block)
 
     def candidate_state(self, candidate: nn.Module) -> dict[str, Tensor]:
         """Parameters and buffers of a candidate's module, by name: views of the weights here."""
@@ -224,7 +235,8 @@ def part(tensor: Tensor, shape: torch.Size) -> Tensor:
 def _gated(norm: nn.Module, gate: Tensor, x: Tensor) -> Tensor:
     """``gate * norm(x)`` per channel, at no cost per pixel; activations keep the zero of a channel that is off."""
     assert isinstance(norm, nn.BatchNorm2d)
-    return functional_call(norm, {"weight": norm.weight * gate, "bias": norm.bias * gate}, (x,))
+    output: Tensor = functional_call(norm, {"weight": norm.weight * gate, "bias": norm.bias * gate}, (x,))
+    return output
 
 
 def _constants(nesting: Nesting) -> dict[str, Tensor]:

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hwnas.blocks import build_block
-from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
-from hwnas.space import Architecture, OneOf, SearchSpace
+from hwnas.space import OneOf, SearchSpace
+from hwnas.supernet.choice import Choice
+from hwnas.supernet.network import ChoiceNet
 from hwnas.supernet.superkernel import BlockIndicators, Mask, Size, SuperKernel
 
+THRESHOLDS = ("threshold", "thresholds")
 
-class SuperKernelNet(nn.Module):
+
+@dataclass(frozen=True)
+class Masked:
+    """A superkernel with what its indicators switch off masked."""
+
+    indicators: BlockIndicators
+    chosen: None = None
+
+    def __call__(self, choice: Choice, x: Tensor) -> Tensor:
+        output: Tensor = choice(x, self.indicators)
+        return output
+
+
+class SuperKernelNet(ChoiceNet):
     """A chain of blocks, a SuperKernel for every decision.
 
     Args:
@@ -23,16 +38,12 @@ class SuperKernelNet(nn.Module):
     """
 
     def __init__(self, space: SearchSpace, size: Size = "rms", mask: Mask = "norm") -> None:
-        super().__init__()
         if sum(isinstance(node, OneOf) for node in space.nodes) != len(space.decisions):
             raise UsageError(
                 f"space {space.name!r} makes decisions inside a cell, or one decision in several places; superkernels "
                 "hold chains whose blocks are decided one by one. Search it with another method (`--method dsnas`)."
             )
-        self.space = space
-        self.nodes = nn.ModuleList(
-            SuperKernel(node, size, mask) if isinstance(node, OneOf) else build_block(node) for node in space.nodes
-        )
+        super().__init__(space, lambda one_of: SuperKernel(one_of, size, mask))
 
     def superkernels(self) -> list[SuperKernel]:
         """The superkernel of every decision, in the order of ``space.decisions``."""
@@ -44,17 +55,8 @@ class SuperKernelNet(nn.Module):
 
     def forward(self, x: Tensor, indicators: Sequence[BlockIndicators] | None = None) -> Tensor:
         """Logits (N, num_classes) for images (N, C, H, W), with what the indicators (now, by default) leave."""
-        coming = iter(self.indicators() if indicators is None else indicators)
-        for node in self.nodes:
-            x = node(x, next(coming)) if isinstance(node, SuperKernel) else node(x)
-        return x
-
-    def run_architecture(self, x: Tensor, choices: Sequence[int]) -> Tensor:
-        """Logits (N, num_classes) of the child that `choices` names, computed on its part of the weights only."""
-        coming = iter(choices)
-        for node in self.nodes:
-            x = node.run_candidate(x, next(coming)) if isinstance(node, SuperKernel) else node(x)
-        return x
+        masked = map(Masked, self.indicators() if indicators is None else indicators)
+        return self.run(x, dict(zip(self.names, masked, strict=True)))
 
     def candidate_gates(self, indicators: Sequence[BlockIndicators]) -> list[Tensor]:
         """One-hot vectors of the chosen candidates, one per decision; differentiable in weights and thresholds."""
@@ -74,15 +76,10 @@ class SuperKernelNet(nn.Module):
         """What the indicators choose now: index of a candidate per decision."""
         return [int(gates.argmax()) for gates in self.candidate_gates(self.indicators())]
 
-    def thresholds(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Name and value of the thresholds, vectors of one per indicator."""
-        return ((name, p) for name, p in self.named_parameters() if name.endswith(("threshold", "thresholds")))
+    def weights(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Name and value of everything that is trained except the thresholds."""
+        return ((name, p) for name, p in self.named_parameters() if not name.endswith(THRESHOLDS))
 
-    def inherit(self, architecture: Architecture) -> ChildNetwork:
-        """A ChildNetwork with a copy of its part of the weights and batch-norm statistics."""
-        child = ChildNetwork(architecture)
-        self.space.indices(architecture)  # refuses an architecture of another space
-        for block, node in zip(child.blocks, self.nodes, strict=True):
-            state = node.candidate_state(block) if isinstance(node, SuperKernel) else node.state_dict()
-            block.load_state_dict(state)
-        return child
+    def architecture_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Name and value of the thresholds, vectors of one per indicator."""
+        return ((name, p) for name, p in self.named_parameters() if name.endswith(THRESHOLDS))

@@ -24,4 +24,5 @@ def augmented(images: torch.Tensor, how: nn.Module, seed: int, epoch: int, step:
     # kornia draws from torch's global generator: seed it for this batch, and put it back
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0]))
-        return how(images)
+        augmented_images: torch.Tensor = how(images)
+    return augmented_images

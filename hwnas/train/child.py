@@ -13,7 +13,7 @@ from hwnas.space import Architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
-from hwnas.train.loop import Progress, seeded, train
+from hwnas.train.loop import TrainingProgress, seeded, train
 from hwnas.train.weights import WeightSettings, WeightTraining
 
 
@@ -33,7 +33,7 @@ class ChildTrainer:
         self.seed, self.torch_device = seed, torch_device
         with seeded(seed):
             net = ChildNetwork(architecture)
-        self.net = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings = settings or WeightSettings()
         self.weights = WeightTraining(self.net.named_parameters(), settings, self.total_steps, data.batch_size)
 
@@ -63,7 +63,7 @@ def train_child(
     run: Run,
     epochs: int,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     torch_device: str = "cpu",
     settings: WeightSettings | None = None,
 ) -> ChildNetwork:

@@ -20,6 +20,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import HashStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from hwnas.errors import HwnasError, UsageError
@@ -47,12 +48,23 @@ class OtherProcessFailed(HwnasError):
 class _Group:
     """What belongs to the process group."""
 
-    store: dist.Store
+    store: Store
     waiting: dist.ProcessGroup
     """A group for Python objects, on the CPU whatever is trained on, that waits as long as the first process works."""
 
 
 _group: _Group | None = None
+
+
+def _check_device(torch_device: str) -> None:
+    """Raise UsageError unless torch can compute on a device here."""
+    try:
+        torch.empty(1, device=torch_device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"torch cannot train on {torch_device!r} here ({str(error).splitlines()[0]}); say `cpu`, or `cuda` on a "
+            "machine with an NVIDIA GPU and its driver."
+        ) from None
 
 
 def join(torch_device: str = "cpu") -> str:
@@ -65,17 +77,19 @@ def join(torch_device: str = "cpu") -> str:
         This process's device: with several GPUs each process on a machine has one of its own.
 
     Raises:
-        UsageError: the environment describes no group, or there are fewer GPUs than processes.
+        UsageError: torch has no such device here, the environment describes no group, or there are fewer GPUs than
+            processes.
         HwnasError: the other processes cannot be reached.
     """
     global _group
+    _check_device(torch_device)
     if _wanted_processes() == 1:
         return torch_device
     kind = torch.device(torch_device).type
     device = f"cuda:{_own_gpu()}" if kind == "cuda" else torch_device
     if dist.is_initialized():
         if _group is None:  # somebody else's group: its store is not ours to use
-            _group = _Group(dist.HashStore(), dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT))
+            _group = _Group(HashStore(), dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT))
         return device
     if kind == "cuda":
         torch.cuda.set_device(torch.device(device))
@@ -168,7 +182,7 @@ def _is_first_to_say(message: str) -> bool:
         return True
     own = f"{rank()}: {message}"
     try:
-        return _group.store.compare_set(FAILURE_KEY, "", own).decode() == own
+        return bool(_group.store.compare_set(FAILURE_KEY, "", own).decode() == own)
     except RuntimeError:  # the store was in a process that has ended, which has said why
         return False
 
@@ -228,7 +242,7 @@ def average(parameters: Iterable[nn.Parameter], buffers: Iterable[Tensor] = ()) 
     with _talking():
         dist.all_reduce(flat)
     flat /= world_size()
-    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import DataLoader
 
 from hwnas.errors import HwnasError
@@ -88,7 +88,7 @@ def _load(path: Path, least_side: int | None, most_bytes: int | None) -> Image.I
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more on bad bytes
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        if isinstance(error, Image.UnidentifiedImageError):
+        if isinstance(error, UnidentifiedImageError):
             reason = _unidentified(path)
         raise BrokenImageError(reason or type(error).__name__) from error
 

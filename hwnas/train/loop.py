@@ -18,7 +18,7 @@ from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.data import ImageData
 from hwnas.train.distributed import check_shares, from_first, rank, share
 
-Progress = Callable[[int, int, dict[str, float]], None]
+TrainingProgress = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, the newest figures)."""
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -29,9 +29,11 @@ CHECKPOINT_SECONDS = 15.0
 class Trainer(Protocol):
     """The state of a training and its step. Everything that decides the next step is in `state_dict`."""
 
-    net: nn.Module
     step_count: int
     total_steps: int
+
+    @property
+    def net(self) -> nn.Module: ...
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update for images (N, C, H, W) and labels (N,); returns the figures to log."""
@@ -53,7 +55,7 @@ def train(
     trainer: Trainer,
     data: ImageData,
     run: Run,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> None:
     """Make all steps of a trainer that are not made yet. Goes on from the run's checkpoint as if it had never stopped.

@@ -17,7 +17,7 @@ CGROUPS = (
 
 def available_bytes() -> int:
     """Bytes that can be taken before the system swaps or ends a process: of the machine, or of the container."""
-    return min([psutil.virtual_memory().available, *_left_in_container(), *_left_in_address_space()])
+    return min([int(psutil.virtual_memory().available), *_left_in_container(), *_left_in_address_space()])
 
 
 def _left_in_container() -> list[int]:

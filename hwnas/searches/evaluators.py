@@ -1,0 +1,175 @@
+"""Evaluators: by inherited weights, by training, by a table; and the record that keeps what they found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from hwnas.errors import UsageError
+from hwnas.files import write_atomically
+from hwnas.foreign import checked
+from hwnas.records import append_record, read_records, record_line
+from hwnas.searches.contracts import Evaluation, EvaluationKind, Evaluator
+from hwnas.space import Architecture
+from hwnas.supernet.network import SuperNetwork
+from hwnas.train.child import train_child
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import Batches, accuracy, recalibrate_batch_norm
+from hwnas.train.loop import open_run
+
+EVALUATIONS_FILE = "evaluations.jsonl"
+RECALIBRATION_IMAGES = 4096
+"""Statistics of so many training images: as many as 16 batches of 256, however small the batches are."""
+
+
+class InheritedEvaluator:
+    """Validation accuracy of children with inherited weights and batch-norm statistics of their own.
+
+    All children are evaluated on the same images: the same training batches recalibrate each, the validation split, cut
+    out of the training images, scores it. Test images are never read.
+    """
+
+    kind: EvaluationKind = "inherited"
+
+    def __init__(self, net: SuperNetwork, data: ImageData, torch_device: str = "cpu") -> None:
+        self._net = net
+        self._device = torch_device
+        batches = math.ceil(RECALIBRATION_IMAGES / data.batch_size)
+        self._recalibration = _channels_last(islice(data.train_batches(epoch=0), batches))
+        self._validation = _channels_last(data.val_batches())
+        self._images = sum(len(labels) for _, labels in (*self._recalibration, *self._validation))
+
+    def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
+        if epochs:
+            raise UsageError(f"inherited weights are not trained further; ask for 0 epochs, not {epochs}.")
+        child = self._net.inherit(architecture)
+        child = child.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        recalibrate_batch_norm(child, self._recalibration)
+        found = accuracy(child, self._validation)
+        return Evaluation(architecture, self.kind, accuracy=found, images=self._images)
+
+
+class TrainedEvaluator:
+    """Validation accuracy of children that are trained by themselves, each in a run folder of its own.
+
+    Args:
+        data: its training split trains, its validation split evaluates.
+        folder: holds the run folders; a training that was stopped goes on.
+        seed: of weights and the order of the images.
+    """
+
+    kind: EvaluationKind = "trained"
+
+    def __init__(self, data: ImageData, folder: Path | str, seed: int = 0, torch_device: str = "cpu") -> None:
+        self._data, self._folder = data, Path(folder)
+        self._seed, self._device = seed, torch_device
+
+    def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
+        if epochs < 1:
+            raise UsageError(f"a network is trained for 1 epoch or more, not {epochs}; say for how many.")
+        decided: dict[str, Any] = {"architecture": architecture.digest, "epochs": epochs, "seed": self._seed}
+        decided |= {"images": self._data.digest, "batch_size": self._data.batch_size}
+        run = open_run(self._folder / f"{architecture.digest[:12]}-{epochs}", decided)
+        child = train_child(architecture, self._data, run, epochs, self._seed, torch_device=self._device)
+        images = epochs * self._data.counts["train"] + self._data.counts["val"]
+        found = accuracy(child, self._data.val_batches())
+        return Evaluation(architecture, self.kind, accuracy=found, epochs=epochs, images=images)
+
+
+class LookedUpEvaluator:
+    """Accuracy (0 to 1) as a table has it, such as a published benchmark's.
+
+    Args:
+        accuracy_of: the look-up.
+    """
+
+    kind: EvaluationKind = "looked-up"
+
+    def __init__(self, accuracy_of: Callable[[Architecture], float]) -> None:
+        self._accuracy_of = accuracy_of
+
+    def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
+        return Evaluation(architecture, self.kind, accuracy=self._accuracy_of(architecture), epochs=epochs)
+
+
+class RecordedEvaluator:
+    """An Evaluator that evaluates each network once, and keeps what it found in a file: a search goes on behind it.
+
+    Args:
+        evaluator: what is asked.
+        folder: the run's; the record is its ``evaluations.jsonl``, one line per network, kind and fidelity.
+
+    Attributes:
+        evaluations: of everything that was asked for since this object was made.
+
+    Raises:
+        HwnasError: the record is damaged.
+    """
+
+    def __init__(self, evaluator: Evaluator, folder: Path) -> None:
+        self._evaluator, self._path = evaluator, folder / EVALUATIONS_FILE
+        self._known = self._read()
+        self.evaluations: dict[Architecture, Evaluation] = {}
+
+    @property
+    def kind(self) -> EvaluationKind:
+        return self._evaluator.kind
+
+    def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
+        key = (architecture.digest, self.kind, epochs)
+        if key not in self._known:
+            self._known[key] = _Record.of(self._evaluator(architecture, epochs))
+            append_record(self._path, self._known[key].model_dump(exclude_none=True))
+        self.evaluations[architecture] = self._known[key].evaluation(architecture)
+        return self.evaluations[architecture]
+
+    def _read(self) -> dict[tuple[str, EvaluationKind, int], _Record]:
+        if not self._path.exists():
+            return {}
+        records = read_records(self._path)
+        # without a last line that was cut off: it is evaluated again, and the next one begins a line of its own
+        text = "".join(record_line(record) for record in records)
+        write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+        cure = "delete it to have the children evaluated again; the trained weights are not affected"
+        found = [
+            checked(_Record, record, f"{self._path}, record {number}, is damaged", cure)
+            for number, record in enumerate(records, start=1)
+        ]
+        return {(record.digest, record.kind, record.epochs): record for record in found}
+
+
+class _Record(BaseModel):
+    """A line of the record. Those of earlier versions hold digest and accuracy only."""
+
+    digest: str
+    accuracy: float | None = Field(None, ge=0, le=1)
+    loss: float | None = Field(None, allow_inf_nan=False)
+    kind: EvaluationKind = "inherited"
+    epochs: int = Field(0, ge=0)
+    images: int = Field(0, ge=0)
+
+    @staticmethod
+    def of(found: Evaluation) -> _Record:
+        return _Record.model_construct(
+            digest=found.architecture.digest,
+            accuracy=found.accuracy,
+            loss=found.loss,
+            kind=found.kind,
+            epochs=found.epochs,
+            images=found.images,
+        )
+
+    def evaluation(self, architecture: Architecture) -> Evaluation:
+        return Evaluation(architecture, self.kind, self.accuracy, self.loss, self.epochs, self.images)
+
+
+def _channels_last(batches: Batches) -> list[tuple[Tensor, Tensor]]:
+    """Batches in the layout that convolutions are twice as fast in."""
+    return [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in batches]

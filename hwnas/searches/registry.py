@@ -1,0 +1,36 @@
+"""The search methods by name. Adding one is a module that holds a `Method`, and a line here.
+
+Options, help texts, the documents' tables and the conformance tests are made from this list. It imports nothing: the
+methods need torch, for which a help text need not wait.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hwnas.errors import unknown_name
+
+if TYPE_CHECKING:
+    from hwnas.searches.method import Method
+
+SEARCHES = {
+    "dsnas": "hwnas.searches.dsnas:DSNAS",
+    "single-path": "hwnas.searches.single_path:SINGLE_PATH",
+    "single-path-lambda": "hwnas.searches.lambda_search:SINGLE_PATH_LAMBDA",
+    "spos": "hwnas.searches.one_shot:SPOS",
+    "random": "hwnas.searches.one_shot:RANDOM",
+    "snas": "hwnas.searches.snas:SNAS",
+    "proxyless": "hwnas.searches.proxyless:PROXYLESS",
+    "gdas": "hwnas.searches.gdas:GDAS",
+}
+"""Module and name of each method."""
+
+
+def get_search(name: str) -> Method:
+    """A search method by name. Raises UsageError, listing the known ones, for another."""
+    if name not in SEARCHES:
+        raise unknown_name("search method", name, list(SEARCHES))
+    module, attribute = SEARCHES[name].split(":")
+    method: Method = getattr(import_module(module), attribute)
+    return method

@@ -1,0 +1,71 @@
+"""The SearchResult: a trained SuperNetwork, and the architecture that was derived from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import nn
+
+from hwnas.child import ChildNetwork
+from hwnas.searches.contracts import Deriver
+from hwnas.searches.problem import SearchProblem
+from hwnas.space import Architecture
+from hwnas.supernet.network import SuperNetwork
+from hwnas.train.child import train_child
+from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+from hwnas.train.loop import TrainingProgress, open_run
+from hwnas.train.weights import WeightSettings
+
+
+@dataclass(repr=False)
+class SearchResult:
+    """A trained SuperNetwork, and the architecture that was derived from it.
+
+    Attributes:
+        problem: what was searched for.
+        net: the SuperNetwork.
+        architecture: what was derived, within the problem's budget.
+        deriver: derives others, for other budgets; None: the most probable ones of the net.
+    """
+
+    problem: SearchProblem
+    net: SuperNetwork
+    architecture: Architecture
+    deriver: Deriver | None = None
+
+    def __repr__(self) -> str:
+        budget = self.problem.budget
+        ms = budget.predictor.predict(self.architecture).ms
+        return f"SearchResult({budget.space.name} {self.architecture.code}, {ms:.4g} of {budget.budget_ms:.4g} ms)"
+
+    def derive(self) -> ChildNetwork:
+        """The child with inherited weights and batch-norm statistics of its own, on the CPU: ready, not retrained."""
+        child = self.net.inherit(self.architecture)
+        recalibrate_batch_norm(child, self.problem.data.train_batches(epoch=0))
+        return child
+
+    def retrain(
+        self, folder: Path | str, progress: TrainingProgress | None = None, settings: WeightSettings | None = None
+    ) -> ChildNetwork:
+        """The child trained from scratch, for as many epochs as the search: what inherited weights are compared with.
+
+        Every method's child is trained the same way, also those of random search. Goes on where it was stopped.
+
+        Args:
+            folder: a run folder of its own.
+            progress: called after each step with (steps done, steps in all, figures).
+            settings: of the optimiser; as a rule those of the search, where it has such.
+        """
+        problem = self.problem
+        decided = {name: value for name, value in problem.identity.items() if name not in ("budget_ms", "latencies")}
+        weights = asdict(settings or WeightSettings())
+        own = {"retrain": self.architecture.digest, "settings": weights}
+        run = open_run(folder, own | decided)
+        return train_child(
+            self.architecture, problem.data, run, problem.epochs, problem.seed, progress, problem.torch_device, settings
+        )
+
+    def val_accuracy(self, child: nn.Module) -> float:
+        """Accuracy (0 to 1) on images cut out of the training split."""
+        return accuracy(child, self.problem.data.val_batches())

@@ -1,0 +1,282 @@
+"""The sampled-path trainer: weights of a SampledNet from sampled paths, logits by the estimator of a method.
+
+DSNAS, SNAS, ProxylessNAS and GDAS differ in how a step estimates the logits' gradient, which each says in a subclass.
+Phases, budget, early fixing, hand-over and checkpoints are the same, so that the methods can be compared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from hwnas.errors import UsageError
+from hwnas.latency.multiplier import Multiplier
+from hwnas.run import Run
+from hwnas.searches.derivers import Decode, MostProbable, derive_together
+from hwnas.searches.path_gradients import Path, one_hot, sample_path
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
+from hwnas.searches.result import SearchResult
+from hwnas.supernet.sampled import SampledNet
+from hwnas.train import distributed
+from hwnas.train.data import Batch
+from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
+from hwnas.train.phases import phase_ends
+from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
+
+PRETRAINING, SEARCHING, FINISHING = "pre-training of the weights", "search", "training of the derived architecture"
+"""The phases."""
+
+
+@dataclass(frozen=True)
+class SampledPathSettings(WeightSettings):
+    """Hyper-parameters that all methods with logits share; DSNAS's where its paper states them for any data set.
+
+    Attributes:
+        alpha_lr: learning rate of the logits. 1e-3 in DSNAS, for 10^5 steps; None: as high as lets a logit travel
+            equally far, some 10 units, in the steps there are (our choice; 1e-3 from 10^4 steps on).
+        pretrain: share of the steps in which only weights are trained (0 by default in DSNAS's code, which suggests 15
+            to 30 of 240 epochs).
+        search: share of the steps after which the architecture is derived and its weights, inherited, are trained on by
+            the same schedule: DSNAS's search without retraining (80 of 240 epochs; half here, because short schedules
+            need the steps). 1: derive the child at the end.
+        fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch of the
+            search is fixed (early fixing; 0.3 in DSNAS's code), in a search of less than two epochs half-way through
+            it; None: nothing is fixed before the architecture is derived.
+        decode: what is derived: ``mean``, the most probable architecture that costs what sampled ones cost on average
+            (our default), or ``mode``, the most probable one, as published; within the budget in any case
+            (`hwnas.searches.derivers.MostProbable`).
+        resource: ``latency`` (expected ms under the budget; our default), ``flops-sampled`` (as DSNAS publishes it) or
+            ``flops-expected`` (see `hwnas.searches.resource`).
+        flops_coefficient: weight of a FLOPs term per million multiply-adds (1e-6 in DSNAS's command).
+        flops_limit: millions of multiply-adds below which a FLOPs term is 0 (290 in DSNAS's code).
+    """
+
+    alpha_lr: float | None = None
+    alpha_betas: tuple[float, float] = (0.5, 0.999)
+    pretrain: float = 0.15
+    search: float = 0.5
+    fixing_gap: float | None = None
+    decode: Decode = "mean"
+    resource: Resource = "latency"
+    flops_coefficient: float = 1e-6
+    flops_limit: float = 290.0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_known("decode", self.decode, get_args(Decode))
+        check_known("resource", self.resource, RESOURCES)
+        if not (0 <= self.pretrain <= self.search <= 1 and self.search > 0):
+            raise UsageError(
+                "pretrain and search are shares of the steps, 0 <= pretrain <= search <= 1 and search above 0, not "
+                f"pretrain={self.pretrain:g}, search={self.search:g}."
+            )
+
+
+def check_known(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise UsageError unless a setting is one of its known values."""
+    if value not in known:
+        raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+
+
+class SampledPathTrainer(ABC):
+    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+
+    def __init__(self, problem: SearchProblem, settings: SampledPathSettings) -> None:
+        self.problem, self.settings = problem, settings
+        self.budget, self.multiplier = problem.budget, Multiplier()
+        steps_per_epoch = problem.data.steps_per_epoch
+        self.total_steps = problem.epochs * steps_per_epoch
+        ends = {PRETRAINING: settings.pretrain, SEARCHING: settings.search, FINISHING: 1.0}
+        steps = phase_ends(self.total_steps, ends, given_up=(FINISHING, PRETRAINING))
+        self.pretrain_steps, self.search_steps = steps[PRETRAINING], steps[SEARCHING]
+        self.fixing_steps = max(1, min(steps_per_epoch, -(-(self.search_steps - self.pretrain_steps) // 2)))
+        """Every so many steps of the search, decisions are fixed."""
+        self.step_count = 0
+        self.derived: list[int] | None = None
+        """The architecture, once it is derived: an index per decision."""
+        self.fixed: dict[int, list[float]] = {}
+        """Decisions fixed early, each with the logits it had then."""
+        with seeded(problem.seed):
+            net = SampledNet(problem.budget.space)
+        self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
+        alpha_steps = max(1, self.search_steps - self.pretrain_steps)
+        self.alpha_optimizer = self.make_alpha_optimizer(settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps)))
+        zero_gradients(self.net.alphas.parameters())
+        self.mflops = decision_mflops(problem.budget.space)
+
+    def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
+        """The optimiser of the logits."""
+        return torch.optim.Adam(self.net.alphas.parameters(), lr, self.settings.alpha_betas)
+
+    @property
+    def searching(self) -> bool:
+        """Whether this step belongs to the search: after pre-training, before the hand-over."""
+        return self.derived is None and self.step_count >= self.pretrain_steps
+
+    @property
+    def updates_logits(self) -> bool:
+        """Whether this step updates the logits: each one of the search."""
+        return self.searching
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """One update of the weights and, between pre-training and hand-over, of the logits. Returns its figures."""
+        if self.derived is None and self.step_count >= self.search_steps:
+            self.derive()
+        if self.searching and (self.step_count - self.pretrain_steps) % self.fixing_steps == 0:
+            self.fix_decisions()
+        device = self.problem.torch_device
+        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+        choices, z = self.sample()
+        with seeded(self.problem.seed, self.step_count):
+            if self.derived is None:
+                loss = self.estimate(images, labels, choices, z)
+            else:
+                loss = self.train_path(images, labels, choices)
+        # the resource term comes after the reward, which does not multiply it
+        expected_ms = self.press(choices) if self.updates_logits else None
+        distributed.average(self.net.parameters(), self.averaged_tensors())
+        self.weights.step()
+        if expected_ms is not None:
+            self.estimate_after_weights()
+            self.alpha_optimizer.step()
+            self.multiplier.update(self.budget, expected_ms)
+        self.alpha_optimizer.zero_grad(set_to_none=False)
+        self.step_count += 1
+        return {"loss": float(loss), "expected_ms": expected_ms or self.expected_ms(), **self.figures()}
+
+    @abstractmethod
+    def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
+        """Fill the gradients of the weights, and those of the logits in a step of the search; returns the loss.
+
+        Args:
+            images: (N, C, H, W).
+            labels: (N,).
+            choices: the path that was sampled, an index per decision.
+            z: the same as one-hot vectors that do not require a gradient.
+        """
+
+    def estimate_after_weights(self) -> None:
+        """Add to the logits' gradients what is estimated with the weights that this step has moved; here nothing."""
+        return
+
+    def train_path(self, images: Tensor, labels: Tensor, choices: list[int]) -> Tensor:
+        """Fill the gradients of the weights of one path; returns the loss (a scalar)."""
+        loss: Tensor = self.weights.loss_function(self.net(images, choices), labels)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+    def averaged_tensors(self) -> list[Tensor]:
+        """What several processes average besides gradients."""
+        return list(self.net.buffers())
+
+    def press(self, choices: list[int]) -> float:
+        """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
+        probabilities = self.net.probabilities()
+        penalty, expected_ms = self.multiplier.penalty(self.budget, probabilities)
+        if self.settings.resource != "latency":
+            coefficient, limit = self.settings.flops_coefficient, self.settings.flops_limit
+            penalty = flops_term(self.settings.resource, probabilities, choices, self.mflops, coefficient, limit)
+        torch.autograd.backward(penalty)
+        return expected_ms
+
+    @torch.no_grad()
+    def expected_ms(self) -> float:
+        """Expected latency of the path that the next step samples."""
+        derived = self.derived
+        probabilities = self.net.probabilities() if derived is None else one_hot(self.net.alphas, derived)
+        return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
+
+    def figures(self) -> dict[str, float]:
+        return {"multiplier": self.multiplier.value, "fixed": len(self.fixed)}
+
+    def sample(self, again: bool = False) -> Path:
+        """A random path while the architecture is searched, another on every rank, and the derived one afterwards.
+
+        Args:
+            again: the second path of this step, independent of the first.
+        """
+        if self.derived is not None:
+            return self.derived, one_hot(self.net.alphas, self.derived)
+        choices, _ = sample_path(self.net.alphas, step_generator(self.problem.seed, self.step_count, int(again)))
+        for decision, logits in self.fixed.items():
+            choices[decision] = logits.index(max(logits))
+        return choices, one_hot(self.net.alphas, choices)
+
+    @torch.no_grad()
+    def fix_decisions(self) -> None:
+        """Early fixing: decide what is clear, and set what was fixed before back to the logits it was fixed with."""
+        for decision, logits in self.fixed.items():
+            self.net.alphas[decision].copy_(torch.tensor(logits))
+        if self.settings.fixing_gap is None:
+            return
+        for decision, probabilities in enumerate(self.net.probabilities()):
+            highest = probabilities.topk(min(2, len(probabilities))).values
+            if decision not in self.fixed and highest[0] - highest[1:].sum() >= self.settings.fixing_gap:
+                self.fixed[decision] = self.net.alphas[decision].tolist()
+
+    def derive(self) -> None:
+        """Decide the architecture within the budget, measured if the problem says how."""
+        architecture = derive_together(self.problem, self.deriver)
+        self.derived = list(self.budget.space.indices(architecture))
+
+    @property
+    def deriver(self) -> MostProbable:
+        return MostProbable(self.net, self.settings.decode)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step_count,
+            "taken": self.derived,
+            "fixed": self.fixed,
+            "net": self.net.state_dict(),
+            "weights": self.weights.state_dict(),
+            "alpha_optimizer": self.alpha_optimizer.state_dict(),
+            "multiplier": self.multiplier.value,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step_count, self.derived, self.fixed = state["step"], state["taken"], state["fixed"]
+        self.net.load_state_dict(state["net"])
+        self.weights.load_state_dict(state["weights"])
+        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        self.multiplier.value = state["multiplier"]
+
+
+class ValidationBatches:
+    """The validation batches in turn, for methods whose logits learn from images that the weights do not see.
+
+    Args:
+        problem: of the search.
+        method: its name, for the message.
+
+    Raises:
+        UsageError: the data have no validation images.
+    """
+
+    def __init__(self, problem: SearchProblem, method: str) -> None:
+        if problem.data.counts["val"] == 0:
+            raise UsageError(f"{method} updates its logits on validation images; load the data with val_fraction > 0.")
+        self._batches, self._device = list(problem.data.val_batches()), problem.torch_device
+
+    def __getitem__(self, number: int) -> Batch:
+        images, labels = self._batches[number % len(self._batches)]
+        return images.to(self._device, memory_format=torch.channels_last), labels.to(self._device)
+
+
+def search_paths(
+    trainer: SampledPathTrainer, problem: SearchProblem, run: Run, progress: TrainingProgress | None
+) -> SearchResult:
+    """Make all steps of a search that are not made yet; the result holds the architecture that it derived."""
+    train(trainer, problem.data, run, progress, trainer.settings.checkpoint_seconds)
+    if trainer.derived is None:
+        trainer.derive()
+    assert trainer.derived is not None
+    architecture = problem.budget.space.decode(trainer.derived)
+    return SearchResult(problem, trainer.net, architecture, trainer.deriver)
