@@ -65,7 +65,7 @@ def search(
         epochs: passes over the training images.
         seed: of everything random.
         progress: called after each step with (steps done, steps in all, figures).
-        train_threads: threads per process; None: as the run began, at first as many as torch would take.
+        train_threads: threads per process; None: as the run began, at first the fastest number.
         settings: hyper-parameters of the method by name, such as those of `DSNASSettings`.
 
     Raises:
