@@ -1,6 +1,6 @@
 """Steps per second of a search by threads, by how long a waiting thread spins, and beside other programs.
 
-    python benchmarks/training_threads.py [--method single-path] [--resolution 32] [--width 0.25] [--busy 2]
+    python benchmarks/training_threads.py [--method single-path] [--resolution 32] [--width 0.25] [--busy 2] [--choose]
 
 Every row is a process of its own: torch reads its settings once.
 """
@@ -8,12 +8,14 @@ Every row is a process of its own: torch reads its settings once.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,12 +31,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--busy", type=int, default=0, help="Loops that run beside it.")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--choose", action="store_true", help="Only print what a run here would choose.")
     options = parser.parse_args()
     if options.measure:
         print(f"{steps_per_second(options):.2f}")
         return
     beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.busy)]
     try:
+        if options.choose:
+            choose(options)
+            return
         for threads, spins in SETTINGS:
             environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
             environment |= {"GOMP_SPINCOUNT": spins} if spins else {}
@@ -46,8 +52,32 @@ def main() -> None:
             process.kill()
 
 
+def choose(options: argparse.Namespace) -> None:
+    """Say which number of threads a run chooses, and what the choice takes."""
+    from hwnas.train.threads import settle_threads, training_threads
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    trainer, batches = training(options)
+    with TemporaryDirectory() as folder, training_threads(Path(folder)):
+        started = time.perf_counter()
+        settle_threads(trainer, lambda: batches[0])
+        print(f"chosen in {time.perf_counter() - started:.1f} s", flush=True)
+
+
 def steps_per_second(options: argparse.Namespace) -> float:
     """Of batches of 32 random images, in the search proper: the median of all steps in so many seconds."""
+    trainer, batches = training(options)
+    seconds: list[float] = []
+    ends = time.perf_counter() + options.seconds
+    while time.perf_counter() < ends or len(seconds) < 5:
+        started = time.perf_counter()
+        trainer.step(*batches[len(seconds) % len(batches)])
+        seconds.append(time.perf_counter() - started)
+    return 1 / median(seconds)
+
+
+def training(options: argparse.Namespace):
+    """A trainer in its search proper, and its batches."""
     from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
     from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
 
@@ -58,13 +88,7 @@ def steps_per_second(options: argparse.Namespace) -> float:
         else SinglePathTrainer(task, SinglePathSettings(warmup=0.0, search=1.0))
     )
     trainer.net.train()
-    seconds: list[float] = []
-    ends = time.perf_counter() + options.seconds
-    while time.perf_counter() < ends or len(seconds) < 5:
-        started = time.perf_counter()
-        trainer.step(*batches[len(seconds) % len(batches)])
-        seconds.append(time.perf_counter() - started)
-    return 1 / median(seconds)
+    return trainer, batches
 
 
 def problem(options: argparse.Namespace):

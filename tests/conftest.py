@@ -10,6 +10,8 @@ from hypothesis import settings
 
 # tests run beside one another, a process per core: threads of their own would only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# where a test computes with two threads nevertheless, one that waits leaves its core to others at once
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 # what is printed is as wide wherever the tests run
 os.environ["COLUMNS"] = "120"
 

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 from typer.testing import CliRunner
 
-from hwnas.cli import app
+from hwnas.cli.app import app
 from hwnas.errors import UsageError
 from hwnas.exporter.accuracy import Accuracy
 from hwnas.exporter.export import export

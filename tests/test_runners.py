@@ -88,7 +88,7 @@ def test_every_registered_runtime_is_tried_on_every_kind_of_device_that_can_have
 def test_help_and_the_manual_name_every_registered_runtime() -> None:
     from typer.testing import CliRunner
 
-    from hwnas.cli import app
+    from hwnas.cli.app import app
 
     manual = (Path(__file__).parent.parent / "docs" / "measuring.md").read_text()
     table = manual.partition("| `--runtime` |")[2].partition("\n\n")[0]

@@ -22,6 +22,7 @@ from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.spaces import get_space
 from hwnas.train import distributed
 from hwnas.train.data import load_data
+from hwnas.train import threads
 from hwnas.train.loop import open_run, train
 from tests.test_latency import made_table
 
@@ -41,17 +42,23 @@ if mode == "same-path":  # batch norms as in evaluation, and one path for all: w
     trainer.net.eval()
     for images, labels in data.train_batches(0):
         trainer.step(distributed.share(images), distributed.share(labels))
-    paths = []
+    paths, count = [], torch.get_num_threads()
 else:
     paths = [trainer.sample()[0] for trainer.step_count in range(4)]
     trainer.step_count = 0
     run = open_run(out + "/run", {})
-    train(trainer, data, run, checkpoint_seconds=0.0)
+    del os.environ["OMP_NUM_THREADS"]
+    torch.set_num_threads(2 * (1 + distributed.rank()))  # each finds another number of cores
+    threads.WORTH_STEPS, threads.ROUNDS = 1, 1
+    with threads.training_threads(run.folder) as chosen:
+        train(trainer, data, run, checkpoint_seconds=0.0)
+        count = torch.get_num_threads()
+    assert chosen.count == count
     if trainer.derived is None:
         trainer.derive()
 values = trainer.net.state_dict()
 state = {name: value.double().sum().item() for name, value in values.items() if value.is_floating_point()}
-result = {"paths": paths, "state": state, "taken": trainer.derived, "fixed": sorted(trainer.fixed)}
+result = {"paths": paths, "state": state, "taken": trainer.derived, "fixed": sorted(trainer.fixed), "threads": count}
 with open(f"{out}/{distributed.rank()}.json", "w") as file:
     json.dump(result, file)
 """
@@ -94,5 +101,6 @@ def test_ranks_sample_different_paths_and_stay_one_network(tmp_path):
     assert first["state"] == second["state"]  # bit for bit: weights, logits and statistics
     assert first["taken"] == second["taken"] is not None
     assert first["fixed"] == second["fixed"] != []
+    assert first["threads"] == second["threads"]  # chosen by timing steps, by the first one
     steps = [json.loads(line)["step"] for line in (tmp_path / "two" / "run" / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 13))

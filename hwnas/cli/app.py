@@ -17,7 +17,7 @@ from hwnas.cli.devices import devices
 from hwnas.cli.exporting import export
 from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, fit, measure
-from hwnas.cli.output import let_go_of_stdout, say_data_warnings
+from hwnas.cli.output import let_go_of_stdout, say_data_warnings, say_log
 from hwnas.cli.pricing import price
 from hwnas.cli.stopping import STOPPED, Stopped, stop_on_signals
 from hwnas.errors import HwnasError
@@ -61,6 +61,7 @@ for verb in (measure, fit, price, search, export, inspect, bench, bundle, design
 def main() -> None:
     """Run the command line; turn errors into one paragraph on stderr and an exit code."""
     say_data_warnings()
+    say_log()
     errors = SafeConsole(stderr=True, highlight=False)
     stop_on_signals()
     try:

@@ -83,7 +83,7 @@ Retrain = Annotated[
 ]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
 TrainThreads = Annotated[
-    int | None, typer.Option("--train-threads", min=1, help="Threads that train [cores; or as the run began].")
+    int | None, typer.Option("--train-threads", min=1, help="Threads that train [the fastest; or as the run began].")
 ]
 TorchDevice = Annotated[str | None, typer.Option("--torch-device", help="Where to train: cpu, cuda [cpu].")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]

@@ -34,6 +34,21 @@ def say_data_warnings() -> None:
     warnings.simplefilter("always", DataWarning)
 
 
+class ConsoleHandler(logging.Handler):
+    """Prints what the package logs to stderr, above a progress line that is drawn there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        CONSOLE.print(Text(record.getMessage()))
+
+
+def say_log() -> None:
+    """Print what the package logs, from remarks (INFO) on; done once however often it is called."""
+    package = logging.getLogger("hwnas")
+    if not any(isinstance(handler, ConsoleHandler) for handler in package.handlers):
+        package.setLevel(logging.INFO)
+        package.addHandler(ConsoleHandler())
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print one JSON object. Raises HwnasError if standard output does not take it all."""
     text = json_text(data)

@@ -84,7 +84,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
             for found in (result, *results):
                 child_of(found)
         designed = distributed.from_first(lambda: _finish(task, run, result, results, child_of, report))
-    designed = replace(designed, seconds=time.perf_counter() - started, training_threads=threads)
+    designed = replace(designed, seconds=time.perf_counter() - started, training_threads=threads.count)
     distributed.from_first(lambda: _write_report(designed, task, run))
     return designed
 

@@ -49,7 +49,7 @@ def search(
         epochs: passes over the training images.
         seed: of everything random.
         progress: called after each step with (steps done, steps in all, figures).
-        train_threads: threads per process; None: as the run began, at first as many as torch would take.
+        train_threads: threads per process; None: as the run began, at first the fastest number.
         settings: hyper-parameters of the method by name, such as those of `DSNASSettings`; None: its defaults.
         torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
         measured_ms: measures an architecture on the target; what is derived is then within the budget by measurement.

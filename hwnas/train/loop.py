@@ -17,6 +17,7 @@ from hwnas.run import Run
 from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.data import ImageData
 from hwnas.train.distributed import check_shares, from_first, rank, share
+from hwnas.train.threads import settle_threads
 
 TrainingProgress = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, the newest figures)."""
@@ -76,6 +77,7 @@ def train(
         run.rewind(trainer.step_count)
     saved_at = time.monotonic()
     trainer.net.train()
+    settle_threads(trainer, lambda: _shares(next(data.train_batches(0))))
     while trainer.step_count < trainer.total_steps:
         epoch, start_step = divmod(trainer.step_count, data.steps_per_epoch)
         for images, labels in data.train_batches(epoch, start_step):
@@ -90,6 +92,11 @@ def train(
                 run.sync()
                 save_checkpoint(checkpoint, trainer.state_dict())
                 saved_at = time.monotonic()
+
+
+def _shares(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    images, labels = batch
+    return share(images), share(labels)
 
 
 def step_generator(seed: int, step: int, draw: int = 0) -> torch.Generator:
