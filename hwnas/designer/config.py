@@ -59,7 +59,7 @@ class DesignConfig(BaseModel):
     workers: int | None = Field(None, ge=0, le=1024)
     """Processes that decode images; None: as many as fit this machine."""
     train_threads: int | None = Field(None, ge=1, le=1024)
-    """Threads that train; None: as many as the run began with, at first what OMP_NUM_THREADS says, or the fastest number."""
+    """Threads that train; None: as many as the run began with, at first OMP_NUM_THREADS or the fastest number."""
     seed: int = Field(0, ge=0, lt=2**32)
     torch_device: str = "cpu"
 
