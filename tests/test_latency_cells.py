@@ -168,10 +168,10 @@ def test_extremes_are_the_fastest_and_the_slowest(predictor, all_ms):
 def test_a_chain_and_a_cell_are_decoded_together():
     """A space with a decided block before its cell: the knapsack holds both, and equals brute force."""
     from hwnas.specs.cell import Cell, ReLUConv, Zero
-    from hwnas.specs.pool import AvgPool
-    from hwnas.specs.pool_head import PoolHead
     from hwnas.specs.conv import Conv
     from hwnas.specs.mbconv import MBConv
+    from hwnas.specs.pool import AvgPool
+    from hwnas.specs.pool_head import PoolHead
     from hwnas.specs.skip import Skip
 
     operators = (Zero(8), Skip(8, 8), ReLUConv(8, 8, 3), AvgPool(8))
@@ -237,8 +237,8 @@ def test_a_damaged_predictor_is_refused(tmp_path, predictor, damage):
 
 def test_cells_that_share_only_some_decisions_are_refused():
     from hwnas.specs.cell import Cell, Zero
-    from hwnas.specs.pool_head import PoolHead
     from hwnas.specs.conv import Conv
+    from hwnas.specs.pool_head import PoolHead
     from hwnas.specs.skip import Skip
 
     a, b, c, d = (OneOf(name, (Zero(8), Skip(8, 8))) for name in "abcd")
