@@ -23,11 +23,11 @@ demo: $(STAMP)
 	$(BIN)/hwnas design --space tiny --data digits --device local --runtime litert --budget-ms \
 	  $$($(BIN)/python -c 'import json; t = json.load(open("runs/demo-table.json")); print(round((t["fastest_ms"] + t["slowest_ms"]) / 2, 3))')
 
+# The notebook comes first: it takes longest, and the tests run beside it.
 # The tests that need a phone or a board skip where the script could not bring all they need.
 test: $(STAMP)
 	@tests/android/install.sh || true
-	$(BIN)/python -m pytest -n auto --dist worksteal tests
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+	$(BIN)/python -m pytest -n auto --dist worksteal --nbmake --nbmake-timeout=600 notebooks tests
 
 # What is left without devices and long runs: for the minute before a commit.
 test-fast: $(STAMP)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import run_command
+from tests.commands import answer, run_command
 from tests.conftest import ROOT
 from tests.image_files import path_of_bytes
 
@@ -34,10 +34,7 @@ def tables(tmp_path_factory):
     """Tables of the quick space on LiteRT and ONNX Runtime, measured once on this machine."""
     folder = tmp_path_factory.mktemp("tables")
     for runtime in ("litert", "onnxruntime"):
-        command = [*QUICK, "--runtime", runtime, "--networks", "8", "--tables", str(folder), "--json"]
-        subprocess.run(
-            [sys.executable, "-m", "hwnas.cli", "measure", *command], check=True, cwd=ROOT, capture_output=True
-        )
+        answer("measure", *QUICK, "--runtime", runtime, "--networks", 8, "--tables", folder)
     return folder
 
 
@@ -47,14 +44,7 @@ def designed(tables, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     table = tables / "local" / "litert"
     command = [*QUICK, "--data", "digits", "--latency", table, "--epochs", "2", "--limit-train", "128", "--out", out]
-    done = subprocess.run(
-        [sys.executable, "-m", "hwnas.cli", "design", *map(str, command), "--budget-ms", "1000", "--json"],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(done.stdout)
+    return answer("design", *command, "--budget-ms", 1000)
 
 
 def quick_design(tables, out, *more: object) -> list[object]:

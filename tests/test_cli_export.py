@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from hwnas.child import save_child
 from hwnas.files import write_json
+from tests.commands import completed
 from tests.export_digits import digits, digits_child, hard_for_int8
-
-
-def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hwnas.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +25,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_int8_from_a_run_folder(run: Path) -> None:
-    done = hwnas("export", run, "--precision", "float32,int8", "--uint8-input", "--softmax", "--max-loss", 3, "--json")
+    done = completed(
+        "export", run, "--precision", "float32,int8", "--uint8-input", "--softmax", "--max-loss", 3, "--json"
+    )
     assert done.returncode == 0, done.stderr
     models = json.loads(done.stdout)["models"]
     assert [Path(model["path"]).name for model in models] == [
@@ -47,13 +43,13 @@ def test_int8_from_a_run_folder(run: Path) -> None:
     about = json.loads((run / "models" / "export.json").read_text())
     assert about["normalisation"] == json.loads((run / "report.json").read_text())["preprocessing"]
     assert about["calibration"]["images"] == 128
-    measured = hwnas("bench", run / "models" / "model.int8.tflite", "--json")
+    measured = completed("bench", run / "models" / "model.int8.tflite", "--json")
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["median_ms"] > 0
 
 
 def test_the_table_names_every_file(run: Path, tmp_path: Path) -> None:
-    done = hwnas("export", run, "--format", "tflite", "--precision", "float32,float16", "--out", tmp_path)
+    done = completed("export", run, "--format", "tflite", "--precision", "float32,float16", "--out", tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     for words in ("model.tflite", "model.float16.tflite", "accuracy", "partitions"):
         assert words in done.stderr
@@ -70,13 +66,13 @@ def test_a_loss_above_the_limit_is_an_error_that_says_what_helps(run: Path, tmp_
     save_child(hard_for_int8(digits_child()), hard)
     (hard / "run.json").write_text((run / "run.json").read_text())
     command = ("export", hard, "--format", "tflite", "--precision", "int8", "--max-loss", 2)
-    done = hwnas(*command)
+    done = completed(*command)
     assert done.returncode == 1
     message = " ".join(done.stderr.split())
     assert "model.int8.tflite: the layers that int8 hurts most" in message
     assert "Repeat with --int8-repair, or with --keep-float blocks.2." in message
     assert (hard / "models" / "model.int8.tflite").exists()
-    done = hwnas(*command, "--int8-repair", "--json")
+    done = completed(*command, "--int8-repair", "--json")
     (model,) = json.loads(done.stdout)["models"]
     assert model["kept_float"] and model["partitions"] == 1 and model["loss_points"] < 5
 
@@ -88,7 +84,7 @@ def test_wrong_usage(run: Path, tmp_path: Path) -> None:
         (("--precision", "int8", "--data", "none"), "int8 and --uint8-input need images"),
         (("--precision", "int8", "--keep-float", "nowhere"), "no layer 'nowhere'"),
     ):
-        done = hwnas("export", run, "--out", tmp_path / "out", *options)
+        done = completed("export", run, "--out", tmp_path / "out", *options)
         assert (done.returncode, words in " ".join(done.stderr.split())) == (2, True), done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -96,7 +92,7 @@ def test_wrong_usage(run: Path, tmp_path: Path) -> None:
 def test_weights_without_a_run_are_exported_without_images(run: Path, tmp_path: Path) -> None:
     for name in ("architecture.json", "weights.safetensors"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
-    done = hwnas("export", tmp_path, "--format", "onnx", "--precision", "int8-weights", "--json")
+    done = completed("export", tmp_path, "--format", "onnx", "--precision", "int8-weights", "--json")
     assert done.returncode == 0, done.stderr
     (model,) = json.loads(done.stdout)["models"]
     assert (model["accuracy"], model["precision"]) == (None, "int8-weights")

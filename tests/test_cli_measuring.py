@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hwnas.files import read_json
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.tables.table import LatencyTable
+from tests.commands import answer, completed
 
 SPACE = ("--space", "tiny", "--resolution", "16", "--width", "0.25")
 DEVICE = """
@@ -27,17 +25,6 @@ extra_visits = 0
 reference_every = 10
 drift_limit_percent = 1e6
 """
-
-
-def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hwnas.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def answer(*arguments: object) -> dict[str, Any]:
-    done = hwnas(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +49,7 @@ def test_fit_writes_the_card_and_its_pictures_beside_the_table(folder: Path) -> 
     assert AdditivePredictor.load(table / "predictor.json").half_width * 100 == pytest.approx(card["interval_percent"])
     assert f"{card['mape']:.2f} %" in (table / "CARD.md").read_text()
     assert (table / "predictions.png").exists() and (table / "learning_curve.png").exists()
-    done = hwnas("fit", table)
+    done = completed("fit", table)
     assert done.stdout == "" and "mean error" in done.stderr and "CARD.md" in "".join(done.stderr.split())
 
 
@@ -72,7 +59,7 @@ def test_measure_until_an_error_is_reached(folder: Path) -> None:
     assert result["reached"] and result["mape"] <= 500
     assert (result["used_entries"], result["full_entries"]) == (12 + 10, 26 + 30)
     assert 0 < result["fastest_ms"] < result["slowest_ms"]
-    done = hwnas("measure", *SPACE, *device, "--until-mape", 500)
+    done = completed("measure", *SPACE, *device, "--until-mape", 500)
     assert done.returncode == 0 and "of 56" in " ".join(done.stderr.split())
 
 
@@ -91,9 +78,9 @@ def test_a_few_networks_of_a_known_table_make_a_predictor_for_another_runtime(fo
 
 
 def test_options_that_contradict_are_refused(folder: Path) -> None:
-    done = hwnas("measure", "--from", folder, "--until-mape", 3)
+    done = completed("measure", "--from", folder, "--until-mape", 3)
     assert done.returncode == 2 and "give one of them" in " ".join(done.stderr.split())
-    done = hwnas("fit", folder / "nowhere")
+    done = completed("fit", folder / "nowhere")
     assert done.returncode == 1 and "there is no latency table" in " ".join(done.stderr.split())
 
 
@@ -101,7 +88,7 @@ def test_several_devices_at_once_and_one_that_fails(folder: Path) -> None:
     (folder / "batch.toml").write_text(DEVICE.replace('"quick"', '"batch"') + "batch = 2\n")
     devices = ("--device", folder / "quick.toml", "--device", folder / "batch.toml")
     options = ("--runtime", "onnxruntime", "--networks", "12", "--tables", folder / "tables")
-    done = hwnas("measure", *SPACE, *devices, *options, "--json")
+    done = completed("measure", *SPACE, *devices, *options, "--json")
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
     assert "1 of 2 devices were not measured completely. batch: " in said and "batch = 2" in said
@@ -116,5 +103,5 @@ def test_a_file_is_benched_with_the_runtime_that_takes_it(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(model_bytes(feature_net(), ".onnx"))
     result = answer("bench", folder / "model.onnx", "--device", folder / "quick.toml")
     assert result["conditions"]["identity"]["runtime"] == "onnxruntime" and result["median_ms"] > 0
-    done = hwnas("bench", folder / "model.onnx", "--device", folder / "quick.toml", "--runtime", "tensorrt")
+    done = completed("bench", folder / "model.onnx", "--device", folder / "quick.toml", "--runtime", "tensorrt")
     assert done.returncode == 2 and "known: benchmark-model, litert, native" in " ".join(done.stderr.split())

@@ -18,6 +18,7 @@ from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.known import find_table
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
+from tests.commands import answer
 from tests.conftest import ROOT
 from tests.test_cli import hwnas  # noqa: F401  a fixture
 
@@ -43,11 +44,8 @@ def tables(pixel1_file, tmp_path_factory) -> Path:
 def searched(tables, tmp_path_factory) -> dict:
     """The JSON of one search without a phone."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    command = ["search", *SEARCH, *SMALL, "--tables", str(tables), "--out", str(out), "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    run = [sys.executable, "-m", "hwnas.cli", *command]
-    done = subprocess.run(run, check=True, cwd=ROOT, capture_output=True, text=True, env=environment)
-    return json.loads(done.stdout)
+    command = ["search", *SEARCH, *SMALL, "--tables", str(tables), "--out", str(out)]
+    return answer(*command)
 
 
 def test_import_says_what_became_of_the_rows(hwnas, pixel1_file, tmp_path):  # noqa: F811

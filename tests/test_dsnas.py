@@ -251,7 +251,7 @@ def test_a_second_path_runs_at_every_third_step_of_the_search(digits, reward, pa
 
 
 def test_the_mean_loss_that_stands_for_a_second_path_follows_the_loss(digits):
-    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.5))
+    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.5, search=1.0))
     losses = [trainer.step(*batch)["loss"] for batch in digits.train_batches(0)]
     expected = losses[0]
     for loss in losses[1:]:
@@ -301,7 +301,7 @@ def test_the_logits_follow_either_reward_and_the_weights_neither(digits, reward)
     moved = {}
     for name, settings in (
         ("with", DSNASSettings(pretrain=0.0, reward=reward)),
-        ("without", DSNASSettings(pretrain=0.5)),
+        ("without", DSNASSettings(pretrain=0.5, search=1.0)),
     ):
         trainer = DSNASTrainer(problem(digits, budget_share=0.99), settings)
         before = [alpha.detach().clone() for alpha in trainer.net.alphas]

@@ -22,7 +22,7 @@ from hwnas.runners.base import Runner
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import get_space
 from tests.android.phone import Phone
-from tests.test_cli_measuring import answer
+from tests.commands import answer
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 OPTIONS = ("--space", "tiny", "--resolution", "16", "--width", "0.25")

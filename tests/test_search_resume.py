@@ -55,9 +55,10 @@ def lines_logged(folder: Path) -> int:
 
 def kill_after(lines: int, name: str, folder: Path) -> int:
     """The exit code of a search that is killed some ms after it has logged so many lines."""
-    # forked from a server that has imported torch and all of this, but run nothing: a fresh process, without the wait
+    # forked from a server that has imported torch, what its optimisers import when they are first used, and all of
+    # this, but run nothing: a fresh process, without the wait
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "torch._dynamo"])
     process = context.Process(target=search, args=(name, folder))
     process.start()
     assert process.pid is not None

@@ -127,8 +127,8 @@ def test_the_learning_rate_rises_for_a_step_at_least_and_never_for_all():
     ("method", "given", "rule"),
     [
         ("dsnas", {"pretrain": 0.6}, "pretrain=0.6, search=0.5"),
-        ("snas", {"search": 0.0, "pretrain": 0.0}, "search above 0"),
-        ("proxyless", {"search": 1.5}, "pretrain <= search <= 1"),
+        ("snas", {"search": 0.0, "pretrain": 0.0}, "pretrain < search <= 1"),
+        ("proxyless", {"search": 1.5}, "pretrain < search <= 1"),
         ("proxyless", {"alpha_every": 0}, "alpha_every must be 1 or more, not 0"),
         ("spos", {"lr_warmup": 1.0}, "lr_warmup is a share"),
     ],
@@ -141,3 +141,9 @@ def test_shares_that_no_training_has_are_refused(method, given, rule):
 def test_weights_that_only_warm_up_are_refused():
     with pytest.raises(UsageError, match="lr_warmup"):
         WeightSettings(lr_warmup=-0.1)
+
+
+@pytest.mark.parametrize("name", ["dsnas", "snas", "proxyless", "gdas"])
+def test_a_search_without_a_step_of_its_own_is_refused(name):
+    with pytest.raises(UsageError, match=r"0 <= pretrain < search <= 1, not pretrain=0.5, search=0.5"):
+        get_search(name).resolve({"pretrain": 0.5, "search": 0.5})

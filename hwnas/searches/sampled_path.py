@@ -71,10 +71,10 @@ class SampledPathSettings(WeightSettings):
         super().__post_init__()
         check_known("decode", self.decode, get_args(Decode))
         check_known("resource", self.resource, RESOURCES)
-        if not (0 <= self.pretrain <= self.search <= 1 and self.search > 0):
+        if not 0 <= self.pretrain < self.search <= 1:
             raise UsageError(
-                "pretrain and search are shares of the steps, 0 <= pretrain <= search <= 1 and search above 0, not "
-                f"pretrain={self.pretrain:g}, search={self.search:g}."
+                "pretrain and search are shares of the steps, 0 <= pretrain < search <= 1, not "
+                f"pretrain={self.pretrain:g}, search={self.search:g}: the search is between them."
             )
 
 
