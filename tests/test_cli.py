@@ -220,6 +220,9 @@ def test_a_design_from_a_folder_of_images(hwnas, tables, tmp_path):
     # pictures 28 to 39 are those of 0 to 11, and some are in two splits
     copies = report["data"]["leaked"]["test"]["count"]
     assert 0 < copies < report["images"]["test"] and 0 <= report["accuracy_without_leaked"] <= 1
+    exported = json.loads((tmp_path / "run" / "models" / "export.json").read_text())
+    for file in exported["files"]:  # they are evaluated without the copies
+        assert file["accuracy"]["images"] == report["images"]["test"] - copies
     assert sum(found["count"] for found in report["data"]["left_out"].values()) == 1
     card, page = (tmp_path / "run" / name for name in ("models/CARD.md", "report.html"))
     assert f"- {copies} test images are copies" in card.read_text()

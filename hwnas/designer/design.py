@@ -106,6 +106,9 @@ def _finish(
     def test_accuracy(child: ChildNetwork, leaked: bool = True) -> float:
         return accuracy(child, task.data.test_batches(leaked))
 
+    def fair_accuracy(child: ChildNetwork) -> float:
+        return test_accuracy(child, leaked=not task.data.some_are_leaked)
+
     best = child_of(result)
     test_share = test_accuracy(best)
     return DesignResult(
@@ -118,7 +121,7 @@ def _finish(
         is_fastest=result.architecture == task.predictor.extremes(task.space)[0],
         measured_ms=final.measured_ms,
         accuracy=test_share,
-        accuracy_without_leaked=test_accuracy(best, leaked=False) if _judges_without_leaked(task.data) else None,
+        accuracy_without_leaked=test_accuracy(best, leaked=False) if task.data.some_are_leaked else None,
         data_warnings=task.data.findings.warnings(),
         models=models,
         run=run.folder,
@@ -126,7 +129,7 @@ def _finish(
         conditions=final.conditions,
         price=price_of(result.architecture, task.table, task.predictor),
         publication=task.table.publication,
-        frontier=tuple(save_frontier(results, run.folder, child_of, test_accuracy)),
+        frontier=tuple(save_frontier(results, run.folder, child_of, fair_accuracy)),
     )
 
 
@@ -190,8 +193,3 @@ def _data_json(data: ImageData) -> dict[str, Any]:
         "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
         "data": data.findings.to_json() | {"digest": data.digest},
     }
-
-
-def _judges_without_leaked(data: ImageData) -> bool:
-    """Whether some of the test images are copies of what was learnt from, and some are not."""
-    return 0 < data.findings.leaked["test"].count < data.counts["test"]

@@ -128,7 +128,7 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
         lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")
     if report.get("accuracy_without_leaked") is not None:
         share = report["accuracy_without_leaked"]
-        lines.append(f"Without the copies of what it learnt from, which the table counts: {share:.1%}.")
+        lines.append(f"Without the copies of what it learnt from, which the table leaves out: {share:.1%}.")
     return lines
 
 

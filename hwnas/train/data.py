@@ -143,6 +143,12 @@ class ImageData:
         return {"train": len(self._train), "val": len(self._val), "test": len(test)}
 
     @property
+    def some_are_leaked(self) -> bool:
+        """Whether some of the test images, which are read for it, are copies of what was learnt from, and some not."""
+        self._read_test()
+        return 0 < self.findings.leaked["test"].count < self.counts["test"]
+
+    @property
     def skipped(self) -> dict[str, Examples]:
         """By folder, the images read so far that cannot be decoded and are left out."""
         return by_folder(self._broken)
