@@ -184,7 +184,7 @@ def test_the_verb_in_python_finds_the_same_network_with_the_same_weights(searche
     """In a process of its own, as the command: both on one thread."""
     script = f"""
 import hwnas, json, sys
-from hwnas.latency.proxy_space import published_predictor
+from hwnas.latency.fitting.fit import published_predictor
 from hwnas.latency.tables.table import LatencyTable
 
 config = json.loads(sys.argv[1])

@@ -144,4 +144,4 @@ def test_it_searches_cells():
     trainer.step(*next(iter(data.train_batches(0))))
     assert not any(torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True))
     trainer.derive()
-    assert task.budget.holds(cells.decode(trainer.derived))
+    assert task.budget.is_within(cells.decode(trainer.derived))
