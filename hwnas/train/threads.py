@@ -24,6 +24,9 @@ THREADS_FILE = "threads.json"
 ROUNDS = 5
 """Steps that are timed with each number of threads; one before them warms up."""
 
+HOPELESS = 3.0
+"""How many times the seconds of the shortest first step a number may take and still be tried again."""
+
 MEASURING_S = 5.0
 """After so many seconds the round that has begun is the last one."""
 
@@ -155,25 +158,31 @@ def fastest(seconds: Mapping[int, float]) -> int:
 def _step_seconds(trainer: Steps, batch: tuple[Tensor, Tensor], counts: Sequence[int]) -> dict[int, float]:
     """The median seconds of the trainer's next step by the number of threads, taken in turn.
 
-    It is one step again and again: each starts from the state that the trainer is in now, and draws the same path.
+    It is one step again and again: each starts from the state that the trainer is in now, and draws the same path. On
+    a busy machine a step of many threads can take half a minute: a number that is far behind is not tried again.
     """
-    seconds: dict[int, list[float]] = {count: [] for count in counts}
     state = copy.deepcopy(trainer.state_dict())
+
+    def step_s(count: int) -> float:
+        torch.set_num_threads(count)
+        begun = time.perf_counter()
+        trainer.step(*batch)
+        taken = time.perf_counter() - begun
+        trainer.load_state_dict(copy.deepcopy(state))
+        return taken
+
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
-        for number in range(ROUNDS + 1):
-            for count in counts:
-                torch.set_num_threads(count)
-                begun = time.perf_counter()
-                trainer.step(*batch)
-                if number > 0:
-                    seconds[count].append(time.perf_counter() - begun)
-                trainer.load_state_dict(copy.deepcopy(state))
-            # all processes of a training make as many steps: they wait for each other in each of them
-            late = distributed.from_first(lambda: time.perf_counter() - started > MEASURING_S)
-            if late and number > 0:
+        # the first process decides which steps are made: in each of them all processes wait for each other
+        first = {count: step_s(count) for count in counts}
+        left = distributed.from_first(lambda: [n for n in counts if first[n] <= HOPELESS * min(first.values())])
+        seconds: dict[int, list[float]] = {count: [] for count in left}
+        for _ in range(ROUNDS if len(left) > 1 else 0):
+            for count in left:
+                seconds[count].append(step_s(count))
+            if distributed.from_first(lambda: time.perf_counter() - started > MEASURING_S):
                 break
-    return {count: median(measured) for count, measured in seconds.items()}
+    return {count: median(seconds.get(count) or [first[count]]) for count in counts}
 
 
 def _read(path: Path) -> tuple[int, bool]:
