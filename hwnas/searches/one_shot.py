@@ -1,8 +1,8 @@
 """One-shot searches: a supernet trained on uniformly sampled paths, then a Proposer and inherited weights.
 
-``spos`` is Single Path One-Shot (arXiv 1904.00420; megvii-model/SinglePathOneShot): evolution within the
-budget, as in the authors' loop. ``random`` evaluates as many random architectures within the budget (random search with
-weight sharing, arXiv 1902.07638): what every search has to beat.
+``spos`` is Single Path One-Shot (arXiv 1904.00420; megvii-model/SinglePathOneShot): evolution within the budget, as in
+the authors' loop. ``random`` evaluates as many random architectures within the budget (random search with weight
+sharing, arXiv 1902.07638): every search has to beat it.
 """
 
 from __future__ import annotations

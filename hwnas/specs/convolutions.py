@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwnas.specs.spec import Shape, Spec, convolved
+from hwnas.errors import UsageError
+from hwnas.specs.spec import Shape, Spec, convolved, expanded_channels
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,26 @@ class ConvolutionBlock(Spec):
     @property
     def params(self) -> int:
         return sum(layer.params for layer in self.layers())
+
+
+class InvertedBottleneck(ConvolutionBlock):
+    """Base of blocks that expand their channels, project them again, and add the input where the shape stays the same.
+
+    ``expand`` is the ratio of hidden to input channels, from 1 on.
+    """
+
+    expand: float
+
+    @property
+    def hidden_channels(self) -> int:
+        return expanded_channels(self)
+
+    @property
+    def has_residual(self) -> bool:
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+def check_se_ratio(block: Spec, se_ratio: float) -> None:
+    """Refuse a share of channels to squeeze to that there cannot be. Raises UsageError."""
+    if not 0 <= se_ratio <= 1:
+        raise UsageError(f"se_ratio must be between 0 (none) and 1, not {se_ratio} in {block}.")

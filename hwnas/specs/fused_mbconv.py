@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwnas.errors import UsageError
-from hwnas.specs.convolutions import Convolution, ConvolutionBlock, Layer, SqueezeExcitation
+from hwnas.specs.convolutions import Convolution, InvertedBottleneck, Layer, SqueezeExcitation, check_se_ratio
 from hwnas.specs.spec import Example, check_convolution, divisible, expanded_channels
 
 
 @dataclass(frozen=True)
-class FusedMBConv(ConvolutionBlock):
+class FusedMBConv(InvertedBottleneck):
     """An inverted residual whose expansion and depthwise convolution are one full convolution (Gupta and Akin 2020;
     EfficientNetV2, arXiv 2104.00298, figure 2): expand kernel x kernel, project 1x1; each with batch norm.
 
@@ -33,8 +32,7 @@ class FusedMBConv(ConvolutionBlock):
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, self.activation)
         expanded_channels(self)
-        if not 0 <= self.se_ratio <= 1:
-            raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
+        check_se_ratio(self, self.se_ratio)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
@@ -43,14 +41,6 @@ class FusedMBConv(ConvolutionBlock):
             (FusedMBConv(16, 16, kernel=3, expand=1, activation="silu"), (16, 9, 8)),
             (FusedMBConv(16, 16, kernel=5, expand=3, activation="hard_swish", se_ratio=0.25), (16, 9, 9)),
         )
-
-    @property
-    def hidden_channels(self) -> int:
-        return expanded_channels(self)
-
-    @property
-    def has_residual(self) -> bool:
-        return self.stride == 1 and self.in_channels == self.out_channels
 
     def layers(self) -> Iterator[Layer]:
         single = self.expand == 1

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.convolutions import Convolution, ConvolutionBlock, Layer, SqueezeExcitation, depthwise
+from hwnas.specs.convolutions import (
+    Convolution,
+    InvertedBottleneck,
+    Layer,
+    SqueezeExcitation,
+    check_se_ratio,
+    depthwise,
+)
 from hwnas.specs.spec import Example, check_convolution, check_padding, divisible, expanded_channels
 
 
 @dataclass(frozen=True)
-class MBConv(ConvolutionBlock):
+class MBConv(InvertedBottleneck):
     """Inverted residual of MobileNetV2 (arXiv 1801.04381): expand 1x1, depthwise, project 1x1; each with batch norm.
 
     ``expand`` is the ratio of hidden to input channels, a fraction where the hidden channels are no multiple of these;
@@ -42,8 +49,7 @@ class MBConv(ConvolutionBlock):
         check_convolution(self, self.kernel, self.stride, self.activation)
         check_padding(self.kind, self.padding)
         expanded_channels(self)
-        if not 0 <= self.se_ratio <= 1:
-            raise UsageError(f"se_ratio must be between 0 (none) and 1, not {self.se_ratio} in {self}.")
+        check_se_ratio(self, self.se_ratio)
         if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
             raise UsageError(f"groups must divide the input and the output channels, not {self.groups} in {self}.")
 
@@ -61,10 +67,6 @@ class MBConv(ConvolutionBlock):
         )
 
     @property
-    def hidden_channels(self) -> int:
-        return expanded_channels(self)
-
-    @property
     def squeezed_channels(self) -> int:
         """Channels between the two convolutions of squeeze-and-excitation; 0 where there is none."""
         return divisible(self.hidden_channels * self.se_ratio) if self.se_ratio > 0 else 0
@@ -72,10 +74,6 @@ class MBConv(ConvolutionBlock):
     @property
     def has_expansion(self) -> bool:
         return self.expand > 1 or self.groups > 1
-
-    @property
-    def has_residual(self) -> bool:
-        return self.stride == 1 and self.in_channels == self.out_channels
 
     def layers(self) -> Iterator[Layer]:
         hidden, groups, activation = self.hidden_channels, self.groups, self.activation

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.specs.convolutions import Convolution, ConvolutionBlock, depthwise
+from hwnas.specs.convolutions import Convolution, InvertedBottleneck, depthwise
 from hwnas.specs.spec import Example, check_convolution, expanded_channels
 
 
 @dataclass(frozen=True)
-class UniversalBottleneck(ConvolutionBlock):
+class UniversalBottleneck(InvertedBottleneck):
     """The universal inverted bottleneck of MobileNetV4 (arXiv 2404.10518, section 3).
 
     A depthwise convolution of ``start_kernel`` before the expansion and one of ``kernel`` behind it, each left out with
@@ -50,14 +50,6 @@ class UniversalBottleneck(ConvolutionBlock):
             (UniversalBottleneck(16, 16, start_kernel=0, kernel=3, expand=2), (16, 9, 9)),
             (UniversalBottleneck(16, 16, start_kernel=0, kernel=0, expand=2), (16, 9, 9)),
         )
-
-    @property
-    def hidden_channels(self) -> int:
-        return expanded_channels(self)
-
-    @property
-    def has_residual(self) -> bool:
-        return self.stride == 1 and self.in_channels == self.out_channels
 
     def layers(self) -> Iterator[Convolution]:
         inputs, hidden, activation = self.in_channels, self.hidden_channels, self.activation
