@@ -84,7 +84,10 @@ def test_a_signal_in_mid_bench_leaves_nothing(tmp_path, monkeypatch, number, exi
     monkeypatch.setenv("TMPDIR", str(temporary))
     (tmp_path / "model.tflite").write_bytes(model_bytes(feature_net(), ".tflite"))
     (tmp_path / "slow.toml").write_text('name = "slow"\nmin_ms = 60000\nmax_ms = 60000\nmax_runs = 1000000\n')
+    before = signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and hwnas would leave it so
     process = hwnas("bench", "model.tflite", "--device", "slow.toml", cwd=tmp_path, stdout=subprocess.PIPE)
+    signal.signal(signal.SIGHUP, before)
     wait_until(lambda: any(temporary.glob("hwnas-*/task.json")), "the bench is at work", 60)
     process.send_signal(number)
     told = process.communicate(timeout=30)[1].decode()
