@@ -268,3 +268,13 @@ def test_random_networks_of_a_chain_need_no_blocks_either():
     predictor = fit(table, space)
     errors = [abs(predictor.predict(a).ms / y.median_ms - 1) for a, y in unseen.networks.items()]
     assert np.mean(errors) < 0.02
+
+
+@pytest.mark.parametrize(("networks", "seed"), [(5, 0), (8, 1), (10, 2), (12, 3)])
+def test_no_cell_ends_earlier_than_the_one_that_is_surest(networks, seed):
+    """Cells that differ in several edges from every one that is fast, too: neighbours alone do not find them."""
+    predictor = fit(made_table(networks, noise=0.3, seed=seed), SPACE)
+    some = [SPACE.decode(code) for code in CODES[::7]]
+    surest = Budget(1.0, SPACE, predictor).surest
+    earliest_ms = min(prediction.high_ms for prediction in predictor.predict_many(some))
+    assert predictor.predict(surest).high_ms <= earliest_ms * (1 + 1e-9)

@@ -15,8 +15,9 @@ from hwnas.latency.budget import Budget, round_up
 from hwnas.latency.curve import Curve
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.proxy_space import ProxySpacePredictor
-from hwnas.latency.sampling import UniformCodes, UniformWithin
+from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.uncertainty import Floor
+from hwnas.latency.uniform_codes import UniformCodes
 from hwnas.space import OneOf, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.specs.conv import Conv

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.surest import surest_architecture
 from hwnas.space import Architecture, SearchSpace
 
 TOLERANCE = 1 + 1e-9
@@ -50,23 +51,8 @@ class Budget:
 
     @cached_property
     def surest(self) -> Architecture:
-        """The architecture whose interval ends first: if any is within the budget, it is.
-
-        As a rule it is the fastest one, or one like it that is known better: it is found by going from the fastest one
-        to the best neighbour as long as that one's interval ends earlier. By brute force over small spaces no other
-        one's ends earlier.
-        """
-        best = self.predictor.extremes(self.space)[0]
-        end_ms = self.predictor.predict(best).high_ms
-        if self.predictor.interval_ends(best) is None:  # all are equally wide
-            return best
-        while True:
-            neighbours = list(self.space.neighbours(best))
-            ends_ms = [prediction.high_ms for prediction in self.predictor.predict_many(neighbours)]
-            if min(ends_ms, default=end_ms) >= end_ms:
-                return best
-            end_ms = min(ends_ms)
-            best = neighbours[ends_ms.index(end_ms)]
+        """The architecture whose interval ends first: if any is within the budget, it is (`hwnas.latency.surest`)."""
+        return surest_architecture(self.space, self.predictor)
 
     def is_within(self, architecture: Architecture) -> bool:
         """Whether the architecture's own 90 % interval ends within the budget."""
