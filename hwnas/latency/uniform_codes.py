@@ -44,7 +44,10 @@ class UniformCodes:
         rest = max(0.0, limit - least)
         self._rest = rest + ROUNDING * (rest + abs(least))
         step = max(self._rest / BINS, np.finfo(float).tiny)
-        bins = [np.minimum(excess // step, BINS + 1).astype(int) for excess in self._excess]
+        bins = [
+            np.where(excess > self._rest, BINS + 1, np.minimum(excess, self._rest) // step).astype(int)
+            for excess in self._excess
+        ]
         # per array: its entries in the order of their bins, and where each bin begins
         self._entries = [np.argsort(own, kind="stable") for own in bins]
         self._sizes = [np.bincount(own, minlength=BINS + 2)[: BINS + 1].astype(float) for own in bins]
