@@ -49,6 +49,11 @@ class Derivation:
         return asdict(self)
 
 
+def uses_most(budget: Budget, architecture: Architecture) -> bool:
+    """Whether an architecture, with its 90 % interval, uses `LEAST_SHARE` of a budget or more."""
+    return budget.predictor.predict(architecture).high_ms >= LEAST_SHARE * budget.budget_ms
+
+
 def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architecture, Evaluation]) -> str:
     """Why an architecture was taken that uses less than `LEAST_SHARE` of the budget."""
     least_ms, percent = LEAST_SHARE * budget.budget_ms, f"{100 * LEAST_SHARE:g} %"
@@ -68,10 +73,11 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
     if best.rank > known[architecture].rank:
         return f"the better ones of the {len(larger)} that use more measured over the budget"
     return (
-        f"none of the {len(larger)} evaluated networks that use more is better: the best of them has a validation "
-        f"accuracy of {_percent(best)}, this one of {_percent(known[architecture])}"
+        f"none of the {len(larger)} evaluated networks that use more is better: the best of them has on the validation "
+        f"images {_figures(best)}, this one {_figures(known[architecture])}"
     )
 
 
-def _percent(evaluation: Evaluation) -> str:
-    return "unknown" if evaluation.accuracy is None else f"{100 * evaluation.accuracy:.1f} %"
+def _figures(evaluation: Evaluation) -> str:
+    figures = [] if evaluation.accuracy is None else [f"{100 * evaluation.accuracy:.1f} %"]
+    return ", ".join(figures + ([] if evaluation.loss is None else [f"loss {evaluation.loss:.3f}"]))

@@ -8,6 +8,7 @@ on validation images, with inherited weights, does, at the price of some forward
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, islice, zip_longest
@@ -17,7 +18,8 @@ from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_networks_within, joint_gains
 from hwnas.searches.contracts import Deriver, Evaluation
-from hwnas.searches.derivers import MostProbable, best_evaluated, within_as_measured
+from hwnas.searches.derivation import uses_most
+from hwnas.searches.derivers import MostProbable, within_as_measured
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.space import Architecture
@@ -26,16 +28,18 @@ from hwnas.train.loop import TrainingProgress
 
 FEW_IMAGES = 1024
 """Training images for the statistics, and validation images of the first round."""
-FORWARDS = 0.75
-"""Images that run forwards for each image that was trained on, at most: a quarter of the training's time."""
+FORWARDS = 1.0
+"""Images that run forwards for each image that was trained on, at most: a third of the training's time."""
 LEAST_NETWORKS, MOST_NETWORKS = 16, 100
 """Networks that are evaluated for a budget, however short or long the training was."""
 FOLDER = "derivation"
 """Of a run: what was evaluated."""
 LOCAL = 1 / 3
 """Share of the evaluations that is left for the local search."""
-KEPT = 4
+KEPT = 2
 """One in so many of those evaluated on few images is evaluated on all."""
+DEPTH = 4
+"""Of so many times as many networks as are evaluated those of the smallest losses are looked at."""
 MOVES = 8
 """Changes of the best architecture that are evaluated at once."""
 MOST_CHANGES = 512
@@ -49,7 +53,7 @@ _Change = tuple[float, dict[int, int]]
 class Reranked:
     """The best by inherited accuracy of the architectures within the budget that the search holds promising.
 
-    First the candidates are evaluated on few images, and the best quarter of them on all (successive halving; Jamieson
+    First the candidates are evaluated on few images, and the better half of them on all (successive halving; Jamieson
     and Talwalkar, 2016). Then changes of the best one in one or two decisions are evaluated likewise, as long as one of
     them is better.
 
@@ -58,6 +62,7 @@ class Reranked:
         losses: what each candidate adds to the training loss, one vector per decision; None: nobody knows.
         few: evaluates on few images.
         every: evaluates on all validation images; the same one where these are few.
+        images: how many validation images there are.
         most: how many networks are evaluated on few images for a budget, at most.
         progress: called after each evaluation with (evaluations done, at most, the best accuracy).
         taken: what the search has derived already, for a larger budget: it is compared with the others, too.
@@ -67,6 +72,7 @@ class Reranked:
     losses: Sequence[Floats] | None
     few: RecordedEvaluator
     every: RecordedEvaluator
+    images: int
     most: int
     progress: TrainingProgress | None = None
     taken: Architecture | None = None
@@ -87,8 +93,20 @@ class Reranked:
         return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
 
     def _best(self, budget: Budget) -> Architecture:
-        """The best of all that is evaluated on all images and within a budget."""
-        return best_evaluated(self.evaluations.values(), budget)
+        """The best of all that is evaluated on all images and within a budget: by loss, of those in the lead.
+
+        In the lead is whose accuracy is within a standard error of the best one's (Breiman's rule of one standard
+        error); of these, if there are any, only those that use most of the budget: a supernet, trained for a short
+        time, holds large networks for worse than they are.
+        """
+        known = {each: found for each, found in self.evaluations.items() if budget.is_within(each)}
+        if not known:
+            return budget.surest
+        best = max(found.score for found in known.values())
+        least = best - math.sqrt(best * (1 - best) / self.images)
+        lead = {each: found for each, found in known.items() if found.score >= least}
+        large = {each: found for each, found in lead.items() if uses_most(budget, each)}
+        return max(large or lead, key=lambda each: _by_loss(known[each]))
 
     def _within(self, budget: Budget) -> Architecture:
         """As `_best`; the most probable one where nothing that is evaluated is within."""
@@ -103,14 +121,17 @@ class Reranked:
             if self.progress is not None:
                 best = max(each.score for each in self.few.evaluations.values())
                 self.progress(len(self.few.evaluations), self.most, {"best_val_accuracy": best})
-        found.sort(key=lambda each: each.rank, reverse=True)
+        found.sort(key=_by_loss, reverse=True)
         every = len(found) if self.few is self.every else -(-len(found) // KEPT)
         kept = [each.architecture for each in found[:every]]
         for architecture in dict.fromkeys([*always, *kept]):
             self.evaluations[architecture] = self.every(architecture)
 
     def _candidates(self, budget: Budget, probable: Architecture) -> Iterator[Architecture]:
-        """The most probable one, then those of the smallest losses and the most probable ones, three to one."""
+        """The most probable one, then those of the smallest losses and the most probable ones, three to one.
+
+        By losses those that use most of the budget come first: see `_best`.
+        """
         _, costs = budget.predictor.decision_costs(budget.space)
         logs, per_ms = self.probable.log_probabilities(budget)
         tilted = [gain + per_ms * cost for gain, cost in zip(joint_gains(logs, costs), costs, strict=True)]
@@ -118,7 +139,8 @@ class Reranked:
         if self.losses is None:
             return _different(chain([probable], by_probability))
         negative = [-loss for loss in self.losses]
-        by_loss = iter(best_networks_within(budget, joint_gains(negative, costs), self.most))
+        smallest = best_networks_within(budget, joint_gains(negative, costs), DEPTH * self.most)
+        by_loss = iter(sorted(smallest, key=lambda each: not uses_most(budget, each)))
         mixed = zip_longest(by_loss, by_loss, by_loss, by_probability)
         return _different(chain([probable], (each for group in mixed for each in group if each is not None)))
 
@@ -145,6 +167,11 @@ class Reranked:
         within = zip(changed, budget.are_within(changed), strict=True)
         known = {architecture.digest for architecture in self.few.evaluations}
         return (each for each in _different(each for each, fits in within if fits) if each.digest not in known)
+
+
+def _by_loss(evaluation: Evaluation) -> tuple[float, float]:
+    """Larger is better. The loss of some images varies less than the accuracy on them."""
+    return -math.inf if evaluation.loss is None else -evaluation.loss, evaluation.score
 
 
 def _different(architectures: Iterable[Architecture]) -> Iterator[Architecture]:
@@ -191,7 +218,7 @@ def reranked(
     same = few.images == every.images
     recorded_every = recorded_few if same else RecordedEvaluator(every, folder, name.format(every.images))
     most = min(MOST_NETWORKS, max(LEAST_NETWORKS, most))
-    return Reranked(probable, losses, recorded_few, recorded_every, most, progress, taken)
+    return Reranked(probable, losses, recorded_few, recorded_every, data.counts["val"], most, progress, taken)
 
 
 def weights_digest(net: SuperNetwork) -> str:
