@@ -79,6 +79,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
     with training_threads(run.folder, config.train_threads) as threads:
         result = task.method.search(task.problem, run, on_step, task.settings)
         results = frontier(result, config.frontier)
+        # a smaller budget's network may have turned out better than the one of the largest
+        result = next((each for each in results if each.problem.budget == result.problem.budget), result)
         child_of = _Children(task, run, on_step)
         if config.retrain:  # by all processes; what follows, the first one does
             for found in (result, *results):
@@ -116,6 +118,7 @@ def _finish(
         runtime=task.runtime,
         status=final.status(task.runtime, config.budget_ms),
         architecture=result.architecture,
+        derivation=result.derivation,
         prediction=task.predictor.predict(result.architecture),
         drift_percent=final.drift_percent(task.table, task.runtime),
         is_fastest=result.architecture == task.predictor.extremes(task.space)[0],

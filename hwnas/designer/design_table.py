@@ -58,6 +58,8 @@ def design_table(result: DesignResult) -> Table:
         "size": f"{result.architecture.macs / 1e6:.2f} M MACs, {result.architecture.params / 1e3:.1f} k parameters",
         "architecture": f"{result.architecture.space} {result.architecture.code}",
     }
+    if result.derivation is not None and result.derivation.reason:
+        rows["unused"] = f"{100 * (1 - result.derivation.budget_share):.0f} % of the budget: {result.derivation.reason}"
     for model in result.models:
         checked = f"{model.bytes / 1024:.0f} KiB, {model.max_relative_error:.0e} from PyTorch"
         rows[f"{model.format} {model.precision}"] = f"{model.path} ({checked})"

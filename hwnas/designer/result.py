@@ -10,6 +10,7 @@ from hwnas.designer.config import DesignConfig
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.predictor import Prediction
 from hwnas.pricing import Price
+from hwnas.searches.derivation import Derivation
 from hwnas.searches.frontier import FrontierPoint
 from hwnas.space import Architecture
 
@@ -48,6 +49,8 @@ class DesignResult:
     """On the test images that are no copies of images the search read; None: there are no copies, or nothing else."""
     data_warnings: tuple[str, ...] = ()
     """What is to be known of the images: see `hwnas.train.findings.Findings`."""
+    derivation: Derivation | None = None
+    """How the architecture was derived, and how much of the budget it uses."""
     training_threads: int | None = None
     """Threads that each process trained with."""
 
@@ -90,5 +93,6 @@ class DesignResult:
             "frontier": [point.to_json() for point in self.frontier],
             "run": str(self.run),
             "seconds": self.seconds,
+            "derivation": None if self.derivation is None else self.derivation.to_json(),
             "training_threads": self.training_threads,
         }

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from itertools import islice
 
 import numpy as np
 
 from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.budget import Budget
-from hwnas.latency.knapsack import frontier_within
+from hwnas.latency.knapsack import best_first, frontier_within
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.space import Architecture, SearchSpace
 
@@ -40,7 +41,7 @@ def most_probable_within(budget: Budget, log_probabilities: Sequence[Floats], pe
         per_ms: what each ms adds to the logarithm of the probability, as `mean_per_ms` gives it.
     """
     _, costs = budget.predictor.decision_costs(budget.space)
-    pairs = zip(_joint(log_probabilities, costs), costs, strict=True)
+    pairs = zip(joint_gains(log_probabilities, costs), costs, strict=True)
     return best_within(budget, [gain + per_ms * cost for gain, cost in pairs])
 
 
@@ -57,7 +58,7 @@ def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
     """
     predictor, target_ms = budget.predictor, budget.target_ms
     fixed_ms, costs = predictor.decision_costs(budget.space)
-    gains = _joint(log_probabilities, costs)
+    gains = joint_gains(log_probabilities, costs)
     mean_ms = sum(float((np.exp(gain) * cost).sum()) for gain, cost in zip(gains, costs, strict=True))
     goal_ms = min(mean_ms, predictor.curve.sum_ms(target_ms) - fixed_ms) * (1 - 1e-9)
 
@@ -99,6 +100,35 @@ def best_within(budget: Budget, gains: Sequence[Floats]) -> Architecture:
     return best
 
 
+def best_networks_within(budget: Budget, gains: Sequence[Floats], count: int) -> list[Architecture]:
+    """The `count` different networks of the largest gains within the budget, from the best down; fewer if there are.
+
+    Of codes that build the same network the one of the largest gain stands for it. Codes are looked at in the order of
+    their gains, `CHUNK * CHUNKS` of them at most; where all intervals are equally wide nearly every one is within.
+
+    Args:
+        budget: a limit on where the architecture's own 90 % interval ends.
+        gains: per block an array of the shape of its `decision_costs`; the gain of a network is their sum.
+    """
+    predictor, space = budget.predictor, budget.space
+    best = best_within(budget, gains)
+    ends = None if predictor.curve.bend else predictor.interval_ends(best)  # tangents of a bent one may be too late
+    if ends is None:
+        fixed_ms, costs = predictor.decision_costs(space)
+        rest = predictor.curve.sum_ms(predictor.largest_ms(budget.budget_ms)) - fixed_ms
+    else:
+        tangent, offset_ms = ends
+        fixed_ms, costs = tangent.decision_costs(space)
+        rest = budget.budget_ms - offset_ms - fixed_ms
+    found: dict[str, Architecture] = {}
+    codes = islice(best_first(costs, gains, rest), CHUNK * CHUNKS)
+    while len(found) < count and (architectures := [space.decode(code) for code in islice(codes, CHUNK)]):
+        for architecture, within in zip(architectures, budget.are_within(architectures), strict=True):
+            if within:
+                found.setdefault(architecture.digest, architecture)
+    return list(found.values())[:count]
+
+
 def _mixed(
     budget: Budget, ends: tuple[LatencyPredictor, float], share: float, costs: Sequence[Floats], rest_ms: float
 ) -> tuple[Sequence[Floats], float]:
@@ -128,9 +158,14 @@ def _gain(space: SearchSpace, architecture: Architecture, gains: Sequence[Floats
     return total
 
 
-def _joint(log_probabilities: Sequence[Floats], costs: Sequence[Floats]) -> list[Floats]:
-    """The log probability of every way to decide each block, or each cell: arrays of the shapes of `costs`."""
-    remaining = [np.maximum(np.asarray(p, float), LEAST_LOG_PROBABILITY) for p in log_probabilities]
+def joint_gains(gains: Sequence[Floats], costs: Sequence[Floats]) -> list[Floats]:
+    """The gain of every way to decide each block, or each cell: arrays of the shapes of `costs`.
+
+    Args:
+        gains: one vector per decision, such as log probabilities.
+        costs: as `LatencyPredictor.decision_costs` gives them.
+    """
+    remaining = [np.maximum(np.asarray(gain, float), LEAST_LOG_PROBABILITY) for gain in gains]
     joint = []
     for cost in costs:
         joint.append(reduce(np.add.outer, remaining[: cost.ndim]))

@@ -6,7 +6,8 @@ random search, predictors ...) lets a Proposer ask for architectures and an Eval
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -52,6 +53,11 @@ class Evaluation:
         assert self.loss is not None
         return -self.loss
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """As `score`, where equal accuracies are told apart by their losses: a few hundred images give many of them."""
+        return self.score, -math.inf if self.loss is None else -self.loss
+
     def __repr__(self) -> str:
         found = f"loss {self.loss:.4g}" if self.accuracy is None else f"accuracy {self.accuracy:.4f}"
         return f"Evaluation({self.architecture.code}, {self.kind}, {found})"
@@ -91,6 +97,11 @@ class Deriver(Protocol):
     @property
     def any_budget(self) -> bool:
         """Whether it may be asked for a larger budget than the one that was searched."""
+        ...
+
+    @property
+    def evaluations(self) -> Mapping[Architecture, Evaluation]:
+        """What it has compared, on all validation images, for whatever budget; empty: it goes by probability alone."""
         ...
 
     def __call__(self, problem: SearchProblem) -> Architecture: ...

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.searches.contracts import Deriver, Evaluation
+from hwnas.searches.derivation import Derivation
 from hwnas.searches.problem import SearchProblem
 from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
@@ -21,6 +23,7 @@ REPEATABLE = 0.99
 """Share of the budget that a measurement must not exceed to be within it when it is repeated."""
 
 Decode = Literal["mean", "mode"]
+Derive = Literal["reranked", "probable"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +39,29 @@ class MostProbable:
     net: SuperNetwork
     decode: Decode = "mode"
     any_budget: bool = False
+    evaluations: Mapping[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem) -> Architecture:
-        budget = problem.budget
-        log_probabilities = [p.detach().double().log().cpu().numpy() for p in self.net.probabilities()]
-        per_ms = mean_per_ms(budget, log_probabilities) if self.decode == "mean" else 0.0
+        log_probabilities, per_ms = self.log_probabilities(problem.budget)
         return within_as_measured(
             problem,
-            lambda budget_ms: most_probable_within(replace(budget, budget_ms=budget_ms), log_probabilities, per_ms),
+            lambda ms: most_probable_within(replace(problem.budget, budget_ms=ms), log_probabilities, per_ms),
         )
+
+    def within(self, budget: Budget) -> Architecture:
+        """The most probable one within a budget by prediction alone."""
+        return most_probable_within(budget, *self.log_probabilities(budget))
+
+    def log_probabilities(self, budget: Budget) -> tuple[list[Floats], float]:
+        """Those of each decision's candidates, and what each ms adds to their sum."""
+        logs = [p.detach().double().log().cpu().numpy() for p in self.net.probabilities()]
+        return logs, mean_per_ms(budget, logs) if self.decode == "mean" else 0.0
 
 
 def best_evaluated(evaluations: Iterable[Evaluation], budget: Budget) -> Architecture:
     """The best architecture evaluated within the budget; if there is none, the surest of all."""
     within = [e for e in evaluations if budget.is_within(e.architecture)]
-    return max(within, key=lambda e: e.score).architecture if within else budget.surest
+    return max(within, key=lambda e: e.rank).architecture if within else budget.surest
 
 
 def within_as_measured(problem: SearchProblem, best: Callable[[float], Architecture]) -> Architecture:
@@ -81,7 +92,13 @@ def within_as_measured(problem: SearchProblem, best: Callable[[float], Architect
     return min(measured_ms, key=measured_ms.__getitem__)
 
 
-def derive_together(problem: SearchProblem, deriver: Deriver) -> Architecture:
-    """The architecture that `deriver` gives in the first of several processes, which alone evaluates and measures."""
+def derive_together(problem: SearchProblem, deriver: Deriver) -> tuple[Architecture, Derivation]:
+    """What `deriver` gives in the first of several processes, which alone evaluates and measures; and how it did."""
+
+    def derive() -> tuple[tuple[int, ...], Derivation]:
+        architecture = deriver(problem)
+        return space.indices(architecture), Derivation.of(problem.budget, architecture, deriver.evaluations)
+
     space = problem.budget.space
-    return space.decode(distributed.from_first(lambda: list(space.indices(deriver(problem)))))
+    code, derivation = distributed.from_first(derive)
+    return space.decode(code), derivation

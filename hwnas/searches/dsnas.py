@@ -61,6 +61,7 @@ class DSNASSettings(SampledPathSettings):
             search=80 / 240,
             fixing_gap=0.3,
             reward="gradient",
+            derive="probable",
             decode="mode",
             resource="flops-sampled",
         )
@@ -87,7 +88,9 @@ class DSNASTrainer(SampledPathTrainer):
             return estimate_gradients(self.net, images, labels, loss_function, choices, z)
         loss = self.train_path(images, labels, choices)
         if self.compares:
-            compare_paths(self.net, images, labels, loss_function, loss, z, self.sample(again=True))
+            other = self.sample(again=True)
+            other_loss = compare_paths(self.net, images, labels, loss_function, loss, z, other)
+            self.path_losses.add(other[1], float(other_loss))
         elif self.searching:
             compare_with_mean(self.net.alphas, loss, self.mean_loss, z)
         self.mean_loss.lerp_(loss, MEAN_LOSS_RATE if self.step_count else 1.0)

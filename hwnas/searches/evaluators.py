@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train.child import train_child
 from hwnas.train.data import ImageData
-from hwnas.train.evaluate import Batches, accuracy, recalibrate_batch_norm
+from hwnas.train.evaluate import Batches, accuracy, accuracy_and_loss, recalibrate_batch_norm
 from hwnas.train.loop import open_run
 
 EVALUATIONS_FILE = "evaluations.jsonl"
 RECALIBRATION_IMAGES = 4096
 """Statistics of so many training images: as many as 16 batches of 256, however small the batches are."""
+MOST_KEPT_BYTES = 2**30
+"""Of images that are evaluated on again and again, each for the statistics and for the validation."""
 
 
 class InheritedEvaluator:
@@ -34,26 +37,42 @@ class InheritedEvaluator:
 
     All children are evaluated on the same images: the same training batches recalibrate each, the validation split, cut
     out of the training images, scores it. Test images are never read.
+
+    Args:
+        net: whose weights are inherited.
+        data: the images.
+        recalibration: training images for the statistics, in whole batches; all where there are fewer.
+        validation: how many of the validation images, in whole batches; None: all.
     """
 
     kind: EvaluationKind = "inherited"
 
-    def __init__(self, net: SuperNetwork, data: ImageData, torch_device: str = "cpu") -> None:
-        self._net = net
-        self._device = torch_device
-        batches = math.ceil(RECALIBRATION_IMAGES / data.batch_size)
-        self._recalibration = _channels_last(islice(data.train_batches(epoch=0), batches))
-        self._validation = _channels_last(data.val_batches())
-        self._images = sum(len(labels) for _, labels in (*self._recalibration, *self._validation))
+    def __init__(
+        self,
+        net: SuperNetwork,
+        data: ImageData,
+        torch_device: str = "cpu",
+        recalibration: int = RECALIBRATION_IMAGES,
+        validation: int | None = None,
+    ) -> None:
+        self._net, self._device = net, torch_device
+        size, counts = data.batch_size, data.counts
+        batches = min(math.ceil(recalibration / size), data.steps_per_epoch)
+        limit = math.ceil(min(validation or counts["val"], counts["val"]) / size)
+        self._recalibration = KeptBatches(lambda: islice(data.train_batches(epoch=0), batches))
+        self._validation = KeptBatches(lambda: islice(data.val_batches(), limit))
+        self.images = min(batches * size, counts["train"]) + min(limit * size, counts["val"])
+        """That run through the network for each evaluation."""
 
     def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
         if epochs:
             raise UsageError(f"inherited weights are not trained further; ask for 0 epochs, not {epochs}.")
         child = self._net.inherit(architecture)
         child = child.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        recalibrate_batch_norm(child, self._recalibration)
-        found = accuracy(child, self._validation)
-        return Evaluation(architecture, self.kind, accuracy=found, images=self._images)
+        recalibrate_batch_norm(child, self._recalibration, limit=sys.maxsize)
+        found, loss = accuracy_and_loss(child, self._validation)
+        known = loss if math.isfinite(loss) else None
+        return Evaluation(architecture, self.kind, accuracy=found, loss=known, images=self.images)
 
 
 class TrainedEvaluator:
@@ -104,7 +123,9 @@ class RecordedEvaluator:
 
     Args:
         evaluator: what is asked.
-        folder: the run's; the record is its ``evaluations.jsonl``, one line per network, kind and fidelity.
+        folder: the run's; the record is its ``evaluations.jsonl``, one line per network, kind and fidelity. None:
+            nothing is kept.
+        name: of the record, where it is another.
 
     Attributes:
         evaluations: of everything that was asked for since this object was made.
@@ -113,8 +134,8 @@ class RecordedEvaluator:
         HwnasError: the record is damaged.
     """
 
-    def __init__(self, evaluator: Evaluator, folder: Path) -> None:
-        self._evaluator, self._path = evaluator, folder / EVALUATIONS_FILE
+    def __init__(self, evaluator: Evaluator, folder: Path | None, name: str = EVALUATIONS_FILE) -> None:
+        self._evaluator, self._path = evaluator, None if folder is None else folder / name
         self._known = self._read()
         self.evaluations: dict[Architecture, Evaluation] = {}
 
@@ -126,20 +147,22 @@ class RecordedEvaluator:
         key = (architecture.digest, self.kind, epochs)
         if key not in self._known:
             self._known[key] = _Record.of(self._evaluator(architecture, epochs))
-            append_record(self._path, self._known[key].model_dump(exclude_none=True))
+            if self._path is not None:
+                append_record(self._path, self._known[key].model_dump(exclude_none=True))
         self.evaluations[architecture] = self._known[key].evaluation(architecture)
         return self.evaluations[architecture]
 
     def _read(self) -> dict[tuple[str, EvaluationKind, int], _Record]:
-        if not self._path.exists():
+        path = self._path
+        if path is None or not path.exists():
             return {}
-        records = read_records(self._path)
+        records = read_records(path)
         # without a last line that was cut off: it is evaluated again, and the next one begins a line of its own
         text = "".join(record_line(record) for record in records)
-        write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+        write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
         cure = "delete it to have the children evaluated again; the trained weights are not affected"
         found = [
-            checked(_Record, record, f"{self._path}, record {number}, is damaged", cure)
+            checked(_Record, record, f"{path}, record {number}, is damaged", cure)
             for number, record in enumerate(records, start=1)
         ]
         return {(record.digest, record.kind, record.epochs): record for record in found}
@@ -170,6 +193,29 @@ class _Record(BaseModel):
         return Evaluation(architecture, self.kind, self.accuracy, self.loss, self.epochs, self.images)
 
 
-def _channels_last(batches: Batches) -> list[tuple[Tensor, Tensor]]:
-    """Batches in the layout that convolutions are twice as fast in."""
-    return [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in batches]
+class KeptBatches:
+    """Batches that can be run through again and again, in the layout that convolutions are twice as fast in.
+
+    They are kept in memory up to `MOST_KEPT_BYTES`, and made anew each time beyond that.
+
+    Args:
+        batches: makes them.
+    """
+
+    def __init__(self, batches: Callable[[], Batches]) -> None:
+        self._batches = batches
+        self._kept: list[tuple[Tensor, Tensor]] | None = None
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept, size = [], 0
+        for images, labels in self._batches():
+            batch = images.contiguous(memory_format=torch.channels_last), labels
+            size += images.nbytes
+            if size <= MOST_KEPT_BYTES:
+                kept.append(batch)
+            yield batch
+        if size <= MOST_KEPT_BYTES:
+            self._kept = kept

@@ -10,9 +10,12 @@ from typing import Any, Literal
 from hwnas.child import ChildNetwork, save_child
 from hwnas.errors import UsageError
 from hwnas.latency.predictor import Prediction
+from hwnas.searches.contracts import Deriver
+from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable, derive_together
 from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
+from hwnas.train import distributed
 
 FRONTIER_FOLDER = "frontier"
 
@@ -35,22 +38,43 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
     """
     searched = result.problem.budget
     deriver = result.deriver or MostProbable(result.net)
-    results = []
-    for budget_ms in sorted(set(budgets_ms), reverse=True):
-        if budget_ms > searched.budget_ms and not deriver.any_budget:
+    budgets = [replace(searched, budget_ms=budget_ms) for budget_ms in sorted(set(budgets_ms))]
+    for budget in budgets:
+        if budget.budget_ms > searched.budget_ms and not deriver.any_budget:
             raise UsageError(
-                f"{budget_ms:g} ms is more than the {searched.budget_ms:g} ms that were searched: what is decided for "
-                "a smaller budget cannot say what a larger one is best spent on. Search at the largest budget."
+                f"{budget.budget_ms:g} ms is more than the {searched.budget_ms:g} ms that were searched: what is "
+                "decided for a smaller budget cannot say what a larger one is best spent on. Search at the largest "
+                "budget."
             )
-        budget = replace(searched, budget_ms=budget_ms)
         budget.check_feasible()
+    results: list[SearchResult] = []
+    for budget in budgets:
         problem = replace(result.problem, budget=budget)
         # of the budget that was searched the answer is there, and its weights may have been trained on since
-        architecture = result.architecture
-        if budget_ms != searched.budget_ms:
-            architecture = derive_together(problem, deriver)
-        results.append(replace(result, problem=problem, architecture=architecture))
-    return results
+        found = replace(result, problem=problem)
+        if budget.budget_ms != searched.budget_ms:
+            architecture, derivation = derive_together(problem, deriver)
+            found = replace(found, architecture=architecture, derivation=derivation)
+        results.append(_never_worse(found, results, deriver))
+    return results[::-1]
+
+
+def _never_worse(found: SearchResult, smaller: Sequence[SearchResult], deriver: Deriver) -> SearchResult:
+    """What was found for a budget, or what was found for a smaller one if that was evaluated as better."""
+
+    def best() -> tuple[int, ...]:
+        space, known = found.problem.budget.space, deriver.evaluations
+        best = found.architecture
+        for other in (each.architecture for each in smaller):
+            if best in known and other in known and known[other].rank > known[best].rank:
+                best = other
+        return space.indices(best)
+
+    architecture = found.problem.budget.space.decode(distributed.from_first(best))
+    if architecture == found.architecture:
+        return found
+    derivation = distributed.from_first(lambda: Derivation.of(found.problem.budget, architecture, deriver.evaluations))
+    return replace(found, architecture=architecture, derivation=derivation)
 
 
 @dataclass(frozen=True)

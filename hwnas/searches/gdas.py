@@ -59,6 +59,7 @@ class GDASSettings(SampledPathSettings):
             alpha_lr=3e-4,
             pretrain=0.0,
             search=1.0,
+            derive="probable",
             decode="mode",
         )
 

@@ -112,6 +112,7 @@ def _search_once(
         if progress is not None:
             progress(number * total + done, settings.trials * total, figures)
 
+    trainer.run, trainer.progress = own, progress
     train(trainer, problem.data, own, on_step, settings.checkpoint_seconds)
     logged = distributed.from_first(lambda: [r for r in own.metrics() if r["step"] == trainer.search_steps])
     if not logged:

@@ -8,7 +8,7 @@ sharing, arXiv 1902.07638): every search has to beat it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
-from hwnas.searches.contracts import Proposer
+from hwnas.searches.contracts import Evaluation, Proposer
 from hwnas.searches.derivers import best_evaluated, derive_together, within_as_measured
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.method import Method
@@ -96,6 +96,7 @@ class BestChild:
     settings: OneShotSettings
     progress: TrainingProgress | None
     any_budget: bool = True
+    evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     @cached_property
     def _inherited(self) -> InheritedEvaluator:
@@ -106,8 +107,9 @@ class BestChild:
         budget, evaluator = problem.budget, RecordedEvaluator(self._inherited, self.run.folder)
         proposer = self.make_proposer(budget, self.settings, problem.seed)
         evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress)
-        evaluations = list(evaluator.evaluations.values())
-        return within_as_measured(problem, lambda ms: best_evaluated(evaluations, replace(budget, budget_ms=ms)))
+        self.evaluations |= evaluator.evaluations  # those of other budgets, too
+        known = list(self.evaluations.values())
+        return within_as_measured(problem, lambda ms: best_evaluated(known, replace(budget, budget_ms=ms)))
 
 
 def one_shot(
@@ -126,7 +128,8 @@ def one_shot(
     trainer = UniformTrainer(problem, settings)
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     deriver = BestChild(trainer, run, make_proposer, settings, progress)
-    return SearchResult(problem, trainer.net, derive_together(problem, deriver), deriver)
+    architecture, derivation = derive_together(problem, deriver)
+    return SearchResult(problem, trainer.net, architecture, deriver, derivation)
 
 
 def spos(

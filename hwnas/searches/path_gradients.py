@@ -64,12 +64,12 @@ def compare_paths(
     loss: Tensor,
     z: list[Tensor],
     other: Path,
-) -> None:
+) -> Tensor:
     """Add to the logits' gradients what a second path tells of the first: ``(L - L') * (z - z') / 2`` per decision.
 
     That is REINFORCE for both paths, each with the other's loss as its baseline; their scores z - p and z' - p differ
     by z - z'. It is unbiased for the gradient of the expected loss. Both see the same images, whose difficulty, most
-    of what makes one loss differ from the next, drops out. The second path runs forwards only.
+    of what makes one loss differ from the next, drops out. The second path runs forwards only. Its loss is returned.
 
     Args:
         images: (N, C, H, W).
@@ -80,10 +80,12 @@ def compare_paths(
     """
     choices, others = other
     with torch.no_grad():
-        advantage = (loss - loss_function(net(images, choices), labels)) / 2
+        other_loss: Tensor = loss_function(net(images, choices), labels)
+        advantage = (loss - other_loss) / 2
         for alpha, chosen, instead in zip(net.alphas, z, others, strict=True):
             assert alpha.grad is not None
             alpha.grad += advantage * (chosen - instead)
+    return other_loss
 
 
 @torch.no_grad()

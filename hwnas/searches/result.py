@@ -9,6 +9,7 @@ from torch import nn
 
 from hwnas.child import ChildNetwork
 from hwnas.searches.contracts import Deriver
+from hwnas.searches.derivation import Derivation
 from hwnas.searches.problem import SearchProblem
 from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
@@ -27,12 +28,14 @@ class SearchResult:
         net: the SuperNetwork.
         architecture: what was derived, within the problem's budget.
         deriver: derives others, for other budgets; None: the most probable ones of the net.
+        derivation: how it was derived, and how much of the budget it uses; None: nobody recorded it.
     """
 
     problem: SearchProblem
     net: SuperNetwork
     architecture: Architecture
     deriver: Deriver | None = None
+    derivation: Derivation | None = None
 
     def __repr__(self) -> str:
         budget = self.problem.budget

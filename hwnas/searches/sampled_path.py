@@ -16,9 +16,13 @@ from torch import Tensor
 from hwnas.errors import UsageError
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
-from hwnas.searches.derivers import Decode, MostProbable, derive_together
+from hwnas.searches.contracts import Deriver
+from hwnas.searches.derivation import Derivation
+from hwnas.searches.derivers import Decode, Derive, MostProbable, derive_together
 from hwnas.searches.path_gradients import Path, one_hot, sample_path
+from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.reranked import reranked
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.sampled import SampledNet
@@ -47,8 +51,10 @@ class SampledPathSettings(WeightSettings):
         fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch of the
             search is fixed (early fixing; 0.3 in DSNAS's code), in a search of less than two epochs half-way through
             it; None: nothing is fixed before the architecture is derived.
-        decode: what is derived: ``mean``, the most probable architecture that costs what sampled ones cost on average
-            (our default), or ``mode``, the most probable one, as published; within the budget in any case
+        derive: ``reranked``, the best by inherited accuracy of those that losses and logits hold promising
+            (`hwnas.searches.reranked.Reranked`; our default), or ``probable``, the most probable one, as published.
+        decode: what is most probable: ``mean``, the most probable architecture that costs what sampled ones cost on
+            average (our default), or ``mode``, the most probable one, as published; within the budget in any case
             (`hwnas.searches.derivers.MostProbable`).
         resource: ``latency`` (expected ms under the budget; our default), ``flops-sampled`` (as DSNAS publishes it) or
             ``flops-expected`` (see `hwnas.searches.resource`).
@@ -61,6 +67,7 @@ class SampledPathSettings(WeightSettings):
     pretrain: float = 0.15
     search: float = 0.5
     fixing_gap: float | None = None
+    derive: Derive = "reranked"
     decode: Decode = "mean"
     resource: Resource = "latency"
     flops_coefficient: float = 1e-6
@@ -69,6 +76,7 @@ class SampledPathSettings(WeightSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_known("derive", self.derive, get_args(Derive))
         check_known("decode", self.decode, get_args(Decode))
         check_known("resource", self.resource, RESOURCES)
         if not 0 <= self.pretrain < self.search <= 1:
@@ -98,8 +106,14 @@ class SampledPathTrainer(ABC):
         self.fixing_steps = max(1, min(steps_per_epoch, -(-(self.search_steps - self.pretrain_steps) // 2)))
         """Every so many steps of the search, decisions are fixed."""
         self.step_count = 0
+        self.run: Run | None = None
+        """Keeps what is evaluated to derive the architecture; None: nothing is kept."""
+        self.progress: TrainingProgress | None = None
+        """Told of these evaluations."""
         self.derived: list[int] | None = None
         """The architecture, once it is derived: an index per decision."""
+        self.derivation: Derivation | None = None
+        """How it was derived."""
         self.fixed: dict[int, list[float]] = {}
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
@@ -109,6 +123,7 @@ class SampledPathTrainer(ABC):
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
         self.alpha_optimizer = self.make_alpha_optimizer(settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps)))
         zero_gradients(self.net.alphas.parameters())
+        self.path_losses = PathLosses(problem.budget.space)
         self.mflops = decision_mflops(problem.budget.space)
 
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
@@ -137,6 +152,7 @@ class SampledPathTrainer(ABC):
         with seeded(self.problem.seed, self.step_count):
             if self.derived is None:
                 loss = self.estimate(images, labels, choices, z)
+                self.path_losses.add(z, float(loss))
             else:
                 loss = self.train_path(images, labels, choices)
         # the resource term comes after the reward, which does not multiply it
@@ -159,7 +175,7 @@ class SampledPathTrainer(ABC):
             images: (N, C, H, W).
             labels: (N,).
             choices: the path that was sampled, an index per decision.
-            z: the same as one-hot vectors that do not require a gradient.
+            z: the same as one-hot vectors that do not require a gradient (of a mixture: its weights).
         """
 
     def estimate_after_weights(self) -> None:
@@ -223,30 +239,40 @@ class SampledPathTrainer(ABC):
 
     def derive(self) -> None:
         """Decide the architecture within the budget, measured if the problem says how."""
-        architecture = derive_together(self.problem, self.deriver)
+        architecture, self.derivation = derive_together(self.problem, self.deriver())
         self.derived = list(self.budget.space.indices(architecture))
 
-    @property
-    def deriver(self) -> MostProbable:
-        return MostProbable(self.net, self.settings.decode)
+    def deriver(self) -> Deriver:
+        """The deriver of the net as it is now."""
+        probable = MostProbable(self.net, self.settings.decode)
+        if self.settings.derive == "probable":
+            return probable
+        folder = self.run.folder if self.run is not None and distributed.rank() == 0 else None
+        taken = None if self.derived is None else self.budget.space.decode(self.derived)
+        return reranked(self.problem, probable, self.path_losses.effects(), folder, self.progress, taken)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
             "taken": self.derived,
+            "derivation": None if self.derivation is None else self.derivation.to_json(),
             "fixed": self.fixed,
             "net": self.net.state_dict(),
             "weights": self.weights.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "multiplier": self.multiplier.value,
+            "path_losses": self.path_losses.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.derived, self.fixed = state["step"], state["taken"], state["fixed"]
+        known = state.get("derivation")
+        self.derivation = None if known is None else Derivation(**known)
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
         self.multiplier.value = state["multiplier"]
+        self.path_losses.load_state_dict(state["path_losses"])
 
 
 class ValidationBatches:
@@ -274,9 +300,10 @@ def search_paths(
     trainer: SampledPathTrainer, problem: SearchProblem, run: Run, progress: TrainingProgress | None
 ) -> SearchResult:
     """Make all steps of a search that are not made yet; the result holds the architecture that it derived."""
+    trainer.run, trainer.progress = run, progress
     train(trainer, problem.data, run, progress, trainer.settings.checkpoint_seconds)
     if trainer.derived is None:
         trainer.derive()
     assert trainer.derived is not None
     architecture = problem.budget.space.decode(trainer.derived)
-    return SearchResult(problem, trainer.net, architecture, trainer.deriver)
+    return SearchResult(problem, trainer.net, architecture, trainer.deriver(), trainer.derivation)

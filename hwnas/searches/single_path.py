@@ -8,7 +8,7 @@ The order of phases, the dropout of indicators and the published loss follow dst
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,14 @@ from hwnas.errors import UsageError
 from hwnas.files import write_json
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
-from hwnas.searches.derivers import MostProbable, derive_together
+from hwnas.searches.contracts import Deriver
+from hwnas.searches.derivation import Derivation
+from hwnas.searches.derivers import Derive, MostProbable, derive_together
 from hwnas.searches.indicator_record import indicator_record
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.product_model import product_factors
+from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
 from hwnas.supernet.superkernel_net import SuperKernelNet
@@ -68,6 +71,8 @@ class SinglePathSettings:
             is. None: as much as makes it meet the budget.
         latency_model: price a candidate as measured (``table``), or 3x3 kernels of smaller widths by the published
             ``R[5x5-e3] * R[3x3-e6] / R[5x5-e6]`` (``product``). What is decoded is always priced as measured.
+        derive: ``probable``, what the indicators choose, within the budget, as published, or ``reranked``, the best by
+            inherited accuracy of the architectures likest to that (`hwnas.searches.reranked.Reranked`).
         size, mask: see `hwnas.supernet.superkernel.SuperKernel`.
     """
 
@@ -84,6 +89,7 @@ class SinglePathSettings:
     latency_model: LatencyModel = "table"
     size: Size = "rms"
     mask: Mask = "norm"
+    derive: Derive = "probable"
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
@@ -92,6 +98,7 @@ class SinglePathSettings:
             ("mask", self.mask, MASKS),
             ("latency_model", self.latency_model, ("table", "product")),
             ("schedule", self.schedule, ("cosine", "staircase")),
+            ("derive", self.derive, get_args(Derive)),
         ):
             if value not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
@@ -144,7 +151,10 @@ class SinglePathTrainer:
         if settings.descent < 1:  # the last step of the search, at least, is made under the budget's own limit
             self.descent_steps = min(self.descent_steps, self.search_steps - self.warmup_steps - 1)
         self.step_count = 0
+        self.run: Run | None = None
+        self.progress: TrainingProgress | None = None
         self.derived: list[int] | None = None
+        self.derivation: Derivation | None = None
         self.derived_by: list[dict[str, Any]] = []
         with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
@@ -229,9 +239,18 @@ class SinglePathTrainer:
 
     def derive(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
-        architecture = derive_together(self.problem, MostProbable(self.averaged))
+        architecture, self.derivation = derive_together(self.problem, self.deriver())
         self.derived = list(self.budget.space.indices(architecture))
         self.derived_by = indicator_record(self.averaged)
+
+    def deriver(self) -> Deriver:
+        """The deriver of the averaged net as it is now."""
+        probable = MostProbable(self.averaged)
+        if self.settings.derive == "probable":
+            return probable
+        folder = self.run.folder if self.run is not None and distributed.rank() == 0 else None
+        taken = None if self.derived is None else self.budget.space.decode(self.derived)
+        return reranked(self.problem, probable, None, folder, self.progress, taken)
 
     @property
     def averaged(self) -> SuperKernelNet:
@@ -243,13 +262,15 @@ class SinglePathTrainer:
         if self.derived is None:
             self.derive()
         assert self.derived is not None
-        return SearchResult(self.problem, self.averaged, self.problem.budget.space.decode(self.derived))
+        architecture = self.problem.budget.space.decode(self.derived)
+        return SearchResult(self.problem, self.averaged, architecture, self.deriver(), self.derivation)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
             "taken": self.derived,
             "taken_by": self.derived_by,
+            "derivation": None if self.derivation is None else self.derivation.to_json(),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -260,6 +281,8 @@ class SinglePathTrainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.derived = state["step"], state["taken"]
         self.derived_by = state.get("taken_by", [])  # checkpoints of earlier versions lack it
+        known = state.get("derivation")
+        self.derivation = None if known is None else Derivation(**known)
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -282,6 +305,7 @@ def single_path(
     settings = settings or SinglePathSettings()
     problem.budget.check_feasible()
     trainer = SinglePathTrainer(problem, settings)
+    trainer.run, trainer.progress = run, progress
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     result = trainer.result()
     if distributed.rank() == 0:

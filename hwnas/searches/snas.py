@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hwnas.run import Run
 from hwnas.searches.method import Method
-from hwnas.searches.path_gradients import gumbel
+from hwnas.searches.path_gradients import Path, gumbel
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
 from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, search_paths
@@ -39,10 +39,21 @@ class SNASTrainer(SampledPathTrainer):
         share = min(1.0, self.step_count / self.search_steps)
         return self.settings.first_temperature * (1 - share) + self.settings.last_temperature * share
 
-    def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
-        """Gradients through ``softmax((alpha + Gumbel noise) / temperature)``."""
+    def mixture(self) -> list[Tensor]:
+        """The weights of this step's mixture: ``softmax((alpha + Gumbel noise) / temperature)``."""
         generator = step_generator(self.problem.seed, self.step_count)
-        weights = [concrete(alpha, self.temperature, generator) for alpha in self.net.alphas]
+        return [concrete(alpha, self.temperature, generator) for alpha in self.net.alphas]
+
+    @torch.no_grad()
+    def sample(self, again: bool = False) -> Path:
+        """The mixture of this step, and the candidates of its largest weights; afterwards the derived path."""
+        if self.derived is not None:
+            return super().sample(again)
+        weights = self.mixture()
+        return [int(w.argmax()) for w in weights], weights
+
+    def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
+        weights = self.mixture()
         loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
         torch.autograd.backward(loss)
         return loss.detach()

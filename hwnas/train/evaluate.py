@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -14,14 +15,21 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 @torch.no_grad()
 def accuracy(model: nn.Module, batches: Batches) -> float:
     """Share of images (0 to 1) whose largest logit is their label. The model is put into evaluation mode."""
+    return accuracy_and_loss(model, batches)[0]
+
+
+@torch.no_grad()
+def accuracy_and_loss(model: nn.Module, batches: Batches) -> tuple[float, float]:
+    """As `accuracy`, and the mean cross-entropy of the same images; both are nan where there are none."""
     model.eval()
     device = next(model.parameters()).device
-    right = total = 0
+    right, summed, total = 0, 0.0, 0
     for images, labels in batches:
-        predicted = model(images.to(device)).argmax(1).cpu()
-        right += int((predicted == labels).sum())
+        logits = model(images.to(device)).cpu()
+        right += int((logits.argmax(1) == labels).sum())
+        summed += float(F.cross_entropy(logits, labels, reduction="sum"))
         total += len(labels)
-    return right / total if total else float("nan")
+    return (right / total, summed / total) if total else (float("nan"), float("nan"))
 
 
 @torch.no_grad()

@@ -1,0 +1,83 @@
+"""The Derivation: how an architecture was taken out of a supernet, and how much of the budget it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwnas.latency.budget import Budget
+from hwnas.searches.contracts import Evaluation
+from hwnas.space import Architecture
+
+LEAST_SHARE = 0.93
+"""Of a budget: where less is used, the reason is said. An unused budget is, as a rule, lost accuracy."""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How an architecture was derived, and how much of the budget it uses.
+
+    Attributes:
+        budget_share: predicted ms / budget.
+        evaluations: networks that were compared on all validation images; 0: it was taken by probability alone.
+        val_accuracy: of this one with inherited weights, 0 to 1; None where it was not evaluated.
+        reason: why it uses less than `LEAST_SHARE` of the budget; None where it uses as much.
+    """
+
+    budget_share: float
+    evaluations: int = 0
+    val_accuracy: float | None = None
+    reason: str | None = None
+
+    @staticmethod
+    def of(budget: Budget, architecture: Architecture, found: Mapping[Architecture, Evaluation]) -> Derivation:
+        """That of an architecture.
+
+        Args:
+            budget: within which it was derived.
+            architecture: what was taken.
+            found: what was evaluated on all validation images, of whatever budget.
+        """
+        share = budget.predictor.predict(architecture).ms / budget.budget_ms
+        known = {each: evaluation for each, evaluation in found.items() if budget.is_within(each)}
+        own = known.get(architecture)
+        reason = None if share >= LEAST_SHARE else _reason(budget, architecture, known)
+        return Derivation(share, len(known), own.accuracy if own else None, reason)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def uses_most(budget: Budget, architecture: Architecture) -> bool:
+    """Whether an architecture, with its 90 % interval, uses `LEAST_SHARE` of a budget or more."""
+    return budget.predictor.predict(architecture).high_ms >= LEAST_SHARE * budget.budget_ms
+
+
+def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architecture, Evaluation]) -> str:
+    """Why an architecture was taken that uses less than `LEAST_SHARE` of the budget."""
+    least_ms, percent = LEAST_SHARE * budget.budget_ms, f"{100 * LEAST_SHARE:g} %"
+    slowest = budget.predictor.extremes(budget.space)[1]
+    if budget.predictor.predict(slowest).ms < least_ms:
+        return f"no network of the space takes {percent} of the budget"
+    end_ms = budget.predictor.predict(architecture).high_ms
+    if end_ms >= least_ms:
+        return f"its 90 % interval ends at {100 * end_ms / budget.budget_ms:.0f} % of the budget"
+    if architecture not in known:
+        return "it is the most probable one; no other was evaluated"
+    predictions = budget.predictor.predict_many(list(known))
+    larger = [known[each] for each, p in zip(known, predictions, strict=True) if p.high_ms >= least_ms]
+    if not larger:
+        return f"no network whose 90 % interval ends at {percent} of the budget or later was among the evaluated ones"
+    best = max(larger, key=lambda evaluation: evaluation.rank)
+    if best.rank > known[architecture].rank:
+        return f"the better ones of the {len(larger)} that use more measured over the budget"
+    return (
+        f"none of the {len(larger)} evaluated networks that use more is better: the best of them has on the validation "
+        f"images {_figures(best)}, this one {_figures(known[architecture])}"
+    )
+
+
+def _figures(evaluation: Evaluation) -> str:
+    figures = [] if evaluation.accuracy is None else [f"{100 * evaluation.accuracy:.1f} %"]
+    return ", ".join(figures + ([] if evaluation.loss is None else [f"loss {evaluation.loss:.3f}"]))

@@ -1,0 +1,230 @@
+"""The Reranked deriver: candidates by what the search has learnt, the best of them by inherited accuracy.
+
+A search's own numbers say at no cost which architectures are promising: the losses of the paths that it sampled
+(`hwnas.searches.path_losses`) and its probabilities. Neither says which of the promising ones is best. Their accuracy
+on validation images, with inherited weights, does, at the price of some forward passes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, combinations, islice, zip_longest
+from pathlib import Path
+
+from hwnas.latency.arrays import Floats
+from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import best_networks_within, joint_gains
+from hwnas.searches.contracts import Deriver, Evaluation
+from hwnas.searches.derivation import uses_most
+from hwnas.searches.derivers import MostProbable, within_as_measured
+from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
+from hwnas.searches.problem import SearchProblem
+from hwnas.space import Architecture
+from hwnas.supernet.network import SuperNetwork
+from hwnas.train.loop import TrainingProgress
+
+FEW_IMAGES = 1024
+"""Training images for the statistics, and validation images of the first round."""
+FORWARDS = 1.0
+"""Images that run forwards for each image that was trained on, at most: a third of the training's time."""
+LEAST_NETWORKS, MOST_NETWORKS = 16, 100
+"""Networks that are evaluated for a budget, however short or long the training was."""
+FOLDER = "derivation"
+"""Of a run: what was evaluated."""
+LOCAL = 1 / 3
+"""Share of the evaluations that is left for the local search."""
+KEPT = 2
+"""One in so many of those evaluated on few images is evaluated on all."""
+DEPTH = 4
+"""Of so many times as many networks as are evaluated those of the smallest losses are looked at."""
+MOVES = 8
+"""Changes of the best architecture that are evaluated at once."""
+MOST_CHANGES = 512
+"""So many changes are asked whether they are within the budget, at most."""
+
+_Change = tuple[float, dict[int, int]]
+"""What is gained, and the new candidate of each decision that changes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reranked:
+    """The best by inherited accuracy of the architectures within the budget that the search holds promising.
+
+    First the candidates are evaluated on few images, and the better half of them on all (successive halving; Jamieson
+    and Talwalkar, 2016). Then changes of the best one in one or two decisions are evaluated likewise, as long as one of
+    them is better.
+
+    Attributes:
+        probable: the most probable architecture, which is always among what is evaluated on all images.
+        losses: what each candidate adds to the training loss, one vector per decision; None: nobody knows.
+        few: evaluates on few images.
+        every: evaluates on all validation images; the same one where these are few.
+        images: how many validation images there are.
+        most: how many networks are evaluated on few images for a budget, at most.
+        progress: called after each evaluation with (evaluations done, at most, the best accuracy).
+        taken: what the search has derived already, for a larger budget: it is compared with the others, too.
+    """
+
+    probable: MostProbable
+    losses: Sequence[Floats] | None
+    few: RecordedEvaluator
+    every: RecordedEvaluator
+    images: int
+    most: int
+    progress: TrainingProgress | None = None
+    taken: Architecture | None = None
+    any_budget: bool = False
+    evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
+
+    def __call__(self, problem: SearchProblem) -> Architecture:
+        budget = problem.budget
+        probable = self.probable.within(budget)
+        candidates = list(islice(self._candidates(budget, probable), max(1, round((1 - LOCAL) * self.most))))
+        self._evaluate(candidates, always=[probable] if self.taken is None else [probable, self.taken])
+        left, best = self.most - len(candidates), self._best(budget)
+        while left > 0 and (changed := list(islice(self._changes(budget, best), min(MOVES, left)))):
+            self._evaluate(changed)
+            left, before, best = left - len(changed), best, self._best(budget)
+            if best == before:
+                break
+        return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
+
+    def _best(self, budget: Budget) -> Architecture:
+        """The best of all that is evaluated on all images and within a budget: by loss, of those in the lead.
+
+        In the lead is whose accuracy is within a standard error of the best one's (Breiman's rule of one standard
+        error); of these, if there are any, only those that use most of the budget: a supernet, trained for a short
+        time, holds large networks for worse than they are.
+        """
+        known = {each: found for each, found in self.evaluations.items() if budget.is_within(each)}
+        if not known:
+            return budget.surest
+        best = max(found.score for found in known.values())
+        least = best - math.sqrt(best * (1 - best) / self.images)
+        lead = {each: found for each, found in known.items() if found.score >= least}
+        large = {each: found for each, found in lead.items() if uses_most(budget, each)}
+        return max(large or lead, key=lambda each: _by_loss(known[each]))
+
+    def _within(self, budget: Budget) -> Architecture:
+        """As `_best`; the most probable one where nothing that is evaluated is within."""
+        best = self._best(budget)
+        return best if best in self.evaluations else self.probable.within(budget)
+
+    def _evaluate(self, architectures: Sequence[Architecture], always: Sequence[Architecture] = ()) -> None:
+        """On few images, and the best of them, and those of `always`, on all."""
+        found = []
+        for architecture in architectures:
+            found.append(self.few(architecture))
+            if self.progress is not None:
+                best = max(each.score for each in self.few.evaluations.values())
+                self.progress(len(self.few.evaluations), self.most, {"best_val_accuracy": best})
+        found.sort(key=_by_loss, reverse=True)
+        every = len(found) if self.few is self.every else -(-len(found) // KEPT)
+        kept = [each.architecture for each in found[:every]]
+        for architecture in dict.fromkeys([*always, *kept]):
+            self.evaluations[architecture] = self.every(architecture)
+
+    def _candidates(self, budget: Budget, probable: Architecture) -> Iterator[Architecture]:
+        """The most probable one, then those of the smallest losses and the most probable ones, three to one.
+
+        By losses those that use most of the budget come first: see `_best`.
+        """
+        _, costs = budget.predictor.decision_costs(budget.space)
+        logs, per_ms = self.probable.log_probabilities(budget)
+        tilted = [gain + per_ms * cost for gain, cost in zip(joint_gains(logs, costs), costs, strict=True)]
+        by_probability = iter(best_networks_within(budget, tilted, self.most))
+        if self.losses is None:
+            return _different(chain([probable], by_probability))
+        negative = [-loss for loss in self.losses]
+        smallest = best_networks_within(budget, joint_gains(negative, costs), DEPTH * self.most)
+        by_loss = iter(sorted(smallest, key=lambda each: not uses_most(budget, each)))
+        mixed = zip_longest(by_loss, by_loss, by_loss, by_probability)
+        return _different(chain([probable], (each for group in mixed for each in group if each is not None)))
+
+    def _changes(self, budget: Budget, best: Architecture) -> Iterator[Architecture]:
+        """What is within the budget and differs from the best in one or two decisions, the most promising first.
+
+        What was evaluated is left out.
+        """
+        gains = self.probable.log_probabilities(budget)[0] if self.losses is None else [-loss for loss in self.losses]
+        code = budget.space.indices(best)
+        single: list[_Change] = [
+            (float(gain[k] - gain[code[i]]), {i: k})
+            for i, gain in enumerate(gains)
+            for k in range(len(gain))
+            if k != code[i]
+        ]
+        double: list[_Change] = [
+            (first[0] + second[0], first[1] | second[1])
+            for first, second in combinations(single, 2)
+            if first[1].keys() != second[1].keys()
+        ]
+        order = sorted(single + double, key=lambda change: -change[0])[:MOST_CHANGES]
+        changed = [budget.space.decode([new.get(i, k) for i, k in enumerate(code)]) for _, new in order]
+        within = zip(changed, budget.are_within(changed), strict=True)
+        known = {architecture.digest for architecture in self.few.evaluations}
+        return (each for each in _different(each for each, fits in within if fits) if each.digest not in known)
+
+
+def _by_loss(evaluation: Evaluation) -> tuple[float, float]:
+    """Larger is better. The loss of some images varies less than the accuracy on them."""
+    return -math.inf if evaluation.loss is None else -evaluation.loss, evaluation.score
+
+
+def _different(architectures: Iterable[Architecture]) -> Iterator[Architecture]:
+    """Without codes of networks that were there before."""
+    seen: set[str] = set()
+    for architecture in architectures:
+        if architecture.digest not in seen:
+            seen.add(architecture.digest)
+            yield architecture
+
+
+def reranked(
+    problem: SearchProblem,
+    probable: MostProbable,
+    losses: Sequence[Floats] | None,
+    folder: Path | None,
+    progress: TrainingProgress | None,
+    taken: Architecture | None = None,
+) -> Deriver:
+    """The Reranked deriver of a supernet as it is now, or `probable` itself where there are no validation images.
+
+    What was evaluated is kept in files that are named for the weights, so that a stopped search goes on behind it, and
+    weights that are trained on are evaluated anew.
+
+    Args:
+        problem: that was searched.
+        probable: names the net.
+        losses: see `Reranked`.
+        folder: the run's; None: nothing is kept.
+        progress, taken: see `Reranked`.
+    """
+    data, net = problem.data, probable.net
+    if data.counts["val"] == 0:
+        return probable
+    few = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES, FEW_IMAGES)
+    every = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES)
+    images = FORWARDS * problem.epochs * data.counts["train"]
+    most = int(images / (few.images + every.images / KEPT))
+    if folder is not None:
+        folder = folder / FOLDER
+        folder.mkdir(exist_ok=True)
+    name = f"{weights_digest(net)[:12]}-{{}}-images.jsonl"
+    recorded_few = RecordedEvaluator(few, folder, name.format(few.images))
+    same = few.images == every.images
+    recorded_every = recorded_few if same else RecordedEvaluator(every, folder, name.format(every.images))
+    most = min(MOST_NETWORKS, max(LEAST_NETWORKS, most))
+    return Reranked(probable, losses, recorded_few, recorded_every, data.counts["val"], most, progress, taken)
+
+
+def weights_digest(net: SuperNetwork) -> str:
+    """SHA-256 of everything that a child could inherit."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()
