@@ -47,7 +47,7 @@ def save_child(child: ChildNetwork, folder: Path | str) -> None:
 
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in child.state_dict().items()}
-    metadata = {CHECKSUM: _checksum(weights)}
+    metadata = {CHECKSUM: weights_checksum(weights)}
 
     def write(temporary: Path) -> None:
         try:
@@ -77,7 +77,7 @@ def load_child(folder: Path | str) -> ChildNetwork:
         data = read_bytes(path, "the weights", MOST_BYTES_OF_WEIGHTS)
         weights, recorded = load(data), _recorded_checksum(data)
         check_weights(weights, child.state_dict())
-        if recorded is not None and recorded != _checksum(weights):
+        if recorded is not None and recorded != weights_checksum(weights):
             raise ValueError("they do not match the checksum in the file, so it is damaged")
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
         said = " ".join(str(error).split())
@@ -112,7 +112,7 @@ def _recorded_checksum(data: bytes) -> str | None:
     return (header.get("__metadata__") or {}).get(CHECKSUM)
 
 
-def _checksum(weights: Mapping[str, Tensor]) -> str:
+def weights_checksum(weights: Mapping[str, Tensor]) -> str:
     """SHA-256 of all values, by name: the format itself has none."""
     hashed = hashlib.sha256()
     for name, tensor in sorted(weights.items()):

@@ -26,6 +26,7 @@ from hwnas.searches.proposers import EvolutionProposer, RandomProposer, evaluate
 from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
+from hwnas.supernet.start import start_from
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
 from hwnas.train.weights import WeightSettings, WeightTraining
@@ -53,6 +54,8 @@ class UniformTrainer:
         self.step_count, self.total_steps = 0, problem.epochs * problem.data.steps_per_epoch
         with seeded(problem.seed):
             net = SampledNet(problem.budget.space)
+        if problem.start is not None:
+            start_from(net, problem.start)
         self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
 

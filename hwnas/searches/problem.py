@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas.child import ChildNetwork, weights_checksum
 from hwnas.latency.budget import Budget
 from hwnas.space import Architecture
 from hwnas.train import distributed
@@ -24,6 +25,7 @@ class SearchProblem:
         torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
         measured_ms: measures an architecture on the target, if that can be reached: what is found is then within the
             budget by measurement, not only by prediction, before time is spent on training its weights further.
+        start: the largest network of the space, whose weights, such as pretrained ones, the SuperNetwork starts from.
     """
 
     data: ImageData
@@ -32,6 +34,7 @@ class SearchProblem:
     seed: int = 0
     torch_device: str = "cpu"
     measured_ms: Callable[[Architecture], float] | None = None
+    start: ChildNetwork | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -59,4 +62,5 @@ class SearchProblem:
             "seed": self.seed,
             "torch_device": self.torch_device,
             "processes": distributed.world_size(),
+            "start": None if self.start is None else {"sha256": weights_checksum(self.start.state_dict())},
         }

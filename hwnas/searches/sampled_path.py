@@ -26,6 +26,7 @@ from hwnas.searches.reranked import reranked
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.sampled import SampledNet
+from hwnas.supernet.start import start_from
 from hwnas.train import distributed
 from hwnas.train.data import Batch
 from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
@@ -118,6 +119,8 @@ class SampledPathTrainer(ABC):
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
             net = SampledNet(problem.budget.space)
+        if problem.start is not None:
+            start_from(net, problem.start)
         self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)

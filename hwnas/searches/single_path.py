@@ -26,6 +26,7 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.product_model import product_factors
 from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
+from hwnas.supernet.start import start_from
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
@@ -158,6 +159,8 @@ class SinglePathTrainer:
         self.derived_by: list[dict[str, Any]] = []
         with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
+        if problem.start is not None:
+            start_from(net, problem.start)
         self.net: SuperKernelNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale = data.batch_size / 256
         staged = settings.schedule == "staircase"

@@ -6,14 +6,22 @@ import numpy as np
 import torch
 from torch import nn
 
-AUGMENTATIONS = ("flip-crop", "crop", "none")
+AUGMENTATIONS = ("photo", "flip-crop", "crop", "none")
+
+PHOTO_SCALE, PHOTO_COLOUR = (0.6, 1.0), 0.3
+"""Of ``photo``: the share of the area that a crop keeps, and how far brightness, contrast and saturation vary."""
 
 
 def augmentation(name: str, resolution: int) -> nn.Module:
     """Maps images (N, 3, H, W) in 0..1 to images of the same shape; its randomness is torch's global one."""
     if name == "none":
         return nn.Identity()
-    from kornia.augmentation import RandomCrop, RandomHorizontalFlip
+    from kornia.augmentation import ColorJiggle, RandomCrop, RandomHorizontalFlip, RandomResizedCrop
+
+    if name == "photo":
+        vary = (PHOTO_COLOUR,) * 3
+        crop = RandomResizedCrop((resolution, resolution), scale=PHOTO_SCALE, ratio=(3 / 4, 4 / 3))
+        return nn.Sequential(crop, RandomHorizontalFlip(p=0.5), ColorJiggle(*vary, hue=0.0, p=1.0))
 
     crop = RandomCrop((resolution, resolution), padding=resolution // 8)
     return crop if name == "crop" else nn.Sequential(crop, RandomHorizontalFlip(p=0.5))

@@ -22,7 +22,7 @@ from hwnas.train.division import LabelledImage, split_validation
 from hwnas.train.duplicates import listed_duplicates, with_test
 from hwnas.train.findings import DataWarning, Examples, Findings, by_folder
 from hwnas.train.fingerprints import data_digest, fingerprints
-from hwnas.train.image_set import ImageSet, Progress, read_images
+from hwnas.train.image_set import Channels, ImageSet, Progress, read_images
 from hwnas.train.images import ImageReader
 from hwnas.train.memory import available_bytes
 from hwnas.train.sources import ImageSource, digits_source, folder_source
@@ -46,6 +46,7 @@ def load_data(
     workers: int | None = None,
     augment: str | None = None,
     limit_train: int | None = None,
+    normalisation: tuple[Channels, Channels] | None = None,
     memory_share: float = 0.25,
     progress: Progress | None = None,
 ) -> ImageData:
@@ -61,9 +62,12 @@ def load_data(
             never the last; 0 for none. A folder with ``val/`` has its own.
         seed: decides the validation split, the subset of `limit_train`, the order and the augmentation.
         workers: processes that decode files, 0 for none; as a rule one per CPU core, and four at most.
-        augment: "flip-crop", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for digits, which have no
-            mirror images. Crops move the image by up to an eighth of `resolution`, black fills the border.
+        augment: "photo", "flip-crop", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for digits, which
+            have no mirror images. Crops move the image by up to an eighth of `resolution`, black fills the border;
+            those of "photo" keep 60 to 100 % of its area, and its colours vary.
         limit_train: keep only this many training images, as equally from each class as possible; val stays whole.
+        normalisation: mean and standard deviation of the channels, pixels in 0..1, that images are normalised with;
+            None: those of the training images.
         memory_share: pixels are kept in memory where they take at most this share of what is available (uint8, once
             for train and val, once for test), and are decoded anew for each batch where they take more.
         progress: called as ``progress(done, total)`` while images are read.
@@ -86,7 +90,17 @@ def load_data(
     train_count = sum(image.name not in broken for image in train_images)
     train, val = both.part(0, train_count), both.part(train_count, len(both))
     _check_splits(images, train, val, val_fraction)
-    return ImageData(images, read, train, val, broken, batch_size=batch_size, seed=seed, augment=augment)
+    return ImageData(
+        images,
+        read,
+        train,
+        val,
+        broken,
+        batch_size=batch_size,
+        seed=seed,
+        augment=augment,
+        normalisation=normalisation,
+    )
 
 
 class ImageData:
@@ -95,7 +109,7 @@ class ImageData:
     Attributes:
         classes: names in the order of their folders; a label is a position in them.
         resolution: height and width in pixels.
-        mean, std: of each channel of the training split, pixels in 0..1; what normalises all three splits.
+        mean, std: of each channel, pixels in 0..1; what normalises all three splits.
         splits_read: names of the splits of which images were decoded so far.
         digest: SHA-256 of the classes and of every image of the three splits: its name, its label and the bytes of its
             file. It is the same for every resolution and number of workers. What cannot be decoded is left out of it;
@@ -114,13 +128,14 @@ class ImageData:
         batch_size: int,
         seed: int,
         augment: str,
+        normalisation: tuple[Channels, Channels] | None = None,
     ) -> None:
         self.classes = source.classes
         self.resolution = train.reader.resolution
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
-        self.mean, self.std = train.statistics()
+        self.mean, self.std = normalisation or train.statistics()
         self.splits_read = {"train", "val"} if len(val) else {"train"}
         self._source = source
         self._read = read

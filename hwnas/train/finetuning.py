@@ -1,0 +1,108 @@
+"""Fine-tuning: the optimiser, schedule and loss that weights are trained on with, as small sets of images need it.
+
+AdamW, the classifier's rate several times the body's, no weight decay on vectors, one cosine with a warm-up for each
+phase; and the loss of a student that learns from a teacher's answers as well as from the labels (Hinton et al., arXiv
+1503.02531, at temperature 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from hwnas.errors import UsageError
+from hwnas.train.optim import warmup_cosine, warmup_steps
+from hwnas.train.weights import zero_gradients
+
+
+@dataclass(frozen=True)
+class FineTuningSettings:
+    """Hyper-parameters of fine-tuning, for batches of 32 images.
+
+    Attributes:
+        lr: peak learning rate of AdamW.
+        head_lr: how many times as fast the last linear layer learns, which begins with random weights.
+        lr_warmup: share of the steps of a phase in which the rate rises linearly; a cosine to 0 follows.
+        distillation: share of the teacher's answers in a student's loss; the labels have the rest.
+        clip_norm: limit on the norm of the gradient; None for none.
+    """
+
+    lr: float = 1e-3
+    head_lr: float = 5.0
+    lr_warmup: float = 0.05
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    distillation: float = 0.7
+    clip_norm: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lr_warmup < 1:
+            raise UsageError(f"lr_warmup is a share of the steps, from 0 to less than 1, not {self.lr_warmup:g}.")
+        if not 0 <= self.distillation <= 1:
+            raise UsageError(f"distillation is a share of the loss, from 0 to 1, not {self.distillation:g}.")
+
+    def loss(self, logits: Tensor, labels: Tensor, teacher: Tensor | None = None) -> Tensor:
+        """The loss of logits (N, classes): a scalar.
+
+        Args:
+            labels: (N,).
+            teacher: its logits for the same images, (N, classes); None: there are the labels alone.
+        """
+        by_labels = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        if teacher is None or self.distillation == 0:
+            return by_labels
+        by_teacher = F.cross_entropy(logits, teacher.softmax(1))
+        return self.distillation * by_teacher + (1 - self.distillation) * by_labels
+
+
+class FineTuning:
+    """Optimiser and schedule of one phase.
+
+    Args:
+        weights: (name, parameter); those of a ``classifier`` are the head's.
+        settings: the hyper-parameters.
+        total_steps: of the phase.
+        head_lr: how many times as fast the head learns in it.
+    """
+
+    def __init__(
+        self,
+        weights: Iterable[tuple[str, nn.Parameter]],
+        settings: FineTuningSettings,
+        total_steps: int,
+        head_lr: float = 1.0,
+    ) -> None:
+        named = list(weights)
+        self._parameters = [parameter for _, parameter in named]
+        self._clip_norm = settings.clip_norm
+        groups = []
+        for in_head, lr in ((False, settings.lr), (True, settings.lr * head_lr)):
+            own = [parameter for name, parameter in named if ("classifier." in name) is in_head]
+            for vectors, decay in ((False, settings.weight_decay), (True, 0.0)):
+                group = [parameter for parameter in own if (parameter.ndim <= 1) is vectors]
+                if group:
+                    groups.append({"params": group, "lr": lr, "weight_decay": decay})
+        self.optimizer = torch.optim.AdamW(groups)
+        self.schedule = warmup_cosine(self.optimizer, warmup_steps(settings.lr_warmup, total_steps), total_steps)
+        zero_gradients(self._parameters)
+
+    def step(self) -> None:
+        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
+        if self._clip_norm is not None:
+            clip_grad_norm_(self._parameters, self._clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
