@@ -2,7 +2,7 @@
 
 Each is a function of (width, resolution, num_classes) in a module of its family, and a line in `NETWORKS`. Channels
 are scaled as each paper does; MACs and parameters at full width and 224 px are pinned to what is published by
-`tests/test_networks.py`.
+`tests/test_networks.py`. `plain-cnn` is in no paper: it is what one would write by hand.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ NETWORKS = {
     "mobilenet-v3-small": "hwnas.networks.mobilenet_v3:mobilenet_v3_small",
     "mobilenet-v3-small-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_small_minimalistic",
     "mobilenet-v4-conv-small": "hwnas.networks.mobilenet_v4:mobilenet_v4_conv_small",
+    "plain-cnn": "hwnas.networks.plain_cnn:plain_cnn",
     "shufflenet-v2": "hwnas.networks.shufflenet_v2:shufflenet_v2",
     "single-path-published": "hwnas.networks.searched:single_path_published",
     "spos-published": "hwnas.networks.searched:spos_published",
