@@ -67,10 +67,16 @@ Data = Annotated[
         "--data", help="Folder of images: train/CLASS/FILE and test/CLASS/FILE, perhaps val/, or CLASS/FILE [digits]."
     ),
 ]
-BudgetMs = Annotated[float | None, typer.Option("--budget-ms", help="Limit on the latency of one inference.")]
+BudgetMs = Annotated[
+    str | None,
+    typer.Option(
+        "--budget-ms",
+        help="Limit on the latency of one inference: ms, or 60% for what 60 % of the networks take at most.",
+    ),
+]
 Frontier = Annotated[
     str | None,
-    typer.Option("--frontier", help="Budgets, such as 0.3,0.4,0.5, that one supernet is to serve."),
+    typer.Option("--frontier", help="Budgets, such as 0.3,0.4,0.5 or 20%,60%, that one supernet is to serve."),
 ]
 Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a latency table [measured if absent].")]
 SearchLatency = Annotated[
