@@ -7,7 +7,7 @@ from hwnas.networks import get_network
 from hwnas.networks.scaling import MOST_MEASUREMENTS, NEAR, WIDTHS, scaled_to
 from hwnas.space import Architecture
 
-RESOLUTIONS = [32, 64, 96, 160]
+RESOLUTIONS = [32, 96, 160]
 
 
 class Device:
@@ -31,9 +31,9 @@ def widest_within(name: str, budget_ms: float, device: Device, resolution: int) 
     return max((ms for ms in all_ms if ms <= budget_ms), default=None)
 
 
-@pytest.mark.parametrize("name", ["mobilenet-v2", "mobilenet-v3-small", "plain-cnn"])
+@pytest.mark.parametrize("name", ["mobilenet-v3-small", "plain-cnn"])
 @pytest.mark.parametrize("device", [Device(), Device(0.6), Device(1.3), Device(jump_ms=0.2)], ids=lambda d: d.slope)
-@pytest.mark.parametrize("budget_ms", [0.06, 0.2, 0.7])
+@pytest.mark.parametrize("budget_ms", [0.06, 0.3])
 def test_each_resolution_gets_the_widest_network_within_the_budget_or_one_nearly_as_slow(name, device, budget_ms):
     device.asked = 0
     found = {network.resolution: network for network in scaled_to(name, budget_ms, device.measured_ms, RESOLUTIONS, 10)}
@@ -52,7 +52,7 @@ def test_each_resolution_gets_the_widest_network_within_the_budget_or_one_nearly
 
 def test_it_takes_two_or_three_measurements_a_resolution():
     device = Device()
-    assert len(scaled_to("mobilenet-v2", 0.2, device.measured_ms, RESOLUTIONS, 10)) == 4
+    assert len(scaled_to("mobilenet-v2", 0.2, device.measured_ms, RESOLUTIONS, 10)) == len(RESOLUTIONS)
     assert device.asked <= 3 * len(RESOLUTIONS)
 
 
