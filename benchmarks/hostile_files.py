@@ -159,7 +159,8 @@ def read_config(folder: Path) -> Any:
 
 
 def wrong_config(config: Any) -> str:
-    right = is_latency(config.budget_ms, *config.frontier) and config.epochs >= 1 and config.batch_size >= 2
+    in_ms = [budget for budget in (config.budget_ms, *config.frontier) if not isinstance(budget, str)]
+    right = is_latency(*in_ms) and config.epochs >= 1 and config.batch_size >= 2
     return "" if right else f"{config}"
 
 

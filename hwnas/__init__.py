@@ -1,8 +1,8 @@
 """hwnas designs a neural network for one device and one deadline: measure, fit, search, export, measure again.
 
-The verbs of the command line are functions here (`measure`, `import_table`, `fit`, `price`, `search`, `export`,
-`inspect`, `bench`, `design`), beside what they take and give. Nothing is imported before it is asked for: a child and
-its export never load the search.
+The verbs of the command line are functions here (`measure`, `import_table`, `fit`, `price`, `latency_range`, `search`,
+`export`, `inspect`, `bench`, `design`), beside what they take and give. Nothing is imported before it is asked for: a
+child and its export never load the search.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hwnas.latency.additive import AdditivePredictor
     from hwnas.latency.budget import Budget
     from hwnas.latency.fitting.fit import fit
+    from hwnas.latency.measuring.latency_range import latency_range
     from hwnas.latency.measuring.measure import measure
     from hwnas.latency.tables.imported.import_table import import_table
     from hwnas.latency.tables.table import LatencyTable
@@ -54,6 +55,7 @@ _HOME = {
     "get_space": "spaces",
     "import_table": "latency.tables.imported.import_table",
     "inspect": "inspection.inspect",
+    "latency_range": "latency.measuring.latency_range",
     "load_child": "child",
     "load_data": "train.data",
     "load_device": "devices.device",
@@ -83,6 +85,7 @@ __all__ = [
     "get_space",
     "import_table",
     "inspect",
+    "latency_range",
     "load_child",
     "load_data",
     "load_device",

@@ -55,7 +55,7 @@ def quick_design(tables, out, *more: object) -> list[object]:
 
 def test_every_verb_has_help_with_an_example(hwnas):
     assert hwnas("--help")[0] == 0
-    for verb in ("devices", "measure", "fit", "price", "search", "export", "bench", "design"):
+    for verb in ("devices", "measure", "fit", "price", "range", "search", "export", "bench", "design"):
         code, out, _ = hwnas(verb, "--help")
         assert code == 0
         assert f"hwnas {verb}" in " ".join(out.split()).split("Example")[1], verb

@@ -23,6 +23,7 @@ PUBLISHED = {  # parameters, million MACs
     "mobilenet-v3-small": (2_542_856, 56.5),
     "mobilenet-v3-small-minimalistic": (2_044_736, 52.3),
     "mobilenet-v4-conv-small": (3_772_744, 186.0),
+    "plain-cnn": (370_184, 155.5),  # counted by hand: it is in no paper
     "shufflenet-v2": (2_278_604, 144.9),
     "single-path-published": (4_421_616, 333.5),
     "spos-published": (3_340_096, 321.8),
@@ -79,6 +80,14 @@ def test_the_module_has_the_counted_parameters_and_both_files_agree_with_it(name
     models = export(child, tmp_path)
     assert {model.format for model in models} == {"tflite", "onnx"}
     assert all(model.max_relative_error < 1e-4 for model in models)
+
+
+@pytest.mark.parametrize(("resolution", "last_side"), [(8, 1), (32, 4), (63, 8), (64, 4), (224, 14)])
+def test_the_plain_network_pools_three_times_and_begins_with_a_stride_on_large_images(resolution, last_side):
+    chain = list(get_network("plain-cnn", 1.0, resolution, 10).chain())
+    assert [spec.kind for spec, _ in chain] == ["conv", "max_pool"] * 3 + ["conv", "pool_linear"]
+    assert [spec.out_channels for spec, _ in chain[:7:2]] == [32, 64, 128, 128]
+    assert chain[-1][1] == (128, last_side, last_side)
 
 
 def test_json_and_back():

@@ -19,6 +19,7 @@ from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, fit, measure
 from hwnas.cli.output import let_go_of_stdout, say_data_warnings, say_log
 from hwnas.cli.pricing import price
+from hwnas.cli.ranging import show_range
 from hwnas.cli.stopping import STOPPED, Stopped, stop_on_signals
 from hwnas.errors import HwnasError
 from hwnas.report.console import SafeConsole
@@ -56,6 +57,7 @@ def about(
 
 for verb in (measure, fit, price, search, export, inspect, bench, bundle, design):
     app.command()(verb)
+app.command(name="range")(show_range)
 
 
 def main() -> None:

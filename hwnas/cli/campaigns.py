@@ -8,19 +8,23 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
     from hwnas.campaign.progress import CampaignProgress
     from hwnas.devices.device import Device
+    from hwnas.latency.measuring.known_networks import KnownTable
     from hwnas.latency.measuring.table_campaign import SpaceTable
     from hwnas.latency.measuring.until_accurate import Round, UntilAccurate
     from hwnas.space import SearchSpace
 
+    Measured = SpaceTable | UntilAccurate | KnownTable
+
 
 def measure_all(
     devices: list[Device],
-    work: Callable[..., SpaceTable | UntilAccurate],
+    work: Callable[..., Measured],
     space: SearchSpace | None,
     goal_mape: float | None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -29,7 +33,7 @@ def measure_all(
     from hwnas.report.progress import progress_bars
 
     started = time.perf_counter()
-    found: Mapping[str, SpaceTable | UntilAccurate | HwnasError]
+    found: Mapping[str, Measured | HwnasError]
     with progress_bars() as bars:
         watch = _Watch(bars)
         if len(devices) == 1:
@@ -48,6 +52,26 @@ def measure_all(
     return results, failures
 
 
+def print_measured(
+    devices: list[Device], results: dict[str, dict[str, Any]], failures: dict[str, str], what: str, as_json: bool
+) -> None:
+    """Print what `measure_all` found. Raises HwnasError if some of several devices could not be measured."""
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.latency_tables import measured_table
+    from hwnas.report.range_table import known_table
+
+    if as_json:
+        print_json(results[devices[0].name] if len(devices) == 1 else {"devices": results, "failed": failures})
+    else:
+        for name, result in results.items():
+            CONSOLE.print(measured_table(f"measured {what} on {name}", result))
+            if "known" in result:
+                CONSOLE.print(known_table(result["known"]))
+    if failures:
+        told = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise HwnasError(f"{len(failures)} of {len(devices)} devices were not measured completely. {told}")
+
+
 class _Watch:
     """What the progress bars show of campaigns: repetitions, and the error after each round where there are rounds."""
 
@@ -61,9 +85,10 @@ class _Watch:
         self._error = f"error {now.mape:.1f} % with {now.blocks} blocks and {now.networks} networks; "
 
 
-def _result(found: SpaceTable | UntilAccurate, space: SearchSpace | None, goal_mape: float | None) -> dict[str, Any]:
+def _result(found: Measured, space: SearchSpace | None, goal_mape: float | None) -> dict[str, Any]:
     """What a campaign found, as JSON; with a space, also what its networks cost."""
     from hwnas.latency.fitting.fit import fit as fit_table
+    from hwnas.latency.measuring.known_networks import KnownTable
     from hwnas.latency.measuring.until_accurate import UntilAccurate
 
     rounds: dict[str, Any] = {}
@@ -76,7 +101,7 @@ def _result(found: SpaceTable | UntilAccurate, space: SearchSpace | None, goal_m
             "full_entries": found.full_entries,
             "rounds": [asdict(each) for each in found.rounds],
         }
-    measured = found.measured if isinstance(found, UntilAccurate) else found
+    measured = found.measured if isinstance(found, UntilAccurate | KnownTable) else found
     result = rounds | {
         "table": str(measured.folder),
         "entries": measured.entries,
@@ -88,4 +113,6 @@ def _result(found: SpaceTable | UntilAccurate, space: SearchSpace | None, goal_m
         predictor = fit_table(measured.table, space)
         fastest, slowest = (predictor.predict(architecture).ms for architecture in predictor.extremes(space))
         result |= {"fastest_ms": fastest, "slowest_ms": slowest}
+    if isinstance(found, KnownTable):
+        result |= {"known": [network.to_json() for network in found.networks], "failed": found.failures}
     return result

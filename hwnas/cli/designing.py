@@ -39,6 +39,7 @@ from hwnas.foreign import faults_of, read_toml
 
 if TYPE_CHECKING:
     from hwnas.designer.result import DesignResult
+    from hwnas.latency.wanted_budget import WantedBudget
 
 
 def search(
@@ -145,7 +146,7 @@ def _check_within(result: DesignResult) -> None:
         others = " Even this, the fastest of the space, is." if result.is_fastest else ""
         raise HwnasError(
             f"the network measures {result.measured_ms[result.runtime]:.4g} ms on {result.runtime}, over the budget of "
-            f"{result.config.budget_ms:g} ms.{others} Its files are kept in {result.run}. "
+            f"{result.budget_ms:g} ms.{others} Its files are kept in {result.run}. "
             "Raise the budget by the difference, or measure the table again if the machine was busy."
         )
 
@@ -155,6 +156,7 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     from pydantic import ValidationError
 
     from hwnas.designer.config import DesignConfig
+    from hwnas.latency.wanted_budget import largest
 
     values: dict[str, Any] = {}
     if path is not None:
@@ -165,8 +167,9 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     given = {key: value for key, value in options.items() if value is not None and value is not False}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     if isinstance(values.get("frontier"), str):
-        values["frontier"] = _budgets_ms(values["frontier"])
-        values.setdefault("budget_ms", max(values["frontier"]))
+        values["frontier"] = _budgets(values["frontier"])
+        if "budget_ms" not in values:
+            values["budget_ms"] = largest(values["frontier"])
     try:
         return DesignConfig.model_validate(values)
     except ValidationError as error:
@@ -177,11 +180,13 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
         raise UsageError(f"{typed}; see `hwnas design --help`.") from None
 
 
-def _budgets_ms(text: str) -> list[float]:
+def _budgets(text: str) -> list[WantedBudget]:
     """Budgets separated by commas. Raises UsageError for anything else."""
+    from hwnas.latency.wanted_budget import parse_budget
+
     try:
-        return [float(budget) for budget in text.split(",")]
-    except ValueError:
+        return [parse_budget(budget) for budget in text.split(",")]
+    except UsageError as error:
         raise UsageError(
-            f"--frontier takes budgets in ms, separated by commas, such as 0.3,0.4,0.5, not {text!r}."
+            f"--frontier takes budgets separated by commas, such as 0.3,0.4,0.5 or 20%,60%, not {text!r}: {error}"
         ) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.campaigns import measure_all
+from hwnas.cli.campaigns import measure_all, print_measured
 from hwnas.cli.importing import import_published
 from hwnas.cli.options import (
     Classes,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 MANY_NETWORKS, FEW_NETWORKS = 30, 10
 """How many whole networks are measured for a space, and for a device that is like a known one."""
+NETWORKS_RANGE = (3, 1000)
+
+KNOWN_NETWORKS, KNOWN_RESOLUTION, KNOWN_CLASSES = "known", 224, 1000
+"""What to type for the known networks, and what they are published with."""
 
 
 def measure(
@@ -64,18 +68,26 @@ def measure(
     For a device like one that is known, 10 of its networks: `hwnas measure --from latency_models/phone/litert --device
     local`, then `hwnas fit latency_models/local/litert --from latency_models/phone/litert`
 
+    Known networks instead of a space's, at the widths that are usual: `hwnas measure --networks known --device pixel-8
+    --resolution 96`
+
     Without a phone, a published table: `hwnas measure --import pixel1_runtime_model.json --device pixel-1`
     """
     if published is not None:
         import_published(published, device or [], tables, as_json)
+        return
+    if networks == KNOWN_NETWORKS:
+        if known or until_mape is not None or width is not None:
+            raise UsageError(
+                "--networks known measures networks as they are published: no --from, --until-mape, --width."
+            )
+        _measure_known(device or ["local"], runtime, threads, resolution, classes, tables, as_json)
         return
     from hwnas.devices.device import load_device
     from hwnas.latency.measuring.measure import measure as measure_space
     from hwnas.latency.measuring.measure import measure_like
     from hwnas.latency.measuring.until_accurate import measure_until
     from hwnas.latency.tables.table import LatencyTable
-    from hwnas.report.console import CONSOLE
-    from hwnas.report.latency_tables import measured_table
     from hwnas.spaces import get_space
 
     if known and until_mape is not None:
@@ -83,7 +95,7 @@ def measure(
     targets = [load_device(name).with_threads(threads) for name in device or ["local"]]
     chosen = get_space(space, resolution, classes, width)
     options: dict[str, Any] = {"runtime": runtime, "tables": tables}
-    options["networks"] = networks or (FEW_NETWORKS if known else MANY_NETWORKS)
+    options["networks"] = _count(networks) or (FEW_NETWORKS if known else MANY_NETWORKS)
     work: Callable[..., SpaceTable | UntilAccurate]
     if known:
         work = partial(measure_like, [LatencyTable.load(folder) for folder in known], **options)
@@ -92,15 +104,42 @@ def measure(
     else:
         work = partial(measure_space, chosen, **options)
     results, failures = measure_all(targets, work, None if known else chosen, until_mape)
-    if as_json:
-        print_json(results[targets[0].name] if len(targets) == 1 else {"devices": results, "failed": failures})
-    else:
-        for name, result in results.items():
-            what = "networks of known tables" if known else space
-            CONSOLE.print(measured_table(f"measured {what} on {name}", result))
-    if failures:
-        told = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise HwnasError(f"{len(failures)} of {len(targets)} devices were not measured completely. {told}")
+    print_measured(targets, results, failures, "networks of known tables" if known else space, as_json)
+
+
+def _count(networks: str | None) -> int | None:
+    """The number of networks that is wanted. Raises UsageError for what is none, or out of range."""
+    if networks is None:
+        return None
+    least, most = NETWORKS_RANGE
+    if not networks.isdecimal() or not least <= int(networks) <= most:
+        raise UsageError(f"--networks takes a number from {least} to {most}, or {KNOWN_NETWORKS}, not {networks!r}.")
+    return int(networks)
+
+
+def _measure_known(
+    devices: list[str],
+    runtime: str | None,
+    threads: int | None,
+    resolution: int | None,
+    classes: int | None,
+    tables: Path,
+    as_json: bool,
+) -> None:
+    """Measure the known networks, and print them. Raises HwnasError if some, or on some devices all, could not be."""
+    from hwnas.devices.device import load_device
+    from hwnas.latency.measuring.known_networks import known_at, measure_known
+
+    targets = [load_device(name).with_threads(threads) for name in devices]
+    wanted = known_at([resolution or KNOWN_RESOLUTION], classes or KNOWN_CLASSES)
+    work = partial(measure_known, wanted, runtime=runtime, tables=tables)
+    results, failures = measure_all(targets, work, None, None)
+    print_measured(targets, results, failures, "known networks", as_json)
+    if failed := {network for result in results.values() for network in result["failed"]}:
+        raise HwnasError(
+            f"{len(failed)} known networks could not be measured: {', '.join(sorted(failed))}. All others are measured "
+            "and kept; --json names the reasons. Repeat the command to try these again."
+        )
 
 
 def fit(

@@ -18,6 +18,10 @@ _METHODS = ", ".join(SEARCHES)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads per inference [the device's own].")]
 Resolution = Annotated[int | None, typer.Option("--resolution", help="Side of the input image in pixels.")]
+Resolutions = Annotated[
+    str | None,
+    typer.Option("--resolution", help="Side of the input image in pixels; several are separated by commas: 32,48,64."),
+]
 Width = Annotated[float | None, typer.Option("--width", help="Multiplier of all channel counts.")]
 
 # measure, bench: what is not said has a value
@@ -36,8 +40,11 @@ RuntimeName = Annotated[
 Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
 Tables = Annotated[Path, typer.Option("--tables", help="Folder that latency tables are kept in.")]
 Networks = Annotated[
-    int | None,
-    typer.Option("--networks", min=3, max=1000, help="Whole networks to measure [30; with --from 10]."),
+    str | None,
+    typer.Option(
+        "--networks",
+        help="Whole networks to measure, 3 to 1000 [30; with --from 10]; `known`: MobileNets and other known networks.",
+    ),
 ]
 Known = Annotated[
     list[Path] | None,
@@ -67,10 +74,16 @@ Data = Annotated[
         "--data", help="Folder of images: train/CLASS/FILE and test/CLASS/FILE, perhaps val/, or CLASS/FILE [digits]."
     ),
 ]
-BudgetMs = Annotated[float | None, typer.Option("--budget-ms", help="Limit on the latency of one inference.")]
+BudgetMs = Annotated[
+    str | None,
+    typer.Option(
+        "--budget-ms",
+        help="Limit on the latency of one inference: ms, or 60% for what 60 % of the networks take at most.",
+    ),
+]
 Frontier = Annotated[
     str | None,
-    typer.Option("--frontier", help="Budgets, such as 0.3,0.4,0.5, that one supernet is to serve."),
+    typer.Option("--frontier", help="Budgets, such as 0.3,0.4,0.5 or 20%,60%, that one supernet is to serve."),
 ]
 Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a latency table [measured if absent].")]
 SearchLatency = Annotated[

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from hwnas.foreign import LONGEST_MS
+from hwnas.errors import UsageError
+from hwnas.latency.wanted_budget import RULE, WantedBudget, check_none_above, parse_budget, written
 from hwnas.run import DECIDES_NOTHING, place
 from hwnas.specs.spec import LARGEST_SIDE
 
 DesignProgress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, what is going on)."""
+
+
+def _parsed(budget: Any) -> WantedBudget:
+    try:
+        return parse_budget(budget)
+    except (UsageError, TypeError):
+        raise ValueError(RULE) from None
+
+
+Budget = Annotated[WantedBudget, BeforeValidator(_parsed)]
 
 
 class DesignConfig(BaseModel):
@@ -27,8 +39,9 @@ class DesignConfig(BaseModel):
     space: str = "tiny"
     data: str = "digits"
     """A folder of images, or ``digits``."""
-    budget_ms: float = Field(gt=0, le=LONGEST_MS)
-    frontier: tuple[Annotated[float, Field(gt=0)], ...] = Field((), strict=False)
+    budget_ms: Budget
+    """In ms, or as a share of the space's networks, such as ``60%``: see `hwnas.latency.wanted_budget`."""
+    frontier: tuple[Budget, ...] = Field((), strict=False)
     """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
     device: str = "local"
     runtime: str | None = None
@@ -65,12 +78,13 @@ class DesignConfig(BaseModel):
 
     @field_validator("frontier")
     @classmethod
-    def _none_above_the_budget(cls, frontier: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
-        largest = info.data.get("budget_ms")
-        if largest is not None and max(frontier, default=0.0) > largest:
-            raise ValueError(
-                f"{max(frontier):g} ms is above the budget of {largest:g} ms that is searched; raise that one."
-            )
+    def _none_above_the_budget(
+        cls, frontier: tuple[WantedBudget, ...], info: ValidationInfo
+    ) -> tuple[WantedBudget, ...]:
+        try:
+            check_none_above(frontier, info.data.get("budget_ms", math.inf))
+        except UsageError as error:  # pydantic takes a ValueError
+            raise ValueError(str(error).removesuffix(".")) from None
         return frontier
 
 
@@ -83,7 +97,7 @@ def default_folder(config: DesignConfig) -> Path:
     wanted = {name: place(name, value) for name, value in config.model_dump(exclude=DECIDES_NOTHING).items()}
     text = json.dumps(wanted, sort_keys=True)
     data, target = _short(Path(wanted["data"]).name), config.runtime or _short(Path(config.device).name)
-    name = f"{config.space}-{data}-{config.budget_ms:g}ms-{target}"
+    name = f"{config.space}-{data}-{written(config.budget_ms).replace(' ', '').replace('%', 'percent')}-{target}"
     return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 

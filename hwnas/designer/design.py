@@ -22,6 +22,7 @@ from hwnas.exporter.export import export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.files import read_json, write_json
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.wanted_budget import hint_above_slowest
 from hwnas.pricing import price_of
 from hwnas.progress import silent
 from hwnas.report.model_card import write_model_card
@@ -78,7 +79,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
 
     with training_threads(run.folder, config.train_threads) as threads:
         result = task.method.search(task.problem, run, on_step, task.settings)
-        results = frontier(result, config.frontier)
+        results = frontier(result, task.frontier_ms)
         # a smaller budget's network may have turned out better than the one of the largest
         result = next((each for each in results if each.problem.budget == result.problem.budget), result)
         child_of = _Children(task, run, on_step)
@@ -100,8 +101,7 @@ def _finish(
     report: DesignProgress,
 ) -> DesignResult:
     """Export what was found, measure it, and judge it and its frontier."""
-    config = task.config
-    save_search_picture(run.metrics(), config.budget_ms, run.folder / BUDGET_PICTURE)
+    save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
     models = _export(child_of(result), task, run, report)
     final = measure_models(models, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
 
@@ -114,9 +114,11 @@ def _finish(
     best = child_of(result)
     test_share = test_accuracy(best)
     return DesignResult(
-        config=config,
+        config=task.config,
+        budget_ms=task.budget_ms,
+        budget_hint=hint_above_slowest(task.budget),
         runtime=task.runtime,
-        status=final.status(task.runtime, config.budget_ms),
+        status=final.status(task.runtime, task.budget_ms),
         architecture=result.architecture,
         derivation=result.derivation,
         prediction=task.predictor.predict(result.architecture),

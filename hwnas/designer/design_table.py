@@ -6,18 +6,29 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.designer.result import DesignResult
+from hwnas.latency.wanted_budget import told_in_ms
 from hwnas.report.console import key_value_table
 
 MISSED = "the measured latency is outside the interval"
 
 
+def _budget_rows(result: DesignResult, where: str) -> dict[str, str | Text]:
+    """The budget in ms, as it was asked for, and whether it limits anything."""
+    rows: dict[str, str | Text] = {"budget": f"{result.budget_ms:g} ms on {where}"}
+    if asked := told_in_ms(result.config.budget_ms, result.budget_ms):
+        rows["asked for"] = asked
+    if result.budget_hint:
+        rows["hint"] = Text(result.budget_hint, "bold yellow")
+    return rows
+
+
 def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
     """The budget, the prediction, and what was measured, if it was."""
-    target, budget_ms = result.runtime, result.config.budget_ms
+    target, budget_ms = result.runtime, result.budget_ms
     low, high = result.prediction.interval_ms
     predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
     if result.publication:
-        rows: dict[str, str | Text] = {"budget": f"{budget_ms:g} ms on {result.config.device}", "predicted": predicted}
+        rows = _budget_rows(result, result.config.device) | {"predicted": predicted}
         rows["measured"] = f"not: the latency table is published ({result.publication})"
         if result.price.architecture != result.architecture:
             shape = "x".join(map(str, result.price.architecture.input_shape))
@@ -27,8 +38,7 @@ def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
     error = 100 * (result.prediction.ms - measured) / measured
     within = result.status == "within"
     verdict = ("within", "bold green") if within else ("over", "bold red")
-    return {
-        "budget": f"{budget_ms:g} ms on {result.config.device}, {target}",
+    return _budget_rows(result, f"{result.config.device}, {target}") | {
         "measured": Text.assemble(
             f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / budget_ms:.1f} % of it)"
         ),

@@ -20,6 +20,10 @@ class DesignResult:
     """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read."""
 
     config: DesignConfig
+    budget_ms: float
+    """In ms also where a share of the space's networks was wanted."""
+    budget_hint: str | None
+    """What is to be known of the budget: that it is above the slowest network."""
     runtime: str
     """The one whose latency the budget limits."""
     status: Literal["within", "over", "predicted"]
@@ -62,7 +66,9 @@ class DesignResult:
     def to_json(self) -> dict[str, Any]:
         return {
             "status": self.status,
-            "budget_ms": self.config.budget_ms,
+            "budget_ms": self.budget_ms,
+            "wanted_budget": self.config.budget_ms,
+            "budget_hint": self.budget_hint,
             "device": self.config.device,
             "runtime": self.runtime,
             "predicted_ms": self.prediction.ms,

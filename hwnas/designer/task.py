@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from hwnas.latency.measuring.measure import measure
 from hwnas.latency.measuring.table_campaign import check_table_conditions, network_model
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
+from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
 from hwnas.runners import runtime_suffix
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
@@ -25,6 +27,8 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.train import distributed
 from hwnas.train.data import ImageData, load_data
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Task:
         space: for as many classes as there are.
         table: the latencies.
         predictor: fitted to them.
+        budget_ms, frontier_ms: the budgets that are wanted, in ms.
     """
 
     config: DesignConfig
@@ -50,6 +55,8 @@ class Task:
     space: SearchSpace
     table: LatencyTable
     predictor: LatencyPredictor
+    budget_ms: float
+    frontier_ms: tuple[float, ...] = ()
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress) -> Task:
@@ -73,14 +80,17 @@ class Task:
         # what a published table lacks is said by who prices with it, and its conditions are nobody's here
         fitting = published_predictor if table.publication else fit
         predictor = distributed.from_first(lambda: fitting(table, space))
-        task = Task(config, device, runtime, method, settings, data, space, table, predictor)
-        for budget_ms in (config.budget_ms, *config.frontier):
-            replace(task.budget, budget_ms=budget_ms).check_feasible()
+        budget_ms, *frontier_ms = _budgets_ms(config, space, predictor)
+        task = Task(
+            config, device, runtime, method, settings, data, space, table, predictor, budget_ms, tuple(frontier_ms)
+        )
+        for each_ms in (budget_ms, *frontier_ms):
+            replace(task.budget, budget_ms=each_ms).check_feasible()
         return task
 
     @property
     def budget(self) -> Budget:
-        return Budget(self.config.budget_ms, self.space, self.predictor)
+        return Budget(self.budget_ms, self.space, self.predictor)
 
     @property
     def problem(self) -> SearchProblem:
@@ -97,7 +107,7 @@ class Task:
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
-        decided = {"runtime": self.runtime, "settings": asdict(self.settings)}
+        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
         return self.config.model_dump() | self.problem.identity | decided
 
 
@@ -108,6 +118,22 @@ def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
     """
     hands_over = "search" in {field.name for field in fields(method.settings)}
     return {"search": 1.0} if config.frontier and hands_over else {}
+
+
+def _budgets_ms(config: DesignConfig, space: SearchSpace, predictor: LatencyPredictor) -> list[float]:
+    """The budget and those of the frontier in ms; what was not given in ms is said, and a budget that limits nothing.
+
+    Raises UsageError if one of the frontier is above the budget.
+    """
+    wanted = (config.budget_ms, *config.frontier)
+    found = [resolve_budget(each, space, predictor) for each in wanted]
+    check_none_above(found[1:], found[0])
+    if distributed.rank() == 0:
+        for line in filter(None, map(told_in_ms, wanted, found)):
+            LOG.info("%s", line)
+        if hint := hint_above_slowest(Budget(found[0], space, predictor)):
+            LOG.warning("%s", hint)
+    return found
 
 
 def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> ImageData:

@@ -2,7 +2,7 @@
 
 Each is a function of (width, resolution, num_classes) in a module of its family, and a line in `NETWORKS`. Channels
 are scaled as each paper does; MACs and parameters at full width and 224 px are pinned to what is published by
-`tests/test_networks.py`.
+`tests/test_networks.py`. `plain-cnn` is in no paper: it is what one would write by hand.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import import_module
 
-from hwnas.errors import unknown_name
+from hwnas.errors import HwnasError, UsageError, unknown_name
 from hwnas.space import Architecture
 from hwnas.spaces.options import check_options
 
@@ -26,6 +26,7 @@ NETWORKS = {
     "mobilenet-v3-small": "hwnas.networks.mobilenet_v3:mobilenet_v3_small",
     "mobilenet-v3-small-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_small_minimalistic",
     "mobilenet-v4-conv-small": "hwnas.networks.mobilenet_v4:mobilenet_v4_conv_small",
+    "plain-cnn": "hwnas.networks.plain_cnn:plain_cnn",
     "shufflenet-v2": "hwnas.networks.shufflenet_v2:shufflenet_v2",
     "single-path-published": "hwnas.networks.searched:single_path_published",
     "spos-published": "hwnas.networks.searched:spos_published",
@@ -33,6 +34,18 @@ NETWORKS = {
     "squeezenet-1.1": "hwnas.networks.squeezenet:squeezenet_1_1",
 }
 """Module and function of each network."""
+
+USUAL_WIDTHS = {
+    "mnasnet": (0.5, 0.75, 1.0),
+    "mobilenet-v1": (0.25, 0.5, 0.75, 1.0),
+    "mobilenet-v2": (0.35, 0.5, 0.75, 1.0),
+    "mobilenet-v3-large": (0.75, 1.0),
+    "mobilenet-v3-small": (0.75, 1.0),
+    "mobilenet-v4-conv-small": (0.5, 1.0),
+    "plain-cnn": (0.25, 0.5, 0.75, 1.0),
+    "shufflenet-v2": (0.5, 1.0, 1.5, 2.0),
+}
+"""The widths that weights are published at, up to the full one; of all others that is the full width alone."""
 
 
 def get_network(name: str, width: float = 1.0, resolution: int = 224, num_classes: int = 1000) -> Architecture:
@@ -53,3 +66,20 @@ def get_network(name: str, width: float = 1.0, resolution: int = 224, num_classe
     module, function = NETWORKS[name].split(":")
     network: Architecture = getattr(import_module(module), function)(width, resolution, num_classes)
     return replace(network, space=name, code=f"{width:g}x{resolution}")
+
+
+def usual_networks(resolution: int, num_classes: int) -> dict[tuple[str, float], Architecture]:
+    """Every known network at its usual widths, by name and width: those that take images of this size.
+
+    Raises UsageError for a value out of range.
+    """
+    found: dict[tuple[str, float], Architecture] = {}
+    for name in NETWORKS:
+        for width in USUAL_WIDTHS.get(name, (1.0,)):
+            try:
+                found[name, width] = get_network(name, width, resolution, num_classes)
+            except UsageError:
+                raise
+            except HwnasError:  # the images are smaller than its windows
+                continue
+    return found

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.files import write_atomically
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.space_range import LatencyRange
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.space import OneOf, SearchSpace
 from hwnas.specs.mbconv import MBConv
@@ -20,6 +21,8 @@ from hwnas.specs.spec import Spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+NO_MATPLOTLIB = "pictures need matplotlib; install it with pip install 'hwnas[notebook]'."
 
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
@@ -79,12 +82,63 @@ def save_search_picture(metrics: Sequence[dict[str, Any]], budget_ms: float, pat
     """
     if find_spec("matplotlib") is None or not metrics or not {"loss", "expected_ms"} <= set(metrics[0]):
         return False
+    _save(plot_search(metrics, budget_ms), path)
+    return True
+
+
+def check_picture(path: Path) -> None:
+    """Refuse early what `save_range_picture` would. Raises UsageError for another format, HwnasError as `new_figure`.
+
+    What is measured for a picture takes minutes.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"a picture is written as PNG, so its name ends in .png, not {path.name!r}.")
+    if find_spec("matplotlib") is None:
+        raise HwnasError(NO_MATPLOTLIB)
+
+
+def plot_range(found: LatencyRange) -> Figure:
+    """The latencies of a space as a bar from its fastest to its slowest network, and of the known networks as points.
+
+    A row per resolution of the space and per known network, at any resolution and width; ms are on a logarithmic scale.
+    """
+    names = sorted({each.network.network for each in found.known}, reverse=True)
+    figure, axes = new_figure(9, 1.2 + 0.3 * (len(names) + len(found.spaces)))
+    labels = list(names)
+    for each in reversed(found.spaces):
+        ends = (each.fastest_prediction.ms, each.slowest_prediction.ms)
+        axes.plot(ends, [len(labels)] * 2, lw=6, color="C0", solid_capstyle="butt")
+        labels.append(f"{each.space.name}, {each.space.input_shape[1]} px")
+    axes.axvspan(found.fastest_ms, found.slowest_ms, color="C0", alpha=0.08, lw=0)
+    for source, marker in (("measured", "o"), ("priced", "s"), ("estimated", "d")):
+        own = [each.network for each in found.known if each.source == source]
+        if own:
+            axes.plot(
+                [n.ms for n in own], [names.index(n.network) for n in own], marker, ms=4, color="C1", label=source
+            )
+        for network in own:
+            text = f"{network.width:g}" if len(found.spaces) == 1 else f"{network.width:g}, {network.resolution}"
+            place = (network.ms, names.index(network.network))
+            axes.annotate(text, place, (0, 4), textcoords="offset points", ha="center", fontsize=6)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="latency (ms)", xscale="log", ylim=(-0.7, len(labels) - 0.3), title="what the device can do")
+    for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatted("{x:g}")
+    if found.known:
+        axes.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
+def save_range_picture(found: LatencyRange, path: Path) -> None:
+    """Save `plot_range` as PNG. Raises HwnasError where matplotlib is missing or the folder cannot be written."""
+    _save(plot_range(found), path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    figure = plot_search(metrics, budget_ms)
     write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120))
     pyplot.close(figure)
-    return True
 
 
 def _label(spec: Spec) -> str:
@@ -105,7 +159,7 @@ def new_figure(
     try:
         from matplotlib import pyplot
     except ModuleNotFoundError:
-        raise HwnasError("pictures need matplotlib; install it with pip install 'hwnas[notebook]'.") from None
+        raise HwnasError(NO_MATPLOTLIB) from None
     size = {"figsize": (width, height), "height_ratios": height_ratios}
     figure, axes = pyplot.subplots(rows, layout="constrained", sharex=rows > 1, **size)
     return figure, axes

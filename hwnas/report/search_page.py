@@ -85,6 +85,7 @@ def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
         ("latency table", report["publication"] or f"measured on {report['device']}"),
         ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
         *(("warning", text) for text in report.get("data_warnings", ())),
+        ("hint", report.get("budget_hint") or ""),
         ("size as searched", f"{report['macs'] / 1e6:.2f} M MACs, {report['params'] / 1e3:.1f} k parameters"),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 from hwnas.child import save_child
 from hwnas.latency.budget import Budget
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
 from hwnas.searches.result import SearchResult
@@ -24,7 +25,7 @@ def search(
     space: SearchSpace,
     data: ImageData,
     predictor: LatencyPredictor,
-    budget_ms: float,
+    budget_ms: WantedBudget,
     out: Path | str,
     method: str = "dsnas",
     epochs: int = 30,
@@ -43,7 +44,8 @@ def search(
         space: with as many classes as the data.
         data: training images, from `hwnas.load_data`.
         predictor: from `hwnas.fit`.
-        budget_ms: limit on the latency of one inference.
+        budget_ms: limit on the latency of one inference, or a share of the space's networks such as ``60%``: see
+            `hwnas.latency.wanted_budget`.
         out: run folder; a run that was stopped goes on.
         method: one of `SEARCHES`.
         epochs: passes over the training images.
@@ -60,7 +62,7 @@ def search(
     """
     chosen = get_search(method)
     resolved = chosen.resolve(settings or {})
-    budget = Budget(budget_ms, space, predictor)
+    budget = Budget(resolve_budget(budget_ms, space, predictor), space, predictor)
     budget.check_feasible()
     problem = SearchProblem(data, budget, epochs, seed, distributed.join(torch_device), measured_ms)
     run = open_run(out, problem.identity | {"method": method, "settings": asdict(resolved)})

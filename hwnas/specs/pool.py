@@ -33,7 +33,8 @@ class Pool(Spec):
 class MaxPool(Pool):
     """Max pooling, padded by ``kernel // 2``.
 
-    Not ``padded``, the last window may reach over the edge, as in Caffe (PyTorch's ``ceil_mode``).
+    Not ``padded``, the last window may reach over the edge, as in Caffe (PyTorch's ``ceil_mode``), and the kernel may
+    be even.
     """
 
     kind: ClassVar[str] = "max_pool"
@@ -43,12 +44,16 @@ class MaxPool(Pool):
     stride: int = 2
     padded: bool = True
 
+    def __post_init__(self) -> None:
+        check_convolution(self, self.kernel, self.stride, None, may_be_even=not self.padded)
+
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         return (
             (MaxPool(4), (4, 9, 8)),
             (MaxPool(4, kernel=5, stride=1), (4, 9, 9)),
             (MaxPool(4, padded=False), (4, 9, 8)),
+            (MaxPool(4, kernel=2, padded=False), (4, 9, 8)),
         )
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -188,10 +188,12 @@ def check_sizes(spec: Spec) -> None:
             )
 
 
-def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | None) -> None:
-    """Refuse what no layer can be built from. Raises UsageError."""
+def check_convolution(spec: Spec, kernel: int, stride: int, activation: str | None, may_be_even: bool = False) -> None:
+    """Refuse what no layer can be built from; `may_be_even`: the kernel, where nothing is padded. Raises UsageError."""
     check_sizes(spec)
-    if not 1 <= kernel <= LARGEST_KERNEL or kernel % 2 == 0:
+    if may_be_even and not 1 <= kernel <= LARGEST_KERNEL:
+        raise UsageError(f"the kernel of a {spec.kind} block must be from 1 to {LARGEST_KERNEL}, not {kernel!r}.")
+    if not may_be_even and (not 1 <= kernel <= LARGEST_KERNEL or kernel % 2 == 0):
         raise UsageError(
             f"the kernel of a {spec.kind} block must be odd, from 1 to {LARGEST_KERNEL}, not {kernel!r}: padding is "
             "kernel // 2."

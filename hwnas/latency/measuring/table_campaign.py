@@ -66,8 +66,11 @@ class TableCampaign:
         runtime: Runtime | str | None,
         tables: Path | str,
         progress: Callable[[CampaignProgress], None] | None = None,
+        part: str = "",
     ) -> Iterator[TableCampaign]:
         """Open the table in ``tables/DEVICE/RUNTIME``, new or as it is, to be measured into; `result` is there after.
+
+        `part`: a folder in that one, for a table of its own.
 
         Raises:
             UsageError: unknown device or runtime.
@@ -76,7 +79,7 @@ class TableCampaign:
         """
         device = load_device(device)
         with open_runner(device, runtime) as runner:
-            folder = Path(tables) / device.name / runner.runtime
+            folder = Path(tables) / device.name / runner.runtime / part
             reference = reference_model(runner.suffix.removeprefix("."))
             campaign = Campaign(
                 device, runner, folder / JOURNAL_FILE, reference, PRECISION, progress=progress or silent
@@ -90,12 +93,17 @@ class TableCampaign:
 
         Raises HwnasError, naming them, if some cannot be measured; the table with all others is saved before.
         """
+        self.measure_most(blocks, networks)
+        self._campaign.raise_failures()
+
+    def measure_most(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> dict[str, str]:
+        """As `measure`; returns the reasons of those that cannot be measured, by key: a network's is its digest."""
         format = self._campaign.runner.suffix.removeprefix(".")
         keys = {_key(*block): block for block in blocks}
         entries = [
             Entry(key, str(spec), partial(block_model, spec, shape, format)) for key, (spec, shape) in keys.items()
         ]
-        entries += [Entry(a.digest, f"network {a.code}", partial(network_model, a, format)) for a in networks]
+        entries += [Entry(a.digest, f"network {a.space} {a.code}", partial(network_model, a, format)) for a in networks]
         self.keys |= {entry.key for entry in entries}
         measurements = self._campaign.measure(entries)
         latencies = {key: _latency(measurement) for key, measurement in measurements.items()}
@@ -104,7 +112,7 @@ class TableCampaign:
         summary = self._campaign.summary.to_json()
         self.table.conditions = self._campaign.conditions.to_json() | {"summary": summary}
         self.table.save(self._folder)
-        self._campaign.raise_failures()
+        return dict(self._campaign.failures)
 
     @property
     def result(self) -> SpaceTable:

@@ -23,20 +23,36 @@ def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace
         HwnasError: there is neither.
     """
     folder = Path(tables) / device
-    if (folder / runtime / BLOCKS_FILE).is_file():
+    if measured_table(tables, device, runtime):
         return folder / runtime
-    found = {path.parent: LatencyTable.load(path.parent) for path in sorted(folder.glob(f"*/{BLOCKS_FILE}"))}
-    published = [path for path, table in found.items() if table.publication and not table.missing(space)]
-    if len(published) == 1:
-        return published[0]
-    if published:
-        named = ", ".join(map(str, published))
-        raise UsageError(
-            f"{device} has several published tables for space {space.name!r}: {named}; name one with --latency."
-        )
-    held = f" (there are {', '.join(path.name for path in found)})" if found else ""
+    if published := published_table(tables, device, space):
+        return published
+    found = sorted(path.parent.name for path in folder.glob(f"*/{BLOCKS_FILE}"))
+    held = f" (there are {', '.join(found)})" if found else ""
     raise HwnasError(
         f"{folder} holds no table of {runtime}, and no published one for space {space.name!r}{held}. Measure with "
         f"`hwnas measure --space {space.name} --device {device} --runtime {runtime}`, take a published table with "
         f"`hwnas measure --import FILE --device {device}`, or name another with --latency."
     )
+
+
+def measured_table(tables: Path | str, device: str, runtime: str) -> Path | None:
+    """The folder of a device's measured table; None if there is none."""
+    folder = Path(tables) / device / runtime
+    return folder if (folder / BLOCKS_FILE).is_file() else None
+
+
+def published_table(tables: Path | str, device: str, space: SearchSpace) -> Path | None:
+    """The folder of the one published table of a device that has all blocks of a space; None if there is none.
+
+    Raises UsageError if there are several.
+    """
+    folder = Path(tables) / device
+    found = {path.parent: LatencyTable.load(path.parent) for path in sorted(folder.glob(f"*/{BLOCKS_FILE}"))}
+    published = [path for path, table in found.items() if table.publication and not table.missing(space)]
+    if len(published) > 1:
+        named = ", ".join(map(str, published))
+        raise UsageError(
+            f"{device} has several published tables for space {space.name!r}: {named}; name one with --latency."
+        )
+    return published[0] if published else None

@@ -1,0 +1,101 @@
+"""Measuring the known networks on a device: what one would pick without a search, in a table of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.campaign.progress import CampaignProgress
+from hwnas.devices.device import Device
+from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
+from hwnas.latency.tables.table import BLOCKS_FILE, LatencyTable
+from hwnas.networks import usual_networks
+from hwnas.networks.scaling import ScaledNetwork
+from hwnas.runtimes import Runtime
+from hwnas.space import Architecture
+
+KNOWN_FOLDER = "known"
+"""Beside a table of blocks, which no predictor is to be fitted to together with these networks."""
+
+
+@dataclass(frozen=True)
+class KnownTable:
+    """What the known networks take on a device, and why some could not be measured."""
+
+    measured: SpaceTable
+    networks: list[ScaledNetwork]
+    """From the fastest to the slowest."""
+    failures: dict[str, str]
+    """Reasons, by the network as ``mobilenet-v2 0.5 at 96 px``."""
+
+    def __repr__(self) -> str:
+        return f"KnownTable({len(self.networks)} networks, {len(self.failures)} failed, {self.measured!r})"
+
+
+Key = tuple[str, float, int]
+"""Name, width and resolution of a known network."""
+
+
+def known_at(resolutions: Sequence[int], num_classes: int) -> dict[Key, Architecture]:
+    """The known networks at their usual widths, at each resolution that they take. Raises UsageError as `get_network`.
+
+    Args:
+        resolutions: sides of the square input image in pixels.
+        num_classes: outputs of the classifier.
+    """
+    return {
+        (name, width, resolution): network
+        for resolution in dict.fromkeys(resolutions)
+        for (name, width), network in usual_networks(resolution, num_classes).items()
+    }
+
+
+def measure_known(
+    wanted: Mapping[Key, Architecture],
+    device: Device | Path | str = "local",
+    runtime: Runtime | str | None = None,
+    tables: Path | str = TABLES_FOLDER,
+    progress: Callable[[CampaignProgress], None] | None = None,
+) -> KnownTable:
+    """Measure known networks: the table in ``tables/DEVICE/RUNTIME/known``.
+
+    A campaign that was stopped goes on, and nothing is measured twice.
+
+    Args:
+        wanted: from `known_at`.
+        device, runtime, tables, progress: as for `hwnas.measure`.
+
+    Raises as `hwnas.measure`, but for models that cannot be measured, which are named in the result.
+    """
+    with TableCampaign.begin(device, runtime, tables, progress, part=KNOWN_FOLDER) as campaign:
+        failed = campaign.measure_most([], list(dict.fromkeys(wanted.values())))
+    measured = campaign.result
+    reasons = {told(key): failed[network.digest] for key, network in wanted.items() if network.digest in failed}
+    return KnownTable(measured, _networks_in(measured.table, wanted), reasons)
+
+
+def measured_known(table: Path | str, wanted: Mapping[Key, Architecture]) -> list[ScaledNetwork]:
+    """Those of some known networks that were measured beside a table, from the fastest to the slowest.
+
+    Raises HwnasError if what was measured is damaged.
+    """
+    folder = Path(table) / KNOWN_FOLDER
+    if not (folder / BLOCKS_FILE).is_file():
+        return []
+    return _networks_in(LatencyTable.load(folder), wanted)
+
+
+def told(key: Key) -> str:
+    """A known network for people: ``mobilenet-v2 0.5 at 96 px``."""
+    name, width, resolution = key
+    return f"{name} {width:g} at {resolution} px"
+
+
+def _networks_in(table: LatencyTable, wanted: Mapping[Key, Architecture]) -> list[ScaledNetwork]:
+    found = [
+        ScaledNetwork(*key, table.networks[network].median_ms, network)
+        for key, network in wanted.items()
+        if network in table.networks
+    ]
+    return sorted(found, key=lambda each: each.ms)

@@ -1,0 +1,170 @@
+"""Finding the LatencyRange of a space on a device.
+
+With the device at hand as much of the space is measured as that takes, and the known networks; from a table that is
+named, or a published one, everything is priced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hwnas.campaign.progress import CampaignProgress
+from hwnas.devices.device import Device, load_device
+from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.fitting.fit import MIN_BLOCKS_TO_ESTIMATE, MIN_NETWORKS, fit
+from hwnas.latency.measuring.known_networks import Key, known_at, measure_known, measured_known, told
+from hwnas.latency.measuring.table_campaign import TABLES_FOLDER
+from hwnas.latency.measuring.until_accurate import measure_until
+from hwnas.latency.space_range import KnownLatency, LatencyRange, Source, SpaceRange
+from hwnas.latency.tables.known import measured_table, published_table
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.networks.scaling import ScaledNetwork
+from hwnas.progress import silent
+from hwnas.runners import resolve_runtime
+from hwnas.runtimes import Runtime
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import SPACES, get_space
+
+GOAL_MAPE = 5.0
+
+NEAR_MACS = 4
+"""A known network of so many times fewer MACs than the fastest network, or more than the slowest, is not looked at."""
+
+RangeProgress = Callable[[str, CampaignProgress], None]
+"""Called with what is measured and how far that is."""
+
+
+def latency_range(
+    space: SearchSpace | Sequence[SearchSpace],
+    device: Device | Path | str = "local",
+    runtime: Runtime | str | None = None,
+    tables: Path | str = TABLES_FOLDER,
+    latency: Path | str | None = None,
+    goal_mape: float = GOAL_MAPE,
+    progress: RangeProgress = silent,
+) -> LatencyRange:
+    """What a space can do on a device: its fastest and slowest network, and known networks at its resolution.
+
+    A device with a published table only is not asked: what that table cannot price is left out, and named.
+
+    Args:
+        space: the search space; several if they differ in their resolution only.
+        device, runtime, tables: as for `hwnas.measure`.
+        latency: folder of a table to take as it is; nothing is measured then.
+        goal_mape: a space is measured until its predictor errs by no more percent, or all of it is measured.
+        progress: told what is measured.
+
+    Raises:
+        UsageError: unknown device or runtime; no space.
+        HwnasError: the device cannot be reached; the table is of other conditions, damaged, or of another space.
+    """
+    spaces = [space] if isinstance(space, SearchSpace) else list(space)
+    if not spaces:
+        raise UsageError("a range is that of a space, and none is given; name one or more.")
+    if latency is None:
+        target = load_device(device)
+        latency = _published(tables, target.name, resolve_runtime(target, runtime), spaces[0])
+        if latency is None:
+            return _measured_range(spaces, target, runtime, tables, goal_mape, progress)
+    return _priced_range(spaces, LatencyTable.load(latency), Path(latency))
+
+
+def _published(tables: Path | str, device: str, runtime: str, space: SearchSpace) -> Path | None:
+    """The published table that a device is known by; None where it was measured, or is still to be."""
+    if measured := measured_table(tables, device, runtime):
+        return measured if LatencyTable.load(measured).publication else None
+    return published_table(tables, device, get_space(space.name) if space.name in SPACES else space)
+
+
+def _measured_range(
+    spaces: Sequence[SearchSpace],
+    device: Device,
+    runtime: Runtime | str | None,
+    tables: Path | str,
+    goal_mape: float,
+    progress: RangeProgress,
+) -> LatencyRange:
+    for space in spaces:
+        stage = f"{space.name} {space.input_shape[1]} px"
+        found = measure_until(space, goal_mape, device, runtime, tables, progress=partial(progress, stage)).measured
+    # all of it is there now: what was not measured at one resolution is estimated from the others, too
+    ranges = [SpaceRange.of(space, fit(found.table, space)) for space in spaces]
+    wanted, left_out = _near(ranges)
+    measured = measure_known(wanted, device, runtime, tables, partial(progress, "known networks"))
+    known = tuple(KnownLatency(network, "measured") for network in measured.networks)
+    return LatencyRange(tuple(ranges), known, left_out | measured.failures, found.folder, None)
+
+
+def _priced_range(spaces: Sequence[SearchSpace], table: LatencyTable, folder: Path) -> LatencyRange:
+    ranges, known, left_out = [], list[KnownLatency](), dict[str, str]()
+    for space in spaces:
+        _check_covers(table, space, folder)
+        own = SpaceRange.of(space, fit(table, space))
+        ranges.append(own)
+        wanted, far = _near([own])
+        measured = [KnownLatency(network, "measured") for network in measured_known(folder, wanted)]
+        taken = {each.network.architecture for each in measured}
+        priced, without = _price({k: n for k, n in wanted.items() if n not in taken}, table, space)
+        known += measured + priced
+        left_out |= far | without
+    known.sort(key=lambda each: each.network.ms)
+    return LatencyRange(tuple(ranges), tuple(known), left_out, folder, table.publication)
+
+
+def _check_covers(table: LatencyTable, space: SearchSpace, folder: Path) -> None:
+    """Raise HwnasError for a table that is about another space, or about this one at another size."""
+    missing = table.missing(space)
+    if missing and len(table.networks_of(space)) < MIN_NETWORKS:
+        raise HwnasError(
+            f"the table {folder} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
+            f"{space.name!r} at {space.input_shape[1]} px, among them {missing[0][0]}: it is about another space, or "
+            "about another resolution, width or number of classes. Ask for those it has, or measure this one with "
+            f"`hwnas measure --space {space.name}` and the same options."
+        )
+
+
+def _near(ranges: Sequence[SpaceRange]) -> tuple[dict[Key, Architecture], dict[str, str]]:
+    """The known networks at the resolutions of some spaces that may lie between; the others, with the reason."""
+    last, shape = list(ranges[0].fastest.chain())[-1]
+    num_classes = last.output_shape(shape)[0]
+    wanted = known_at([each.space.input_shape[1] for each in ranges], num_classes)
+    least = min(each.fastest.macs for each in ranges) / NEAR_MACS
+    most = max(each.slowest.macs for each in ranges) * NEAR_MACS
+    near = {key: network for key, network in wanted.items() if least <= network.macs <= most}
+    return near, {
+        told(key): f"{wanted[key].macs / 1e6:.3g} M MACs are far outside" for key in wanted if key not in near
+    }
+
+
+def _price(
+    wanted: Mapping[Key, Architecture], table: LatencyTable, space: SearchSpace
+) -> tuple[list[KnownLatency], dict[str, str]]:
+    """The known networks that a table can price, and the reasons of those that it cannot.
+
+    A block that the table lacks is estimated from the others, if there are enough, and some of its kind.
+    """
+    kinds = {spec.kind for spec, _ in table.blocks} if len(table.blocks) >= MIN_BLOCKS_TO_ESTIMATE else set()
+    can, cannot = dict[Key, Architecture](), dict[str, str]()
+    for key, network in wanted.items():
+        lacking = [block for block in _blocks(network) if block not in table.blocks]
+        if unknown := sorted({spec.kind for spec, _ in lacking} - kinds):
+            cannot[told(key)] = f"the table holds no block of the kind {', '.join(unknown)}"
+        else:
+            can[key] = network
+    if not can:
+        return [], cannot
+    predictor = fit(table, space, [block for network in can.values() for block in _blocks(network)])
+    priced = []
+    for key, network in can.items():
+        prediction = predictor.predict(network)
+        scaled = ScaledNetwork(*key, prediction.ms, network)
+        source: Source = "estimated" if prediction.estimated else "priced"
+        priced.append(KnownLatency(scaled, source, prediction.interval_ms))
+    return priced, cannot
+
+
+def _blocks(network: Architecture) -> list[Any]:
+    return [block for block in network.placed_blocks() if not block[0].is_identity]
