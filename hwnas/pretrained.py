@@ -33,6 +33,11 @@ EPSILON = 1e-3
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
+def is_installed() -> bool:
+    """Whether the package with EfficientNet-Lite0's weights is there."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
 def lite0_file() -> Path:
     """The file of EfficientNet-Lite0's weights. Raises HwnasError if its package is not installed."""
     found = importlib.util.find_spec(PACKAGE)

@@ -180,4 +180,4 @@ def test_budgets_that_cannot_be_are_refused(search, arguments, says):
 def test_a_config_takes_what_the_options_take():
     assert DesignConfig(budget_ms=" 60 % ", frontier=["0.2", 0.3]).frontier == (0.2, 0.3)
     assert default_folder(DesignConfig(budget_ms="60%")) == default_folder(DesignConfig(budget_ms="60.0 %"))
-    assert default_folder(DesignConfig(budget_ms=0.5)).name.startswith("tiny-digits-0.5ms-local-")
+    assert default_folder(DesignConfig(budget_ms=0.5)).name.startswith("design-digits-0.5ms-local-")

@@ -61,7 +61,7 @@ UntilMape = Annotated[
 
 # search, design: what is not said comes from --config, or from the defaults of DesignConfig
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any of the options; flags override it.")]
-OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [tiny].")]
+OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [by the images].")]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
 OptionalRuntime = Annotated[
     str | None, typer.Option("--runtime", help=f"What the budget is for: {_RUNTIMES} [the device's own].")
@@ -89,8 +89,14 @@ Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a lat
 SearchLatency = Annotated[
     Path | None, typer.Option("--latency", help="Folder of a latency table [of --device, in --tables].")
 ]
-Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {_METHODS} [dsnas].")]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
+Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {_METHODS} [once-for-all or dsnas].")]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Passes over the training images [30; fewer images: more].")
+]
+Pretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="Weights to start from: none, lite0, or a file of that form [by the images]."),
+]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
 ]

@@ -36,7 +36,8 @@ class DesignConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    space: str = "tiny"
+    space: str | None = None
+    """None: chosen by the images, as all that is None here (`hwnas.designer.choices`): ``lite`` or ``tiny``."""
     data: str = "digits"
     """A folder of images, or ``digits``."""
     budget_ms: Budget
@@ -57,15 +58,19 @@ class DesignConfig(BaseModel):
     accept_conditions: bool = False
     """Use a table although it was measured under other conditions."""
 
+    pretrained: str | None = None
+    """``none``, ``lite0`` or a file of weights of its form; None: chosen by the number of images."""
     resolution: int | None = Field(None, ge=1, le=LARGEST_SIDE)
-    """Side of the input image in pixels; None: the space's own."""
+    """Side of the input image in pixels; None: what the budget suggests for pretrained weights, or the space's own."""
     width: float | None = Field(None, gt=0, le=100)
-    method: str = "dsnas"
+    method: str | None = None
+    """None: ``once-for-all`` with pretrained weights, else ``dsnas``."""
     settings: dict[str, Any] = {}
     """Hyper-parameters of the method by name, such as those of `hwnas.searches.dsnas.DSNASSettings`."""
     retrain: bool = False
     """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
-    epochs: int = Field(30, ge=1, le=1_000_000)
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    """None: 30, with pretrained weights more for fewer images."""
     batch_size: int = Field(32, ge=2, le=65_536)
     limit_train: int | None = Field(None, ge=2)
     """Use only this many training images."""
@@ -97,7 +102,8 @@ def default_folder(config: DesignConfig) -> Path:
     wanted = {name: place(name, value) for name, value in config.model_dump(exclude=DECIDES_NOTHING).items()}
     text = json.dumps(wanted, sort_keys=True)
     data, target = _short(Path(wanted["data"]).name), config.runtime or _short(Path(config.device).name)
-    name = f"{config.space}-{data}-{written(config.budget_ms).replace(' ', '').replace('%', 'percent')}-{target}"
+    budget = written(config.budget_ms).replace(" ", "").replace("%", "percent")
+    name = f"{config.space or 'design'}-{data}-{budget}-{target}"
     return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 

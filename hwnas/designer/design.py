@@ -69,8 +69,9 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
     started = time.perf_counter()
     distributed.join(config.torch_device)
     report = progress if progress is not None and distributed.rank() == 0 else silent
-    task = Task.of(config, report)
-    run = open_run(out or default_folder(config), task.resolved())
+    folder = Path(out or default_folder(config))
+    task = Task.of(config, report, folder)
+    run = open_run(folder, task.resolved())
     kept = distributed.from_first(lambda: _kept_predictor(task, run.folder / PREDICTOR_FILE))
     task = replace(task, predictor=kept)
 
@@ -132,6 +133,7 @@ def _finish(
         run=run.folder,
         seconds=0.0,  # not over yet
         conditions=final.conditions,
+        chosen=task.chosen,
         price=price_of(result.architecture, task.table, task.predictor),
         publication=task.table.publication,
         frontier=tuple(save_frontier(results, run.folder, child_of, fair_accuracy)),

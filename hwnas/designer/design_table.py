@@ -52,6 +52,8 @@ def design_table(result: DesignResult) -> Table:
     """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
     target = result.runtime
     rows = _latency_rows(result)
+    if result.chosen:
+        rows["chosen"] = "\n".join(result.chosen)
     if result.drift_percent is not None:
         changed = "slower" if result.drift_percent > 0 else "faster"
         rows["machine"] = f"{abs(result.drift_percent):.1f} % {changed} than for the table, by the reference model"

@@ -55,6 +55,8 @@ class DesignResult:
     """What is to be known of the images: see `hwnas.train.findings.Findings`."""
     derivation: Derivation | None = None
     """How the architecture was derived, and how much of the budget it uses."""
+    chosen: tuple[str, ...] = ()
+    """What the configuration left open, and how it was decided."""
     training_threads: int | None = None
     """Threads that each process trained with."""
 
@@ -100,5 +102,6 @@ class DesignResult:
             "run": str(self.run),
             "seconds": self.seconds,
             "derivation": None if self.derivation is None else self.derivation.to_json(),
+            "chosen": list(self.chosen),
             "training_threads": self.training_threads,
         }

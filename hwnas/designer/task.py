@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
+from hwnas.child import ChildNetwork
+from hwnas.designer.choices import check_pretrained, choose
 from hwnas.designer.config import DesignConfig, DesignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
@@ -19,12 +23,14 @@ from hwnas.latency.measuring.table_campaign import check_table_conditions, netwo
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
+from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
 from hwnas.runners import runtime_suffix
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
+from hwnas.supernet.start import largest_architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData, load_data
 
@@ -44,6 +50,8 @@ class Task:
         table: the latencies.
         predictor: fitted to them.
         budget_ms, frontier_ms: the budgets that are wanted, in ms.
+        start: pretrained weights of the largest network; None: they are random.
+        chosen: what was left open and how it was decided.
     """
 
     config: DesignConfig
@@ -57,22 +65,38 @@ class Task:
     predictor: LatencyPredictor
     budget_ms: float
     frontier_ms: tuple[float, ...] = ()
+    start: ChildNetwork | None = None
+    chosen: tuple[str, ...] = ()
 
     @staticmethod
-    def of(config: DesignConfig, report: DesignProgress) -> Task:
-        """Load the images, measure what is not measured yet, fit, and check that the budgets can be met.
+    def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
+        """Choose what is left open, load the images, measure what is not measured yet, fit, and check the budgets.
+
+        Args:
+            config: what is wanted.
+            report: told what is going on.
+            folder: the run's.
 
         Raises:
             UsageError: an unknown name or a value out of range.
             HwnasError: the device cannot be reached; infeasible budget; unusable images or table.
         """
-        device, method = load_device(config.device).with_threads(config.threads), get_search(config.method)
+        device = load_device(config.device).with_threads(config.threads)
         runtime = config.runtime or device.runtime
+        check_pretrained(config)
+        choices = distributed.from_first(lambda: choose(config, folder, partial(random_ms, device, runtime)))
+        config = choices.config
+        assert config.space is not None and config.method is not None
+        method = get_search(config.method)
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
         table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
+        start = None
+        if config.pretrained != "none":
+            file = None if config.pretrained in (None, "lite0") else config.pretrained
+            start = load_pretrained(largest_architecture(space), file)
         if table is None:
             table = distributed.from_first(lambda: _measured(config, space, device, runtime, report))
         elif conditions is not None:
@@ -82,7 +106,19 @@ class Task:
         predictor = distributed.from_first(lambda: fitting(table, space))
         budget_ms, *frontier_ms = _budgets_ms(config, space, predictor)
         task = Task(
-            config, device, runtime, method, settings, data, space, table, predictor, budget_ms, tuple(frontier_ms)
+            config,
+            device,
+            runtime,
+            method,
+            settings,
+            data,
+            space,
+            table,
+            predictor,
+            budget_ms,
+            tuple(frontier_ms),
+            start,
+            choices.said,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
@@ -98,17 +134,23 @@ class Task:
         measured_ms = None if self.table.publication else self.measured_ms
         config = self.config
         torch_device = distributed.join(config.torch_device)
-        return SearchProblem(self.data, self.budget, config.epochs, config.seed, torch_device, measured_ms)
+        assert config.epochs is not None
+        return SearchProblem(self.data, self.budget, config.epochs, config.seed, torch_device, measured_ms, self.start)
 
     def measured_ms(self, architecture: Architecture) -> float:
         """Median ms of a network with random weights on the device."""
-        model = network_model(architecture, runtime_suffix(self.runtime).removeprefix("."))
-        return bench(model, self.device, self.runtime).measurement.median_ms
+        return random_ms(self.device, self.runtime, architecture)
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
         decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
         return self.config.model_dump() | self.problem.identity | decided
+
+
+def random_ms(device: Device, runtime: str, architecture: Architecture) -> float:
+    """Median ms of a network with random weights on a device."""
+    model = network_model(architecture, runtime_suffix(runtime).removeprefix("."))
+    return bench(model, device, runtime).measurement.median_ms
 
 
 def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
@@ -144,6 +186,8 @@ def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> Imag
         seed=config.seed,
         workers=config.workers,
         limit_train=config.limit_train,
+        augment=None if config.pretrained == "none" else "photo",
+        normalisation=None if config.pretrained == "none" else (IMAGENET_MEAN, IMAGENET_STD),
         progress=lambda done, total: report("images", done, total, ""),
     )
 

