@@ -12,7 +12,10 @@ import hwnas
 from tests.commands import run_command
 from tests.conftest import ROOT
 
-VERBS = ["bench", "design", "export", "fit", "import_table", "inspect", "latency_range", "measure", "price", "search"]
+VERBS = [
+    *("accuracy", "bench", "design", "export", "fit", "import_table", "inspect"),
+    *("latency_range", "measure", "price", "search"),
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -53,7 +53,7 @@ class ChildTrainer:
         images = images.to(self.torch_device, memory_format=torch.channels_last)
         with seeded(self.seed, self.step_count):
             loss = self._loss(self.net(images), labels.to(self.torch_device))
-        loss.backward()
+        torch.autograd.backward(loss)
         distributed.average(self.net.parameters(), self.net.buffers())
         self.weights.step()
         self.step_count += 1

@@ -36,21 +36,28 @@ class FolderListing:
     left_out: LeftOut = field(default_factory=dict)
     nested: list[str] = field(default_factory=list)
     """Names of the images that are used and lie deeper than in the folder of their class."""
+    divided: bool = False
+    """Whether the test images were cut out of images that lay in no split."""
 
     def leave_out(self, reason: str, names: list[str]) -> None:
         if names:
             self.left_out.setdefault(reason, []).extend(names)
 
 
-def list_folder(folder: Path) -> FolderListing:
+def list_folder(folder: Path, only: str | None = None) -> FolderListing:
     """The images under `folder`. Where there is no split, about 20 % of each class become its test images, and at
     least one.
+
+    With `only`, the name of a split or "all", a folder will do that lacks others which learning needs, and has few
+    images; what it has of that split is `FolderListing.test` then.
 
     Classes are in the order of their folders' names. Raises HwnasError where there is nothing to learn.
     """
     try:
         _check_folder(folder)
         splits = _split_folders(folder)
+        if only is not None and (found := _list_only(folder, only, splits)) is not None:
+            return found
         if any(subfolders(folder / name) for name in splits["train"]):
             return _list_splits(folder, splits)
         return _list_one_level(folder, splits)
@@ -79,13 +86,18 @@ def _split_folders(folder: Path) -> Splits:
     return {split: [name for name in found if name.casefold() in names] for split, names in SPLIT_NAMES.items()}
 
 
-def _list_splits(folder: Path, splits: Splits) -> FolderListing:
+def _check_one_folder_each(folder: Path, splits: Splits) -> None:
+    """Raises HwnasError if two folders are called like one split."""
     for split, folders in splits.items():
         if len(folders) > 1:
             raise HwnasError(
                 f"{str(folder)!r} has {' and '.join(map(repr, folders))}, and one of them is the {split} split. Move "
                 "their images together, or the folders that are no split away."
             )
+
+
+def _list_splits(folder: Path, splits: Splits) -> FolderListing:
+    _check_one_folder_each(folder, splits)
     train = splits["train"][0]
     if not splits["test"]:
         has_val = f" (or call {splits['val'][0]}/ test/, if it may be that)" if splits["val"] else ""
@@ -105,6 +117,33 @@ def _list_splits(folder: Path, splits: Splits) -> FolderListing:
     for name in subfolders(folder):
         if name not in used:
             listing.leave_out(f"not in {train}/, but beside it", files_below(folder, name))
+    return listing
+
+
+def _list_only(folder: Path, wanted: str, splits: Splits) -> FolderListing | None:
+    """The images of a split, or with "all" of the only one, of a folder that lacks train/ or test/; with "all" also
+    those of a folder without splits. None: what learning needs is there. Raises HwnasError if the split is not."""
+    present = {
+        name: [own for own in folders if subfolders(folder / own) and not loose_files(folder, own)]
+        for name, folders in splits.items()
+    }
+    found = [own for folders in present.values() for own in folders]
+    if (present["train"] and present["test"]) or (not found and wanted != "all"):
+        return None
+    _check_one_folder_each(folder, splits)
+    chosen = found if wanted == "all" else present[wanted]
+    if found and len(chosen) != 1:
+        named = "train/ and test/, which all its images need" if wanted == "all" else f"{wanted}/"
+        raise HwnasError(
+            f"{str(folder)!r} has {' and '.join(f'{own}/' for own in found)} but no {named}; add <class>/* there, or "
+            "name another split."
+        )
+    split = chosen[0] if chosen else ""
+    names = class_names(folder / split, subfolders(folder / split))
+    listing = FolderListing(classes=tuple(names.values()))
+    listing.test = _list_classes(folder, split, names, listing)
+    if not listing.test:
+        raise HwnasError(f"{str(folder / split)!r} holds no image; put images into <class>/ there.")
     return listing
 
 
@@ -137,6 +176,7 @@ def _list_one_level(folder: Path, splits: Splits) -> FolderListing:
     listing.train = images
     _check_classes(folder, names, listing)
     listing.train, listing.test = split_test(images)
+    listing.divided = True
     return listing
 
 
