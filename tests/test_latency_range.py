@@ -105,6 +105,7 @@ def test_a_table_that_is_named_is_taken_as_it_is_with_the_networks_measured_besi
     named = latency_range(SPACE, device="no such device", latency=found.table)
     assert (named.fastest_ms, named.slowest_ms) == (found.fastest_ms, found.slowest_ms)
     assert [each.network for each in named.known if each.source == "measured"] == [each.network for each in found.known]
+    assert len({each.network.architecture for each in named.known}) == len(named.known)  # measured or priced, not both
 
 
 def test_several_resolutions_are_one_range(tmp_path):
