@@ -13,8 +13,8 @@ from hwnas.devices.device import load_device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.files import write_json
 from hwnas.latency.fitting.fit import fit
-from hwnas.latency.measuring.known_networks import KNOWN_FOLDER, known_at, measure_known, measured_known
-from hwnas.latency.measuring.latency_range import NEAR_MACS, latency_range
+from hwnas.latency.measuring.known_networks import KNOWN_FOLDER, known_at, known_table, measure_known, networks_in
+from hwnas.latency.measuring.latency_range import NEAR_MACS, NOT_PICKED, PICKED, latency_range
 from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.networks import NETWORKS, get_network, usual_networks
@@ -59,31 +59,36 @@ def measured(tmp_path_factory: pytest.TempPathFactory):
     (folder / "quick.toml").write_text(DEVICE)
     device, tables = load_device(folder / "quick.toml"), folder / "tables"
     found = latency_range(SPACE, device, tables=tables, goal_mape=500, progress=lambda stage, _: stages.append(stage))
-    assert list(dict.fromkeys(stages)) == ["tiny 16 px", "known networks"]
+    assert list(dict.fromkeys(stages)) == ["tiny 16 px", "networks"]
     return found, device, tables
 
 
-def test_the_ends_are_those_of_the_measured_table(measured):
+def test_the_ends_are_those_of_the_measured_table_and_measured_themselves(measured):
     found = measured[0]
+    ends, beside = found.spaces[0].ends, known_table(found.table)
     predictor = fit(LatencyTable.load(found.table), SPACE)
-    fastest, slowest = predictor.extremes(SPACE)
-    assert (found.fastest_ms, found.slowest_ms) == (predictor.predict(fastest).ms, predictor.predict(slowest).ms)
-    assert (found.spaces[0].fastest, found.spaces[0].slowest, found.publication) == (fastest, slowest, None)
+    assert tuple(end.architecture for end in ends.values()) == predictor.extremes(SPACE)
+    for end in ends.values():
+        assert end.is_measured and end.ms == beside.networks[end.architecture].median_ms
+        assert end.prediction == predictor.predict(end.architecture)
+    assert (found.fastest_ms, found.slowest_ms) == (ends["fastest"].ms, ends["slowest"].ms)
 
 
-def test_known_networks_are_measured_in_a_table_of_their_own(measured):
+def test_known_networks_are_measured_in_a_table_that_no_predictor_is_fitted_to(measured):
     found = measured[0]
-    known = LatencyTable.load(found.table / KNOWN_FOLDER)
-    assert len(known.networks) == len(found.known) > 10 and not known.blocks
-    assert not set(known.networks) & set(LatencyTable.load(found.table).networks)
+    beside = LatencyTable.load(found.table / KNOWN_FOLDER)
+    assert len(beside.networks) == len(found.known) + 2 > 10 and not beside.blocks
+    assert not set(beside.networks) & set(LatencyTable.load(found.table).networks)
     for each in found.known:
-        assert each.source == "measured" and each.interval_ms is None and each.network.resolution == 16
-        assert each.network.ms == known.networks[each.network.architecture].median_ms
-        assert each.network.architecture.macs <= NEAR_MACS * found.spaces[0].slowest.macs
+        assert each.network.network in PICKED and each.network.resolution == 16
+        assert each.source == "measured" and each.interval_ms is None
+        assert each.network.ms == beside.networks[each.network.architecture].median_ms
+        assert each.network.architecture.macs <= NEAR_MACS * found.spaces[0].slowest.architecture.macs
     ms = [each.network.ms for each in found.known]
     assert ms == sorted(ms)
     assert len(found.known) + len(found.left_out) == len(known_at([16], 10))
     assert found.left_out["mobilenet-v1 1 at 16 px"].endswith("M MACs are far outside")
+    assert found.left_out["mobilenet-v1 0.25 at 16 px"] == NOT_PICKED
 
 
 def test_nothing_is_measured_twice(measured):
@@ -100,6 +105,7 @@ def test_a_table_that_is_named_is_taken_as_it_is_with_the_networks_measured_besi
     named = latency_range(SPACE, device="no such device", latency=found.table)
     assert (named.fastest_ms, named.slowest_ms) == (found.fastest_ms, found.slowest_ms)
     assert [each.network for each in named.known if each.source == "measured"] == [each.network for each in found.known]
+    assert len({each.network.architecture for each in named.known}) == len(named.known)  # measured or priced, not both
 
 
 def test_several_resolutions_are_one_range(tmp_path):
@@ -107,8 +113,9 @@ def test_several_resolutions_are_one_range(tmp_path):
     table = made_table(spaces[0])
     table.blocks |= made_table(spaces[1]).blocks
     found = latency_range(spaces, latency=_saved(table, tmp_path / "table"))
-    small, large = (latency_range(space, latency=tmp_path / "table") for space in spaces)
-    assert (found.fastest_ms, found.slowest_ms) == (small.fastest_ms, large.slowest_ms)
+    small, large = (fit(table, space) for space in spaces)
+    assert found.fastest_ms == small.predict(small.extremes(spaces[0])[0]).ms
+    assert found.slowest_ms == large.predict(large.extremes(spaces[1])[1]).ms
     assert [row["resolution"] for row in found.to_json()["resolutions"]] == [24, 32]
     assert {each.network.resolution for each in found.known} == {24, 32}
     ms = [each.network.ms for each in found.known]
@@ -201,9 +208,9 @@ def test_a_network_that_cannot_be_measured_is_named_and_the_others_are_measured(
     found = measure_known(wanted, QUICK, tables=tmp_path)
     assert [(each.network, each.width) for each in found.networks] in (TWO, TWO[::-1])
     assert set(found.failures) == {"nothing 1 at 16 px"} and found.failures["nothing 1 at 16 px"]
-    assert measured_known(tmp_path / "local" / "litert", wanted) == found.networks
-    assert measured_known(tmp_path / "local" / "litert", known_at([24], 4)) == []
-    assert measured_known(tmp_path, wanted) == []
+    assert networks_in(known_table(tmp_path / "local" / "litert"), wanted) == found.networks
+    assert networks_in(known_table(tmp_path / "local" / "litert"), known_at([24], 4)) == []
+    assert networks_in(known_table(tmp_path), wanted) == []
 
 
 def test_usual_widths_are_those_that_a_network_has():
@@ -250,13 +257,17 @@ def test_wrong_input_is_refused(tables, arguments, code, says):
 
 
 def test_measure_takes_the_known_networks_and_goes_on_with_those_of_a_range(measured):
-    found, _, tables = measured
+    found, device, tables = measured
     command = ("measure", "--networks", "known", "--device", tables.parent / "quick.toml", "--tables", tables)
     small = ("--resolution", 16, "--classes", 10)
     first = answer(*command, *small)
     assert first["table"] == str(found.table / KNOWN_FOLDER) and first["failed"] == {}
     assert first["entries"] == len(first["known"]) == len(usual_networks(16, 10))
     assert first["reused"] == len(found.known) and first["measured"] == len(found.left_out)
+    # a range shows them all now
+    again = latency_range(SPACE, device, tables=tables, goal_mape=500)
+    assert {each.network.network for each in again.known} > {each.network.network for each in found.known}
+    assert NOT_PICKED not in again.left_out.values()
     assert set(first["known"][0]) == {"network", "width", "resolution", "ms"}
     done = completed(*command, *small)
     said = " ".join(done.stderr.split())

@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from hwnas.cli.designing import _design_config
 from hwnas.designer.config import DesignConfig, default_folder
 from hwnas.errors import UsageError
 from hwnas.files import read_json, write_json
@@ -177,7 +178,11 @@ def test_budgets_that_cannot_be_are_refused(search, arguments, says):
     assert (code, out) == (2, "") and says in err
 
 
-def test_a_config_takes_what_the_options_take():
+def test_a_config_takes_what_the_options_take(tmp_path):
+    (tmp_path / "options.toml").write_text('budget_ms = "60 %"\nfrontier = ["20%", 0.3]\n')
+    read = _design_config({}, tmp_path / "options.toml")
+    assert (read.budget_ms, read.frontier) == ("60%", ("20%", 0.3))
+    assert _design_config({"budget_ms": "70%"}, tmp_path / "options.toml").budget_ms == "70%"
     assert DesignConfig(budget_ms=" 60 % ", frontier=["0.2", 0.3]).frontier == (0.2, 0.3)
     assert default_folder(DesignConfig(budget_ms="60%")) == default_folder(DesignConfig(budget_ms="60.0 %"))
     assert default_folder(DesignConfig(budget_ms=0.5)).name.startswith("design-digits-0.5ms-local-")

@@ -28,7 +28,7 @@ def _parsed(budget: Any) -> WantedBudget:
         raise ValueError(RULE) from None
 
 
-Budget = Annotated[WantedBudget, BeforeValidator(_parsed)]
+BudgetField = Annotated[WantedBudget, BeforeValidator(_parsed)]
 
 
 class DesignConfig(BaseModel):
@@ -40,9 +40,9 @@ class DesignConfig(BaseModel):
     """None: chosen by the images, as all that is None here (`hwnas.designer.choices`): ``lite`` or ``tiny``."""
     data: str = "digits"
     """A folder of images, or ``digits``."""
-    budget_ms: Budget
+    budget_ms: BudgetField
     """In ms, or as a share of the space's networks, such as ``60%``: see `hwnas.latency.wanted_budget`."""
-    frontier: tuple[Budget, ...] = Field((), strict=False)
+    frontier: tuple[BudgetField, ...] = Field((), strict=False)
     """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
     device: str = "local"
     runtime: str | None = None

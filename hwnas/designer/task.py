@@ -171,7 +171,7 @@ def _budgets_ms(config: DesignConfig, space: SearchSpace, predictor: LatencyPred
     found = [resolve_budget(each, space, predictor) for each in wanted]
     check_none_above(found[1:], found[0])
     if distributed.rank() == 0:
-        for line in filter(None, map(told_in_ms, wanted, found)):
+        for line in dict.fromkeys(filter(None, map(told_in_ms, wanted, found))):
             LOG.info("%s", line)
         if hint := hint_above_slowest(Budget(found[0], space, predictor)):
             LOG.warning("%s", hint)

@@ -11,35 +11,57 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwnas.latency.predictor import LatencyPredictor, Prediction
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.networks.scaling import ScaledNetwork
 from hwnas.space import Architecture, SearchSpace
 
 
 @dataclass(frozen=True)
-class SpaceRange:
-    """The fastest and the slowest network of a space, and what they take."""
+class End:
+    """The fastest or the slowest network of a space."""
 
-    space: SearchSpace
-    fastest: Architecture
-    slowest: Architecture
-    fastest_prediction: Prediction
-    slowest_prediction: Prediction
+    architecture: Architecture
+    prediction: Prediction
+    measured_ms: float | None
 
     @staticmethod
-    def of(space: SearchSpace, predictor: LatencyPredictor) -> SpaceRange:
-        fastest, slowest = predictor.extremes(space)
-        return SpaceRange(space, fastest, slowest, predictor.predict(fastest), predictor.predict(slowest))
+    def of(architecture: Architecture, predictor: LatencyPredictor, measured: LatencyTable) -> End:
+        row = measured.networks.get(architecture)
+        return End(architecture, predictor.predict(architecture), None if row is None else row.median_ms)
+
+    @property
+    def is_measured(self) -> bool:
+        return self.measured_ms is not None
+
+    @property
+    def ms(self) -> float:
+        """As measured, or else as predicted."""
+        return self.prediction.ms if self.measured_ms is None else self.measured_ms
+
+
+@dataclass(frozen=True)
+class SpaceRange:
+    """The fastest and the slowest network of a space, as a predictor has it, and what they take."""
+
+    space: SearchSpace
+    fastest: End
+    slowest: End
+
+    @staticmethod
+    def of(space: SearchSpace, predictor: LatencyPredictor, measured: LatencyTable) -> SpaceRange:
+        """`measured`: holds whole networks, perhaps the ends."""
+        return SpaceRange(space, *(End.of(network, predictor, measured) for network in predictor.extremes(space)))
+
+    @property
+    def ends(self) -> dict[str, End]:
+        return {"fastest": self.fastest, "slowest": self.slowest}
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "resolution": self.space.input_shape[1],
-            "fastest_ms": self.fastest_prediction.ms,
-            "fastest_interval_ms": list(self.fastest_prediction.interval_ms),
-            "fastest_code": self.fastest.code,
-            "slowest_ms": self.slowest_prediction.ms,
-            "slowest_interval_ms": list(self.slowest_prediction.interval_ms),
-            "slowest_code": self.slowest.code,
-        }
+        found: dict[str, Any] = {"resolution": self.space.input_shape[1]}
+        for name, end in self.ends.items():
+            found |= {f"{name}_ms": end.ms, f"{name}_code": end.architecture.code}
+            found |= {f"{name}_measured": end.is_measured, f"{name}_interval_ms": list(end.prediction.interval_ms)}
+        return found
 
 
 Source = Literal["measured", "priced", "estimated"]
@@ -77,12 +99,12 @@ class LatencyRange:
 
     @property
     def fastest_ms(self) -> float:
-        """Predicted, over all resolutions."""
-        return min(each.fastest_prediction.ms for each in self.spaces)
+        """Over all resolutions."""
+        return min(each.fastest.ms for each in self.spaces)
 
     @property
     def slowest_ms(self) -> float:
-        return max(each.slowest_prediction.ms for each in self.spaces)
+        return max(each.slowest.ms for each in self.spaces)
 
     @property
     def between(self) -> tuple[KnownLatency, ...]:

@@ -100,33 +100,39 @@ def check_picture(path: Path) -> None:
 def plot_range(found: LatencyRange) -> Figure:
     """The latencies of a space as a bar from its fastest to its slowest network, and of the known networks as points.
 
-    A row per resolution of the space and per known network, at any resolution and width; ms are on a logarithmic scale.
+    A row per resolution of the space and per known network, whose points have their width beside them and the colour
+    of their resolution. ms are on a logarithmic scale.
     """
     names = sorted({each.network.network for each in found.known}, reverse=True)
-    figure, axes = new_figure(9, 1.2 + 0.3 * (len(names) + len(found.spaces)))
-    labels = list(names)
-    for each in reversed(found.spaces):
-        ends = (each.fastest_prediction.ms, each.slowest_prediction.ms)
-        axes.plot(ends, [len(labels)] * 2, lw=6, color="C0", solid_capstyle="butt")
-        labels.append(f"{each.space.name}, {each.space.input_shape[1]} px")
-    axes.axvspan(found.fastest_ms, found.slowest_ms, color="C0", alpha=0.08, lw=0)
-    for source, marker in (("measured", "o"), ("priced", "s"), ("estimated", "d")):
-        own = [each.network for each in found.known if each.source == source]
-        if own:
-            axes.plot(
-                [n.ms for n in own], [names.index(n.network) for n in own], marker, ms=4, color="C1", label=source
-            )
-        for network in own:
-            text = f"{network.width:g}" if len(found.spaces) == 1 else f"{network.width:g}, {network.resolution}"
-            place = (network.ms, names.index(network.network))
-            axes.annotate(text, place, (0, 4), textcoords="offset points", ha="center", fontsize=6)
+    labels = names + [f"{each.space.name}, {each.space.input_shape[1]} px" for each in reversed(found.spaces)]
+    figure, axes = new_figure(9, 1.2 + 0.3 * len(labels))
+    for place, each in enumerate(found.spaces):
+        resolution, color, row = each.space.input_shape[1], f"C{place}", len(labels) - 1 - place
+        axes.plot((each.fastest.ms, each.slowest.ms), (row, row), lw=6, color=color, solid_capstyle="butt")
+        for source, marker in (("measured", "o"), ("priced", "s"), ("estimated", "d")):
+            own = [k.network for k in found.known if (k.source, k.network.resolution) == (source, resolution)]
+            points = [(network.ms, names.index(network.network)) for network in own]
+            if own:
+                axes.plot(*zip(*points, strict=True), marker, ms=4, color=color, label=f"{source}, {resolution} px")
+            for network, point in zip(own, points, strict=True):
+                text = f"{network.width:g}"
+                axes.annotate(text, point, (0, 4), textcoords="offset points", ha="center", fontsize=6, color=color)
+    axes.axvspan(found.fastest_ms, found.slowest_ms, color="grey", alpha=0.08, lw=0)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="latency (ms)", xscale="log", ylim=(-0.7, len(labels) - 0.3), title="what the device can do")
-    for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        formatted("{x:g}")
+    _label_ms(axes)
     if found.known:
         axes.legend(frameon=False, fontsize="small", loc="lower right")
     return figure
+
+
+def _label_ms(axes: Any) -> None:
+    """Label a logarithmic axis by 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def save_range_picture(found: LatencyRange, path: Path) -> None:

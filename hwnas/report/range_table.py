@@ -47,11 +47,9 @@ def _rows(found: LatencyRange) -> Iterator[tuple[float, tuple[str, ...], str]]:
     """ms, the other cells and a style: the ends of each resolution, and the known networks."""
     for each in found.spaces:
         side = str(each.space.input_shape[1])
-        for end, architecture, prediction in (
-            ("fastest", each.fastest, each.fastest_prediction),
-            ("slowest", each.slowest, each.slowest_prediction),
-        ):
-            yield prediction.ms, (f"{end} of {each.space.name}: {architecture.code}", "", side, "predicted"), END
+        for name, end in each.ends.items():
+            source = "measured" if end.is_measured else "predicted"
+            yield end.ms, (f"{name} of {each.space.name}: {end.architecture.code}", "", side, source), END
     between = found.between
     for known in found.known:
         network = known.network

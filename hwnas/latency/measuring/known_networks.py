@@ -57,6 +57,7 @@ def measure_known(
     runtime: Runtime | str | None = None,
     tables: Path | str = TABLES_FOLDER,
     progress: Callable[[CampaignProgress], None] | None = None,
+    also: Sequence[Architecture] = (),
 ) -> KnownTable:
     """Measure known networks: the table in ``tables/DEVICE/RUNTIME/known``.
 
@@ -65,25 +66,21 @@ def measure_known(
     Args:
         wanted: from `known_at`.
         device, runtime, tables, progress: as for `hwnas.measure`.
+        also: further networks that no predictor is to be fitted to.
 
     Raises as `hwnas.measure`, but for models that cannot be measured, which are named in the result.
     """
     with TableCampaign.begin(device, runtime, tables, progress, part=KNOWN_FOLDER) as campaign:
-        failed = campaign.measure_most([], list(dict.fromkeys(wanted.values())))
+        failed = campaign.measure_most([], [*wanted.values(), *also])
     measured = campaign.result
     reasons = {told(key): failed[network.digest] for key, network in wanted.items() if network.digest in failed}
-    return KnownTable(measured, _networks_in(measured.table, wanted), reasons)
+    return KnownTable(measured, networks_in(measured.table, wanted), reasons)
 
 
-def measured_known(table: Path | str, wanted: Mapping[Key, Architecture]) -> list[ScaledNetwork]:
-    """Those of some known networks that were measured beside a table, from the fastest to the slowest.
-
-    Raises HwnasError if what was measured is damaged.
-    """
+def known_table(table: Path | str) -> LatencyTable:
+    """What was measured beside a table: empty if nothing was. Raises HwnasError if it is damaged."""
     folder = Path(table) / KNOWN_FOLDER
-    if not (folder / BLOCKS_FILE).is_file():
-        return []
-    return _networks_in(LatencyTable.load(folder), wanted)
+    return LatencyTable.load(folder) if (folder / BLOCKS_FILE).is_file() else LatencyTable()
 
 
 def told(key: Key) -> str:
@@ -92,7 +89,8 @@ def told(key: Key) -> str:
     return f"{name} {width:g} at {resolution} px"
 
 
-def _networks_in(table: LatencyTable, wanted: Mapping[Key, Architecture]) -> list[ScaledNetwork]:
+def networks_in(table: LatencyTable, wanted: Mapping[Key, Architecture]) -> list[ScaledNetwork]:
+    """Those of some known networks that a table holds, from the fastest to the slowest."""
     found = [
         ScaledNetwork(*key, table.networks[network].median_ms, network)
         for key, network in wanted.items()

@@ -15,9 +15,10 @@ from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import MIN_BLOCKS_TO_ESTIMATE, MIN_NETWORKS, fit
-from hwnas.latency.measuring.known_networks import Key, known_at, measure_known, measured_known, told
+from hwnas.latency.measuring.known_networks import Key, known_at, known_table, measure_known, networks_in, told
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER
 from hwnas.latency.measuring.until_accurate import measure_until
+from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.space_range import KnownLatency, LatencyRange, Source, SpaceRange
 from hwnas.latency.tables.known import measured_table, published_table
 from hwnas.latency.tables.table import LatencyTable
@@ -32,6 +33,18 @@ GOAL_MAPE = 5.0
 
 NEAR_MACS = 4
 """A known network of so many times fewer MACs than the fastest network, or more than the slowest, is not looked at."""
+
+PICKED = (
+    "efficientnet-lite0",
+    "mobilenet-v2",
+    "mobilenet-v3-large",
+    "mobilenet-v3-small",
+    "mobilenet-v4-conv-small",
+    "plain-cnn",
+    "shufflenet-v2",
+)
+"""The known networks that are measured for a range; others are shown where they were measured before."""
+NOT_PICKED = "not measured for a range; hwnas measure --networks known does it"
 
 RangeProgress = Callable[[str, CampaignProgress], None]
 """Called with what is measured and how far that is."""
@@ -91,27 +104,39 @@ def _measured_range(
         stage = f"{space.name} {space.input_shape[1]} px"
         found = measure_until(space, goal_mape, device, runtime, tables, progress=partial(progress, stage)).measured
     # all of it is there now: what was not measured at one resolution is estimated from the others, too
-    ranges = [SpaceRange.of(space, fit(found.table, space)) for space in spaces]
-    wanted, left_out = _near(ranges)
-    measured = measure_known(wanted, device, runtime, tables, partial(progress, "known networks"))
-    known = tuple(KnownLatency(network, "measured") for network in measured.networks)
-    return LatencyRange(tuple(ranges), known, left_out | measured.failures, found.folder, None)
+    predictors = [fit(found.table, space) for space in spaces]
+    ends = [end for space, predictor in zip(spaces, predictors, strict=True) for end in predictor.extremes(space)]
+    near, left_out = _near(spaces, ends)
+    picked = {key: network for key, network in near.items() if key[0] in PICKED}
+    measured = measure_known(picked, device, runtime, tables, partial(progress, "networks"), also=ends)
+    networks = networks_in(measured.measured.table, near)
+    without = near.keys() - {(each.network, each.width, each.resolution) for each in networks}
+    left_out |= {told(key): NOT_PICKED for key in near if key in without} | measured.failures
+    ranges = _ranges(spaces, predictors, measured.measured.table)
+    known = tuple(KnownLatency(network, "measured") for network in networks)
+    return LatencyRange(ranges, known, left_out, found.folder, None)
+
+
+def _ranges(
+    spaces: Sequence[SearchSpace], predictors: Sequence[LatencyPredictor], measured: LatencyTable
+) -> tuple[SpaceRange, ...]:
+    pairs = zip(spaces, predictors, strict=True)
+    return tuple(SpaceRange.of(space, predictor, measured) for space, predictor in pairs)
 
 
 def _priced_range(spaces: Sequence[SearchSpace], table: LatencyTable, folder: Path) -> LatencyRange:
-    ranges, known, left_out = [], list[KnownLatency](), dict[str, str]()
+    beside, known, left_out, predictors = known_table(folder), list[KnownLatency](), dict[str, str](), []
     for space in spaces:
         _check_covers(table, space, folder)
-        own = SpaceRange.of(space, fit(table, space))
-        ranges.append(own)
-        wanted, far = _near([own])
-        measured = [KnownLatency(network, "measured") for network in measured_known(folder, wanted)]
-        taken = {each.network.architecture for each in measured}
-        priced, without = _price({k: n for k, n in wanted.items() if n not in taken}, table, space)
+        predictors.append(fit(table, space))
+        near, far = _near([space], predictors[-1].extremes(space))
+        measured = [KnownLatency(network, "measured") for network in networks_in(beside, near)]
+        others = {key: network for key, network in near.items() if network not in beside.networks}
+        priced, without = _price(others, table, space)
         known += measured + priced
         left_out |= far | without
     known.sort(key=lambda each: each.network.ms)
-    return LatencyRange(tuple(ranges), tuple(known), left_out, folder, table.publication)
+    return LatencyRange(_ranges(spaces, predictors, beside), tuple(known), left_out, folder, table.publication)
 
 
 def _check_covers(table: LatencyTable, space: SearchSpace, folder: Path) -> None:
@@ -126,13 +151,14 @@ def _check_covers(table: LatencyTable, space: SearchSpace, folder: Path) -> None
         )
 
 
-def _near(ranges: Sequence[SpaceRange]) -> tuple[dict[Key, Architecture], dict[str, str]]:
-    """The known networks at the resolutions of some spaces that may lie between; the others, with the reason."""
-    last, shape = list(ranges[0].fastest.chain())[-1]
+def _near(
+    spaces: Sequence[SearchSpace], ends: Sequence[Architecture]
+) -> tuple[dict[Key, Architecture], dict[str, str]]:
+    """The known networks at the resolutions of some spaces that may lie between `ends`; the others, with the reason."""
+    last, shape = list(ends[0].chain())[-1]
     num_classes = last.output_shape(shape)[0]
-    wanted = known_at([each.space.input_shape[1] for each in ranges], num_classes)
-    least = min(each.fastest.macs for each in ranges) / NEAR_MACS
-    most = max(each.slowest.macs for each in ranges) * NEAR_MACS
+    wanted = known_at([space.input_shape[1] for space in spaces], num_classes)
+    least, most = min(end.macs for end in ends) / NEAR_MACS, max(end.macs for end in ends) * NEAR_MACS
     near = {key: network for key, network in wanted.items() if least <= network.macs <= most}
     return near, {
         told(key): f"{wanted[key].macs / 1e6:.3g} M MACs are far outside" for key in wanted if key not in near

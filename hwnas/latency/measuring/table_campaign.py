@@ -100,10 +100,11 @@ class TableCampaign:
         """As `measure`; returns the reasons of those that cannot be measured, by key: a network's is its digest."""
         format = self._campaign.runner.suffix.removeprefix(".")
         keys = {_key(*block): block for block in blocks}
+        distinct = {network.digest: network for network in networks}.values()
         entries = [
             Entry(key, str(spec), partial(block_model, spec, shape, format)) for key, (spec, shape) in keys.items()
         ]
-        entries += [Entry(a.digest, f"network {a.space} {a.code}", partial(network_model, a, format)) for a in networks]
+        entries += [Entry(a.digest, f"network {a.space} {a.code}", partial(network_model, a, format)) for a in distinct]
         self.keys |= {entry.key for entry in entries}
         measurements = self._campaign.measure(entries)
         latencies = {key: _latency(measurement) for key, measurement in measurements.items()}
