@@ -79,8 +79,16 @@ class Reranked:
     any_budget: bool = False
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
-    def __call__(self, problem: SearchProblem) -> Architecture:
+    def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
         budget = problem.budget
+        if taken is None:
+            self._search(budget)
+        elif taken not in self.evaluations:
+            return taken
+        return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
+
+    def _search(self, budget: Budget) -> None:
+        """Evaluate the candidates, and changes of the best one."""
         probable = self.probable.within(budget)
         candidates = list(islice(self._candidates(budget, probable), max(1, round((1 - LOCAL) * self.most))))
         self._evaluate(candidates, always=[probable] if self.taken is None else [probable, self.taken])
@@ -90,7 +98,6 @@ class Reranked:
             left, before, best = left - len(changed), best, self._best(budget)
             if best == before:
                 break
-        return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
 
     def _best(self, budget: Budget) -> Architecture:
         """The best of all that is evaluated on all images and within a budget: by loss, of those in the lead.
