@@ -54,8 +54,8 @@ class Reranked:
     """The best by inherited accuracy of the architectures within the budget that the search holds promising.
 
     First the candidates are evaluated on few images, and the better half of them on all (successive halving; Jamieson
-    and Talwalkar, 2016). Then changes of the best one in one or two decisions are evaluated likewise, as long as one of
-    them is better.
+    and Talwalkar, 2016). Then changes of the best one in one or two decisions are evaluated likewise, until there
+    are none, or as many networks as may be are evaluated.
 
     Attributes:
         probable: the most probable architecture, which is always among what is evaluated on all images.
@@ -92,12 +92,10 @@ class Reranked:
         probable = self.probable.within(budget)
         candidates = list(islice(self._candidates(budget, probable), max(1, round((1 - LOCAL) * self.most))))
         self._evaluate(candidates, always=[probable] if self.taken is None else [probable, self.taken])
-        left, best = self.most - len(candidates), self._best(budget)
-        while left > 0 and (changed := list(islice(self._changes(budget, best), min(MOVES, left)))):
+        left = self.most - len(candidates)
+        while left > 0 and (changed := list(islice(self._changes(budget, self._best(budget)), min(MOVES, left)))):
             self._evaluate(changed)
-            left, before, best = left - len(changed), best, self._best(budget)
-            if best == before:
-                break
+            left -= len(changed)
 
     def _best(self, budget: Budget) -> Architecture:
         """The best of all that is evaluated on all images and within a budget: by loss, of those in the lead.
