@@ -32,8 +32,8 @@ FORWARDS = 1.0
 """Images that run forwards for each image that was trained on, at most: a third of the training's time."""
 LEAST_NETWORKS, MOST_NETWORKS = 16, 100
 """Networks that are evaluated for a budget, however short or long the training was."""
-FOLDER = "derivation"
-"""Of a run: what was evaluated."""
+DERIVATION_FILE = "derivation-{}-{{}}-images.jsonl"
+"""What was evaluated, by the weights and by how many images it took."""
 LOCAL = 1 / 3
 """Share of the evaluations that is left for the local search."""
 KEPT = 2
@@ -215,10 +215,7 @@ def reranked(
     every = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES)
     images = FORWARDS * problem.epochs * data.counts["train"]
     most = int(images / (few.images + every.images / KEPT))
-    if folder is not None:
-        folder = folder / FOLDER
-        folder.mkdir(exist_ok=True)
-    name = f"{weights_digest(net)[:12]}-{{}}-images.jsonl"
+    name = DERIVATION_FILE.format(weights_digest(net)[:12])
     recorded_few = RecordedEvaluator(few, folder, name.format(few.images))
     same = few.images == every.images
     recorded_every = recorded_few if same else RecordedEvaluator(every, folder, name.format(every.images))
