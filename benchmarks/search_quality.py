@@ -122,7 +122,7 @@ def run_seed(
     given = SETTINGS.get(options.method, {}) | json.loads(options.settings)
     settings = method.resolve(given)
     problem = SearchProblem(data, budget, options.epochs, seed, options.torch_device)
-    of_weights = {name: value for name, value in given.items() if name not in ("evaluations", "population")}
+    of_weights = {name: value for name, value in given.items() if name not in ("evaluations", "population", "derive")}
     trained, config = "uniform", {"settings": of_weights, "batch_size": options.batch_size}
     if options.method not in UNIFORM:
         trained, config["predictor"] = f"{options.method}-{budget_ms:.4g}ms", predictor.digest
@@ -148,6 +148,8 @@ def run_seed(
         "feasible": len(within),
         "top_percent": 100 * sum(network.accuracy > found.accuracy for network in within) / len(within),
         "relative_improvement": 100 * (found.accuracy - mean) / mean,
+        "regret_points": max(network.accuracy for network in within) - found.accuracy,
+        "budget_share": found.ms / budget_ms,
         **rank_agreement(result, run),
         "predicted_ms": found.ms,
         "budget_ms": budget_ms,

@@ -111,6 +111,9 @@ def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_
     assert code == 0
     result = json.loads(out)
     assert result["budget_ms"] == pytest.approx(max(budgets), abs=1e-4)
+    derivation = result["derivation"]
+    assert derivation["budget_share"] == pytest.approx(result["predicted_ms"] / result["budget_ms"])
+    assert derivation["evaluations"] > 0 and (derivation["reason"] is None) == (derivation["budget_share"] >= 0.93)
     points = result["frontier"]
     assert [p["budget_ms"] for p in points] == sorted((round(b, 4) for b in budgets), reverse=True)
     assert points[0]["architecture"] == result["architecture"]

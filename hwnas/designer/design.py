@@ -84,9 +84,10 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
 
     with training_threads(run.folder, config.train_threads) as threads:
         result = task.method.search(task.problem, run, on_step, task.settings)
-        results = frontier(result, task.frontier_ms)
-        # a smaller budget's network may have turned out better than the one of the largest
-        result = next((each for each in results if each.problem.budget == result.problem.budget), result)
+        results: list[SearchResult] = []
+        if config.frontier:  # a smaller budget's network may turn out better than the one of the largest
+            result, *results = frontier(result, (task.budget_ms, *task.frontier_ms))
+            results = [result] * (task.budget_ms in task.frontier_ms) + results
         child_of = _Children(task, run, on_step)
         if config.retrain:  # by all processes; what follows, the first one does
             for found in (result, *results):

@@ -85,6 +85,7 @@ def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
         ("latency table", report["publication"] or f"measured on {report['device']}"),
         ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
         *((f"{model['format']} {model['precision']}", _file_fact(model)) for model in report.get("models", ())),
+        ("unused budget", _unused(report)),
         *(("warning", text) for text in report.get("data_warnings", ())),
         ("hint", report.get("budget_hint") or ""),
         ("size as searched", f"{report['macs'] / 1e6:.2f} M MACs, {report['params'] / 1e3:.1f} k parameters"),
@@ -102,6 +103,13 @@ def _file_fact(model: Json) -> str:
 def _without_leaked(report: Json) -> str:
     share = report.get("accuracy_without_leaked")
     return "" if share is None else f"; {100 * share:.1f} % without those that are copies of images it learnt from"
+
+
+def _unused(report: Json) -> str:
+    """How much of the budget is not used, and why, where that is to be said."""
+    derivation = report.get("derivation") or {}
+    share, reason = derivation.get("budget_share"), derivation.get("reason")
+    return f"{100 * (1 - share):.0f} %: {reason}" if reason else ""
 
 
 def _target_ms(report: Json) -> float:

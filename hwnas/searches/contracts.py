@@ -104,4 +104,12 @@ class Deriver(Protocol):
         """What it has compared, on all validation images, for whatever budget; empty: it goes by probability alone."""
         ...
 
-    def __call__(self, problem: SearchProblem) -> Architecture: ...
+    def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
+        """The architecture.
+
+        Args:
+            problem: what was searched, perhaps with another budget.
+            taken: what was derived for this budget before; another is given only if one that was evaluated since, for a
+                smaller budget, is better.
+        """
+        ...

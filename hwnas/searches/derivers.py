@@ -41,7 +41,9 @@ class MostProbable:
     any_budget: bool = False
     evaluations: Mapping[Architecture, Evaluation] = field(default_factory=dict)
 
-    def __call__(self, problem: SearchProblem) -> Architecture:
+    def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
+        if taken is not None:
+            return taken
         log_probabilities, per_ms = self.log_probabilities(problem.budget)
         return within_as_measured(
             problem,
@@ -92,11 +94,13 @@ def within_as_measured(problem: SearchProblem, best: Callable[[float], Architect
     return min(measured_ms, key=measured_ms.__getitem__)
 
 
-def derive_together(problem: SearchProblem, deriver: Deriver) -> tuple[Architecture, Derivation]:
+def derive_together(
+    problem: SearchProblem, deriver: Deriver, taken: Architecture | None = None
+) -> tuple[Architecture, Derivation]:
     """What `deriver` gives in the first of several processes, which alone evaluates and measures; and how it did."""
 
     def derive() -> tuple[tuple[int, ...], Derivation]:
-        architecture = deriver(problem)
+        architecture = deriver(problem, taken)
         return space.indices(architecture), Derivation.of(problem.budget, architecture, deriver.evaluations)
 
     space = problem.budget.space

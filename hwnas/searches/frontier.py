@@ -10,12 +10,9 @@ from typing import Any, Literal
 from hwnas.child import ChildNetwork, save_child
 from hwnas.errors import UsageError
 from hwnas.latency.predictor import Prediction
-from hwnas.searches.contracts import Deriver
-from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable, derive_together
 from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
-from hwnas.train import distributed
 
 FRONTIER_FOLDER = "frontier"
 
@@ -26,7 +23,9 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
     Nothing is trained. A one-shot search (``spos``, ``random``) is repeated with each budget: its SuperNetwork knows of
     none. The others decode each exactly from the probabilities, or the indicators, as the search left them, which know
     best what lies near the budget that was searched. A SuperKernelNet starts from the largest network and learns in
-    which order to give things up, so search at the largest budget; the smaller ones go on in that order.
+    which order to give things up, so search at the largest budget; the smaller ones go on in that order. What was
+    evaluated for a smaller budget is a candidate for all larger ones, also for the one that was searched, whose network
+    may thus become a better one.
 
     Args:
         result: of a search at the largest budget.
@@ -51,30 +50,12 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
     for budget in budgets:
         problem = replace(result.problem, budget=budget)
         # of the budget that was searched the answer is there, and its weights may have been trained on since
-        found = replace(result, problem=problem)
-        if budget.budget_ms != searched.budget_ms:
-            architecture, derivation = derive_together(problem, deriver)
-            found = replace(found, architecture=architecture, derivation=derivation)
-        results.append(_never_worse(found, results, deriver))
+        taken = result.architecture if budget.budget_ms == searched.budget_ms else None
+        architecture, derivation = derive_together(problem, deriver, taken)
+        if architecture == taken:
+            derivation = result.derivation or derivation
+        results.append(replace(result, problem=problem, architecture=architecture, derivation=derivation))
     return results[::-1]
-
-
-def _never_worse(found: SearchResult, smaller: Sequence[SearchResult], deriver: Deriver) -> SearchResult:
-    """What was found for a budget, or what was found for a smaller one if that was evaluated as better."""
-
-    def best() -> tuple[int, ...]:
-        space, known = found.problem.budget.space, deriver.evaluations
-        best = found.architecture
-        for other in (each.architecture for each in smaller):
-            if best in known and other in known and known[other].rank > known[best].rank:
-                best = other
-        return space.indices(best)
-
-    architecture = found.problem.budget.space.decode(distributed.from_first(best))
-    if architecture == found.architecture:
-        return found
-    derivation = distributed.from_first(lambda: Derivation.of(found.problem.budget, architecture, deriver.evaluations))
-    return replace(found, architecture=architecture, derivation=derivation)
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,13 @@ class BestChild:
         problem = self.trainer.problem
         return InheritedEvaluator(self.trainer.net, problem.data, problem.torch_device)
 
-    def __call__(self, problem: SearchProblem) -> Architecture:
-        budget, evaluator = problem.budget, RecordedEvaluator(self._inherited, self.run.folder)
-        proposer = self.make_proposer(budget, self.settings, problem.seed)
-        evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress)
-        self.evaluations |= evaluator.evaluations  # those of other budgets, too
+    def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
+        budget = problem.budget
+        if taken is None:
+            evaluator = RecordedEvaluator(self._inherited, self.run.folder)
+            proposer = self.make_proposer(budget, self.settings, problem.seed)
+            evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress)
+            self.evaluations |= evaluator.evaluations  # those for other budgets are kept, too
         known = list(self.evaluations.values())
         return within_as_measured(problem, lambda ms: best_evaluated(known, replace(budget, budget_ms=ms)))
 

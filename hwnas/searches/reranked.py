@@ -32,8 +32,8 @@ FORWARDS = 1.0
 """Images that run forwards for each image that was trained on, at most: a third of the training's time."""
 LEAST_NETWORKS, MOST_NETWORKS = 16, 100
 """Networks that are evaluated for a budget, however short or long the training was."""
-FOLDER = "derivation"
-"""Of a run: what was evaluated."""
+DERIVATION_FILE = "derivation-{}-{{}}-images.jsonl"
+"""What was evaluated, by the weights and by how many images it took."""
 LOCAL = 1 / 3
 """Share of the evaluations that is left for the local search."""
 KEPT = 2
@@ -54,8 +54,8 @@ class Reranked:
     """The best by inherited accuracy of the architectures within the budget that the search holds promising.
 
     First the candidates are evaluated on few images, and the better half of them on all (successive halving; Jamieson
-    and Talwalkar, 2016). Then changes of the best one in one or two decisions are evaluated likewise, as long as one of
-    them is better.
+    and Talwalkar, 2016). Then changes of the best one in one or two decisions are evaluated likewise, until there
+    are none, or as many networks as may be are evaluated.
 
     Attributes:
         probable: the most probable architecture, which is always among what is evaluated on all images.
@@ -79,18 +79,23 @@ class Reranked:
     any_budget: bool = False
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
-    def __call__(self, problem: SearchProblem) -> Architecture:
+    def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
         budget = problem.budget
+        if taken is None:
+            self._search(budget)
+        elif taken not in self.evaluations:
+            return taken
+        return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
+
+    def _search(self, budget: Budget) -> None:
+        """Evaluate the candidates, and changes of the best one."""
         probable = self.probable.within(budget)
         candidates = list(islice(self._candidates(budget, probable), max(1, round((1 - LOCAL) * self.most))))
         self._evaluate(candidates, always=[probable] if self.taken is None else [probable, self.taken])
-        left, best = self.most - len(candidates), self._best(budget)
-        while left > 0 and (changed := list(islice(self._changes(budget, best), min(MOVES, left)))):
+        left = self.most - len(candidates)
+        while left > 0 and (changed := list(islice(self._changes(budget, self._best(budget)), min(MOVES, left)))):
             self._evaluate(changed)
-            left, before, best = left - len(changed), best, self._best(budget)
-            if best == before:
-                break
-        return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
+            left -= len(changed)
 
     def _best(self, budget: Budget) -> Architecture:
         """The best of all that is evaluated on all images and within a budget: by loss, of those in the lead.
@@ -210,10 +215,7 @@ def reranked(
     every = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES)
     images = FORWARDS * problem.epochs * data.counts["train"]
     most = int(images / (few.images + every.images / KEPT))
-    if folder is not None:
-        folder = folder / FOLDER
-        folder.mkdir(exist_ok=True)
-    name = f"{weights_digest(net)[:12]}-{{}}-images.jsonl"
+    name = DERIVATION_FILE.format(weights_digest(net)[:12])
     recorded_few = RecordedEvaluator(few, folder, name.format(few.images))
     same = few.images == every.images
     recorded_every = recorded_few if same else RecordedEvaluator(every, folder, name.format(every.images))

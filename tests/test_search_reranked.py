@@ -1,0 +1,239 @@
+"""Deriving by inherited accuracy: candidates are exact, the budget is kept, evaluations decide, and are kept."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import best_networks_within, joint_gains
+from hwnas.latency.fitting.fit import fit
+from hwnas.run import Run
+from hwnas.searches.contracts import Evaluation
+from hwnas.searches.derivation import Derivation
+from hwnas.searches.derivers import MostProbable
+from hwnas.searches.evaluators import InheritedEvaluator, LookedUpEvaluator, RecordedEvaluator
+from hwnas.searches.frontier import frontier
+from hwnas.searches.path_losses import PathLosses
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.registry import get_search
+from hwnas.searches.reranked import Reranked, reranked
+from hwnas.searches.result import SearchResult
+from hwnas.supernet.sampled import SampledNet
+from hwnas.train.data import load_data
+from tests.latency_tables import CODES, SMALL, made_table
+from tests.test_dsnas import SPACE, problem
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return fit(made_table(SMALL, networks=40, seed=1), SMALL)
+
+
+def budget_between(predictor, share) -> Budget:
+    fastest, slowest = (predictor.predict(a).high_ms for a in predictor.extremes(SMALL))
+    return Budget(fastest + share * (slowest - fastest), SMALL, predictor)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_the_best_networks_within_a_budget_are_those_of_brute_force(predictor, share, seed):
+    budget = budget_between(predictor, share)
+    gains = [np.random.default_rng([seed, k]).standard_normal(5) for k in range(4)]
+    _, costs = predictor.decision_costs(SMALL)
+    found = best_networks_within(budget, joint_gains(gains, costs), 30)
+    best: dict[str, float] = {}
+    architectures = [SMALL.decode(code) for code in CODES]
+    for code, architecture, within in zip(CODES, architectures, budget.are_within(architectures), strict=True):
+        if within:
+            gain = sum(float(vector[k]) for vector, k in zip(gains, code, strict=True))
+            best[architecture.digest] = max(gain, best.get(architecture.digest, -np.inf))
+    assert [best[each.digest] for each in found] == pytest.approx(sorted(best.values(), reverse=True)[:30])
+    assert len(found) == min(30, len(best)) == len({each.digest for each in found})
+
+
+def planted_losses(steps: int, effects: list[np.ndarray]) -> PathLosses:
+    """Losses of uniformly random paths: the effects of their candidates, a falling trend, and noise."""
+    rng, losses = np.random.default_rng(0), PathLosses(SMALL)
+    for step in range(steps):
+        code = rng.integers(5, size=4)
+        loss = sum(effect[k] for effect, k in zip(effects, code, strict=True))
+        path = [torch.eye(5)[k] for k in code]
+        losses.add(path, float(loss + 2 * np.exp(-step / 100) + 0.1 * rng.standard_normal()))
+    return losses
+
+
+def test_the_regression_finds_what_candidates_add_to_a_loss_that_falls():
+    effects = [0.1 * np.random.default_rng(k).standard_normal(5) for k in range(4)]
+    found = planted_losses(2000, effects).effects()
+    for vector, effect in zip(found, effects, strict=True):
+        assert vector - vector.mean() == pytest.approx(effect - effect.mean(), abs=0.03)
+
+
+def test_a_regression_goes_on_from_its_state_and_leaves_out_losses_that_are_none():
+    losses = planted_losses(50, [np.zeros(5)] * 4)
+    again = PathLosses(SMALL)
+    again.load_state_dict(losses.state_dict())
+    before = losses.effects()
+    losses.add([torch.eye(5)[0]] * 4, float("nan"))
+    assert np.concatenate(losses.effects()).tolist() == np.concatenate(before).tolist()
+    for each in (losses, again):
+        each.add([torch.eye(5)[1]] * 4, 1.0)
+    assert np.concatenate(losses.effects()).tolist() == np.concatenate(again.effects()).tolist()
+
+
+class Planted:
+    """A looked-up accuracy that falls with the distance from one network, and counts how often it is asked."""
+
+    def __init__(self, best) -> None:
+        same = [code for code in CODES if SMALL.decode(code).digest == best.digest]
+        self.best, self.asked = np.array(same), 0
+
+    def __call__(self, architecture) -> float:
+        self.asked += 1
+        different = (np.array(SMALL.indices(architecture)) != self.best).sum(1).min()
+        return 0.9 - 0.1 * float(different)
+
+
+def planted_deriver(planted, most: int = 60, folder=None, images: int = 100_000) -> Reranked:
+    """Of a net whose logits, and of losses that, know nothing."""
+    torch.manual_seed(0)
+    net = SampledNet(SMALL)
+    records = [RecordedEvaluator(LookedUpEvaluator(planted), folder, f"{name}.jsonl") for name in ("few", "every")]
+    nothing = [0.001 * np.random.default_rng(k).standard_normal(5) for k in range(4)]
+    return Reranked(MostProbable(net), nothing, *records, images, most)
+
+
+def search_problem(budget) -> SearchProblem:
+    return SearchProblem(None, budget, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_planted_best_network_is_found_although_the_search_knows_nothing(predictor, share):
+    budget = budget_between(predictor, share)
+    architectures = [SMALL.decode(code) for code in CODES]
+    within = [each for each, fits in zip(architectures, budget.are_within(architectures), strict=True) if fits]
+    best = max(within, key=lambda each: predictor.predict(each).ms)
+    deriver = planted_deriver(Planted(best), most=40)
+    assert deriver.probable(search_problem(budget)).digest != best.digest
+    assert deriver(search_problem(budget)).digest == best.digest
+    assert len(deriver.few.evaluations) <= 40
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_what_is_derived_is_within_the_budget_also_as_it_measures(predictor, share):
+    budget = budget_between(predictor, share)
+    planted = Planted(predictor.extremes(SMALL)[1])  # the slowest is the best, and over the budget
+    found = planted_deriver(planted, 30)(search_problem(budget))
+    assert budget.is_within(found)
+
+    def slower_than_predicted(architecture) -> float:
+        return 1.05 * predictor.predict(architecture).ms
+
+    measured = replace(search_problem(budget), measured_ms=slower_than_predicted)
+    found = planted_deriver(planted, 30)(measured)
+    fastest = predictor.extremes(SMALL)[0]
+    assert slower_than_predicted(found) <= budget.budget_ms or found == fastest
+
+
+def test_a_derivation_that_is_repeated_evaluates_nothing_again(tmp_path, predictor):
+    budget, planted = budget_between(predictor, 0.5), Planted(SMALL.decode([1, 2, 3, 4]))
+    first = planted_deriver(planted, 30, tmp_path)(search_problem(budget))
+    asked = planted.asked
+    lines = (tmp_path / "few.jsonl").read_text()
+    (tmp_path / "few.jsonl").write_text(lines[: len(lines) // 2])  # stopped half-way
+    assert planted_deriver(planted, 30, tmp_path)(search_problem(budget)) == first
+    assert asked < planted.asked <= asked + lines.count("\n") // 2 + 1
+    assert (tmp_path / "few.jsonl").read_text() == lines
+
+
+def evaluated(accuracies) -> dict:
+    return {each: Evaluation(each, "inherited", accuracy=found, loss=1 - found) for each, found in accuracies.items()}
+
+
+def test_of_those_in_the_lead_one_that_uses_most_of_the_budget_is_taken(predictor):
+    budget = budget_between(predictor, 0.5)
+    large = best_networks_within(budget, predictor.decision_costs(SMALL)[1], 1)[0]
+    small = predictor.extremes(SMALL)[0]
+    deriver = planted_deriver(Planted(small), images=100)  # the standard error of 0.8 is 0.04
+    for accuracy, taken in ((0.78, large), (0.7, small)):
+        deriver.evaluations.clear()
+        deriver.evaluations.update(evaluated({small: 0.8, large: accuracy}))
+        assert deriver(search_problem(budget), taken=small) == taken
+
+
+def test_a_derivation_says_what_it_uses_and_why_not_more(predictor):
+    budget = budget_between(predictor, 0.5)
+    large = best_networks_within(budget, predictor.decision_costs(SMALL)[1], 1)[0]
+    small, slowest = predictor.extremes(SMALL)
+    found = Derivation.of(budget, small, evaluated({small: 0.8, large: 0.7, slowest: 0.99}))
+    assert found.evaluations == 2 and found.val_accuracy == 0.8  # the slowest is over this budget
+    assert found.budget_share == predictor.predict(small).ms / budget.budget_ms
+    assert found.reason is not None and "none of the 1 evaluated networks" in found.reason and "70.0 %" in found.reason
+    assert "most probable" in str(Derivation.of(budget, small, {}).reason)
+    assert "no network of the space" in str(Derivation.of(replace(budget, budget_ms=1e3), slowest, {}).reason)
+    assert "measured over" in str(Derivation.of(budget, small, evaluated({small: 0.7, large: 0.8})).reason)
+    assert "among the evaluated" in str(Derivation.of(budget, small, evaluated({small: 0.7})).reason)
+    assert Derivation.of(replace(budget, budget_ms=predictor.predict(large).high_ms), large, {}).evaluations == 0
+    json.dumps(found.to_json())
+
+
+def test_a_larger_budget_never_gives_a_network_that_is_evaluated_as_worse(digits):
+    task = problem(digits, budget_share=0.8)
+    torch.manual_seed(1)
+    net = SampledNet(SPACE)
+    deriver = reranked(task, MostProbable(net), None, None, None)
+    # what was derived first is the worst there is; what is evaluated for smaller budgets replaces it
+    worst = min((deriver.every(SPACE.decode([k] * 7)) for k in range(4)), key=lambda each: each.rank).architecture
+    deriver = replace(deriver, taken=worst, images=10**9, evaluations={})
+    result = SearchResult(task, net, worst, deriver)
+    budgets = [task.budget.budget_ms * share for share in (0.6, 0.8, 1.0)]
+    points = frontier(result, budgets)[::-1]
+    accuracies = [deriver.every(each.architecture).accuracy for each in points]
+    assert accuracies == sorted(accuracies)
+    assert points[-1].derivation is not None and points[-1].derivation.val_accuracy == accuracies[-1]
+    assert all(each.problem.budget.is_within(each.architecture) for each in points)
+
+
+def test_validation_images_are_limited_and_kept(digits):
+    net = SampledNet(SPACE)
+    limited = InheritedEvaluator(net, digits, recalibration=64, validation=64)
+    assert limited.images == 128 < InheritedEvaluator(net, digits).images
+    architecture = SPACE.decode([1] * 7)
+    first = limited(architecture)
+    assert first.images == 128 and first.loss is not None
+    assert limited(architecture) == first
+
+
+def test_without_validation_images_the_most_probable_one_is_taken():
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=64, val_fraction=0, workers=0)
+    probable = MostProbable(SampledNet(SPACE))
+    assert reranked(problem(data), probable, None, None, None) is probable
+
+
+@pytest.mark.parametrize("name", ["dsnas", "single-path"])
+@pytest.mark.parametrize("derive", ["reranked", "probable"])
+def test_a_search_derives_as_its_settings_say_and_records_it(tmp_path, digits, name, derive):
+    method, task, told = get_search(name), problem(digits), []
+    run = Run(tmp_path / "run", {})
+    settings = method.resolve({"derive": derive, "search": 1.0})
+    result = method.search(task, run, lambda done, total, now: told.append(now), settings)
+    known = list(run.folder.glob("derivation-*.jsonl"))
+    assert result.derivation is not None and task.budget.is_within(result.architecture)
+    assert any("best_val_accuracy" in now for now in told) == (derive == "reranked")
+    if derive == "probable":
+        assert not known
+        assert result.derivation.evaluations == 0
+        decode = getattr(settings, "decode", "mode")
+        assert result.architecture == MostProbable(result.net, decode)(task)
+    else:
+        assert len(known) == 1 and known[0].read_text().count("\n") == result.derivation.evaluations >= 16
+        found = InheritedEvaluator(result.net, digits, recalibration=1024)(result.architecture)
+        assert found.accuracy == result.derivation.val_accuracy
