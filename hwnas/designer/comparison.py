@@ -6,105 +6,87 @@ written too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from hwnas.child import ChildNetwork
+from hwnas.child import load_child, save_child
+from hwnas.designer.choices import RESOLUTIONS
+from hwnas.designer.config import DesignProgress
+from hwnas.designer.result import Rival
+from hwnas.designer.task import Task
+from hwnas.exporter.export import export
+from hwnas.exporter.exported import ExportedModel
 from hwnas.networks.registry import get_network
 from hwnas.networks.scaling import ScaledNetwork, scaled_to
 from hwnas.pretrained import load_pretrained
-from hwnas.space import Architecture
+from hwnas.train import distributed
 from hwnas.train.child import train_child
-from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
-from hwnas.train.finetuning import FineTuningSettings
-from hwnas.train.loop import TrainingProgress, open_run
+from hwnas.train.export_images import export_images
+from hwnas.train.loop import open_run
 
 PLAIN, PRETRAINED = "plain-cnn", "efficientnet-lite0"
 
-PLAIN_RESOLUTIONS = (32, 48, 64)
-"""Of the plain network: the smaller the image, the more channels the budget leaves."""
-
-PRETRAINED_RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
-"""Of the pretrained network, which is as wide as it was trained: the largest that fits."""
+PLAIN_RESOLUTION = 32
+"""In pixels: the smaller the image, the more channels the budget leaves."""
 
 FOLDER = "compared"
 
 
-@dataclass(frozen=True)
-class Rival:
-    """A known network that was trained, its latency and its accuracies (shares from 0 to 1)."""
-
-    network: str
-    width: float
-    resolution: int
-    measured_ms: float
-    val_accuracy: float
-    accuracy: float
-    params: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+def candidates(task: Task) -> list[ScaledNetwork]:
+    """The known networks within the budget: the plain one as wide as fits, the pretrained one at the largest image."""
+    classes = len(task.data.classes)
+    plain = scaled_to(PLAIN, task.budget_ms, task.measured_ms, [PLAIN_RESOLUTION], classes)
+    if task.start is None:
+        return plain
+    for resolution in reversed(RESOLUTIONS):
+        network = get_network(PRETRAINED, 1.0, resolution, classes)
+        if (ms := task.measured_ms(network)) <= task.budget_ms:
+            return [*plain, ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)]
+    return plain
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How known networks are made comparable with what was found.
+def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
+    """Train and evaluate the known networks. Goes on where it was stopped.
 
-    Attributes:
-        budget_ms: what they may take.
-        measured_ms: the latency of an architecture on the device.
-        data_at: the images at a resolution, split and augmented like those of the search.
-        folder: holds a run for each.
-        epochs, seed, torch_device, settings: of their training, as the search's.
-        pretrained: the file of weights, or None for the package's; only with `starts_pretrained`.
-        starts_pretrained: whether the search began with pretrained weights.
+    Args:
+        task: that was searched; they are trained with its settings, for as many epochs.
+        folder: the run's.
+        report: told what is going on.
     """
+    scaled = distributed.from_first(lambda: candidates(task))
+    return [_trained(task, each, folder / FOLDER, report) for each in scaled]
 
-    budget_ms: float
-    measured_ms: Callable[[Architecture], float]
-    data_at: Callable[[int], ImageData]
-    folder: Path
-    epochs: int
-    seed: int
-    torch_device: str
-    settings: FineTuningSettings
-    starts_pretrained: bool
-    pretrained: str | None = None
 
-    def candidates(self, num_classes: int) -> list[ScaledNetwork]:
-        """The known networks within the budget: at each resolution as wide as fits; the pretrained one at its width."""
-        found = scaled_to(PLAIN, self.budget_ms, self.measured_ms, PLAIN_RESOLUTIONS, num_classes)
-        widest = sorted(found, key=lambda each: each.resolution)[-1:]
-        if self.starts_pretrained:
-            for resolution in reversed(PRETRAINED_RESOLUTIONS):
-                network = get_network(PRETRAINED, 1.0, resolution, num_classes)
-                ms = self.measured_ms(network)
-                if ms <= self.budget_ms:
-                    return [*widest, ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)]
-        return widest
+def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProgress) -> Rival:
+    problem, settings = task.problem, task.settings
+    data = task.data_at(scaled.resolution)
+    start = load_pretrained(scaled.architecture, task.pretrained_file) if scaled.network == PRETRAINED else None
+    decided = {"network": scaled.network, "width": scaled.width, "resolution": scaled.resolution}
+    decided |= {"epochs": problem.epochs, "seed": problem.seed, "images": data.digest, "settings": asdict(settings)}
+    run = open_run(folder / f"{scaled.network}-{scaled.width:g}-{scaled.resolution}px", decided)
 
-    def train(self, scaled: ScaledNetwork, progress: TrainingProgress | None) -> tuple[Rival, ChildNetwork]:
-        """Train one of them and evaluate it. Goes on where it was stopped."""
-        data = self.data_at(scaled.resolution)
-        start = None
-        if self.starts_pretrained and scaled.network == PRETRAINED:
-            start = load_pretrained(scaled.architecture, self.pretrained)
-        decided = {"network": scaled.network, "epochs": self.epochs, "seed": self.seed, "images": data.digest}
-        decided |= {"settings": asdict(self.settings), "width": scaled.width, "resolution": scaled.resolution}
-        run = open_run(self.folder / f"{scaled.network}-{scaled.width:g}-{scaled.resolution}px", decided)
-        child = train_child(
-            scaled.architecture, data, run, self.epochs, self.seed, progress, self.torch_device, self.settings, start
-        )
-        rival = Rival(
-            scaled.network,
-            scaled.width,
-            scaled.resolution,
-            scaled.ms,
-            accuracy(child, data.val_batches()),
-            accuracy(child, data.test_batches()),
-            scaled.architecture.params,
-        )
-        return rival, child
+    def on_step(done: int, total: int, now: dict[str, float]) -> None:
+        report(f"compare with {scaled.network}", done, total, f"loss {now['loss']:.3g}")
+
+    child = train_child(
+        scaled.architecture,
+        data,
+        run,
+        problem.epochs,
+        problem.seed,
+        on_step,
+        problem.torch_device,
+        settings,
+        start,
+    )
+    distributed.from_first(lambda: save_child(child, run.folder))
+    val_accuracy, test_accuracy = accuracy(child, data.val_batches()), accuracy(child, data.test_batches())
+    params, ms = scaled.architecture.params, scaled.ms
+    return Rival(scaled.network, scaled.width, scaled.resolution, ms, val_accuracy, test_accuracy, params, run.folder)
+
+
+def export_rival(rival: Rival, task: Task) -> list[ExportedModel]:
+    """Write the model files of a known network that is better than what was found."""
+    images = export_images(task.data_at(rival.resolution))
+    return export(load_child(rival.folder), rival.folder / "models", images=images)

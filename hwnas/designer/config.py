@@ -67,6 +67,8 @@ class DesignConfig(BaseModel):
     """None: ``once-for-all`` with pretrained weights, else ``dsnas``."""
     settings: dict[str, Any] = {}
     """Hyper-parameters of the method by name, such as those of `hwnas.searches.dsnas.DSNASSettings`."""
+    compare: bool | None = None
+    """Whether known networks of the same ms are trained too; None: where the weights are fine-tuned (once-for-all)."""
     retrain: bool = False
     """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
     epochs: int | None = Field(None, ge=1, le=1_000_000)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.child import ChildNetwork, save_child
+from hwnas.designer.comparison import compare, export_rival
 from hwnas.designer.config import DesignConfig, DesignProgress, default_folder
 from hwnas.designer.final import measure_models, usual_us_of
 from hwnas.designer.result import DesignResult
@@ -92,7 +93,12 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
         if config.retrain:  # by all processes; what follows, the first one does
             for found in (result, *results):
                 child_of(found)
+        rivals = compare(task, run.folder, report) if task.compares else []
         designed = distributed.from_first(lambda: _finish(task, run, result, results, child_of, report))
+        if rivals:
+            val_accuracy = distributed.from_first(lambda: result.val_accuracy(child_of(result)))
+            designed = replace(designed, val_accuracy=val_accuracy, found_against=tuple(rivals))
+            distributed.from_first(lambda: export_rival(designed.better, task) if designed.better else [])
     designed = replace(designed, seconds=time.perf_counter() - started, training_threads=threads.count)
     distributed.from_first(lambda: _write_report(designed, task, run))
     return designed

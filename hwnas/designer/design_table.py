@@ -72,6 +72,14 @@ def design_table(result: DesignResult) -> Table:
     }
     if result.derivation is not None and result.derivation.reason:
         rows["unused"] = f"{100 * (1 - result.derivation.budget_share):.0f} % of the budget: {result.derivation.reason}"
+    for rival in result.found_against:
+        rows[f"against {rival.network}"] = (
+            f"{100 * rival.accuracy:.1f} % ({100 * rival.val_accuracy:.1f} % of the validation images) in "
+            f"{rival.measured_ms:.3f} ms; width {rival.width:g}, {rival.resolution} px"
+        )
+    if result.better is not None:
+        better = f"{result.better.network} got more validation images right; its files are in {result.better.folder}"
+        rows["better"] = Text(better, "bold yellow")
     for model in result.models:
         found = [f"{ms:.3f} ms on {name}" for name, ms in result.files_ms.get(model.path.name, {}).items()]
         if model.accuracy is not None:

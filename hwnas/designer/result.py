@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,27 @@ from hwnas.pricing import Price
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.frontier import FrontierPoint
 from hwnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A known network that was trained, its latency and its accuracies (shares from 0 to 1).
+
+    Attributes:
+        folder: of its run, where its weights are, and its model files if it is the best of all.
+    """
+
+    network: str
+    width: float
+    resolution: int
+    measured_ms: float
+    val_accuracy: float
+    accuracy: float
+    params: int
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"folder": str(self.folder)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +76,10 @@ class DesignResult:
     """What is to be known of the images: see `hwnas.train.findings.Findings`."""
     derivation: Derivation | None = None
     """How the architecture was derived, and how much of the budget it uses."""
+    val_accuracy: float | None = None
+    """On the validation images, where it was compared."""
+    found_against: tuple[Rival, ...] = ()
+    """Known networks of the same ms, trained the same way."""
     chosen: tuple[str, ...] = ()
     """What the configuration left open, and how it was decided."""
     training_threads: int | None = None
@@ -66,6 +91,17 @@ class DesignResult:
     def in_interval(self) -> bool | None:
         """Whether the measured latency lies in the predicted 90 % interval; None where nothing was measured."""
         return self.prediction.holds(self.measured_ms[self.runtime]) if self.measured_ms else None
+
+    @property
+    def budget_used(self) -> float | None:
+        """Measured ms / budget; None where nothing was measured."""
+        return self.measured_ms[self.runtime] / self.budget_ms if self.measured_ms else None
+
+    @property
+    def better(self) -> Rival | None:
+        """The best known network, if it gets more validation images right than what was found."""
+        best = max(self.found_against, key=lambda rival: rival.val_accuracy, default=None)
+        return best if best and self.val_accuracy is not None and best.val_accuracy > self.val_accuracy else None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -107,6 +143,10 @@ class DesignResult:
             "run": str(self.run),
             "seconds": self.seconds,
             "derivation": None if self.derivation is None else self.derivation.to_json(),
+            "budget_used": self.budget_used,
+            "val_accuracy": self.val_accuracy,
+            "found_against": [rival.to_json() for rival in self.found_against],
+            "better": None if self.better is None else self.better.network,
             "chosen": list(self.chosen),
             "training_threads": self.training_threads,
         }

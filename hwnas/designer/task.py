@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from hwnas.spaces import get_space
 from hwnas.supernet.start import largest_architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData, load_data
+from hwnas.train.finetuning import FineTuningSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Task:
         budget_ms, frontier_ms: the budgets that are wanted, in ms.
         start: pretrained weights of the largest network; None: they are random.
         chosen: what was left open and how it was decided.
+        data_at: the images at another resolution, split and augmented alike.
     """
 
     config: DesignConfig
@@ -67,6 +70,7 @@ class Task:
     frontier_ms: tuple[float, ...] = ()
     start: ChildNetwork | None = None
     chosen: tuple[str, ...] = ()
+    data_at: Callable[[int], ImageData] = field(kw_only=True)
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
@@ -91,12 +95,11 @@ class Task:
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
         table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
-        data = _load(config, resolution, report)
+        data_at = partial(_load, config, report=report)
+        data = data_at(resolution)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
-        start = None
-        if config.pretrained != "none":
-            file = None if config.pretrained in (None, "lite0") else config.pretrained
-            start = load_pretrained(largest_architecture(space), file)
+        pretrained = config.pretrained != "none"
+        start = load_pretrained(largest_architecture(space), pretrained_file(config)) if pretrained else None
         if table is None:
             table = distributed.from_first(lambda: _measured(config, space, device, runtime, report))
         elif conditions is not None:
@@ -119,10 +122,22 @@ class Task:
             tuple(frontier_ms),
             start,
             choices.said,
+            data_at=data_at,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
         return task
+
+    @property
+    def pretrained_file(self) -> Path | None:
+        """The file of pretrained weights; None: the package's."""
+        return pretrained_file(self.config)
+
+    @property
+    def compares(self) -> bool:
+        """Whether known networks are trained too: as a rule where they can be trained as what is found was."""
+        possible = isinstance(self.settings, FineTuningSettings) and not self.table.publication
+        return possible if self.config.compare is None else self.config.compare and possible
 
     @property
     def budget(self) -> Budget:
@@ -145,6 +160,11 @@ class Task:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
         decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
         return self.config.model_dump() | self.problem.identity | decided
+
+
+def pretrained_file(config: DesignConfig) -> Path | None:
+    """The file of pretrained weights; None: the package's."""
+    return None if config.pretrained in (None, "lite0") else Path(config.pretrained)
 
 
 def random_ms(device: Device, runtime: str, architecture: Architecture) -> float:
