@@ -30,7 +30,7 @@ IMAGES_IN_ALL, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 10, 60
 RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 """Sides in pixels that are chosen from."""
 
-LEAN_SHARE = 0.9
+LEAN_SHARE = 0.95
 """Of the budget: the lean network (`lean_architecture`) may take so much at the resolution that is chosen."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
@@ -35,6 +36,7 @@ from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
 from hwnas.train.finetuning import FineTuning, FineTuningSettings
 from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
+from hwnas.train.optim import exponential_moving_average
 from hwnas.train.phases import phase_ends
 
 LARGEST, SHRINKING, FINISHING = "training of the largest network", "search", "training of the derived architecture"
@@ -55,8 +57,8 @@ class OnceForAllSettings(FineTuningSettings):
             losses alone.
     """
 
-    largest: float = 0.2
-    search: float = 0.55
+    largest: float = 0.15
+    search: float = 0.4
     derive: Derive = "reranked"
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
@@ -107,6 +109,8 @@ class OnceForAllTrainer:
         self.net.losses = PathLosses(space)
         self.largest = list(space.indices(largest_architecture(space)))
         self.teacher: ChildNetwork | None = None
+        self.average: AveragedModel | None = None
+        """Follows the weights while the derived architecture is trained."""
         draw, rng = UniformWithin(problem.budget), random.Random(problem.seed)
         self.paths = [list(space.indices(draw(rng))) for _ in range(min(PATHS, self.total_steps))]
         self.phase, self.tuning = "", self._tuning(LARGEST)
@@ -130,6 +134,8 @@ class OnceForAllTrainer:
             self.net.losses.add(_one_hot(self.net, path), float(loss.detach()))
         distributed.average((p for _, p in self.net.weights()), self.net.buffers())
         self.tuning.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
         self.step_count += 1
         return {"loss": float(loss.detach())}
 
@@ -152,6 +158,8 @@ class OnceForAllTrainer:
         if phase == FINISHING and self.derived is None:
             self.derive()
         self.phase, self.tuning = phase, self._tuning(phase)
+        if phase == FINISHING:
+            self.average = exponential_moving_average(self.net, self.settings.ema)
 
     def _tuning(self, phase: str) -> FineTuning:
         names = list(self.ends)
@@ -181,7 +189,8 @@ class OnceForAllTrainer:
             self.derive()
         assert self.derived is not None
         architecture = self.problem.budget.space.decode(self.derived)
-        return SearchResult(self.problem, self.net, architecture, derivation=self.derivation)
+        net: SuperKernelNet = self.net if self.average is None else self.average.module  # type: ignore[assignment]
+        return SearchResult(self.problem, net, architecture, derivation=self.derivation)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -192,6 +201,7 @@ class OnceForAllTrainer:
             "net": self.net.state_dict(),
             "teacher": None if self.teacher is None else self.teacher.state_dict(),
             "tuning": self.tuning.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "path_losses": self.net.losses.state_dict(),
         }
 
@@ -207,6 +217,9 @@ class OnceForAllTrainer:
         self.phase = state["phase"]
         self.tuning = self._tuning(self.phase)
         self.tuning.load_state_dict(state["tuning"])
+        if state["average"] is not None:
+            self.average = exponential_moving_average(self.net, self.settings.ema)
+            self.average.load_state_dict(state["average"])
 
 
 def _one_hot(net: SuperKernelNet, path: list[int]) -> list[Tensor]:

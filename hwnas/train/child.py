@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from hwnas.child import ChildNetwork
 from hwnas.run import Run
@@ -17,6 +18,7 @@ from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
 from hwnas.train.finetuning import FineTuning, FineTuningSettings
 from hwnas.train.loop import TrainingProgress, seeded, train
+from hwnas.train.optim import exponential_moving_average
 from hwnas.train.weights import WeightSettings, WeightTraining
 
 
@@ -39,11 +41,14 @@ class ChildTrainer:
             net = ChildNetwork(architecture) if start is None else copy.deepcopy(start)
         self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings, named = settings or WeightSettings(), self.net.named_parameters()
+        self.average: AveragedModel | None = None
+        """Follows the weights where they are fine-tuned: what the training gives."""
         self.weights: WeightTraining | FineTuning
         self._loss: Callable[[Tensor, Tensor], Tensor]
         if isinstance(settings, FineTuningSettings):
             self.weights = FineTuning(named, settings, self.total_steps, 1.0 if start is None else settings.head_lr)
             self._loss = settings.loss
+            self.average = exponential_moving_average(self.net, settings.ema)
         else:
             self.weights = WeightTraining(named, settings, self.total_steps, data.batch_size)
             self._loss = self.weights.loss_function
@@ -56,16 +61,26 @@ class ChildTrainer:
         torch.autograd.backward(loss)
         distributed.average(self.net.parameters(), self.net.buffers())
         self.weights.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
         self.step_count += 1
         return {"loss": float(loss.detach())}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step_count, "net": self.net.state_dict(), "weights": self.weights.state_dict()}
+        state = {"step": self.step_count, "net": self.net.state_dict(), "weights": self.weights.state_dict()}
+        return state if self.average is None else state | {"average": self.average.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count = state["step"]
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def trained(self) -> ChildNetwork:
+        """The network as it is trained by now, on the CPU, in evaluation mode."""
+        net: ChildNetwork = self.net if self.average is None else self.average.module  # type: ignore[assignment]
+        return net.cpu().eval()
 
 
 def train_child(
@@ -93,7 +108,7 @@ def train_child(
     """
     trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings, start)
     train(trainer, data, run, progress)
-    return trainer.net.cpu().eval()
+    return trainer.trained()
 
 
 def trained_accuracy(architecture: Architecture, data: ImageData, run: Run, epochs: int, seed: int = 0) -> float:

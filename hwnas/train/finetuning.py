@@ -31,15 +31,17 @@ class FineTuningSettings:
         lr_warmup: share of the steps of a phase in which the rate rises linearly; a cosine to 0 follows.
         distillation: share of the teacher's answers in a student's loss; the labels have the rest.
         clip_norm: limit on the norm of the gradient; None for none.
+        ema: decay of the average of the weights that is what a training gives.
     """
 
-    lr: float = 1e-3
-    head_lr: float = 5.0
+    lr: float = 2e-3
+    head_lr: float = 3.0
     lr_warmup: float = 0.05
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
-    distillation: float = 0.7
+    distillation: float = 0.4
     clip_norm: float | None = 5.0
+    ema: float = 0.998
 
     def __post_init__(self) -> None:
         if not 0 <= self.lr_warmup < 1:
