@@ -47,11 +47,8 @@ SLOW = [
     "latency_card",
     "latency_cells",
     "latency_budget",
-<<<<<<< HEAD
     "latency_range",
-=======
     "model_accuracy",
->>>>>>> h-acc
     "native",
     "native_bundle",
     "phone_end_to_end",
