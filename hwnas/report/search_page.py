@@ -107,9 +107,10 @@ def _without_leaked(report: Json) -> str:
 
 def _unused(report: Json) -> str:
     """How much of the budget is not used, and why, where that is to be said."""
-    derivation = report.get("derivation") or {}
-    reason = derivation.get("reason")
-    return f"{100 * (1 - derivation['budget_share']):.0f} %: {reason}" if reason else ""
+    derivation = report.get("derivation")
+    if not derivation or not derivation["reason"]:
+        return ""
+    return f"{100 * (1 - derivation['budget_share']):.0f} %: {derivation['reason']}"
 
 
 def _target_ms(report: Json) -> float:
