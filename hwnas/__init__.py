@@ -1,8 +1,8 @@
 """hwnas designs a neural network for one device and one deadline: measure, fit, search, export, measure again.
 
 The verbs of the command line are functions here (`measure`, `import_table`, `fit`, `price`, `search`, `export`,
-`inspect`, `bench`, `design`), beside what they take and give. Nothing is imported before it is asked for: a child and
-its export never load the search.
+`inspect`, `bench`, `accuracy`, `design`), beside what they take and give. Nothing is imported before it is asked for: a
+child and its export never load the search.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hwnas.space import Architecture, OneOf, SearchSpace
     from hwnas.spaces import get_space
     from hwnas.train.data import load_data
+    from hwnas.train.model_accuracy import accuracy
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ _HOME = {
     "OneOf": "space",
     "SearchSpace": "space",
     "UsageError": "errors",
+    "accuracy": "train.model_accuracy",
     "bench": "campaign.bench",
     "build_child": "child",
     "design": "designer.design",
@@ -75,6 +77,7 @@ __all__ = [
     "OneOf",
     "SearchSpace",
     "UsageError",
+    "accuracy",
     "bench",
     "build_child",
     "design",

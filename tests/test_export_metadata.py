@@ -14,9 +14,10 @@ from torch import nn
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import convert
 from hwnas.exporter.formats import FORMATS, get_format
-from hwnas.exporter.model_file.metadata import ModelMetadata, Preprocessing
+from hwnas.exporter.model_file.metadata import ModelMetadata
 from hwnas.exporter.tflite.file import packed, unpacked
 from hwnas.inspection.inspect import inspect
+from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import get_runtime
 from tests.small_models import IMAGE_SHAPE, classifier_net, example_output
 

@@ -20,11 +20,11 @@ from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.images import Calibration, evenly_over_classes
 from hwnas.exporter.model_file.format import Format
-from hwnas.exporter.model_file.metadata import Preprocessing
 from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.exporter.precision import PRECISIONS, get_precision
 from hwnas.exporter.sensitivity import LayerNoise, fewest_in_float, layers, named_layers, signal_to_noise_db
 from hwnas.inspection.inspect import inspect
+from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import get_runtime
 from hwnas.space import Architecture
 from hwnas.specs.conv import Conv

@@ -15,12 +15,12 @@ from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.images import Calibration, ExportImages
 from hwnas.exporter.model_file.format import Format
-from hwnas.exporter.model_file.metadata import Preprocessing
 from hwnas.exporter.parity import LIMIT, relative_error
 from hwnas.exporter.pixel_input import FromPixels, from_pixels
 from hwnas.exporter.precision import PRECISIONS
 from hwnas.exporter.target import with_softmax
 from hwnas.inspection.inspect import inspect
+from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import get_runtime
 from tests.export_digits import digits, digits_child, digits_images
 

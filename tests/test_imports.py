@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hwnas"
 
 ORDER = [
-    {"errors", "text", "temporary", "foreign", "files", "locks", "records", "sandbox", "openmp", "progress"},
+    {"errors", "text", "temporary", "foreign", "files", "locks", "records", "sandbox", "openmp", "progress"}
+    | {"preprocessing"},
     {"run", "notation"},
     {"specs"},
     {"space"},

@@ -179,8 +179,9 @@ def test_what_an_onnx_says_of_itself(look: Any) -> None:
 
 
 def test_what_a_tflite_says_of_itself(look: Any) -> None:
-    from hwnas.exporter.model_file.metadata import ModelMetadata, Preprocessing
+    from hwnas.exporter.model_file.metadata import ModelMetadata
     from hwnas.exporter.tflite.metadata import tflite_with_metadata
+    from hwnas.preprocessing import Preprocessing
 
     said = ModelMetadata((20, 12), Preprocessing((0.5, 0.25, 0.0), (0.5, 1.0, 2.0)), classes=("cat", "d\u00f6g"))
     metadata = look(tflite_with_metadata(model_bytes(classifier_net(), ".tflite"), said)).metadata

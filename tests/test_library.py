@@ -12,7 +12,7 @@ import hwnas
 from tests.commands import run_command
 from tests.conftest import ROOT
 
-VERBS = ["bench", "design", "export", "fit", "import_table", "inspect", "measure", "price", "search"]
+VERBS = ["accuracy", "bench", "design", "export", "fit", "import_table", "inspect", "measure", "price", "search"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

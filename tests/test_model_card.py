@@ -107,7 +107,7 @@ def test_pixels_may_go_in_as_they_are(folder: Path, tmp_path: Path) -> None:
 
     from hwnas.exporter.export import ExportOptions
     from hwnas.exporter.images import Calibration, ExportImages
-    from hwnas.exporter.model_file.metadata import Preprocessing
+    from hwnas.preprocessing import Preprocessing
 
     pixels = np.random.default_rng(0).integers(0, 256, (4, *IMAGE_SHAPE[1:]), np.uint8)
     labelled = [(pixels, np.arange(4))]

@@ -14,6 +14,7 @@ import hwnas
 from hwnas.cli.bundling import bundle
 from hwnas.cli.designing import design, search
 from hwnas.cli.devices import devices
+from hwnas.cli.evaluating import accuracy
 from hwnas.cli.exporting import export
 from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, fit, measure
@@ -54,7 +55,7 @@ def about(
     again."""
 
 
-for verb in (measure, fit, price, search, export, inspect, bench, bundle, design):
+for verb in (measure, fit, price, search, export, inspect, bench, accuracy, bundle, design):
     app.command()(verb)
 
 

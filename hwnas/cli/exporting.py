@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hwnas.child import ChildNetwork
     from hwnas.exporter.exported import ExportedModel
     from hwnas.exporter.images import ExportImages
-    from hwnas.exporter.model_file.metadata import Preprocessing
+    from hwnas.preprocessing import Preprocessing
 
 
 def export(
@@ -173,7 +173,7 @@ def _report(run: Path) -> dict[str, Any] | None:
 
 def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
     """How the run's network was trained to see pixels; None: not recorded. Raises UsageError for other classes."""
-    from hwnas.exporter.model_file.metadata import Preprocessing
+    from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
 
     report = _report(run)
     if report is None:
@@ -185,7 +185,10 @@ def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
             "give images of the same classes in folders of the same names."
         )
     seen = report.get("preprocessing")
-    return None if seen is None else Preprocessing(tuple(seen["mean"]), tuple(seen["std"]))
+    if seen is None:
+        return None
+    # reports of old do not say how images were cut and resized, which has always been done in this way
+    return Preprocessing(tuple(seen["mean"]), tuple(seen["std"]), LARGEST_CENTRED, ANTIALIASED_BILINEAR)
 
 
 def _names(text: str) -> list[str]:

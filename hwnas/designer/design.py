@@ -188,7 +188,7 @@ def _data_json(data: ImageData) -> dict[str, Any]:
     """What an app must know of the images, and what was left out of them."""
     return {
         "classes": list(data.classes),
-        "preprocessing": {"resolution": data.resolution, "mean": list(data.mean), "std": list(data.std)},
+        "preprocessing": {"resolution": data.resolution} | data.preprocessing.to_json(),
         "images": data.counts,
         "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
         "data": data.findings.to_json() | {"digest": data.digest},

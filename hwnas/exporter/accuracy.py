@@ -45,7 +45,7 @@ class Accuracy:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the share for other images of this kind."""
-        return _interval(self.right, self.images)
+        return wilson_interval(self.right, self.images)
 
     @property
     def agreement(self) -> float:
@@ -56,7 +56,7 @@ class Accuracy:
     def disagrees(self) -> bool:
         """Whether it is another classifier than the reference: even on other images of this kind it would give its
         class to fewer than `LEAST_AGREEMENT`. Accuracy alone does not show that where it is low."""
-        return _interval(self.agrees, self.images)[1] < LEAST_AGREEMENT
+        return wilson_interval(self.agrees, self.images)[1] < LEAST_AGREEMENT
 
     def loss_points(self, reference: Accuracy) -> float:
         """How many percentage points fewer images are right than with the reference; negative: more."""
@@ -72,7 +72,7 @@ class Accuracy:
         }
 
 
-def _interval(count: int, images: int) -> tuple[float, float]:
+def wilson_interval(count: int, images: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927): it holds near 0 and 1 too."""
     z2, share = NORMAL_95**2, count / images
     centre = (count + z2 / 2) / (images + z2)

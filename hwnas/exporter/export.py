@@ -167,13 +167,14 @@ def _about(
 ) -> dict[str, Any]:
     """The entries of ``export.json`` on the network and its images."""
     architecture = _architecture_of(module)
+    seen = None if images is None else images.preprocessing
     return {
         "architecture": None if architecture is None else architecture.to_json(),
         "input_shape": list(target.graph.input.shape),
         "input_shape_order": "NCHW",
         "output_shape": list(target.graph.output.shape),
         "output": "probabilities" if options.softmax else "logits",
-        "normalisation": None if images is None else asdict(images.preprocessing),
+        "normalisation": None if seen is None else {"mean": list(seen.mean), "std": list(seen.std)},
         "normalisation_inside": options.uint8_input,
         "classes": None if images is None or not images.classes else list(images.classes),
         "calibration": None if images is None else images.calibration.to_json(),

@@ -90,6 +90,7 @@ class ExportedModel:
     def to_json(self) -> dict[str, Any]:
         """JSON values; ``path`` is the name of the file alone."""
         (source,), (result,) = self.info.inputs, self.info.outputs
+        preprocessing = self.info.metadata.preprocessing
         return {
             "format": self.format,
             "precision": self.precision,
@@ -98,6 +99,7 @@ class ExportedModel:
             "sha256": self.info.sha256,
             "input": asdict(source),
             "output": asdict(result),
+            "preprocessing": None if preprocessing is None else preprocessing.to_json(),
             "max_relative_error": self.max_relative_error,
             "limit": self.limit,
             "parity": asdict(self.parity),

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.exporter.model_file.metadata import Preprocessing, check_class_names
+from hwnas.exporter.model_file.metadata import check_class_names
+from hwnas.preprocessing import Preprocessing
 
 LabelledPixels = Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]]
 """Batches of pixels (N, C, H, W) uint8 and labels (N) int64. It is gone through once per question asked of it."""

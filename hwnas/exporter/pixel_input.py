@@ -16,7 +16,7 @@ from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
-from hwnas.exporter.model_file.metadata import Preprocessing
+from hwnas.preprocessing import Preprocessing
 
 _CONVOLUTIONS = ("conv", "depthwise_conv")
 _NO_PADDING = ((0, 0), (0, 0))

@@ -13,8 +13,8 @@ from hwnas.errors import UsageError
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 from hwnas.exporter.graph.pytorch import outputs_of
-from hwnas.exporter.model_file.metadata import Preprocessing
 from hwnas.exporter.pixel_input import FromPixels, from_pixels
+from hwnas.preprocessing import Preprocessing
 
 _IMAGES_AT_ONCE = 16
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hwnas.preprocessing import Preprocessing
+
 NAME_SHOWN = 40
 """Characters of a name that a repr shows at most."""
 
@@ -87,6 +89,8 @@ class MetadataInfo:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     """Normalisation of the input, (value - mean) / std, per channel; empty: not said."""
+    preprocessing: Preprocessing | None = None
+    """All that becomes of a photograph, where hwnas wrote the file."""
 
     def __repr__(self) -> str:
         return f"MetadataInfo({len(self.entries)} entries, {len(self.labels)} labels)"

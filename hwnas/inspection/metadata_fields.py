@@ -13,14 +13,20 @@ TFLITE_ENTRY, TFLITE_IDENTIFIER = "TFLITE_METADATA", b"M001"
 """The entry of a .tflite whose buffer is the metadata, and the identifier that the metadata begins with."""
 
 
+TFLITE_PREPROCESSING = "hwnas_preprocessing"
+"""The entry of a .tflite that holds a Preprocessing as JSON: TensorFlow Lite Metadata has neither crop nor filter."""
+
+
 class OnnxProperty(StrEnum):
-    """Properties of an .onnx: labels are one per line, mean and deviation JSON lists for pixels in 0..255."""
+    """Properties of an .onnx: labels are one per line, mean and deviation JSON lists for pixels in 0..255; the
+    preprocessing is JSON of all of it."""
 
     LABELS = "labels"
     MEAN = "mean"
     STD = "std"
     COLOR_ORDER = "color_order"
     OUTPUT = "output"
+    PREPROCESSING = "preprocessing"
 
 
 class ModelField(IntEnum):

@@ -19,6 +19,7 @@ from hwnas.inspection.info import EndInfo, MetadataInfo
 from hwnas.inspection.metadata_fields import OnnxProperty
 from hwnas.inspection.network import BITS, FileNetwork, FileOperator, FileTensor, Shape, checked_shape, printable
 from hwnas.inspection.reading import FileContent, finite, layout_of
+from hwnas.preprocessing import Preprocessing
 
 SMALL_BYTES = 4096
 """Constants up to this size are kept for shape inference: shapes, axes, paddings. Weights are only in the way there."""
@@ -201,8 +202,12 @@ def _metadata(model: Any) -> MetadataInfo:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     labels = tuple(printable(label) for label in properties.pop(OnnxProperty.LABELS, "").splitlines())
     mean, std = (_numbers(properties.get(key, "")) for key in (OnnxProperty.MEAN, OnnxProperty.STD))
+    preprocessing = Preprocessing.of_text(properties.get(OnnxProperty.PREPROCESSING, ""))
+    if preprocessing is not None:
+        del properties[OnnxProperty.PREPROCESSING]
     found = opsets | said | properties
-    return MetadataInfo({printable(k): printable(v) for k, v in found.items() if v}, {}, labels, mean, std)
+    entries = {printable(k): printable(v) for k, v in found.items() if v}
+    return MetadataInfo(entries, {}, labels, mean, std, preprocessing)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -33,7 +33,7 @@ def read_tflite(data: bytes) -> FileContent:
     operators = tuple(_operator(model, graph, i, tensors) for i in range(graph.OperatorsLength()))
     inputs, outputs = (tuple(_indices(ends)) for ends in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
     network = FileNetwork(tensors, operators, inputs, outputs)
-    entries, labels, mean, std = read_metadata(model, data)
+    found = read_metadata(model, data)
     warnings = []
     if graphs > 1:
         warnings.append(
@@ -44,7 +44,9 @@ def read_tflite(data: bytes) -> FileContent:
         network=network,
         inputs=tuple(_end(graph, name, network) for name in inputs),
         outputs=tuple(_end(graph, name, network) for name in outputs),
-        metadata=MetadataInfo(entries, _signatures(model), labels, mean, std),
+        metadata=MetadataInfo(
+            found.entries, _signatures(model), found.labels, found.mean, found.std, found.preprocessing
+        ),
         warnings=warnings,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import flatbuffers
 from flatbuffers.number_types import Float32Flags
@@ -19,6 +19,7 @@ from hwnas.inspection.metadata_fields import (
     TENSOR_AXIS_LABELS,
     TFLITE_ENTRY,
     TFLITE_IDENTIFIER,
+    TFLITE_PREPROCESSING,
     FileField,
     ModelField,
     NormalizationField,
@@ -28,6 +29,7 @@ from hwnas.inspection.metadata_fields import (
 )
 from hwnas.inspection.network import printable
 from hwnas.inspection.reading import finite
+from hwnas.preprocessing import Preprocessing
 
 LABELS_BYTES = 2**20
 """A longer file of labels is not read: a small archive can unpack to a very large one."""
@@ -41,15 +43,24 @@ _TEXTS = (
     ModelField.MIN_PARSER_VERSION,
 )
 
-Metadata = tuple[dict[str, str], tuple[str, ...], tuple[float, ...], tuple[float, ...]]
+
+class Metadata(NamedTuple):
+    """What a .tflite says of itself; what it does not say is empty."""
+
+    entries: dict[str, str]
+    labels: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    preprocessing: Preprocessing | None
 
 
 def read_metadata(model: Any, data: bytes) -> Metadata:
-    """(entries, labels, mean, std) of a .tflite; what it does not have is empty."""
+    """The metadata of a .tflite."""
     entries = {"description": printable(model.Description())} if model.Description() else {}
     labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    preprocessing: Preprocessing | None = None
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
         name, buffer = printable(entry.Name()), model.Buffers(entry.Buffer())
@@ -58,9 +69,11 @@ def read_metadata(model: Any, data: bytes) -> Metadata:
             root = _Table(content, int.from_bytes(content[:4], "little"))
             entries |= {field.name.lower(): text for field in _TEXTS if (text := root.text(field))}
             labels, mean, std = _of_tensors(root, data)
+        elif name == TFLITE_PREPROCESSING:
+            preprocessing = Preprocessing.of_text(content.decode("utf-8", "replace"))
         elif len(content) <= 100 and (text := content.decode("utf-8", "replace").strip("\0 ")).isprintable() and text:
             entries[name] = text
-    return entries, labels, mean, std
+    return Metadata(entries, labels, mean, std, preprocessing)
 
 
 def _of_tensors(root: _Table, data: bytes) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:

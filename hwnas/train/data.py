@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
 from hwnas.train.augmentation import augmentation, augmented
 from hwnas.train.data_arguments import check_arguments, default_workers
 from hwnas.train.division import LabelledImage, split_validation
@@ -135,6 +136,12 @@ class ImageData:
         self._said: set[str] = set()
         self._duplicates = listed_duplicates(train, val, listed, source.same)
         self.findings = self._say_findings()
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What becomes of each image before the network sees it; an app has to do the same."""
+        size = (self.resolution, self.resolution)
+        return Preprocessing(self.mean, self.std, LARGEST_CENTRED, ANTIALIASED_BILINEAR, size)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.errors import UsageError
 from hwnas.exporter.images import Calibration, ExportImages, evenly_over_classes
-from hwnas.exporter.model_file.metadata import Preprocessing
+from hwnas.preprocessing import Preprocessing
 from hwnas.train.data import ImageData
 
 CALIBRATION_IMAGES = 128
@@ -38,7 +38,7 @@ def export_images(
         raise UsageError(f"int8 is calibrated on at least 1 image, not {calibration_images}.")
     chosen = data.training_pixels(partial(evenly_over_classes, count=calibration_images, seed=seed))
     return ExportImages(
-        preprocessing=preprocessing or Preprocessing(data.mean, data.std),
+        preprocessing=preprocessing or data.preprocessing,
         classes=data.classes,
         calibration=Calibration(chosen.numpy(), seed),
         validation=_Split(data, "val"),

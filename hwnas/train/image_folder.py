@@ -36,21 +36,28 @@ class FolderListing:
     left_out: LeftOut = field(default_factory=dict)
     nested: list[str] = field(default_factory=list)
     """Names of the images that are used and lie deeper than in the folder of their class."""
+    divided: bool = False
+    """Whether the test images were cut out of images that lay in no split."""
 
     def leave_out(self, reason: str, names: list[str]) -> None:
         if names:
             self.left_out.setdefault(reason, []).extend(names)
 
 
-def list_folder(folder: Path) -> FolderListing:
+def list_folder(folder: Path, only: str | None = None) -> FolderListing:
     """The images under `folder`. Where there is no split, about 20 % of each class become its test images, and at
     least one.
+
+    With `only`, the name of a split, a folder will do that lacks others which learning needs; what it has of that split
+    is `FolderListing.test` then.
 
     Classes are in the order of their folders' names. Raises HwnasError where there is nothing to learn.
     """
     try:
         _check_folder(folder)
         splits = _split_folders(folder)
+        if only is not None and (found := _list_only(folder, only, splits)) is not None:
+            return found
         if any(subfolders(folder / name) for name in splits["train"]):
             return _list_splits(folder, splits)
         return _list_one_level(folder, splits)
@@ -79,13 +86,18 @@ def _split_folders(folder: Path) -> Splits:
     return {split: [name for name in found if name.casefold() in names] for split, names in SPLIT_NAMES.items()}
 
 
-def _list_splits(folder: Path, splits: Splits) -> FolderListing:
+def _check_one_folder_each(folder: Path, splits: Splits) -> None:
+    """Raises HwnasError if two folders are called like one split."""
     for split, folders in splits.items():
         if len(folders) > 1:
             raise HwnasError(
                 f"{str(folder)!r} has {' and '.join(map(repr, folders))}, and one of them is the {split} split. Move "
                 "their images together, or the folders that are no split away."
             )
+
+
+def _list_splits(folder: Path, splits: Splits) -> FolderListing:
+    _check_one_folder_each(folder, splits)
     train = splits["train"][0]
     if not splits["test"]:
         has_val = f" (or call {splits['val'][0]}/ test/, if it may be that)" if splits["val"] else ""
@@ -105,6 +117,28 @@ def _list_splits(folder: Path, splits: Splits) -> FolderListing:
     for name in subfolders(folder):
         if name not in used:
             listing.leave_out(f"not in {train}/, but beside it", files_below(folder, name))
+    return listing
+
+
+def _list_only(folder: Path, split: str, splits: Splits) -> FolderListing | None:
+    """The images of a split of a folder that lacks train/ or test/; None: it has both, or no split. Raises HwnasError
+    if it has splits, but not this one."""
+    present = {
+        name: [own for own in folders if subfolders(folder / own) and not loose_files(folder, own)]
+        for name, folders in splits.items()
+    }
+    if not any(present.values()) or (present["train"] and present["test"]):
+        return None
+    if not present[split]:
+        has = " and ".join(f"{own}/" for folders in present.values() for own in folders)
+        raise HwnasError(f"{str(folder)!r} has {has} but no {split}/; add {split}/<class>/*, or name another split.")
+    _check_one_folder_each(folder, splits)
+    (own,) = present[split]
+    names = class_names(folder / own, subfolders(folder / own))
+    listing = FolderListing(classes=tuple(names.values()))
+    listing.test = _list_classes(folder, own, names, listing)
+    if not listing.test:
+        raise HwnasError(f"{str(folder / own)!r} holds no image; put images into {own}/<class>/.")
     return listing
 
 
@@ -137,6 +171,7 @@ def _list_one_level(folder: Path, splits: Splits) -> FolderListing:
     listing.train = images
     _check_classes(folder, names, listing)
     listing.train, listing.test = split_test(images)
+    listing.divided = True
     return listing
 
 

@@ -7,7 +7,7 @@ numbers, because what is left out and the statistics come from one pass over the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -131,18 +131,23 @@ def read_images(
             kept[start : len(readable)] = decoded.pixels
         if progress:
             progress(len(readable) + len(broken), len(images))
-    if len(broken) > MOST_BROKEN * len(images):
-        raise HwnasError(
-            f"{len(broken)} of {len(images)} images cannot be decoded, and hwnas goes on without at most "
-            f"{MOST_BROKEN:.0%} of them; the first: {Examples.of(described(broken))}. "
-            "Repair or remove these files."
-        )
+    check_broken(broken, len(images))
     count = len(readable)
     labels = torch.tensor([image.label for image in readable], dtype=torch.int64)
     pixels = torch.from_numpy(kept[:count]) if keep else None
     # what is decoded anew was fingerprinted once
     again, names = replace(reader, fingerprint=None), [image.name for image in readable]
     return ImageSet(again, names, labels, sums[:count], pixel_prints[:count], contents[:count], pixels), broken
+
+
+def check_broken(broken: Mapping[str, str], count: int) -> None:
+    """Raise HwnasError if more than 10 % of `count` images cannot be decoded; `broken` says by name why not."""
+    if len(broken) > MOST_BROKEN * count:
+        raise HwnasError(
+            f"{len(broken)} of {count} images cannot be decoded, and hwnas goes on without at most "
+            f"{MOST_BROKEN:.0%} of them; the first: {Examples.of(described(broken))}. "
+            "Repair or remove these files."
+        )
 
 
 def _channel_sums(pixels: Pixels) -> npt.NDArray[np.int64]:

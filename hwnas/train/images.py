@@ -2,7 +2,8 @@
 
 Every image becomes three channels of 8 bits: turned upright as its EXIF data say, transparent parts laid over white,
 16-bit grey scaled down to 8. It is cut to the largest centred square and resized with Pillow's antialiased bilinear
-filter: the shorter side fits, what hangs over on the longer side is lost, and nothing is distorted.
+filter (`hwnas.preprocessing.fitted`): the shorter side fits, what hangs over on the longer side is lost, and nothing is
+distorted.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import DataLoader
 
 from hwnas.errors import HwnasError
+from hwnas.preprocessing import LARGEST_CENTRED, Crop, fitted
 from hwnas.train.fingerprints import pixel_fingerprint
 
 Pixels = npt.NDArray[np.uint8]
+
+Resolution = int | tuple[int, int]
+"""The side of a square, or (height, width), in pixels."""
 
 # no format that Pillow hands to another program (EPS starts Ghostscript), whatever a file's extension says
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "JPEG2000", "PPM")
@@ -47,14 +52,17 @@ class BrokenImageError(HwnasError):
     """An image file that cannot be decoded; the message is the reason alone."""
 
 
-def decode_file(folder: Path, name: str, resolution: int, most_bytes: int | None = None) -> Pixels:
-    """Pixels (3, resolution, resolution) of one image file, of its first frame if there are several.
+def decode_file(
+    folder: Path, name: str, resolution: Resolution, most_bytes: int | None = None, crop: Crop = LARGEST_CENTRED
+) -> Pixels:
+    """Pixels (3, H, W) of one image file, of its first frame if there are several; `resolution` is H and W.
 
     Raises BrokenImageError; also for a picture that takes more than `most_bytes` of memory while it is decoded, and
     for decompression bombs (more than Pillow's limit of 179 million pixels, as stated in the header).
     """
     # photos are decoded at a fraction of their size, many times faster, still twice as large as needed
-    return _square(_load(folder / name, 2 * resolution, most_bytes), resolution)
+    size = _size(resolution)
+    return _pixels(fitted(_load(folder / name, 2 * max(size), most_bytes), size, crop))
 
 
 def same_pixels(folder: Path, name: str, other: str, most_bytes: int | None = None) -> bool:
@@ -138,9 +146,11 @@ def _unidentified(path: Path) -> str:
     return f"not an image in one of the formats {', '.join(FORMATS)}"
 
 
-def decode_array(arrays: Mapping[str, Pixels], name: str, resolution: int) -> Pixels:
-    """Pixels (3, resolution, resolution) of the grey image (H, W) that `arrays` holds under `name`."""
-    return _square(Image.fromarray(arrays[name]).convert("RGB"), resolution)
+def decode_array(
+    arrays: Mapping[str, Pixels], name: str, resolution: Resolution, crop: Crop = LARGEST_CENTRED
+) -> Pixels:
+    """Pixels (3, H, W), `resolution` being H and W, of the grey image that `arrays` holds under `name`."""
+    return _pixels(fitted(Image.fromarray(arrays[name]).convert("RGB"), _size(resolution), crop))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -169,9 +179,12 @@ def _strip_to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _square(image: Image.Image, resolution: int) -> Pixels:
-    fitted = ImageOps.fit(image, (resolution, resolution), Image.Resampling.BILINEAR)
-    return np.asarray(fitted).transpose(2, 0, 1)
+def _size(resolution: Resolution) -> tuple[int, int]:
+    return (resolution, resolution) if isinstance(resolution, int) else resolution
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 class DecodedImages(NamedTuple):
@@ -190,7 +203,8 @@ class DecodedImages(NamedTuple):
 class ImageReader:
     """Decodes lists of images, in `workers` processes (0: in this one). ``reader[names]`` decodes one list, here.
 
-    With `fingerprint`, it is taken of the content of each image that can be decoded.
+    `decode` may give pixels of another height and width than `resolution`, as long as all are of the same. With
+    `fingerprint`, it is taken of the content of each image that can be decoded.
     """
 
     decode: Callable[[str, int], Pixels]
@@ -210,8 +224,7 @@ class ImageReader:
                 continue
             if self.fingerprint:  # the file has just been read, so its bytes are still at hand
                 contents.append(self.fingerprint(name))
-        shape = (len(decoded), 3, self.resolution, self.resolution)
-        pixels = np.concatenate(decoded).reshape(shape) if decoded else np.empty(shape, np.uint8)
+        pixels = np.stack(decoded) if decoded else np.empty((0, 3, self.resolution, self.resolution), np.uint8)
         return DecodedImages(pixels, broken, [pixel_fingerprint(image) for image in pixels], contents)
 
     def read(self, batches: Sequence[Sequence[str]]) -> Iterator[DecodedImages]:

@@ -22,7 +22,8 @@ from hwnas.train.images import decode_array, decode_file, same_pixels
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Names and labels of the splits, and ``decode(name, resolution)``: uint8 pixels (3, resolution, resolution).
+    """Names and labels of the splits, and ``decode(name, resolution, crop=...)``: uint8 pixels (3, H, W), as
+    `hwnas.train.images.decode_file` gives them.
 
     ``train`` is in the order of names; ``test`` and ``val`` are mixed, so that any stretch of them holds all classes.
     ``val`` is empty where validation images are to be cut out of ``train``. ``left_out`` names, by reason, the files
@@ -35,12 +36,14 @@ class ImageSource:
     classes: tuple[str, ...]
     train: tuple[LabelledImage, ...]
     test: tuple[LabelledImage, ...]
-    decode: Callable[[str, int], npt.NDArray[np.uint8]]
+    decode: Callable[..., npt.NDArray[np.uint8]]
     fingerprint: Callable[[str], bytes]
     same: Callable[[str, str], bool]
     val: tuple[LabelledImage, ...] = ()
     left_out: Mapping[str, list[str]] = field(default_factory=dict)
     nested: tuple[str, ...] = ()
+    divided: bool = False
+    """Whether ``test`` was cut out of images that lay in no split."""
 
     def untested(self) -> tuple[str, ...]:
         """The classes without a test image."""
@@ -48,14 +51,16 @@ class ImageSource:
         return tuple(name for label, name in enumerate(self.classes) if label not in present)
 
 
-def folder_source(folder: Path, most_bytes: int | None = None) -> ImageSource:
+def folder_source(folder: Path, most_bytes: int | None = None, only: str | None = None) -> ImageSource:
     """The images under `folder`; see `hwnas.train.image_folder`. Raises HwnasError where there is nothing to learn.
+
+    With `only`, the name of a split, others may be missing, and ``test`` is that split if they are.
 
     Pictures that take more than `most_bytes` of memory to decode count as broken.
     """
     with suppress(RuntimeError):  # there is no such ~user; it is said of the whole path that it is not there
         folder = folder.expanduser()
-    found = list_folder(folder)
+    found = list_folder(folder, only)
     return ImageSource(
         title=str(folder),
         classes=found.classes,
@@ -67,6 +72,7 @@ def folder_source(folder: Path, most_bytes: int | None = None) -> ImageSource:
         val=tuple(mixed(found.val)),
         left_out=found.left_out,
         nested=tuple(found.nested),
+        divided=found.divided,
     )
 
 
@@ -89,4 +95,5 @@ def digits_source() -> ImageSource:
         decode=partial(decode_array, arrays),
         fingerprint=partial(array_fingerprint, arrays),
         same=lambda name, other: np.array_equal(arrays[name], arrays[other]),
+        divided=True,
     )

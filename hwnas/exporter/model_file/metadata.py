@@ -1,4 +1,4 @@
-"""The metadata of an exported file, so that an app needs nothing else: input, normalisation, labels, output."""
+"""The metadata of an exported file, so that an app needs nothing else: preprocessing, labels, output."""
 
 from __future__ import annotations
 
@@ -6,38 +6,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hwnas.errors import HwnasError, UsageError
+from hwnas.errors import HwnasError
+from hwnas.preprocessing import Layout, Preprocessing
 
 _NO_LABEL = ("Cc", "Cs", "Zl", "Zp")
 """Unicode's categories of control characters, of halves of characters, and of what breaks lines."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Normalisation of pixels in 0..1 by the mean and deviation of each channel: (x - mean) / std.
-
-    Raises UsageError unless there is one positive, finite deviation for each mean.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        numbers = np.array([*self.mean, *self.std], np.float64)
-        if len(self.mean) != len(self.std) or not np.isfinite(numbers).all() or min(self.std, default=0) <= 0:
-            raise UsageError(
-                f"normalisation needs one finite mean and one positive deviation per channel, not mean={self.mean} and "
-                f"std={self.std}."
-            )
-
-    def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """float32 of the same shape (N, C, H, W), of pixels in 0..255. Rounded once, from float64."""
-        mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        values: NDArray[np.float32] = ((pixels / 255.0 - mean) / std).astype(np.float32)
-        return values
 
 
 @dataclass(frozen=True)
@@ -46,7 +19,7 @@ class ModelMetadata:
 
     Args:
         image_size: (height, width) in pixels.
-        preprocessing: Normalisation that the app applies to pixels, in float32; None: not known.
+        preprocessing: What the network was trained to see; None: not known.
         uint8_input: Whether pixels go in as they are, uint8; the normalisation is inside then.
         classes: Name of each output; () if they are not known.
         softmax: Whether the scores are probabilities; logits otherwise.
@@ -80,6 +53,12 @@ class ModelMetadata:
             return None
         mean, std = (tuple(255 * x for x in values) for values in (self.preprocessing.mean, self.preprocessing.std))
         return mean, std
+
+    def preprocessing_of(self, layout: Layout) -> Preprocessing | None:
+        """What an app does with a photograph for a file whose input has this layout; None: not known."""
+        if self.preprocessing is None:
+            return None
+        return self.preprocessing.of_file(self.image_size, self.uint8_input, layout)
 
     @property
     def output_text(self) -> str:

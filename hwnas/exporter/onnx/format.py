@@ -14,6 +14,7 @@ from hwnas.exporter.model_file.metadata import ModelMetadata
 from hwnas.exporter.onnx.int8 import OnnxQuantizer, onnx_int8_weights
 from hwnas.exporter.onnx.writer import write_onnx
 from hwnas.inspection.metadata_fields import OnnxProperty
+from hwnas.preprocessing import Layout
 from hwnas.runtimes.onnx_runtime import LAYOUT_KEY
 
 
@@ -56,6 +57,9 @@ def onnx_with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
     }
     if metadata.classes:
         entries[OnnxProperty.LABELS] = metadata.labels
+    layout: Layout = "NHWC" if entries.get(LAYOUT_KEY) == "NHWC" else "NCHW"
+    if (preprocessing := metadata.preprocessing_of(layout)) is not None:
+        entries[OnnxProperty.PREPROCESSING] = preprocessing.text()
     if (normalisation := metadata.pixel_mean_and_std) is not None:
         mean, std = map(json.dumps, normalisation)
         entries |= {OnnxProperty.MEAN: mean, OnnxProperty.STD: std}

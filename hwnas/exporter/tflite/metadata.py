@@ -1,5 +1,7 @@
 """TensorFlow Lite Metadata: labels and normalisation inside a .tflite, where Android's and MediaPipe's tools look.
 
+It has no word for how a photograph is cut and resized: that is an entry of its own, in JSON, and a description.
+
 A flatbuffer of its own, identifier M001, in the model's entry ``TFLITE_METADATA``; the labels are a zip archive behind
 the model, which readers of the model do not see. Its fields are in `hwnas.inspection.metadata_fields`.
 """
@@ -24,6 +26,7 @@ from hwnas.inspection.metadata_fields import (
     TENSOR_AXIS_LABELS,
     TFLITE_ENTRY,
     TFLITE_IDENTIFIER,
+    TFLITE_PREPROCESSING,
     ContentField,
     FileField,
     ImageField,
@@ -47,8 +50,12 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the archive's own zero: equal labels must g
 def tflite_with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
     """The .tflite file with `metadata` in it. Nothing about the time or the machine is stored."""
     file = unpacked(model)
-    file.buffers.append(schema.BufferT(data=_metadata_bytes(metadata)))
-    file.metadata = [*(file.metadata or []), schema.MetadataT(TFLITE_ENTRY.encode(), len(file.buffers) - 1)]
+    entries = {TFLITE_ENTRY: _metadata_bytes(metadata)}
+    if (preprocessing := metadata.preprocessing_of("NHWC")) is not None:
+        entries[TFLITE_PREPROCESSING] = preprocessing.text().encode()
+    for name, content in entries.items():
+        file.buffers.append(schema.BufferT(data=content))
+        file.metadata = [*(file.metadata or []), schema.MetadataT(name.encode(), len(file.buffers) - 1)]
     data = packed(file)
     return _with_labels(data, metadata.labels) if metadata.classes else data
 
@@ -70,6 +77,8 @@ def _metadata_bytes(metadata: ModelMetadata) -> bytes:
     outputs = [_tensor(builder, text("scores"), scores, None, [], [_labels_file(builder)] if metadata.classes else [])]
     units = [] if metadata.pixel_mean_and_std is None else [_normalisation(builder, *metadata.pixel_mean_and_std)]
     what = "RGB image, uint8 in 0..255" if metadata.uint8_input else "RGB image, float32, normalised"
+    if (preprocessing := metadata.preprocessing_of("NHWC")) is not None:
+        what = f"{what}. {' '.join(preprocessing.steps)}"
     inputs = [_tensor(builder, text("image"), text(what), _image_content(builder, metadata.image_size), units, [])]
     ends = {SubgraphField.INPUTS: _offsets(builder, inputs), SubgraphField.OUTPUTS: _offsets(builder, outputs)}
     subgraph = _table(builder, ends)
