@@ -106,7 +106,7 @@ class Preprocessing:
     def normalisation_text(self) -> str:
         """The step from pixels to the values of the input."""
         if self.inside:
-            return "RGB pixels, 0 to 255, go in as they are; the normalisation is inside."
+            return "RGB, 0 to 255, as they are: the normalisation is inside."
         return f"RGB, (pixel / 255 - mean) / std with mean {list(self.mean)} and std {list(self.std)}."
 
     def to_json(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def accuracy(
     check_split(split)
     files, numbers = _files(model), (_numbers("--mean", mean), _numbers("--std", std))
     with progress_bars() as bars:
-        bars("accuracy", 0, 0, "")
+        bars("accuracy", 0, 1, "")
         found = accuracies(
             files,
             data,

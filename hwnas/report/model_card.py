@@ -5,16 +5,15 @@ It is made of ``export.json`` and, after a design, of its report. Nothing in it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE
 from hwnas.files import read_json, write_page
-from hwnas.report.snippets import Usage, snippets
-
-CLASSES_SHOWN = 50
+from hwnas.report.card_usage import ends, use
+from hwnas.report.markdown import markdown_text as _text
 
 Json = dict[str, Any]
 
@@ -49,9 +48,9 @@ def model_card(exported: Json, report: Json, licence: str | None = None) -> str:
     sections = {
         "Latency": _latency(report),
         "Files": _files(exported["files"], report),
-        "Input and output": _ends(exported, report),
+        "Input and output": ends(exported, report),
         "Data": _data(exported, report),
-        "Use": _use(exported, report),
+        "Use": use(exported, report),
         "Inside": _inside(exported, report),
         "Licence": [_text(licence) if licence else "Not stated."],
         "Made with": [", ".join(f"{name} {found}" for name, found in exported["versions"].items() if found)],
@@ -132,31 +131,6 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
     return lines
 
 
-def _ends(exported: Json, report: Json) -> list[str]:
-    mean, std = _normalisation(exported, report)
-    lines = []
-    for file in _one_per_format(exported["files"]):
-        source, target = file["input"], file["output"]
-        lines.append(
-            f"- `.{file['format']}`: input `{_text(source['name'])}` {source['dtype']} {source['shape']}"
-            f"{' ' + source['layout'] if source['layout'] else ''}, output `{_text(target['name'])}` {target['dtype']} "
-            f"{target['shape']}"
-        )
-    if exported.get("normalisation_inside"):
-        lines.append("- Pixels: RGB, 0 to 255, as they are; the normalisation is inside.")
-    elif std:
-        lines.append(f"- Pixels: RGB, `(pixel / 255 - mean) / std` with mean {list(mean)} and std {list(std)}.")
-    else:
-        lines.append("- Normalisation of the pixels: not recorded; as in training.")
-    classes = _classes(exported, report)
-    lines.append(f"- Output: {exported['output']}, one per class.")
-    if classes:
-        more = f" ... ({len(classes)} in all)" if len(classes) > CLASSES_SHOWN else ""
-        listed = ", ".join(f"{i} {_text(name)}" for i, name in enumerate(classes[:CLASSES_SHOWN]))
-        lines.append(f"- Classes: {listed}{more}")
-    return lines
-
-
 def _data(exported: Json, report: Json) -> list[str]:
     lines = [f"- {_text(str(name))}: {count} images" for name, count in (report.get("images") or {}).items()]
     if calibration := exported.get("calibration"):
@@ -179,27 +153,6 @@ def _findings(data: Json) -> list[str]:
     return [f"- {count} {what}" for what, count in counts.items() if count]
 
 
-def _use(exported: Json, report: Json) -> list[str]:
-    mean, std = _normalisation(exported, report)
-    lines: list[str] = []
-    for file in _one_per_format(exported["files"]):
-        source = file["input"]
-        usage = Usage(
-            file=file["path"],
-            shape=tuple(source["shape"]),
-            input_name=source["name"],
-            output_name=file["output"]["name"],
-            pixels=source["dtype"] == "uint8",
-            mean=mean,
-            std=std,
-            labels=_classes(exported, report),
-        )
-        lines += [f"### {file['path']}", ""]
-        for language, (code, text) in snippets(usage).items():
-            lines += [f"{language}:", "", f"```{code}", text, "```", ""]
-    return [*lines, "The other files of a format are used in the same way."]
-
-
 def _inside(exported: Json, report: Json) -> list[str]:
     lines = []
     if report.get("macs"):
@@ -212,27 +165,3 @@ def _inside(exported: Json, report: Json) -> list[str]:
         lines.append(f"- `{file['path']}`: {operators}.{taken if pieces is not None else ''}")
         lines += [f"  - {_text(warning)}" for warning in file.get("warnings", ())]
     return lines
-
-
-def _one_per_format(files: Iterable[Json]) -> list[Json]:
-    """The first file of each format."""
-    first: dict[str, Json] = {}
-    for file in files:
-        first.setdefault(file["format"], file)
-    return list(first.values())
-
-
-def _classes(exported: Json, report: Json) -> tuple[str, ...]:
-    return tuple(exported.get("classes") or report.get("classes") or ())
-
-
-def _normalisation(exported: Json, report: Json) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, std) of pixels from 0 to 1; empty where neither the export nor the design says."""
-    found = exported.get("normalisation") or report.get("preprocessing") or {}
-    return tuple(found.get("mean", ())), tuple(found.get("std", ()))
-
-
-def _text(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    escaped = "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in str(text))
-    return " ".join(escaped.split())
