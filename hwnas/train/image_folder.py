@@ -48,8 +48,8 @@ def list_folder(folder: Path, only: str | None = None) -> FolderListing:
     """The images under `folder`. Where there is no split, about 20 % of each class become its test images, and at
     least one.
 
-    With `only`, the name of a split, a folder will do that lacks others which learning needs; what it has of that split
-    is `FolderListing.test` then.
+    With `only`, the name of a split or "all", a folder will do that lacks others which learning needs, and has few
+    images; what it has of that split is `FolderListing.test` then.
 
     Classes are in the order of their folders' names. Raises HwnasError where there is nothing to learn.
     """
@@ -120,25 +120,30 @@ def _list_splits(folder: Path, splits: Splits) -> FolderListing:
     return listing
 
 
-def _list_only(folder: Path, split: str, splits: Splits) -> FolderListing | None:
-    """The images of a split of a folder that lacks train/ or test/; None: it has both, or no split. Raises HwnasError
-    if it has splits, but not this one."""
+def _list_only(folder: Path, wanted: str, splits: Splits) -> FolderListing | None:
+    """The images of a split, or with "all" of the only one, of a folder that lacks train/ or test/; with "all" also
+    those of a folder without splits. None: what learning needs is there. Raises HwnasError if the split is not."""
     present = {
         name: [own for own in folders if subfolders(folder / own) and not loose_files(folder, own)]
         for name, folders in splits.items()
     }
-    if not any(present.values()) or (present["train"] and present["test"]):
+    found = [own for folders in present.values() for own in folders]
+    if (present["train"] and present["test"]) or (not found and wanted != "all"):
         return None
-    if not present[split]:
-        has = " and ".join(f"{own}/" for folders in present.values() for own in folders)
-        raise HwnasError(f"{str(folder)!r} has {has} but no {split}/; add {split}/<class>/*, or name another split.")
     _check_one_folder_each(folder, splits)
-    (own,) = present[split]
-    names = class_names(folder / own, subfolders(folder / own))
+    chosen = found if wanted == "all" else present[wanted]
+    if found and len(chosen) != 1:
+        named = "train/ and test/, which all its images need" if wanted == "all" else f"{wanted}/"
+        raise HwnasError(
+            f"{str(folder)!r} has {' and '.join(f'{own}/' for own in found)} but no {named}; add <class>/* there, or "
+            "name another split."
+        )
+    split = chosen[0] if chosen else ""
+    names = class_names(folder / split, subfolders(folder / split))
     listing = FolderListing(classes=tuple(names.values()))
-    listing.test = _list_classes(folder, own, names, listing)
+    listing.test = _list_classes(folder, split, names, listing)
     if not listing.test:
-        raise HwnasError(f"{str(folder / own)!r} holds no image; put images into {own}/<class>/.")
+        raise HwnasError(f"{str(folder / split)!r} holds no image; put images into <class>/ there.")
     return listing
 
 

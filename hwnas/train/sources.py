@@ -54,7 +54,7 @@ class ImageSource:
 def folder_source(folder: Path, most_bytes: int | None = None, only: str | None = None) -> ImageSource:
     """The images under `folder`; see `hwnas.train.image_folder`. Raises HwnasError where there is nothing to learn.
 
-    With `only`, the name of a split, others may be missing, and ``test`` is that split if they are.
+    With `only`, the name of a split or "all", others may be missing, and ``test`` is that split if they are.
 
     Pictures that take more than `most_bytes` of memory to decode count as broken.
     """

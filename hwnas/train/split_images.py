@@ -35,7 +35,7 @@ def source_of(data: Path | str, split: Split, workers: int) -> ImageSource:
     if data == "digits":
         return digits_source()
     most_bytes = int(DECODING_SHARE * available_bytes() / max(1, workers))
-    return folder_source(Path(data), most_bytes, None if split == "all" else split)
+    return folder_source(Path(data), most_bytes, split)
 
 
 def images_of(source: ImageSource, split: Split) -> tuple[list[LabelledImage], tuple[str, ...]]:
