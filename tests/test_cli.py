@@ -55,7 +55,7 @@ def quick_design(tables, out, *more: object) -> list[object]:
 
 def test_every_verb_has_help_with_an_example(hwnas):
     assert hwnas("--help")[0] == 0
-    for verb in ("devices", "measure", "fit", "price", "search", "export", "bench", "design"):
+    for verb in ("devices", "measure", "fit", "price", "search", "export", "bench", "accuracy", "design"):
         code, out, _ = hwnas(verb, "--help")
         assert code == 0
         assert f"hwnas {verb}" in " ".join(out.split()).split("Example")[1], verb
@@ -116,10 +116,29 @@ def test_a_design_is_predicted_by_the_table_whatever_the_machine_does_now(design
     assert designed["interval_ms"] == pytest.approx(prediction.interval_ms, rel=1e-4)
     assert designed["interval_ms"][1] <= designed["budget_ms"] * (1 + 1e-4)
     for model in designed["models"]:
-        assert set(model) == {"format", "precision", "path", "bytes", "max_relative_error"}
+        assert set(model) == {
+            *("format", "precision", "path", "bytes", "sha256", "max_relative_error", "ms", "accuracy"),
+        }
         assert Path(model["path"]).stat().st_size == model["bytes"]
-        assert model["max_relative_error"] <= 1e-5
-    assert sorted(model["format"] for model in designed["models"]) == ["onnx", "tflite"]
+        assert model["max_relative_error"] <= 1e-5 or model["precision"] == "int8"
+
+
+def test_every_file_of_a_design_was_measured_and_evaluated(designed):
+    """In float32 and int8, on the runtime that takes it: in the report, on the card, on the page."""
+    by_name = {Path(model["path"]).name: model for model in designed["models"]}
+    assert list(by_name) == ["model.tflite", "model.onnx", "model.int8.tflite", "model.int8.onnx"]
+    run = Path(designed["run"])
+    card, page = (run / "models" / "CARD.md").read_text(), (run / "report.html").read_text()
+    for name, model in by_name.items():
+        runtime = "litert" if name.endswith("tflite") else "onnxruntime"
+        assert model["ms"][runtime] > 0 and 0 <= model["accuracy"] <= 1
+        (row,) = (line for line in card.splitlines() if line.startswith(f"| `{name}` |"))
+        for said in (row, page):
+            assert f"{model['ms'][runtime]:.4g} ms on {runtime}" in said
+        assert f"{model['accuracy']:.1%}" in row
+    for runtime, ms in designed["measured_ms"].items():  # the budget is for float32
+        assert ms in (by_name["model.tflite"]["ms"].get(runtime), by_name["model.onnx"]["ms"].get(runtime))
+    assert list(by_name["model.int8.tflite"]["ms"]) == ["litert"]
 
 
 def test_the_run_folder_holds_all_that_is_needed_to_ship(designed):
@@ -134,12 +153,16 @@ def test_the_run_folder_holds_all_that_is_needed_to_ship(designed):
     assert (child.architecture.macs, child.architecture.params) == (designed["macs"], designed["params"])
     x = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
     expected = child(torch.from_numpy(x)).detach().numpy()
-    for model in designed["models"]:
+    for model in (each for each in designed["models"] if each["precision"] == "float32"):
         runtime = get_runtime({"tflite": "litert", "onnx": "onnxruntime"}[model["format"]])
         out = runtime.load(Path(model["path"])).run(x)
         np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
     report = json.loads((ROOT / designed["run"] / "report.json").read_text())
     assert len(report["preprocessing"]["mean"]) == 3
+    assert (report["preprocessing"]["crop"], report["preprocessing"]["resize"]) == (
+        "largest-centred",
+        "antialiased-bilinear",
+    )
     assert len(report["classes"]) == 10
 
 

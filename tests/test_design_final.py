@@ -5,7 +5,7 @@ import pytest
 from hwnas.designer.final import Repetition, measure_models, undisturbed
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
-from tests.small_models import feature_net
+from tests.small_models import IMAGE_SHAPE, feature_net
 
 
 def look(*reference_us: float) -> Repetition:
@@ -35,3 +35,17 @@ def test_a_machine_that_stays_slower_is_measured_as_it_is(tmp_path, monkeypatch)
     quick = Device(name="test", min_runs=1, min_ms=0, max_runs=3, visits=1, extra_visits=0, warmup_ms=0)
     final = measure_models(models, quick, "litert", lambda *_: None, everywhere=False, rounds=1, usual_us=1e-6)
     assert final.measured_ms["litert"] > 0 and final.reference_us["litert"] > 0
+
+
+def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path):
+    formats, precisions = ("tflite", "onnx"), ("float32", "int8-weights")
+    models = export(feature_net(), tmp_path, formats, IMAGE_SHAPE, precisions)
+    quick = Device(name="test", min_runs=1, min_ms=0, max_runs=3, visits=1, extra_visits=0, warmup_ms=0)
+    quick = quick.model_copy(update={"drift_limit_percent": 1e9})
+    final = measure_models(models, quick, "onnxruntime", lambda *_: None, rounds=1)
+    assert next(iter(final.measured_ms)) == "onnxruntime" and "litert" in final.measured_ms
+    assert set(final.files_ms["model.tflite"]) == set(final.measured_ms) - {"onnxruntime"}
+    assert list(final.files_ms["model.int8-weights.tflite"]) == ["litert"]
+    assert list(final.files_ms["model.int8-weights.onnx"]) == ["onnxruntime"]
+    assert final.measured_ms["onnxruntime"] == final.files_ms["model.onnx"]["onnxruntime"]
+    assert final.measured_ms["litert"] == final.files_ms["model.tflite"]["litert"]

@@ -5,10 +5,12 @@ measure -> fit -> search under the budget -> export -> measure again -> within o
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from hwnas.designer.final import measure_models, usual_us_of
 from hwnas.designer.result import DesignResult
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
-from hwnas.exporter.export import export
+from hwnas.exporter.export import ExportOptions, export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.files import read_json, write_json
 from hwnas.latency.predictor import LatencyPredictor
@@ -41,6 +43,8 @@ from hwnas.train.weights import WeightSettings
 
 REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
 MODELS_FOLDER, RETRAINED_FOLDER = "models", "retrained"
+PRECISIONS = ("float32", "int8")
+"""Of the files; the budget is for the first."""
 BUDGET_PICTURE = "budget_following.png"
 
 Step = Callable[[int, int, dict[str, float]], None]
@@ -130,6 +134,7 @@ def _finish(
         price=price_of(result.architecture, task.table, task.predictor),
         publication=task.table.publication,
         frontier=tuple(save_frontier(results, run.folder, child_of, fair_accuracy)),
+        files_ms=final.files_ms,
     )
 
 
@@ -146,11 +151,15 @@ def _export(child: ChildNetwork, task: Task, run: Run, report: DesignProgress) -
     save_child(child, run.folder)
     if task.table.publication:
         return []
-    report("export", 0, 1, "")
-    # with the images, the files carry labels and normalisation, and their accuracy is known
-    models = export(child, run.folder / MODELS_FOLDER, images=export_images(task.data))
-    report("export", 1, 1, "")
-    return models
+    # with the images, the files carry labels and preprocessing, and their accuracy is known
+    images, options = export_images(task.data), ExportOptions(list_noisy_layers=False)
+    export_as = partial(export, child, run.folder / MODELS_FOLDER, images=images, options=options, progress=report)
+    try:
+        return export_as(precisions=PRECISIONS)
+    except HwnasError as error:  # a package is missing, or weights cannot be rounded: what was found is kept
+        models = export_as(precisions=PRECISIONS[:1])
+        logging.getLogger(__name__).warning("exported without int8: %s", error)
+        return models
 
 
 def _write_report(found: DesignResult, task: Task, run: Run) -> None:

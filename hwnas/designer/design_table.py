@@ -59,8 +59,11 @@ def design_table(result: DesignResult) -> Table:
         "architecture": f"{result.architecture.space} {result.architecture.code}",
     }
     for model in result.models:
+        found = [f"{ms:.3f} ms on {name}" for name, ms in result.files_ms.get(model.path.name, {}).items()]
+        if model.accuracy is not None:
+            found.append(f"{100 * model.accuracy.share:.1f} % right")
         checked = f"{model.bytes / 1024:.0f} KiB, {model.max_relative_error:.0e} from PyTorch"
-        rows[f"{model.format} {model.precision}"] = f"{model.path} ({checked})"
+        rows[f"{model.format} {model.precision}"] = f"{', '.join(found)}: {model.path} ({checked})"
     for point in result.frontier:
         ms = f"{point.prediction.ms:.3f} ms predicted"
         if point.measured_ms is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
@@ -20,18 +20,21 @@ from hwnas.runners import runtime_suffix
 from hwnas.runtimes import installed_runtimes
 
 FINAL_ROUNDS = 4
-"""How often each exported file is measured, in turns with the others."""
+"""How often each exported file is measured, in turns with the others; half as often in other precisions than the
+first, which is the one that the budget is for."""
 RETAKES, PAUSE_S = 3, 1.0
 """How many times as often it is measured again at most where the machine was slower meanwhile; and the pause before."""
 
 
 @dataclass(frozen=True)
 class FinalMeasurement:
-    """Per runtime: median ms of the exported files, median microseconds of the reference model, the conditions."""
+    """Per runtime: median ms of the file in the first precision, which the budget is for, median microseconds of the
+    reference model, the conditions. By the name of each file: the same ms per runtime."""
 
     measured_ms: dict[str, float]
     reference_us: dict[str, float]
     conditions: dict[str, dict[str, Any]]
+    files_ms: dict[str, dict[str, float]]
 
     def status(self, runtime: str, budget_ms: float) -> Literal["within", "over", "predicted"]:
         """Whether the wanted runtime is within the budget."""
@@ -101,43 +104,71 @@ def measure_models(
     Args:
         usual_us: how long the reference model takes on `runtime` as a rule, such as when the table was measured.
     """
-    names = list(
-        dict.fromkeys([runtime, *(installed_runtimes() if everywhere and device.transport == "local" else ())])
-    )
-    pairs = [(name, model) for name in names for model in models if runtime_suffix(name) == f".{model.format}"]
+    pairs = _pairs(models, runtime, everywhere and device.transport == "local")
     references = {model.format: reference_model(model.format) for model in models}
-    repetitions: dict[str, list[Repetition]] = defaultdict(list)
+    repetitions: dict[tuple[str, str], list[Repetition]] = defaultdict(list)
     conditions: dict[str, dict[str, Any]] = {}
 
     def repeat(name: str, model: ExportedModel) -> None:
         measured = bench(model.path, device, name, reference=references[model.format])
-        repetitions[name].append(Repetition(tuple(measured.measurement.runs_us), tuple(measured.reference_us)))
-        conditions[name] = measured.conditions.to_json()
+        found = Repetition(tuple(measured.measurement.runs_us), tuple(measured.reference_us))
+        repetitions[name, model.path.name].append(found)
+        conditions.setdefault(name, measured.conditions.to_json())
 
-    def good(name: str) -> list[Repetition]:
-        return undisturbed(repetitions[name], device.drift_limit_percent, usual_us if name == runtime else None)
+    def rounds_of(model: ExportedModel) -> int:
+        return rounds if model.precision == models[0].precision else (rounds + 1) // 2
 
-    planned = [pair for _ in range(rounds) for pair in pairs]
+    def good(name: str, model: ExportedModel) -> list[Repetition]:
+        usual = usual_us if name == runtime else None
+        return undisturbed(repetitions[name, model.path.name], device.drift_limit_percent, usual)
+
+    planned = [pair for turn in range(rounds) for pair in pairs if turn < rounds_of(pair[1])]
     for done, (name, model) in enumerate(planned):
-        report("measure again", done, len(planned), name)
+        report("measure again", done, len(planned), f"{name}, {model.precision}")
         repeat(name, model)
     if planned:
         report("measure again", len(planned), len(planned), "")
     for name, model in pairs:
-        for _ in range(RETAKES * rounds):
-            if len(good(name)) >= rounds:
+        for _ in range(RETAKES * rounds_of(model)):
+            if len(good(name, model)) >= rounds_of(model):
                 break
             time.sleep(PAUSE_S)
             repeat(name, model)
     # as fast as it usually is, or, if it never was, as fast as it is now
-    taken = {name: good(name) or undisturbed(repetitions[name], device.drift_limit_percent) for name in repetitions}
-    measured_ms = {
-        name: Measurement(tuple(runs for each in found for runs in each.runs_us)).median_ms
-        for name, found in taken.items()
+    taken = {
+        (name, model.path.name): good(name, model)
+        or undisturbed(repetitions[name, model.path.name], device.drift_limit_percent)
+        for name, model in pairs
     }
+    return _final(models, taken, conditions)
+
+
+def _pairs(models: Sequence[ExportedModel], runtime: str, everywhere: bool) -> list[tuple[str, ExportedModel]]:
+    """What is measured on which runtime: files of the first precision on all, others on `runtime` and on the first
+    other one that takes them: some runtimes have no fast int8, and are not to be used for it."""
+    names = list(dict.fromkeys([runtime, *(installed_runtimes() if everywhere else ())]))
+    found = []
+    for model in models:
+        taking = [name for name in names if runtime_suffix(name) == f".{model.format}"]
+        found += [(name, model) for name in (taking if model.precision == models[0].precision else taking[:1])]
+    return sorted(found, key=lambda pair: names.index(pair[0]))
+
+
+def _final(
+    models: Sequence[ExportedModel],
+    taken: Mapping[tuple[str, str], Sequence[Repetition]],
+    conditions: dict[str, dict[str, Any]],
+) -> FinalMeasurement:
+    """The medians over the repetitions that were taken, by (runtime, name of the file)."""
+    files_ms: dict[str, dict[str, float]] = defaultdict(dict)
+    for (name, file), found in taken.items():
+        files_ms[file][name] = Measurement(tuple(runs for each in found for runs in each.runs_us)).median_ms
+    first = [model.path.name for model in models if model.precision == models[0].precision]
     reference_us = {
         name: median(us for each in found for us in each.reference_us)
-        for name, found in taken.items()
-        if any(each.reference_us for each in found)
+        for (name, file), found in taken.items()
+        if file in first and any(each.reference_us for each in found)
     }
-    return FinalMeasurement(measured_ms, reference_us, conditions)
+    measured_ms = {name: ms for file in first for name, ms in files_ms[file].items()}
+    # in the order in which they were measured: the wanted runtime first
+    return FinalMeasurement({n: measured_ms[n] for n in conditions}, reference_us, conditions, dict(files_ms))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,8 @@ class DesignResult:
     """What is to be known of the images: see `hwnas.train.findings.Findings`."""
     training_threads: int | None = None
     """Threads that each process trained with."""
+    files_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By the name of each exported file: median ms per runtime."""
 
     @property
     def in_interval(self) -> bool | None:
@@ -83,7 +85,10 @@ class DesignResult:
                     "precision": model.precision,
                     "path": str(model.path),
                     "bytes": model.bytes,
+                    "sha256": model.info.sha256,
                     "max_relative_error": model.max_relative_error,
+                    "ms": self.files_ms.get(model.path.name, {}),
+                    "accuracy": None if model.accuracy is None else model.accuracy.share,
                 }
                 for model in self.models
             ],

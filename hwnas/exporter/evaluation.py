@@ -29,10 +29,10 @@ class Evaluation:
     def __init__(self, exporter: Exporter, images: ExportImages, progress: ExportProgress) -> None:
         self._exporter, self._images, self._progress = exporter, images, progress
 
-    def evaluate(self, files: Sequence[FileDraft], max_loss: float, repair: bool) -> Accuracy:
+    def evaluate(self, files: Sequence[FileDraft], max_loss: float | None, repair: bool) -> Accuracy:
         """Give every file its accuracy on the test images, and an int8 file that loses more than `max_loss` points, or
         gives too many images another class than PyTorch, the list of its worst layers; with `repair`, keep the fewest
-        of these in float that make it accurate enough.
+        of these in float that make it accurate enough. Without `max_loss`, accuracy alone.
 
         Returns PyTorch's accuracy. The layers are chosen by validation images, never by the test images.
         """
@@ -40,7 +40,9 @@ class Evaluation:
         reference, *found = accuracies(self._exporter.pytorch, models, self._counted(self._images.test, "accuracy"))
         for file, accuracy in zip(files, found, strict=True):
             file.accuracy, file.loss_points = accuracy, accuracy.loss_points(reference)
-            if file.precision.needs_images and (file.loss_points > max_loss or accuracy.disagrees):
+            if max_loss is None or not file.precision.needs_images:
+                continue
+            if file.loss_points > max_loss or accuracy.disagrees:
                 file.noisiest_layers = tuple(self._noise(file.format))
                 if repair:
                     self._repair(file, max_loss)

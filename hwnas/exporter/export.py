@@ -45,6 +45,7 @@ class ExportOptions:
         repair: Keep the fewest of these layers in float that bring the loss below `max_loss`.
         keep_float: Layers that int8 files compute in float32, by path; ``blocks.3`` is all of block 3.
         reduce_range: See `hwnas.exporter.model_file.quantizer.Int8Settings`.
+        list_noisy_layers: Where int8 loses more than `max_loss`, say which layers add most noise, which takes a while.
     """
 
     uint8_input: bool = False
@@ -53,6 +54,7 @@ class ExportOptions:
     repair: bool = False
     keep_float: tuple[str, ...] = ()
     reduce_range: bool = True
+    list_noisy_layers: bool = True
 
 
 def convert(module: nn.Module, input_shape: tuple[int, ...], format: str) -> bytes:
@@ -128,7 +130,8 @@ def export(
     report("export", len(pairs), len(pairs), "")
     pytorch = None
     if images and images.classes:
-        pytorch = Evaluation(exporter, images, report).evaluate(files, options.max_loss, options.repair)
+        most_points = options.max_loss if options.list_noisy_layers or options.repair else None
+        pytorch = Evaluation(exporter, images, report).evaluate(files, most_points, options.repair)
     exported = [_put(file, Path(folder), block_errors[file.format.name]) for file in files]
     about = _about(module, target, images, options, pytorch)
     write_export_json(Path(folder), exported, about)

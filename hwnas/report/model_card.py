@@ -17,6 +17,11 @@ from hwnas.report.markdown import markdown_text as _text
 
 Json = dict[str, Any]
 
+FILE_COLUMNS = (
+    *("file", "precision", "size", "one inference", "accuracy (95 %)", "points lost", "same class", "from PyTorch"),
+    "SHA-256",
+)
+
 
 def write_model_card(folder: Path, report: Json | None = None, licence: str | None = None) -> Path:
     """Write CARD.md into a folder of exported files.
@@ -104,13 +109,22 @@ def _conditions(conditions: Json | None) -> str:
     return _text("; ".join(str(value) for value in found if value))
 
 
+def _files_ms(report: Json) -> dict[str, str]:
+    """By the SHA-256 of a file, its median ms on each runtime: files of the same name may have been exported since."""
+    return {
+        model.get("sha256", ""): ", ".join(f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items())
+        for model in report.get("models") or ()
+    }
+
+
 def _files(files: Sequence[Json], report: Json) -> list[str]:
+    files_ms = _files_ms(report)
     lines = [
-        "| file | precision | size | accuracy (95 %) | points lost | same class | from PyTorch | SHA-256 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {' | '.join(FILE_COLUMNS)} |",
+        f"|{' --- |' * len(FILE_COLUMNS)}",
     ]
     for file in files:
-        accuracy = file.get("accuracy")
+        accuracy, timed = file.get("accuracy"), files_ms.get(file.get("sha256", "")) or "not measured"
         shown, same = "not measured", ""
         if accuracy:
             same = f"{accuracy['agrees_with_pytorch']:.1%}"
@@ -118,10 +132,11 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
             shown = f"{accuracy['accuracy']:.1%} ({low:.1%} to {high:.1%} of {accuracy['images']} images)"
         loss = "" if file.get("loss_points") is None else f"{file['loss_points']:+.2f}"
         lines.append(
-            f"| `{file['path']}` | {file['precision']} | {file['bytes'] / 1024:,.1f} KiB | {shown} | {loss} "
+            f"| `{file['path']}` | {file['precision']} | {file['bytes'] / 1024:,.1f} KiB | {timed} | {shown} | {loss} "
             f"| {same} | {file['max_relative_error']:.0e} | `{file['sha256']}` |"
         )
-    lines += ["", "*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
+    lines += ["", "*One inference*: its median; the conditions are those above."] if any(files_ms.values()) else [""]
+    lines += ["*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
     lines.append("*Same class*: test images that get the class which PyTorch gives them, right or wrong.")
     if report.get("accuracy") is not None:
         lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")

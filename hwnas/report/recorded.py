@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import Finite, Ms, Positive, checked
+from hwnas.preprocessing import Crop, Resize
 from hwnas.run import RUN_FILE
 
 CURE = "restore it, or delete it to export without what it says"
@@ -30,12 +31,22 @@ class _Trained(BaseModel):
 class _Preprocessing(BaseModel):
     mean: list[Finite] = Field(min_length=1, max_length=16)
     std: list[Positive] = Field(min_length=1, max_length=16)
+    crop: Crop | None = None
+    resize: Resize | None = None
 
     @model_validator(mode="after")
     def _of_the_same_channels(self) -> _Preprocessing:
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean is of {len(self.mean)} channels, std of {len(self.std)}")
         return self
+
+
+class _Model(BaseModel):
+    """An exported file."""
+
+    path: str = ""
+    sha256: str = ""
+    ms: dict[str, Ms] = {}
 
 
 class _Conditions(BaseModel):
@@ -60,6 +71,7 @@ class _Report(BaseModel):
     classes: list[str] = []
     preprocessing: _Preprocessing | None = None
     images: dict[str, Annotated[int, Field(ge=0)]] | None = None
+    models: list[_Model] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> _Report:

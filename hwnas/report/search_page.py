@@ -84,9 +84,18 @@ def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
         ),
         ("latency table", report["publication"] or f"measured on {report['device']}"),
         ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
+        *((f"{model['format']} {model['precision']}", _file_fact(model)) for model in report.get("models", ())),
         *(("warning", text) for text in report.get("data_warnings", ())),
         ("size as searched", f"{report['macs'] / 1e6:.2f} M MACs, {report['params'] / 1e3:.1f} k parameters"),
     ]
+
+
+def _file_fact(model: Json) -> str:
+    """What an exported file took, and how many test images it gets right."""
+    found = [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
+    if model.get("accuracy") is not None:
+        found.append(f"{100 * model['accuracy']:.1f} % of the test images")
+    return ", ".join(found)
 
 
 def _without_leaked(report: Json) -> str:
