@@ -1,10 +1,18 @@
 """The last measurement of a design: what is measured while the machine is slower does not count, and is repeated."""
 
+import logging
+import sys
+from types import SimpleNamespace
+
 import pytest
 
+from hwnas.child import build_child
+from hwnas.designer.design import _export
 from hwnas.designer.final import Repetition, measure_models, undisturbed
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
+from hwnas.spaces import get_space
+from tests.export_digits import RESOLUTION, digits
 from tests.small_models import IMAGE_SHAPE, feature_net
 
 
@@ -49,3 +57,14 @@ def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path
     assert list(final.files_ms["model.int8-weights.onnx"]) == ["onnxruntime"]
     assert final.measured_ms["onnxruntime"] == final.files_ms["model.onnx"]["onnxruntime"]
     assert final.measured_ms["litert"] == final.files_ms["model.tflite"]["litert"]
+
+
+def test_a_design_without_the_package_for_int8_keeps_what_was_found(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    child = build_child(get_space("tiny", RESOLUTION, 10, 0.25).decode([0] * 7))
+    task = SimpleNamespace(table=SimpleNamespace(publication=None), data=digits())
+    with caplog.at_level(logging.WARNING, "hwnas"):
+        models = _export(child, task, SimpleNamespace(folder=tmp_path), lambda *_: None)
+    assert [model.path.name for model in models] == ["model.tflite", "model.onnx"]
+    assert all(model.accuracy is not None and model.path.exists() for model in models)
+    assert "exported without int8" in caplog.text and "pip install 'hwnas[int8]'" in caplog.text

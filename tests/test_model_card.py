@@ -141,6 +141,18 @@ def test_every_language_shows_both_formats(folder: Path) -> None:
     assert "longArrayOf(1, 3, 20, 12)" in card and "std::array<int64_t, 4> shape{1, 3, 20, 12}" in card
 
 
+def test_a_file_has_the_ms_that_were_measured_on_it_and_not_on_another_of_its_name(folder: Path) -> None:
+    first, second, *_ = json.loads((folder / "export.json").read_text())["files"]
+    models = [
+        {"path": f"/home/someone/{first['path']}", "sha256": first["sha256"], "ms": {"litert": 1.25, "native": 1.5}},
+        {"path": f"/home/someone/{second['path']}", "sha256": "another", "ms": {"onnxruntime": 1.75}},
+    ]
+    card = write_model_card(folder, REPORT | {"models": models}).read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in card.splitlines() if line.startswith("| `")}
+    assert "| 1.25 ms on litert, 1.5 ms on native |" in rows[first["path"]]
+    assert "| not measured |" in rows[second["path"]]
+
+
 def test_a_card_needs_an_export(tmp_path: Path) -> None:
     with pytest.raises(HwnasError, match=r"the model card: there is no file .*export.json"):
         write_model_card(tmp_path)

@@ -62,6 +62,8 @@ def design_table(result: DesignResult) -> Table:
         found = [f"{ms:.3f} ms on {name}" for name, ms in result.files_ms.get(model.path.name, {}).items()]
         if model.accuracy is not None:
             found.append(f"{100 * model.accuracy.share:.1f} % right")
+        if model.disagrees:
+            found.append("often another answer than before rounding")
         checked = f"{model.bytes / 1024:.0f} KiB, {model.max_relative_error:.0e} from PyTorch"
         rows[f"{model.format} {model.precision}"] = f"{', '.join(found)}: {model.path} ({checked})"
     for point in result.frontier:
