@@ -47,6 +47,7 @@ SLOW = [
     "latency_card",
     "latency_cells",
     "latency_budget",
+    "model_accuracy",
     "native",
     "native_bundle",
     "phone_end_to_end",

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import hwnas
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.classification import arranged, grey
 from hwnas.exporter.export import ExportOptions, export
+from hwnas.exporter.model_input import ModelInput
 from hwnas.inspection.inspect import inspect
+from hwnas.inspection.network import NAME_LENGTH
 from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, WHOLE, Preprocessing, fitted
 from hwnas.report.model_card import write_model_card
 from hwnas.report.photograph import photograph_snippets
+from hwnas.train.output_classes import output_classes
 from tests.commands import answer, completed
 from tests.export_digits import RESOLUTION, digits_child, digits_images
 from tests.image_files import noise
@@ -172,11 +176,12 @@ def test_a_file_of_integers_is_given_pixels_as_they_are(models, folder, name, tm
     assert "pixels were put into the input as they are" in " ".join(found.notes)
 
 
-@pytest.fixture
-def plain(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of five outputs without any metadata, for pictures of 20 x 12."""
-    export(classifier_net(), tmp_path / "plain", input_shape=IMAGE_SHAPE)
-    return tmp_path / "plain"
+    out = tmp_path_factory.mktemp("plain")
+    export(classifier_net(), out, input_shape=IMAGE_SHAPE)
+    return out
 
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
@@ -224,6 +229,18 @@ def test_classes_are_matched_by_their_names_and_not_by_their_order(models, folde
     shutil.copytree(folder / "test" / "digit 1", few / "test" / "one")
     with pytest.raises(HwnasError, match="the folder has 'one', which it does not know"):
         hwnas.accuracy(models / "model.tflite", few, workers=0)
+
+
+def test_labels_that_are_cut_off_or_replaced_where_they_are_read_still_match() -> None:
+    seen = Preprocessing((0.5,), (0.5,), LARGEST_CENTRED, ANTIALIASED_BILINEAR, (16, 16))
+    names = ("e" * 250, "\u3000 wide", "caf\u00e9")
+    read = ("e" * NAME_LENGTH + "...", "? wide", "cafe\u0301")
+    model = ModelInput(Path("m.onnx"), "onnxruntime", seen, 3, False, 3, (read[1], read[2], read[0]), ())
+    positions, notes = output_classes(model, names)
+    assert (positions.tolist(), notes) == ([1, 2, 0], ())
+    alike = ("e" * 250 + "1", "e" * 250 + "2", "other")
+    positions, notes = output_classes(replace(model, labels=(read[0], read[0], "other")), alike)
+    assert positions.tolist() == [0, 1, 2] and "do not tell its outputs apart" in notes[0]
 
 
 def test_what_cannot_be_evaluated_is_said(models, folder, plain, tmp_path) -> None:

@@ -135,10 +135,10 @@ def accuracies(
 ) -> list[ModelAccuracy]:
     """The same for several files; images are decoded once for those that take them cut and resized in one way."""
     check_split(split)
-    inputs = [model_input(Path(model), mean, std, crop) for model in models]
     workers = default_workers() if workers is None else workers
     if workers < 0:
         raise UsageError(f"workers must be 0 (decode in this process) or more, not {workers}.")
+    inputs = [model_input(Path(model), mean, std, crop) for model in models]
     source = source_of(data, split, workers)
     images, notes = images_of(source, split)
     matched = [output_classes(found, source.classes) for found in inputs]
