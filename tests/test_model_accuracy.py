@@ -344,3 +344,6 @@ def test_the_files_themselves_say_how_a_photograph_becomes_their_input(models, f
         assert (seen.crop, seen.resize, seen.size) == (LARGEST_CENTRED, ANTIALIASED_BILINEAR, (RESOLUTION,) * 2)
         assert (seen.inside, seen.layout, seen.dtype) == (inside, layout, "uint8" if inside else "float32")
         assert (seen.mean, seen.std) == (loaded(folder).mean, loaded(folder).std)
+    assert "Cut out the largest centred square" in " ".join(
+        completed("inspect", place / name).stderr.replace("│", " ").split()
+    )

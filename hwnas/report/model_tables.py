@@ -111,6 +111,8 @@ def _summary(info: ModelInfo) -> Table:
         rows["labels"] = f"{len(labels)}: {', '.join(labels[:5])}{' ...' if len(labels) > 5 else ''}"
     if info.metadata.std:
         rows["normalisation"] = f"(value - {list(info.metadata.mean)}) / {list(info.metadata.std)}"
+    if (seen := info.metadata.preprocessing) is not None:
+        rows["photographs"] = " ".join(seen.steps)
     signatures = [f"{name}({', '.join(ends['inputs'])})" for name, ends in info.metadata.signatures.items()]
     rows |= {"signatures": ", ".join(signatures)} if signatures else {}
     return key_value_table(info.file, rows | _said(info))
