@@ -8,6 +8,7 @@
 `target`             the network with the ends of its files: pixels (`pixel_input`) and softmax
 `parity`             comparison with PyTorch, whole and block by block; `sensitivity`: layer by layer
 `images`, `accuracy` the user's images, and the share of them that a file gets right
+`model_input`        what any model file takes; `classification`: the class that it gives to each image
 `exported`           the result: ExportedModel and ``export.json``
 `graph/`             module -> Graph: tracing, `lowerings/`, folding
 `model_file/`        parts that all formats share: the Format, constants, metadata, int8 layers
