@@ -1,8 +1,8 @@
 """One design in several processes, started by a real torchrun: one run, one voice, and no process left behind."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 import time
