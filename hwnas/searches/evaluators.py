@@ -67,7 +67,8 @@ class InheritedEvaluator:
     def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
         if epochs:
             raise UsageError(f"inherited weights are not trained further; ask for 0 epochs, not {epochs}.")
-        child = self._net.inherit(architecture)
+        with torch.random.fork_rng(devices=[]):  # a new module draws weights, which the inherited ones replace
+            child = self._net.inherit(architecture)
         child = child.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         recalibrate_batch_norm(child, self._recalibration, limit=sys.maxsize)
         found, loss = accuracy_and_loss(child, self._validation)
