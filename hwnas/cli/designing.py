@@ -116,7 +116,7 @@ def design(
 
 def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
-    from hwnas.designer.choices import SCRATCH_SPACE
+    from hwnas.designer.choices import USUAL_SPACE
     from hwnas.designer.design import design as run_design
     from hwnas.designer.design_table import design_table
     from hwnas.devices.device import load_device
@@ -130,7 +130,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     with distributed.together(wanted.torch_device):
         if needs_table and wanted.latency is None:
             runtime = wanted.runtime or load_device(wanted.device).runtime
-            find = partial(find_table, wanted.tables, wanted.device, runtime, get_space(wanted.space or SCRATCH_SPACE))
+            find = partial(find_table, wanted.tables, wanted.device, runtime, get_space(wanted.space or USUAL_SPACE))
             wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)

@@ -18,11 +18,12 @@ from hwnas.spaces import get_space
 from hwnas.train.division import split_validation
 from hwnas.train.sources import folder_source
 
-SCRATCH_SPACE, SCRATCH_METHOD, SCRATCH_EPOCHS = "tiny", "dsnas", 30
-PRETRAINED_SPACE, PRETRAINED_METHOD = "lite", "once-for-all"
+USUAL_SPACE, USUAL_METHOD, USUAL_EPOCHS = "tiny", "dsnas", 30
+PHOTOS_SPACE, PHOTOS_METHOD = "lite", "once-for-all"
+"""For folders with fewer images than `MOST_IMAGES`, with pretrained weights or without."""
 
 MOST_IMAGES = 100_000
-"""With more training images than that, weights are trained from scratch unless others are asked for."""
+"""With so many training images or more, weights are trained from scratch unless others are asked for."""
 
 IMAGES_IN_ALL, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 10, 60
 """Fine-tuning sees so many images, each as often as that takes, within these limits."""
@@ -55,18 +56,21 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     images = None if config.data == "digits" else _training_images(config)
     said: list[str] = []
     decided: dict[str, Any] = {}
-    pretrained = config.pretrained or _pretrained(config, images, said)
+    few = images is not None and images < MOST_IMAGES and not config.latency
+    photos = few and config.space in (None, PHOTOS_SPACE) and config.method in (None, PHOTOS_METHOD)
+    starts = config.pretrained not in (None, "none")
+    pretrained = config.pretrained or ("none" if not photos or config.width else _pretrained(said))
     decided["pretrained"] = pretrained
-    from_scratch = pretrained == "none"
-    decided["space"] = config.space or (SCRATCH_SPACE if from_scratch else PRETRAINED_SPACE)
-    decided["method"] = config.method or (SCRATCH_METHOD if from_scratch else PRETRAINED_METHOD)
+    decided["space"] = config.space or (PHOTOS_SPACE if photos or starts else USUAL_SPACE)
+    decided["method"] = config.method or (PHOTOS_METHOD if photos or starts else USUAL_METHOD)
+    if images is not None and not few and config.pretrained is None and config.space is None:
+        said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more, or a table is named")
     if config.epochs is None:
-        decided["epochs"] = SCRATCH_EPOCHS
-        if not from_scratch and images:
+        decided["epochs"] = USUAL_EPOCHS
+        if photos and images:
             decided["epochs"] = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_IN_ALL / images)))
             said.append(f"{decided['epochs']} epochs of {images:,} training images")
-    chosen = not (from_scratch or config.resolution or config.latency or isinstance(config.budget_ms, str))
-    if chosen:
+    if photos and not (config.resolution or isinstance(config.budget_ms, str)):
         resolution = _kept_resolution(folder)
         if resolution is None:
             space = [get_space(decided["space"], side, width=config.width) for side in RESOLUTIONS]
@@ -84,14 +88,8 @@ def _training_images(config: DesignConfig) -> int:
     return len(source.train)
 
 
-def _pretrained(config: DesignConfig, images: int | None, said: list[str]) -> str:
-    """What the weights start from: where it is a choice, the reason is said."""
-    named = (config.space, config.method, config.latency)
-    if images is None or config.space not in (None, PRETRAINED_SPACE) or config.width or any(named[1:]):
-        return "none"
-    if images >= MOST_IMAGES:
-        said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more")
-        return "none"
+def _pretrained(said: list[str]) -> str:
+    """What the weights start from where there are few images; the reason is said."""
     if not is_installed():
         said.append(
             "weights from scratch: those of EfficientNet-Lite0, which are better for so few images, are not "
@@ -144,8 +142,8 @@ def lean_architecture(space: SearchSpace) -> Architecture:
 
 def check_pretrained(config: DesignConfig) -> None:
     """Raise HwnasError where pretrained weights are wanted and cannot be had for the space."""
-    if config.pretrained not in (None, "none") and config.space not in (None, PRETRAINED_SPACE):
+    if config.pretrained not in (None, "none") and config.space not in (None, PHOTOS_SPACE):
         raise HwnasError(
-            f"pretrained weights are EfficientNet-Lite0's, whose space is {PRETRAINED_SPACE!r}, not {config.space!r}. "
+            f"pretrained weights are EfficientNet-Lite0's, whose space is {PHOTOS_SPACE!r}, not {config.space!r}. "
             "Leave out --space, or give --pretrained none."
         )

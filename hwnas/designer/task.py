@@ -13,7 +13,7 @@ from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
-from hwnas.designer.choices import check_pretrained, choose
+from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained, choose
 from hwnas.designer.config import DesignConfig, DesignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
@@ -206,7 +206,7 @@ def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> Imag
         seed=config.seed,
         workers=config.workers,
         limit_train=config.limit_train,
-        augment=None if config.pretrained == "none" else "photo",
+        augment="photo" if config.method == PHOTOS_METHOD and config.data != "digits" else None,
         normalisation=None if config.pretrained == "none" else (IMAGENET_MEAN, IMAGENET_STD),
         progress=lambda done, total: report("images", done, total, ""),
     )
