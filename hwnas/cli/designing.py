@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.cli.options import (
     Accept,
     BudgetMs,
+    Compare,
     Config,
     Data,
     Epochs,
@@ -58,6 +59,7 @@ def search(
     resolution: Resolution = None,
     width: Width = None,
     epochs: Epochs = None,
+    compare: Compare = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
     train_threads: TrainThreads = None,
@@ -97,6 +99,7 @@ def design(
     resolution: Resolution = None,
     width: Width = None,
     epochs: Epochs = None,
+    compare: Compare = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
     train_threads: TrainThreads = None,
@@ -168,7 +171,7 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
             values = read_toml(path, "the configuration")
         except HwnasError as error:
             raise UsageError(f"cannot read the configuration {path}: {error}") from None
-    given = {key: value for key, value in options.items() if value is not None and value is not False}
+    given = {k: value for k, value in options.items() if value is not None and (value is not False or k == "compare")}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     if isinstance(values.get("frontier"), str):
         values["frontier"] = _budgets(values["frontier"])

@@ -97,6 +97,10 @@ Pretrained = Annotated[
     str | None,
     typer.Option("--pretrained", help="Weights to start from: none, lite0, or a file of that form [by the images]."),
 ]
+Compare = Annotated[
+    bool | None,
+    typer.Option("--compare/--no-compare", help="Train known networks of the same ms, too [with once-for-all]."),
+]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
 ]
