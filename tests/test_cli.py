@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hwnas.designer import final
 from hwnas.files import read_json, write_json
 from tests.commands import answer, run_command
 from tests.conftest import ROOT
@@ -28,6 +29,14 @@ def hwnas(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
     return partial(run_command, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_waiting_for_a_quiet_machine():
+    """Beside other tests it never is one; what is measured again then is tested in test_design_final.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(final, "RETAKES", 0)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,7 @@ from hwnas.runners import runtime_suffix
 from hwnas.runtimes import installed_runtimes
 
 FINAL_ROUNDS = 4
-"""How often each exported file is measured, in turns with the others; half as often in other precisions than the
-first, which is the one that the budget is for."""
+"""How often the file that the budget is for is measured, in turns with the others, which are half as often."""
 RETAKES, PAUSE_S = 3, 1.0
 """How many times as often it is measured again at most where the machine was slower meanwhile; and the pause before."""
 
@@ -97,9 +96,9 @@ def measure_models(
     """Measure the exported files: on `runtime`, and on this machine `everywhere`, with each other one installed.
 
     Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
-    no single repetition can see. Where it is slower by more, as the reference model beside the file tells, the file is
-    measured again, some seconds later and a limited number of times, as in a campaign (the device's
-    ``drift_limit_percent``). If it stays slower, that is how fast it is.
+    no single repetition can see. Where it is slower by more, as the reference model beside the file tells, the file
+    that the budget is for is measured again, some seconds later and a limited number of times, as in a campaign (the
+    device's ``drift_limit_percent``). If it stays slower, that is how fast it is.
 
     Args:
         usual_us: how long the reference model takes on `runtime` as a rule, such as when the table was measured.
@@ -115,22 +114,23 @@ def measure_models(
         repetitions[name, model.path.name].append(found)
         conditions.setdefault(name, measured.conditions.to_json())
 
-    def rounds_of(model: ExportedModel) -> int:
-        return rounds if model.precision == models[0].precision else (rounds + 1) // 2
+    def is_limited(name: str, model: ExportedModel) -> bool:
+        return name == runtime and model.precision == models[0].precision
 
     def good(name: str, model: ExportedModel) -> list[Repetition]:
         usual = usual_us if name == runtime else None
         return undisturbed(repetitions[name, model.path.name], device.drift_limit_percent, usual)
 
-    planned = [pair for turn in range(rounds) for pair in pairs if turn < rounds_of(pair[1])]
+    half = (rounds + 1) // 2
+    planned = [pair for turn in range(rounds) for pair in pairs if turn < (rounds if is_limited(*pair) else half)]
     for done, (name, model) in enumerate(planned):
         report("measure again", done, len(planned), f"{name}, {model.precision}")
         repeat(name, model)
     if planned:
         report("measure again", len(planned), len(planned), "")
-    for name, model in pairs:
-        for _ in range(RETAKES * rounds_of(model)):
-            if len(good(name, model)) >= rounds_of(model):
+    for name, model in filter(lambda pair: is_limited(*pair), pairs):
+        for _ in range(RETAKES * rounds):
+            if len(good(name, model)) >= rounds:
                 break
             time.sleep(PAUSE_S)
             repeat(name, model)
