@@ -391,3 +391,26 @@ def test_ctrl_c_keeps_what_was_measured_and_the_next_call_goes_on(tmp_path):
     assert json.loads(done.stdout)["entries"] == 31
     assert journal.read_text().count('"entry"') >= 2 * 31
     assert kept >= 5
+
+
+def test_what_is_found_is_compared_with_a_network_as_one_would_have_picked_it(hwnas, tables, tmp_path):
+    """Trained the same way; the same command goes on with the same networks, though they might measure otherwise."""
+    command = quick_design(tables, tmp_path / "run", "--data", "digits", "--method", "once-for-all", "--budget-ms", 1)
+    code, out, err = hwnas(*command)
+    assert code == 0, err
+    report = json.loads(out)
+    (rival,) = report["found_against"]
+    assert rival["network"] == "plain-cnn"
+    assert 0 < rival["measured_ms"] <= 1
+    assert 0 <= rival["accuracy"] <= 1
+    assert report["budget_used"] == pytest.approx(report["measured_ms"]["litert"] / 1)
+    better = rival["val_accuracy"] > report["val_accuracy"]
+    assert report["better"] == ("plain-cnn" if better else None)
+    assert (Path(rival["folder"]) / "models" / "model.tflite").exists() == better
+    code, out, err = hwnas(*command)
+    assert code == 0, err
+    again = json.loads(out)
+    assert again["found_against"] == report["found_against"]
+    assert again["accuracy"] == report["accuracy"]
+    assert hwnas(*command, "--no-compare", "--out", tmp_path / "other")[0] == 0
+    assert json.loads((tmp_path / "other" / "report.json").read_text())["found_against"] == []

@@ -16,6 +16,7 @@ from hwnas.designer.result import Rival
 from hwnas.designer.task import Task
 from hwnas.exporter.export import export
 from hwnas.exporter.exported import ExportedModel
+from hwnas.files import read_json, write_json
 from hwnas.networks.registry import get_network
 from hwnas.networks.scaling import ScaledNetwork, scaled_to
 from hwnas.pretrained import load_pretrained
@@ -30,7 +31,7 @@ PLAIN, PRETRAINED = "plain-cnn", "efficientnet-lite0"
 PLAIN_RESOLUTION = 32
 """In pixels: the smaller the image, the more channels the budget leaves."""
 
-FOLDER = "compared"
+FOLDER, NETWORKS_FILE = "compared", "networks.json"
 
 
 def candidates(task: Task) -> list[ScaledNetwork]:
@@ -39,11 +40,26 @@ def candidates(task: Task) -> list[ScaledNetwork]:
     plain = scaled_to(PLAIN, task.budget_ms, task.measured_ms, [PLAIN_RESOLUTION], classes)
     if task.start is None:
         return plain
-    for resolution in reversed(RESOLUTIONS):
+    whole: list[ScaledNetwork] = []
+    for resolution in RESOLUTIONS:
         network = get_network(PRETRAINED, 1.0, resolution, classes)
-        if (ms := task.measured_ms(network)) <= task.budget_ms:
-            return [*plain, ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)]
-    return plain
+        if (ms := task.measured_ms(network)) > task.budget_ms:
+            break
+        whole = [ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)]
+    return [*plain, *whole]
+
+
+def _kept_candidates(task: Task, path: Path) -> list[ScaledNetwork]:
+    """Those that the run began with: measured anew, they might be a little wider or narrower."""
+    if not path.exists():
+        found = candidates(task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"networks": [each.to_json() for each in found]})
+    known, classes = read_json(path, "the networks that are compared")["networks"], len(task.data.classes)
+    return [
+        ScaledNetwork(**each, architecture=get_network(each["network"], each["width"], each["resolution"], classes))
+        for each in known
+    ]
 
 
 def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
@@ -54,7 +70,7 @@ def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
         folder: the run's.
         report: told what is going on.
     """
-    scaled = distributed.from_first(lambda: candidates(task))
+    scaled = distributed.from_first(lambda: _kept_candidates(task, folder / FOLDER / NETWORKS_FILE))
     return [_trained(task, each, folder / FOLDER, report) for each in scaled]
 
 
