@@ -17,7 +17,8 @@ from hwnas.run import Run
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, ValidationBatches, search_paths
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, search_paths
+from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.mixed import gated
 from hwnas.train.data import Batch
 from hwnas.train.loop import TrainingProgress

@@ -28,7 +28,6 @@ from hwnas.searches.result import SearchResult
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
-from hwnas.train.data import Batch
 from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
 from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
@@ -276,27 +275,6 @@ class SampledPathTrainer(ABC):
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
         self.multiplier.value = state["multiplier"]
         self.path_losses.load_state_dict(state["path_losses"])
-
-
-class ValidationBatches:
-    """The validation batches in turn, for methods whose logits learn from images that the weights do not see.
-
-    Args:
-        problem: of the search.
-        method: its name, for the message.
-
-    Raises:
-        UsageError: the data have no validation images.
-    """
-
-    def __init__(self, problem: SearchProblem, method: str) -> None:
-        if problem.data.counts["val"] == 0:
-            raise UsageError(f"{method} updates its logits on validation images; load the data with val_fraction > 0.")
-        self._batches, self._device = list(problem.data.val_batches()), problem.torch_device
-
-    def __getitem__(self, number: int) -> Batch:
-        images, labels = self._batches[number % len(self._batches)]
-        return images.to(self._device, memory_format=torch.channels_last), labels.to(self._device)
 
 
 def search_paths(
