@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hwnas
@@ -152,8 +153,11 @@ def test_repetitions_that_disagree_are_made_again(tmp_path: Path) -> None:
     """With a limit that no real machine keeps, every extra one is made; those not far from the rest are reported."""
     strict = DEVICE.model_copy(update={"drift_limit_percent": 1e-9, "visits": 2, "extra_visits": 2})
     result = bench(model_bytes(feature_net(), ".tflite"), strict)
-    assert 2 <= len(result.measurement.runs_us) <= 4
-    assert result.measurement.noisy
+    runs_us = result.measurement.runs_us
+    assert 2 <= len(runs_us) <= 4
+    medians_us = {float(np.median(runs)) for runs in runs_us}
+    # the clock has steps: two short repetitions agree to the last digit now and then
+    assert result.measurement.noisy == (len(medians_us) > 1)
 
 
 def test_a_reference_is_timed_before_each_repetition(tmp_path: Path) -> None:
