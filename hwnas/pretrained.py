@@ -49,20 +49,23 @@ def lite0_file() -> Path:
     return Path(found.submodule_search_locations[0]) / FILE
 
 
-def load_pretrained(architecture: Architecture, file: Path | str | None = None) -> ChildNetwork:
+def load_pretrained(architecture: Architecture, file: Path | str | None = None, seed: int = 0) -> ChildNetwork:
     """A network with EfficientNet-Lite0's weights, on the CPU, in evaluation mode.
 
     Args:
         architecture: of its blocks: `hwnas.networks` ``efficientnet-lite0``, or the largest of space ``lite``, at any
             resolution. With another number of classes, the last layer keeps the weights that it is built with.
         file: a state dict; None: the package's.
+        seed: of the last layer's weights, where they are random.
 
     Raises:
         HwnasError: the file cannot be read, or does not hold weights of this architecture.
     """
     path = lite0_file() if file is None else Path(file)
     theirs = _read(path)
-    child = ChildNetwork(architecture)
+    with torch.random.fork_rng(devices=[]):  # the same each time: a run knows the weights that it began with
+        torch.manual_seed(seed)
+        child = ChildNetwork(architecture)
     names = dict(_names(architecture))
     state = child.state_dict()
     classes = architecture.blocks[-1].output_shape((_head(architecture).in_channels, 1, 1))[0]

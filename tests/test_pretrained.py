@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from hwnas.blocks.layers import SamePaddingConv2d
+from hwnas.child import weights_checksum
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import export
 from hwnas.networks import get_network
@@ -89,6 +90,18 @@ def test_other_classes_get_a_last_layer_of_their_own():
     full = load_pretrained(get_network("efficientnet-lite0", 1.0, 64, 1000))
     torch.testing.assert_close(child.blocks[-1].conv[0].weight, full.blocks[-1].conv[0].weight)
     assert child.blocks[-1].classifier.weight.shape == (7, 1280)
+
+
+def test_a_run_that_goes_on_begins_with_the_same_weights_again_whatever_was_drawn_before():
+    """Also those of the last layer, which are random: they are part of the run's identity."""
+    architecture = largest(get_space("lite", 32, 7))
+    torch.manual_seed(1)
+    first, other = load_pretrained(architecture), load_pretrained(architecture, seed=1)
+    state = torch.random.get_rng_state()
+    again = load_pretrained(architecture)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert weights_checksum(again.state_dict()) == weights_checksum(first.state_dict())
+    assert weights_checksum(other.state_dict()) != weights_checksum(first.state_dict())
 
 
 def test_weights_of_another_shape_or_none_at_all_are_refused(tmp_path):

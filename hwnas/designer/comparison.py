@@ -77,7 +77,9 @@ def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
 def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProgress) -> Rival:
     problem, settings = task.problem, task.settings
     data = task.data_at(scaled.resolution)
-    start = load_pretrained(scaled.architecture, task.pretrained_file) if scaled.network == PRETRAINED else None
+    start = None
+    if scaled.network == PRETRAINED:
+        start = load_pretrained(scaled.architecture, task.pretrained_file, problem.seed)
     decided = {"network": scaled.network, "width": scaled.width, "resolution": scaled.resolution}
     decided |= {"epochs": problem.epochs, "seed": problem.seed, "images": data.digest, "settings": asdict(settings)}
     run = open_run(folder / f"{scaled.network}-{scaled.width:g}-{scaled.resolution}px", decided)

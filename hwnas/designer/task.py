@@ -99,7 +99,9 @@ class Task:
         data = data_at(resolution)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         pretrained = config.pretrained != "none"
-        start = load_pretrained(largest_architecture(space), pretrained_file(config)) if pretrained else None
+        start = (
+            load_pretrained(largest_architecture(space), pretrained_file(config), config.seed) if pretrained else None
+        )
         if table is None:
             table = distributed.from_first(lambda: _measured(config, space, device, runtime, report))
         elif conditions is not None:
