@@ -84,13 +84,13 @@ def best_first(costs: Sequence[Floats], gains: Sequence[Floats], rest: float) ->
         later = to_come[0]
         together = np.add.outer(cost.ravel(), later.costs), np.add.outer(gain.ravel(), later.gains)
         to_come.insert(0, Options.worth_taking(*together))
-    numbers = itertools.count()  # of beginnings that promise the same the older one goes first
+    numbers = itertools.count()  # of beginnings that promise the same the newest goes first: it is nearest to its end
     rest += ROUNDING * abs(rest)
     heap: list[tuple[float, int, _Beginning, int]] = []
 
     def push(beginning: _Beginning, position: int) -> None:
         if position < len(beginning.ways):
-            heapq.heappush(heap, (-beginning.promises[position], next(numbers), beginning, position))
+            heapq.heappush(heap, (-beginning.promises[position], -next(numbers), beginning, position))
 
     push(_Beginning.of((), 0.0, 0.0, costs, gains, to_come, rest), 0)
     while heap:
