@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
+from hwnas.latency import knapsack
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_networks_within, joint_gains
 from hwnas.latency.fitting.fit import fit
@@ -21,6 +23,7 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
 from hwnas.searches.reranked import Reranked, reranked
 from hwnas.searches.result import SearchResult
+from hwnas.spaces import get_space
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.latency_tables import CODES, SMALL, made_table
@@ -237,3 +240,16 @@ def test_a_search_derives_as_its_settings_say_and_records_it(tmp_path, digits, n
         assert len(known) == 1 and known[0].read_text().count("\n") == result.derivation.evaluations >= 16
         found = InheritedEvaluator(result.net, digits, recalibration=1024)(result.architecture)
         assert found.accuracy == result.derivation.val_accuracy
+
+
+def test_codes_that_are_equally_good_are_found_as_fast_as_others(monkeypatch):
+    """The digits in which their sums differ by rounding lead no search astray: each code is decided once, or so."""
+    decided, of = [], knapsack._Beginning.of
+    monkeypatch.setattr(knapsack._Beginning, "of", lambda *given: (decided.append(given[0]), of(*given))[1])
+    sizes = [len(decision.candidates) for decision in get_space("lite").decisions]
+    rng = np.random.default_rng(2)
+    costs = [rng.random(size) for size in sizes]
+    gains = [np.full(size, np.log(1 / size)) + 1e-14 * cost for size, cost in zip(sizes, costs, strict=True)]
+    found = list(islice(knapsack.best_first(costs, gains, 0.3 * len(sizes)), 200))
+    assert len({tuple(code) for code in found}) == 200
+    assert len(decided) < 10 * len(found)

@@ -86,11 +86,14 @@ def best_first(costs: Sequence[Floats], gains: Sequence[Floats], rest: float) ->
         to_come.insert(0, Options.worth_taking(*together))
     numbers = itertools.count()  # of beginnings that promise the same the newest goes first: it is nearest to its end
     rest += ROUNDING * abs(rest)
-    heap: list[tuple[float, int, _Beginning, int]] = []
+    # sums in another order differ in their last digits, which must not tell equal promises apart
+    unit = ROUNDING * sum(float(np.abs(gain).max()) for gain in gains) or 1.0
+    heap: list[tuple[int, int, _Beginning, int]] = []
 
     def push(beginning: _Beginning, position: int) -> None:
         if position < len(beginning.ways):
-            heapq.heappush(heap, (-beginning.promises[position], -next(numbers), beginning, position))
+            promise = round(float(beginning.promises[position]) / unit)
+            heapq.heappush(heap, (-promise, -next(numbers), beginning, position))
 
     push(_Beginning.of((), 0.0, 0.0, costs, gains, to_come, rest), 0)
     while heap:
