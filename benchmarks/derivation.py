@@ -134,7 +134,7 @@ def trained(options: argparse.Namespace, budget: Budget, seed: int) -> tuple[Sea
     trainer = DSNASTrainer(problem, get_search("dsnas").resolve(SETTINGS["dsnas"]))
     train(trainer, data, run)
     probable = MostProbable(trainer.net, "mean")
-    deriver = reranked(problem, probable, trainer.path_losses.effects(), run.folder, None)
+    deriver = reranked(problem, probable, trainer.path_losses.effects(), run, None)
     assert isinstance(deriver, Reranked)
     return problem, deriver
 

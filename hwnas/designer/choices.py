@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,11 +10,13 @@ from typing import Any
 
 from hwnas.designer.config import DesignConfig
 from hwnas.errors import HwnasError
+from hwnas.files import read_json
 from hwnas.pretrained import is_installed
 from hwnas.run import RUN_FILE
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.train.division import split_validation
+from hwnas.supernet.start import largest_candidate
+from hwnas.train.division import VAL_FRACTION, split_validation
 from hwnas.train.sources import folder_source
 
 USUAL_SPACE, USUAL_METHOD, USUAL_EPOCHS = "tiny", "dsnas", 30
@@ -63,8 +64,8 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     decided["pretrained"] = pretrained
     decided["space"] = config.space or (PHOTOS_SPACE if photos or starts else USUAL_SPACE)
     decided["method"] = config.method or (PHOTOS_METHOD if photos or starts else USUAL_METHOD)
-    if images is not None and not few and config.pretrained is None and config.space is None:
-        said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more, or a table is named")
+    if images is not None and images >= MOST_IMAGES and config.pretrained is None and config.space is None:
+        said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more")
     if config.epochs is None:
         decided["epochs"] = USUAL_EPOCHS
         if photos and images:
@@ -73,8 +74,8 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     if photos and not (config.resolution or isinstance(config.budget_ms, str)):
         resolution = _kept_resolution(folder)
         if resolution is None:
-            space = [get_space(decided["space"], side, width=config.width) for side in RESOLUTIONS]
-            resolution = fitting_resolution(space, float(config.budget_ms), measured_ms)
+            spaces = [get_space(decided["space"], side, width=config.width) for side in RESOLUTIONS]
+            resolution = fitting_resolution(spaces, float(config.budget_ms), measured_ms)
         decided["resolution"] = resolution
         said.append(f"{resolution} px, the most at which a network of one block a stage fits")
     return Choices(config.model_copy(update=decided), tuple(said))
@@ -83,7 +84,7 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
 def _training_images(config: DesignConfig) -> int:
     source = folder_source(Path(config.data))
     if not source.val:
-        train, _ = split_validation(source.train, 0.1, config.limit_train, config.seed)
+        train, _ = split_validation(source.train, VAL_FRACTION, config.limit_train, config.seed)
         return len(train)
     return len(source.train)
 
@@ -102,8 +103,8 @@ def _pretrained(said: list[str]) -> str:
 
 def _kept_resolution(folder: Path) -> int | None:
     """That of a run which was begun; measured anew, it might be another one."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["config"]["resolution"]
+    with suppress(HwnasError, KeyError, TypeError):
+        found = read_json(folder / RUN_FILE, "the run")["config"]["resolution"]
         return found if isinstance(found, int) else None
     return None
 
@@ -129,14 +130,12 @@ def fitting_resolution(
 def lean_architecture(space: SearchSpace) -> Architecture:
     """The largest candidate where a block must be, and nothing where none must.
 
-    Of a pretrained network this keeps most for its ms: whole blocks, each as wide as it was trained. Fewer channels of
-    more blocks, at the same ms, learnt much worse (docs/methods.md, "Once-for-All").
+    Of a pretrained network it keeps whole blocks, each as wide as it was trained.
     """
     indices = []
     for decision in space.decisions:
         empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
-        params = [spec.params for spec in decision.candidates]
-        indices.append(empty[0] if empty else params.index(max(params)))
+        indices.append(empty[0] if empty else largest_candidate(decision))
     return space.decode(indices)
 
 

@@ -13,7 +13,7 @@ from hwnas.child import load_child, save_child
 from hwnas.designer.choices import RESOLUTIONS
 from hwnas.designer.config import DesignProgress
 from hwnas.designer.result import Rival
-from hwnas.designer.task import Task
+from hwnas.designer.task import Task, pretrained_file
 from hwnas.exporter.export import export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.files import read_json, write_json
@@ -76,10 +76,10 @@ def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
 
 def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProgress) -> Rival:
     problem, settings = task.problem, task.settings
-    data = task.data_at(scaled.resolution)
+    data = task.data_at(scaled.resolution, report)
     start = None
     if scaled.network == PRETRAINED:
-        start = load_pretrained(scaled.architecture, task.pretrained_file, problem.seed)
+        start = load_pretrained(scaled.architecture, pretrained_file(task.config), problem.seed)
     decided = {"network": scaled.network, "width": scaled.width, "resolution": scaled.resolution}
     decided |= {"epochs": problem.epochs, "seed": problem.seed, "images": data.digest, "settings": asdict(settings)}
     run = open_run(folder / f"{scaled.network}-{scaled.width:g}-{scaled.resolution}px", decided)

@@ -61,10 +61,10 @@ class DesignConfig(BaseModel):
     pretrained: str | None = None
     """``none``, ``lite0`` or a file of weights of its form; None: chosen by the number of images."""
     resolution: int | None = Field(None, ge=1, le=LARGEST_SIDE)
-    """Side of the input image in pixels; None: what the budget suggests for pretrained weights, or the space's own."""
+    """Side of the input image in pixels; None: what the budget suggests, or the space's own."""
     width: float | None = Field(None, gt=0, le=100)
     method: str | None = None
-    """None: ``once-for-all`` with pretrained weights, else ``dsnas``."""
+    """None: ``once-for-all`` for a folder with few images, else ``dsnas``."""
     settings: dict[str, Any] = {}
     """Hyper-parameters of the method by name, such as those of `hwnas.searches.dsnas.DSNASSettings`."""
     compare: bool | None = None
@@ -72,7 +72,7 @@ class DesignConfig(BaseModel):
     retrain: bool = False
     """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
     epochs: int | None = Field(None, ge=1, le=1_000_000)
-    """None: 30, with pretrained weights more for fewer images."""
+    """None: 30; for a folder with few images the more, the fewer there are."""
     batch_size: int = Field(32, ge=2, le=65_536)
     limit_train: int | None = Field(None, ge=2)
     """Use only this many training images."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
 from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
+from hwnas.progress import silent
 from hwnas.runners import runtime_suffix
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
@@ -54,7 +54,6 @@ class Task:
         budget_ms, frontier_ms: the budgets that are wanted, in ms.
         start: pretrained weights of the largest network; None: they are random.
         chosen: what was left open and how it was decided.
-        data_at: the images at another resolution, split and augmented alike.
     """
 
     config: DesignConfig
@@ -70,7 +69,6 @@ class Task:
     frontier_ms: tuple[float, ...] = ()
     start: ChildNetwork | None = None
     chosen: tuple[str, ...] = ()
-    data_at: Callable[[int], ImageData] = field(kw_only=True)
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
@@ -95,8 +93,7 @@ class Task:
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
         table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
-        data_at = partial(_load, config, report=report)
-        data = data_at(resolution)
+        data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         pretrained = config.pretrained != "none"
         start = (
@@ -124,16 +121,14 @@ class Task:
             tuple(frontier_ms),
             start,
             choices.said,
-            data_at=data_at,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
         return task
 
-    @property
-    def pretrained_file(self) -> Path | None:
-        """The file of pretrained weights; None: the package's."""
-        return pretrained_file(self.config)
+    def data_at(self, resolution: int, report: DesignProgress = silent) -> ImageData:
+        """The images at a resolution, split and augmented alike."""
+        return self.data if resolution == self.data.resolution else _load(self.config, resolution, report)
 
     @property
     def compares(self) -> bool:

@@ -45,6 +45,9 @@ LARGEST, SHRINKING, FINISHING = "training of the largest network", "search", "tr
 PATHS = 512
 """Networks within the budget that are sampled before the shrinking; each step trains one of them."""
 
+TEMPERATURE = 0.02
+"""Of the probabilities: a candidate that adds so much to the loss is e times less likely."""
+
 
 @dataclass(frozen=True)
 class OnceForAllSettings(FineTuningSettings):
@@ -82,10 +85,6 @@ class _ByLosses(SuperKernelNet):
         return [torch.softmax(-torch.from_numpy(effect) / TEMPERATURE, 0) for effect in self.losses.effects()]
 
 
-TEMPERATURE = 0.02
-"""Of the probabilities: a candidate that adds so much to the loss is e times less likely."""
-
-
 class OnceForAllTrainer:
     """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
 
@@ -113,7 +112,8 @@ class OnceForAllTrainer:
         """Follows the weights while the derived architecture is trained."""
         draw, rng = UniformWithin(problem.budget), random.Random(problem.seed)
         self.paths = [list(space.indices(draw(rng))) for _ in range(min(PATHS, self.total_steps))]
-        self.phase, self.tuning = "", self._tuning(LARGEST)
+        self.phase = ""
+        self.tuning: FineTuning
         self._enter()
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
@@ -178,8 +178,7 @@ class OnceForAllTrainer:
         probable = MostProbable(self.net)
         deriver: Any = probable
         if self.settings.derive == "reranked":
-            folder = self.run.folder if self.run is not None and distributed.rank() == 0 else None
-            deriver = reranked(self.problem, probable, self.net.losses.effects(), folder, self.progress)
+            deriver = reranked(self.problem, probable, self.net.losses.effects(), self.run, self.progress)
         architecture, self.derivation = derive_together(self.problem, deriver)
         self.derived = list(self.problem.budget.space.indices(architecture))
 

@@ -12,11 +12,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, islice, zip_longest
-from pathlib import Path
 
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_networks_within, joint_gains
+from hwnas.run import Run
 from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivation import uses_most
 from hwnas.searches.derivers import MostProbable, within_as_measured
@@ -24,6 +24,7 @@ from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
+from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress
 
 FEW_IMAGES = 1024
@@ -192,7 +193,7 @@ def reranked(
     problem: SearchProblem,
     probable: MostProbable,
     losses: Sequence[Floats] | None,
-    folder: Path | None,
+    run: Run | None,
     progress: TrainingProgress | None,
     taken: Architecture | None = None,
 ) -> Deriver:
@@ -205,10 +206,11 @@ def reranked(
         problem: that was searched.
         probable: names the net.
         losses: see `Reranked`.
-        folder: the run's; None: nothing is kept.
+        run: keeps what is evaluated; None: nothing is kept.
         progress, taken: see `Reranked`.
     """
     data, net = problem.data, probable.net
+    folder = run.folder if run is not None and distributed.rank() == 0 else None  # the first process writes
     if data.counts["val"] == 0:
         return probable
     few = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES, FEW_IMAGES)

@@ -249,9 +249,8 @@ class SampledPathTrainer(ABC):
         probable = MostProbable(self.net, self.settings.decode)
         if self.settings.derive == "probable":
             return probable
-        folder = self.run.folder if self.run is not None and distributed.rank() == 0 else None
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, self.path_losses.effects(), folder, self.progress, taken)
+        return reranked(self.problem, probable, self.path_losses.effects(), self.run, self.progress, taken)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -251,9 +251,8 @@ class SinglePathTrainer:
         probable = MostProbable(self.averaged)
         if self.settings.derive == "probable":
             return probable
-        folder = self.run.folder if self.run is not None and distributed.rank() == 0 else None
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, None, folder, self.progress, taken)
+        return reranked(self.problem, probable, None, self.run, self.progress, taken)
 
     @property
     def averaged(self) -> SuperKernelNet:

@@ -22,7 +22,7 @@ from hwnas.supernet.superkernel_net import SuperKernelNet
 
 def largest_architecture(space: SearchSpace) -> Architecture:
     """The architecture with the candidate of most parameters in every decision. Of a nested space: what holds all."""
-    return space.decode([_largest(decision) for decision in space.decisions])
+    return space.decode([largest_candidate(decision) for decision in space.decisions])
 
 
 def start_from(net: SuperKernelNet | SampledNet, child: ChildNetwork) -> None:
@@ -82,6 +82,7 @@ def _take_part(candidate: nn.Module, state: dict[str, Tensor], spec: object) -> 
     candidate.load_state_dict({name: part(state[name], tensor.shape) for name, tensor in own.items()})
 
 
-def _largest(decision: OneOf) -> int:
+def largest_candidate(decision: OneOf) -> int:
+    """The index of the candidate with most parameters."""
     sizes = [spec.params if isinstance(spec, MBConv) else -1 for spec in decision.candidates]
     return int(torch.tensor(sizes).argmax())

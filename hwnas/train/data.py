@@ -19,7 +19,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
 from hwnas.train.augmentation import augmentation, augmented
 from hwnas.train.data_arguments import check_arguments, default_workers
-from hwnas.train.division import LabelledImage, split_validation
+from hwnas.train.division import VAL_FRACTION, LabelledImage, split_validation
 from hwnas.train.duplicates import listed_duplicates, with_test
 from hwnas.train.findings import DataWarning, Examples, Findings, by_folder
 from hwnas.train.fingerprints import data_digest, fingerprints
@@ -42,7 +42,7 @@ def load_data(
     resolution: int,
     *,
     batch_size: int = 64,
-    val_fraction: float = 0.1,
+    val_fraction: float = VAL_FRACTION,
     seed: int = 0,
     workers: int | None = None,
     augment: str | None = None,

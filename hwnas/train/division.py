@@ -14,6 +14,8 @@ from typing import NamedTuple
 from hwnas.errors import UsageError
 
 TEST_FRACTION = 0.2
+VAL_FRACTION = 0.1
+"""Of the images, and of the training images of each class, where the folder has no split of its own."""
 
 
 class LabelledImage(NamedTuple):

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from hwnas.errors import UsageError
-from hwnas.train.optim import warmup_cosine, warmup_steps
-from hwnas.train.weights import zero_gradients
+from hwnas.train.weights import Training
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class FineTuningSettings:
         return self.distillation * by_teacher + (1 - self.distillation) * by_labels
 
 
-class FineTuning:
+class FineTuning(Training):
     """Optimiser and schedule of one phase.
 
     Args:
@@ -81,8 +78,6 @@ class FineTuning:
         head_lr: float = 1.0,
     ) -> None:
         named = list(weights)
-        self._parameters = [parameter for _, parameter in named]
-        self._clip_norm = settings.clip_norm
         groups = []
         for in_head, lr in ((False, settings.lr), (True, settings.lr * head_lr)):
             own = [parameter for name, parameter in named if ("classifier." in name) is in_head]
@@ -90,21 +85,5 @@ class FineTuning:
                 group = [parameter for parameter in own if (parameter.ndim <= 1) is vectors]
                 if group:
                     groups.append({"params": group, "lr": lr, "weight_decay": decay})
-        self.optimizer = torch.optim.AdamW(groups)
-        self.schedule = warmup_cosine(self.optimizer, warmup_steps(settings.lr_warmup, total_steps), total_steps)
-        zero_gradients(self._parameters)
-
-    def step(self) -> None:
-        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
-        if self._clip_norm is not None:
-            clip_grad_norm_(self._parameters, self._clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=False)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        parameters = [parameter for _, parameter in named]
+        super().__init__(parameters, torch.optim.AdamW(groups), settings.lr_warmup, total_steps, settings.clip_norm)

@@ -8,15 +8,15 @@ from typing import Literal
 
 from hwnas.errors import HwnasError, unknown_name
 from hwnas.train.data import DECODING_SHARE
-from hwnas.train.division import LabelledImage, split_validation
+from hwnas.train.division import VAL_FRACTION, LabelledImage, split_validation
 from hwnas.train.memory import available_bytes
 from hwnas.train.sources import ImageSource, digits_source, folder_source
 
 Split = Literal["test", "val", "train", "all"]
 SPLITS: tuple[Split, ...] = ("test", "val", "train", "all")
 
-VALIDATION_SHARE, SEED = 0.1, 0
-"""As `hwnas design` divides training images where there is no val/."""
+SEED = 0
+"""That of `hwnas design`, by default, where training images are divided."""
 
 NAMES_SHOWN = 5
 
@@ -41,7 +41,7 @@ def source_of(data: Path | str, split: Split, workers: int) -> ImageSource:
 def images_of(source: ImageSource, split: Split) -> tuple[list[LabelledImage], tuple[str, ...]]:
     """The images of a split of `source_of`, and sentences on what is to be known of them. Raises HwnasError if there
     are none."""
-    train, val = split_validation(source.train, 0 if source.val else VALIDATION_SHARE, None, SEED)
+    train, val = split_validation(source.train, 0 if source.val else VAL_FRACTION, None, SEED)
     notes = []
     if split == "all":
         images = [*source.train, *source.val, *source.test]

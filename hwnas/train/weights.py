@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
 from hwnas.errors import UsageError
 from hwnas.train.optim import sgd, warmup_cosine, warmup_steps
@@ -39,7 +40,47 @@ class WeightSettings:
             raise UsageError(f"lr_warmup is a share of the steps, from 0 to less than 1, not {self.lr_warmup:g}.")
 
 
-class WeightTraining:
+class Training:
+    """An optimiser, the schedule of its learning rate, and a step that uses up the gradients.
+
+    Args:
+        parameters: each gets a gradient of zeros, which it keeps, so that processes can add up their gradients.
+        optimizer: of these parameters.
+        lr_warmup: share of the steps in which the rate rises; a cosine to 0 follows.
+        total_steps: length of the schedule.
+        clip_norm: limit on the norm of the gradient; None for none.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        optimizer: Optimizer,
+        lr_warmup: float,
+        total_steps: int,
+        clip_norm: float | None,
+    ) -> None:
+        self._parameters, self._clip_norm = parameters, clip_norm
+        self.optimizer = optimizer
+        self.schedule = warmup_cosine(optimizer, warmup_steps(lr_warmup, total_steps), total_steps)
+        zero_gradients(parameters)
+
+    def step(self) -> None:
+        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
+        if self._clip_norm is not None:
+            clip_grad_norm_(self._parameters, self._clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+class WeightTraining(Training):
     """Optimiser, schedule and loss of the weights of a SuperNetwork.
 
     Args:
@@ -57,28 +98,11 @@ class WeightTraining:
         batch_size: int,
     ) -> None:
         named = list(weights)
-        self._parameters = [parameter for _, parameter in named]
-        self._clip_norm = settings.clip_norm
         lr = settings.lr * math.sqrt(batch_size / 1024)
-        self.optimizer = sgd(named, lr, settings.momentum, settings.weight_decay)
-        self.schedule = warmup_cosine(self.optimizer, warmup_steps(settings.lr_warmup, total_steps), total_steps)
+        optimizer = sgd(named, lr, settings.momentum, settings.weight_decay)
+        parameters = [parameter for _, parameter in named]
+        super().__init__(parameters, optimizer, settings.lr_warmup, total_steps, settings.clip_norm)
         self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-        zero_gradients(self._parameters)
-
-    def step(self) -> None:
-        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
-        if self._clip_norm is not None:
-            clip_grad_norm_(self._parameters, self._clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=False)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
 
 
 def zero_gradients(parameters: Iterable[nn.Parameter]) -> None:
