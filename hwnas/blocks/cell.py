@@ -13,25 +13,32 @@ from hwnas.specs.spec import Spec
 
 
 class ZeroBlock(nn.Module):
-    """The module of a `Zero` that stands alone: zeros of the shape of its input."""
+    """The module of a `Zero` that stands alone: zeros of the shape of its input, or of half its size."""
 
-    def __init__(self, _spec: Zero) -> None:
+    def __init__(self, spec: Zero) -> None:
         super().__init__()
+        self.stride = spec.stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * 0.0
+        return (x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]) * 0.0
 
 
 class ReLUConvBlock(nn.Module):
-    """The module of a `ReLUConv`: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
+    """The module of a `ReLUConv`: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)).
+
+    One that keeps its input gives both, in this order.
+    """
 
     def __init__(self, spec: ReLUConv) -> None:
         super().__init__()
         self.layers = conv_bn(spec.in_channels, spec.out_channels, spec.kernel, spec.stride)
+        if not spec.affine:
+            self.layers[1] = nn.BatchNorm2d(spec.out_channels, affine=False)
+        self.keeps_input = spec.keeps_input
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         out: Tensor = self.layers(F.relu(x))
-        return out
+        return (x, out) if self.keeps_input else out
 
 
 class CellBlock(nn.Module):

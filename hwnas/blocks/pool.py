@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hwnas.specs.pool import AvgPool, MaxPool
+from hwnas.specs.pool import AvgPool, MaxPool, Pool
 
 
 class MaxPoolBlock(nn.Module):
@@ -15,19 +15,26 @@ class MaxPoolBlock(nn.Module):
         self.pool = nn.MaxPool2d(
             spec.kernel, spec.stride, spec.kernel // 2 if spec.padded else 0, ceil_mode=not spec.padded
         )
+        self.norm = _norm(spec)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled: Tensor = self.pool(x)
+        pooled: Tensor = self.norm(self.pool(x))
         return pooled
 
 
 class AvgPoolBlock(nn.Module):
-    """The module of an `AvgPool`: (N, C, H, W) -> the same shape."""
+    """The module of an `AvgPool`: (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
 
     def __init__(self, spec: AvgPool) -> None:
         super().__init__()
-        self.pool = nn.AvgPool2d(spec.kernel, stride=1, padding=spec.kernel // 2, count_include_pad=False)
+        self.pool = nn.AvgPool2d(spec.kernel, spec.stride, padding=spec.kernel // 2, count_include_pad=False)
+        self.norm = _norm(spec)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled: Tensor = self.pool(x)
+        pooled: Tensor = self.norm(self.pool(x))
         return pooled
+
+
+def _norm(spec: Pool) -> nn.Module:
+    """What follows a pool: a batch norm that has no weights, or nothing."""
+    return nn.BatchNorm2d(spec.channels, affine=False) if spec.norm else nn.Identity()

@@ -53,18 +53,22 @@ def reached_and_needed(present: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 @dataclass(frozen=True)
 class Zero(Spec):
-    """No connection: the edge is absent. By itself it gives zeros."""
+    """No connection: the edge is absent. By itself it gives zeros, of half the size with stride 2."""
 
     kind: ClassVar[str] = "zero"
     module: ClassVar[str] = "hwnas.blocks.cell.ZeroBlock"
     channels: int
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        check_convolution(self, 1, self.stride, None)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        return ((Zero(8), (8, 5, 4)),)
+        return ((Zero(8), (8, 5, 4)), (Zero(8, stride=2), (8, 5, 4)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return convolved(input_shape, self.channels, self.channels, 1)
+        return convolved(input_shape, self.channels, self.channels, self.stride)
 
     def macs(self, input_shape: Shape) -> int:
         return 0
@@ -74,12 +78,16 @@ class Zero(Spec):
         return 0
 
     def __str__(self) -> str:
-        return "Zero"
+        return "Zero" if self.stride == 1 else f"Zero(s{self.stride})"
 
 
 @dataclass(frozen=True)
 class ReLUConv(Spec):
-    """ReLU, convolution, batch norm, in this order. Padding is ``kernel // 2``."""
+    """ReLU, convolution, batch norm, in this order. Padding is ``kernel // 2``.
+
+    Not ``affine``, the batch norm has no weights. One that ``keeps_input`` gives it beside its output: the two states
+    that the first of a row of `TwoInputCell` takes.
+    """
 
     kind: ClassVar[str] = "relu_conv"
     module: ClassVar[str] = "hwnas.blocks.cell.ReLUConvBlock"
@@ -87,13 +95,25 @@ class ReLUConv(Spec):
     out_channels: int
     kernel: int = 3
     stride: int = 1
+    affine: bool = True
+    keeps_input: bool = False
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, "relu")
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        return ((ReLUConv(8, 12, kernel=3, stride=2), (8, 9, 9)), (ReLUConv(8, 8, kernel=1), (8, 5, 4)))
+        return (
+            (ReLUConv(8, 12, kernel=3, stride=2), (8, 9, 9)),
+            (ReLUConv(8, 8, kernel=1), (8, 5, 4)),
+            (ReLUConv(8, 8, kernel=1, affine=False), (8, 5, 4)),
+        )
+
+    def parts(self, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
+        yield replace(self, keeps_input=False) if self.keeps_input else self, input_shape
+
+    def summands(self, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
+        return self.parts(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return convolved(input_shape, self.in_channels, self.out_channels, self.stride)
@@ -104,7 +124,7 @@ class ReLUConv(Spec):
 
     @property
     def params(self) -> int:
-        return (self.kernel**2 * self.in_channels + 2) * self.out_channels
+        return (self.kernel**2 * self.in_channels + (2 if self.affine else 0)) * self.out_channels
 
     def __str__(self) -> str:
         return f"ReLUConv(k{self.kernel} {self.in_channels}->{self.out_channels} s{self.stride})"

@@ -9,11 +9,12 @@ from hwnas.specs.spec import Example, Shape, Spec, check_convolution, check_wind
 
 
 class Pool(Spec):
-    """Base of pools."""
+    """Base of pools. With ``norm`` a batch norm without weights follows, as in the search networks of DARTS."""
 
     channels: int
     kernel: int
     stride: int
+    norm: bool
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, None)
@@ -43,6 +44,7 @@ class MaxPool(Pool):
     kernel: int = 3
     stride: int = 2
     padded: bool = True
+    norm: bool = False
 
     def __post_init__(self) -> None:
         check_convolution(self, self.kernel, self.stride, None, may_be_even=not self.padded)
@@ -54,6 +56,7 @@ class MaxPool(Pool):
             (MaxPool(4, kernel=5, stride=1), (4, 9, 9)),
             (MaxPool(4, padded=False), (4, 9, 8)),
             (MaxPool(4, kernel=2, padded=False), (4, 9, 8)),
+            (MaxPool(4, stride=1, norm=True), (4, 9, 8)),
         )
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -69,23 +72,25 @@ class MaxPool(Pool):
         return (self.channels, height, width)
 
     def __str__(self) -> str:
-        return f"MaxPool(k{self.kernel} {self.channels} s{self.stride}{'' if self.padded else ' unpadded'})"
+        options = f"{'' if self.padded else ' unpadded'}{' norm' if self.norm else ''}"
+        return f"MaxPool(k{self.kernel} {self.channels} s{self.stride}{options})"
 
 
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """Average pooling that keeps the size; the padding does not count as pixels."""
+    """Average pooling, padded by ``kernel // 2``; the padding does not count as pixels."""
 
     kind: ClassVar[str] = "avg_pool"
     module: ClassVar[str] = "hwnas.blocks.pool.AvgPoolBlock"
     channels: int
     kernel: int = 3
-
-    stride: ClassVar[int] = 1  # type: ignore[misc]
+    stride: int = 1
+    norm: bool = False
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        return ((AvgPool(4), (4, 9, 8)),)
+        return ((AvgPool(4), (4, 9, 8)), (AvgPool(4, stride=2), (4, 8, 9)), (AvgPool(4, stride=2, norm=True), (4, 8, 8)))
 
     def __str__(self) -> str:
-        return f"AvgPool(k{self.kernel} {self.channels})"
+        stride = "" if self.stride == 1 else f" s{self.stride}"
+        return f"AvgPool(k{self.kernel} {self.channels}{stride}{' norm' if self.norm else ''})"

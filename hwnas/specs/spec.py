@@ -92,6 +92,11 @@ class Spec:
         """What a latency table measures of it, with input shapes: the block itself, or the operators of a cell."""
         yield self, input_shape
 
+    def summands(self, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
+        """What a latency is the sum of, with input shapes: the block as a whole, or its parts where nothing else
+        decides what it takes."""
+        yield self, input_shape
+
     def to_json(self) -> dict[str, Any]:
         """``{"kind": ..., field: value}`` without the fields that have their default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
