@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import excerpt
 from hwnas.specs.spec import Spec
+
+MOST_NAMED = 16
+"""So many candidates of a decision a message names at most."""
 
 Path = tuple[int | str, ...]
 """Where a node stands in the tree: positions in tuples and names of Spec fields."""
@@ -34,10 +38,15 @@ class OneOf:
 
     def index(self, spec: Spec) -> int:
         """Position of `spec` among the candidates. Raises HwnasError if it is none of them."""
-        if spec not in self.candidates:
-            known = ", ".join(map(str, self.candidates))
-            raise HwnasError(f"{spec} is no candidate of decision {self.name!r}, which is between {known}.")
-        return self.candidates.index(spec)
+        if spec not in self._positions:
+            known = ", ".join(map(str, self.candidates[:MOST_NAMED]))
+            more = f" and {len(self.candidates) - MOST_NAMED} others" if len(self.candidates) > MOST_NAMED else ""
+            raise HwnasError(f"{spec} is no candidate of decision {self.name!r}, which is between {known}{more}.")
+        return self._positions[spec]
+
+    @cached_property
+    def _positions(self) -> dict[Spec, int]:
+        return {spec: position for position, spec in enumerate(self.candidates)}
 
     def means_the_same(self, other: OneOf) -> bool:
         """Whether `other` is between the same blocks, channels apart."""
@@ -46,8 +55,17 @@ class OneOf:
         )
 
 
-def _without_channels(spec: Spec) -> dict[str, Any]:
-    return {name: value for name, value in spec.to_json().items() if not name.endswith("channels")}
+def _without_channels(spec: Spec) -> Any:
+    return _stripped(spec.to_json())
+
+
+def _stripped(value: Any) -> Any:
+    """JSON of Specs without channels, in the Specs that they hold too."""
+    if isinstance(value, list):
+        return list(map(_stripped, value))
+    if not isinstance(value, dict):
+        return value
+    return {name: _stripped(part) for name, part in value.items() if not name.endswith("channels")}
 
 
 Node = Spec | OneOf | tuple["Node", ...]

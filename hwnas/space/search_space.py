@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,8 @@ class SearchSpace:
     options: dict[str, Any] = field(default_factory=dict, compare=False)
     notation: Notation = field(default=Notation(), compare=False)
     """How codes are written."""
+    make: Callable[..., SearchSpace] | None = field(default=None, compare=False)
+    """Makes this space of its options (`hwnas.spaces.get_space` knows)."""
 
     def __post_init__(self) -> None:
         check_shape(self.input_shape)
@@ -130,6 +132,15 @@ class SearchSpace:
         """An architecture as numbers: per decision one for each candidate, 1 for what is chosen and 0 for the rest."""
         chosen = zip(self.indices(architecture), self.decisions, strict=True)
         return tuple(float(k == index) for index, decision in chosen for k in range(len(decision.candidates)))
+
+    def scaled(self, **options: Any) -> SearchSpace:
+        """The space with some options changed, such as its resolution, or the depth of a space of cells.
+
+        Codes mean the same in both. Raises UsageError for an option that the space does not have.
+        """
+        if self.make is None:
+            raise UsageError(f"space {self.name!r} has no options to change; make it with `hwnas.get_space`.")
+        return self.make(**{**self.options, **options})
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.input_shape))

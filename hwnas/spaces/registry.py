@@ -1,18 +1,23 @@
 """The search spaces by name. Adding one is a module with a function and a line in `SPACES`.
 
-A function takes ``resolution``, ``num_classes`` and ``width``, each with a default. Options, help texts and conformance
-tests are made from this list; the README's table is compared with it.
+A function takes ``resolution``, ``num_classes`` and ``width``, each with a default, and perhaps options of its own.
+Options, help texts and conformance tests are made from this list; the README's table is compared with it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
+from inspect import signature
+from typing import Any
 
-from hwnas.errors import unknown_name
+from hwnas.errors import UsageError, unknown_name
 from hwnas.space import SearchSpace
 from hwnas.spaces.options import check_options
 
 SPACES = {
+    "darts": "hwnas.spaces.darts:darts",
     "edgetpu": "hwnas.spaces.edgetpu:edgetpu",
     "fbnet": "hwnas.spaces.fbnet:fbnet",
     "lite": "hwnas.spaces.lite:lite",
@@ -27,7 +32,11 @@ SPACES = {
 
 
 def get_space(
-    name: str, resolution: int | None = None, num_classes: int | None = None, width: float | None = None
+    name: str,
+    resolution: int | None = None,
+    num_classes: int | None = None,
+    width: float | None = None,
+    **own: Any,
 ) -> SearchSpace:
     """A search space by name.
 
@@ -36,16 +45,21 @@ def get_space(
         resolution: side of the square input image in pixels (default: the space's own).
         num_classes: outputs of the classifier.
         width: multiplier of every channel count, rounded to multiples of 8.
+        own: options that this space alone has, such as ``cells`` and ``channels`` of ``darts``.
 
     Raises:
-        UsageError: unknown name, or a value out of range.
+        UsageError: unknown name or option, or a value out of range.
     """
     if name not in SPACES:
         raise unknown_name("space", name, list(SPACES))
     check_options(resolution, num_classes, width)
-    module, function = SPACES[name].split(":")
-    given = {"resolution": resolution, "num_classes": num_classes, "width": width}
-    space: SearchSpace = getattr(import_module(module), function)(
-        **{option: value for option, value in given.items() if value is not None}
-    )
-    return space
+    module, function_name = SPACES[name].split(":")
+    function = getattr(import_module(module), function_name)
+    unknown = sorted(own.keys() - signature(function).parameters.keys())
+    if unknown:
+        raise UsageError(
+            f"space {name!r} has no option {unknown[0]!r}; it has {', '.join(signature(function).parameters)}."
+        )
+    given = {"resolution": resolution, "num_classes": num_classes, "width": width, **own}
+    space: SearchSpace = function(**{option: value for option, value in given.items() if value is not None})
+    return replace(space, make=partial(get_space, name))

@@ -89,7 +89,11 @@ class AvgPool(Pool):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        return ((AvgPool(4), (4, 9, 8)), (AvgPool(4, stride=2), (4, 8, 9)), (AvgPool(4, stride=2, norm=True), (4, 8, 8)))
+        return (
+            (AvgPool(4), (4, 9, 8)),
+            (AvgPool(4, stride=2), (4, 8, 9)),
+            (AvgPool(4, stride=2, norm=True), (4, 8, 8)),
+        )
 
     def __str__(self) -> str:
         stride = "" if self.stride == 1 else f" s{self.stride}"

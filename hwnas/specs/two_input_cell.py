@@ -67,10 +67,10 @@ class CellNode(Spec):
         return self.parts(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        first, *others = (operator.output_shape(input_shape) for operator in self.operators)
-        if any(other != first for other in others):
+        shapes: set[Shape] = {operator.output_shape(input_shape) for operator in self.operators}
+        if len(shapes) > 1:
             raise UsageError(f"the edges of {self} give different shapes for an input of {input_shape}.")
-        return first
+        return shapes.pop()
 
     def macs(self, input_shape: Shape) -> int:
         return sum(operator.macs(input_shape) for operator in self.operators)
