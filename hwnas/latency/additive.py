@@ -104,7 +104,8 @@ class AdditivePredictor:
         Raises HwnasError where nothing is known of it.
         """
         own_ms = 0.0 if place is None else self.layers_ms.get((place, (spec, input_shape)), 0.0)
-        return float(self._values([(spec, input_shape)])[0] @ self._weight_vector) + own_ms
+        summands = list(spec.summands(input_shape))
+        return float((self._values(summands) @ self._weight_vector).sum()) + own_ms
 
     def predict(self, architecture: Architecture) -> Prediction:
         """The latency of a whole network with its 90 % interval.

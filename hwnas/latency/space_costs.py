@@ -1,13 +1,15 @@
 """The cost of every choice of a SearchSpace: per block a number per candidate, per cell a number per way to decide it.
 
 Cells are small: the 15,625 ways to decide that of NAS-Bench-201 are priced one by one, so that whatever decides the
-latency of a cell, expectation and constrained optimum stay exact.
+latency of a cell, expectation and constrained optimum stay exact. Of a cell whose nodes are all concatenated every edge
+is executed whatever the others are: each of its nodes has prices of its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -18,9 +20,13 @@ from hwnas.latency.arrays import Floats, Ints
 from hwnas.space import OneOf, SearchSpace
 from hwnas.specs.cell import Cell
 from hwnas.specs.spec import Shape, Spec
+from hwnas.specs.two_input_cell import TwoInputCell
 
 MOST_WAYS = 2_000_000
 """How many ways to decide one cell are priced one by one at most."""
+
+Costs = dict[tuple[str, ...], Floats]
+"""Names of decisions -> ms, with one axis per decision; without any name, what is fixed."""
 
 CellCosts = Callable[[Sequence[Sequence[Spec]], Ints, Shape], Floats]
 """Candidates per edge, codes (cells, edges) and input shape -> ms per cell."""
@@ -40,21 +46,22 @@ def space_costs(
         HwnasError: two kinds of cells share some but not all of their decisions, or a cell can be decided in too many
             ways.
     """
-    fixed_ms = 0.0
-    costs: dict[tuple[str, ...], Floats] = {}
-    priced: dict[tuple[Any, Shape], Floats] = {}
+    costs: Costs = {}
+    priced: dict[tuple[Any, Shape], Costs] = {}
     for place, (node, shape) in enumerate(space.positions()):
-        decisions = _decisions_of(node)
-        names = tuple(decisions)
-        if not decisions:
-            fixed_ms += block_ms(node, shape, place)  # type: ignore[arg-type]
-        elif isinstance(node, OneOf):
-            own = np.array([block_ms(spec, shape, place) for spec in node.candidates])
-            costs[names] = costs.get(names, 0.0) + own
+        if isinstance(node, OneOf):
+            own: Costs = {(node.name,): np.array([block_ms(spec, shape, place) for spec in node.candidates])}
+        elif not _decisions_of(node):
+            own = {(): np.array(block_ms(node, shape, place))}
+        elif (node, shape) in priced:
+            own = priced[node, shape]
+        elif isinstance(node, TwoInputCell):
+            own = priced[node, shape] = _price_nodes(node, shape, place, block_ms)
         else:
-            if (node, shape) not in priced:
-                priced[node, shape] = _price_cell(node, decisions, shape, cell_ms)  # type: ignore[arg-type]
-            costs[names] = costs.get(names, 0.0) + priced[node, shape]
+            own = priced[node, shape] = _price_cell(node, _decisions_of(node), shape, cell_ms)  # type: ignore[arg-type]
+        for names, ms in own.items():
+            costs[names] = costs.get(names, 0.0) + ms
+    fixed_ms = float(costs.pop((), 0.0))
     in_order = [decision.name for decision in space.decisions]
     if [name for names in costs for name in names] != in_order:
         raise HwnasError(
@@ -64,14 +71,27 @@ def space_costs(
     return fixed_ms, list(costs.values())
 
 
-def _decisions_of(node: Spec | OneOf) -> dict[str, OneOf]:
-    if isinstance(node, OneOf):
-        return {node.name: node}
-    edges = node.edges if isinstance(node, Cell) else ()
-    return {edge.name: edge for edge in edges if isinstance(edge, OneOf)}
+def _decisions_of(node: Spec) -> dict[str, OneOf]:
+    """The decisions inside a cell, by name."""
+    inside = node.edges if isinstance(node, Cell) else node.nodes if isinstance(node, TwoInputCell) else ()
+    return {decision.name: decision for decision in inside if isinstance(decision, OneOf)}
 
 
-def _price_cell(cell: Cell, decisions: dict[str, OneOf], shape: Shape, cell_ms: CellCosts) -> Floats:
+def _price_nodes(cell: TwoInputCell, shape: Shape, place: int, block_ms: Callable[[Spec, Shape, int], float]) -> Costs:
+    """The ms of a cell of two inputs: of each node for every way to decide it, and of what is executed always."""
+    known = cache(block_ms)
+
+    def price(node: Any) -> float:
+        return sum(known(*part, place) for part in cell.node_parts(node, shape))
+
+    fixed = sum(known(*part, place) for part in cell.fixed_parts(shape))
+    fixed += sum(price(node) for node in cell.nodes if not isinstance(node, OneOf))
+    decisions = _decisions_of(cell).items()
+    costs: Costs = {(name,): np.array([price(node) for node in decision.candidates]) for name, decision in decisions}
+    return {(): np.array(fixed), **costs}
+
+
+def _price_cell(cell: Cell, decisions: dict[str, OneOf], shape: Shape, cell_ms: CellCosts) -> Costs:
     """The ms of a cell for every way to decide it: one axis per decision."""
     sizes = [len(decision.candidates) for decision in decisions.values()]
     if math.prod(sizes) > MOST_WAYS:
@@ -86,4 +106,4 @@ def _price_cell(cell: Cell, decisions: dict[str, OneOf], shape: Shape, cell_ms: 
         if isinstance(edge, OneOf):
             codes[:, e] = ways[:, names.index(edge.name)]
     candidates = [edge.candidates if isinstance(edge, OneOf) else (edge,) for edge in cell.edges]
-    return cell_ms(candidates, codes, shape).reshape(sizes)
+    return {tuple(names): cell_ms(candidates, codes, shape).reshape(sizes)}

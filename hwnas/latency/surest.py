@@ -8,10 +8,13 @@ neighbours as long as these end earlier, and in the end looks at random ones of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from hwnas.latency.arrays import Floats
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.uniform_codes import UniformCodes
 from hwnas.space import Architecture, SearchSpace
@@ -45,8 +48,25 @@ def _candidates(
     if ends is None:  # all are equally wide: the fastest ends first
         return
     tangent, offset_ms = ends
-    yield [tangent.extremes(space)[0], *space.neighbours(best)]
     fixed_ms, costs = tangent.decision_costs(space)
-    codes, rng = UniformCodes(costs, end_ms - offset_ms - fixed_ms), np.random.default_rng(0)
+    limit = end_ms - offset_ms - fixed_ms
+    # the tangents of a bent predictor may be too late: then every neighbour is looked at
+    neighbours = _neighbours_within(space.indices(best), costs, np.inf if predictor.curve.bend else limit)
+    yield [tangent.extremes(space)[0], *map(space.decode, neighbours)]
+    codes, rng = UniformCodes(costs, limit), np.random.default_rng(0)
     drawn = (codes.draw(rng) for _ in range(DRAWS))
     yield [space.decode(code) for code in sorted({tuple(code) for code in drawn if code is not None})]
+
+
+def _neighbours_within(code: Sequence[int], costs: Sequence[Floats], limit: float) -> Iterator[tuple[int, ...]]:
+    """The codes that differ from this one in one decision and cost less than the limit."""
+    starts = [0, *itertools.accumulate(cost.ndim for cost in costs)]
+    spent = [float(cost[tuple(code[at : at + cost.ndim])]) for at, cost in zip(starts, costs, strict=False)]
+    for at, cost, own in zip(starts, costs, spent, strict=False):
+        for axis in range(cost.ndim):
+            place: list[Any] = list(code[at : at + cost.ndim])
+            place[axis] = slice(None)
+            cheaper = np.flatnonzero(sum(spent) - own + cost[tuple(place)] < limit)
+            for other in cheaper.tolist():
+                if other != code[at + axis]:
+                    yield (*code[: at + axis], other, *code[at + axis + 1 :])

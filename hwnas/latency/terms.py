@@ -185,17 +185,18 @@ def _pairs(on_edges: Sequence[Columns]) -> Columns:
 
 
 def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], Floats]:
-    """The distinct links of some chains, and how often each occurs: a sparse matrix (networks, links)."""
+    """What the latencies of some chains are sums of, and how often each occurs: sparse, (networks, summands)."""
     from scipy.sparse import csr_matrix
 
     position: dict[Block, int] = {}
     columns, ends = [], [0]
     for architecture in architectures:
-        last: tuple[Spec | None, Shape | None, int] = (None, None, 0)
+        seen: dict[tuple[int, Shape], list[int]] = {}  # a repeated cell is one object: its hash is computed once
         for spec, shape in architecture.chain():
-            if spec is not last[0] or shape != last[1]:  # a repeated cell is one object: its hash is computed once
-                last = (spec, shape, position.setdefault((spec, shape), len(position)))
-            columns.append(last[2])
+            if (id(spec), shape) not in seen:
+                found = [position.setdefault(part, len(position)) for part in spec.summands(shape)]
+                seen[id(spec), shape] = found
+            columns += seen[id(spec), shape]
         ends.append(len(columns))
     counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(architectures), len(position)))
     return list(position), counts

@@ -83,7 +83,11 @@ class SearchSpace:
         """The Architecture of a code: one index per decision, as numbers, ``"0,4,2"``, or digits. Raises UsageError."""
         indices = self._parse(code)
         chosen = {decision.name: index for decision, index in zip(self.decisions, indices, strict=True)}
-        blocks = map_decisions(self.nodes, lambda _path, one_of: one_of.candidates[chosen[one_of.name]])
+        made: dict[int, Spec] = {}  # a cell that is repeated is one object before and after
+        for node in self.nodes:
+            if id(node) not in made:
+                made[id(node)] = map_decisions(node, lambda _path, one_of: one_of.candidates[chosen[one_of.name]])
+        blocks = tuple(made[id(node)] for node in self.nodes)
         return Architecture(blocks, self.input_shape, self.name, self.format(indices))
 
     def indices(self, architecture: Architecture) -> tuple[int, ...]:

@@ -167,6 +167,7 @@ class _Network:
     def chain(self, cell_of: CellOf) -> tuple[Spec | OneOf, ...]:
         """The chain of the network with these cells."""
         nodes: list[Spec | OneOf] = list(self._stem())
+        made: dict[tuple[object, ...], TwoInputCell] = {}
         before = last = 3 * self.channels if self.stem == "cifar" else self.channels
         channels, stage, after_reduction = self.channels, 0, self.stem == "imagenet"
         for position in range(self.cells):
@@ -174,11 +175,10 @@ class _Network:
             channels = 2 * channels if reduction else channels
             inner, concat = cell_of(stage, reduction, channels)
             affine, is_last = self.convention.affine, position == self.cells - 1
-            nodes.append(
-                TwoInputCell(
-                    before, last, channels, inner, concat, reduction, after_reduction, affine, keeps_input=not is_last
-                )
-            )
+            fields = (before, last, channels, inner, concat, reduction, after_reduction, affine, not is_last)
+            # equal cells are one object, which is decided and priced once
+            key = (stage, *fields[:3], *fields[5:])
+            nodes.append(made.setdefault(key, TwoInputCell(*fields)))
             before, last, after_reduction = last, len(concat) * channels, reduction
             stage += reduction
         return (*nodes, PoolLinear(last, self.num_classes))

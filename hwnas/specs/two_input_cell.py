@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any, ClassVar
 
 from hwnas.errors import UsageError
@@ -137,13 +137,11 @@ class TwoInputCell(Spec):
             (TwoInputCell(12, 12, 8, (halving, empty, third), (2, 3, 4), reduction=True), (12, 8, 6)),
         )
 
-    @cached_property
+    @property
     def preprocessing(self) -> tuple[Spec, Spec]:
         """What gives the state before and the last one their channels, and one size."""
-        reduced = FactorisedReduction(self.before_channels, self.channels, self.affine)
-        plain = ReLUConv(self.before_channels, self.channels, kernel=1, affine=self.affine)
-        last = ReLUConv(self.in_channels, self.channels, kernel=1, affine=self.affine)
-        return (reduced if self.after_reduction else plain), last
+        before = _preprocessing(self.before_channels, self.channels, self.affine, self.after_reduction)
+        return before, _preprocessing(self.in_channels, self.channels, self.affine, False)
 
     def fixed_parts(self, input_shape: Shape) -> list[tuple[Spec, Shape]]:
         """What is executed however the nodes are decided, with input shapes."""
@@ -189,6 +187,14 @@ class TwoInputCell(Spec):
     def __str__(self) -> str:
         nodes = ", ".join(f"{state} = {node}" for state, node in enumerate(self.nodes, 2))
         return f"TwoInputCell({self.before_channels}, {self.in_channels}->{self.channels}: {nodes})"
+
+
+@cache
+def _preprocessing(in_channels: int, out_channels: int, affine: bool, halves: bool) -> Spec:
+    # asked for with every cell of every network that is priced
+    if halves:
+        return FactorisedReduction(in_channels, out_channels, affine)
+    return ReLUConv(in_channels, out_channels, kernel=1, affine=affine)
 
 
 def executed(edges: Iterator[tuple[Spec, Shape]]) -> Iterator[tuple[Spec, Shape]]:
