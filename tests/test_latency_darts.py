@@ -36,7 +36,7 @@ def decision(name: str, operators: dict[int, tuple], states: int) -> OneOf:
     return OneOf(name, tuple(nodes))
 
 
-def small_space() -> SearchSpace:
+def small_space(num_classes: int = 4, side: int = 16) -> SearchSpace:
     """Two normal cells of two nodes with two operators, a reduction of one with three: 4 x 12 x 9 codes."""
     normal, halving = (
         {1: (DilConv(c, 5), Skip(c, c)), 2: (SepConv(c, stride=2), MaxPool(c), FactorisedReduction(c, c))}
@@ -48,7 +48,9 @@ def small_space() -> SearchSpace:
     second = TwoInputCell(8, 16, 8, nodes, (2, 3), keeps_input=True)
     reduction = TwoInputCell(16, 16, 16, (decision("reduction 2", halving, 2),), (2,), reduction=True)
     return SearchSpace(
-        "small-cells", (Conv(3, 8, activation=None), first, second, reduction, PoolLinear(16, 4)), (3, 16, 16)
+        "small-cells",
+        (Conv(3, 8, activation=None), first, second, reduction, PoolLinear(16, num_classes)),
+        (3, side, side),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +14,15 @@ from hwnas.specs.spec import Spec
 from hwnas.supernet.choice import Choice, Selections
 
 
-class SearchedCell(nn.Module):
+class Searched(nn.Module):
+    """A node of a SuperNetwork that holds Choices: called with what it takes, and what is selected."""
+
+    def child_state(self, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
+        """The weights and statistics for `block`, the module of `spec` in a child."""
+        raise NotImplementedError
+
+
+class SearchedCell(Searched):
     """A `Cell` some of whose edges are decisions: (N, C, H, W) -> the same shape.
 
     Args:
@@ -68,16 +77,18 @@ class SearchedCell(nn.Module):
         }
 
 
-def run_node(node: nn.Module, x: Tensor, selections: Selections) -> Tensor:
-    """The output of a node of a SuperNetwork: a choice, a cell of choices, or a block that is fixed."""
+def run_node(node: nn.Module, x: Any, selections: Selections) -> Any:
+    """The output of a node of a SuperNetwork: a choice, a cell of choices, or a block that is fixed.
+
+    `x` is an image, or the states that a cell of two inputs or its node takes.
+    """
     if isinstance(node, Choice):
         return selections[node.one_of.name](node, x)
-    output: Tensor = node(x, selections) if isinstance(node, SearchedCell) else node(x)
-    return output
+    return node(x, selections) if isinstance(node, Searched) else node(x)
 
 
 def child_state(node: nn.Module, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
     """What `block`, the module of `spec` in a child, inherits from the node of a SuperNetwork in its place."""
-    if isinstance(node, Choice | SearchedCell):
+    if isinstance(node, Choice | Searched):
         return node.child_state(spec, block)
     return node.state_dict()

@@ -32,6 +32,10 @@ class Choice(nn.Module):
         """(N, in, H, W) -> (N, out, H', W'): the output of one candidate, on the weights that are here."""
         raise NotImplementedError
 
+    def run_mixture(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The sum of the outputs of all candidates, weighted."""
+        return torch.stack([w * self.run_candidate(x, k) for k, w in enumerate(weights)]).sum(0)
+
     def child_state(self, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
         """The weights and statistics for `block`, the module of the candidate `spec` in a child."""
         raise NotImplementedError
@@ -102,7 +106,7 @@ class Mixture:
     chosen: None = None
 
     def __call__(self, choice: Choice, x: Tensor) -> Tensor:
-        return torch.stack([w * choice.run_candidate(x, k) for k, w in enumerate(self.weights)]).sum(0)
+        return choice.run_mixture(x, self.weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,10 @@ from hwnas.blocks import build_block
 from hwnas.child import ChildNetwork
 from hwnas.space import Architecture, OneOf, SearchSpace
 from hwnas.specs.cell import Cell
+from hwnas.specs.two_input_cell import TwoInputCell
 from hwnas.supernet.cell import SearchedCell, child_state, run_node
 from hwnas.supernet.choice import Choice, Selections, choices_in, path_selections
+from hwnas.supernet.two_input_cell import SearchedTwoInputCell
 
 
 class SuperNetwork(Protocol):
@@ -48,7 +50,7 @@ class ChoiceNet(nn.Module):
 
     Args:
         space: its decisions may stand in several places.
-        make_choice: the Choice of a decision in one place.
+        make_choice: the Choice of a decision in one place; nodes of cells of two inputs have Choices of their own.
 
     Attributes:
         nodes: one module per node of the space.
@@ -63,6 +65,8 @@ class ChoiceNet(nn.Module):
                 return make_choice(node)
             if isinstance(node, Cell) and any(isinstance(edge, OneOf) for edge in node.edges):
                 return SearchedCell(node, make_choice)
+            if isinstance(node, TwoInputCell) and any(isinstance(inner, OneOf) for inner in node.nodes):
+                return SearchedTwoInputCell(node)
             return build_block(node)
 
         self.nodes = nn.ModuleList(map(node_of, space.nodes))
