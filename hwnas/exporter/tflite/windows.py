@@ -86,12 +86,21 @@ def max_pool(model: TFLiteModel, operator: Operator) -> None:
         2 * pads[0] == taps - 1 == 2 * pads[1] for pads, taps in zip(operator.padding, operator.kernel, strict=True)
     ):
         # PADV2 would take the operator out of XNNPACK; the same windows at every pixel, then every other one of them,
-        # stay in it
+        # stay in it. A pool of one pixel would not: a convolution of each channel by 1 takes them
         everywhere = model.intermediate(f"{operator.name}.everywhere", nhwc(operator.inputs[0].shape))
         options = _pool_options(operator.window, (1, 1), schema.Padding.SAME)
         model.operator(schema.BuiltinOperator.MAX_POOL_2D, [image], everywhere, options)
-        options = _pool_options((1, 1), operator.stride, schema.Padding.VALID)
-        model.operator(schema.BuiltinOperator.MAX_POOL_2D, [everywhere], operator.output, options)
+        channels = operator.inputs[0].shape[1]
+        inputs = [
+            everywhere,
+            model.weight(f"{operator.name}.taken", np.ones((1, 1, 1, channels), np.float32)),
+            model.constant(f"{operator.name}.taken.bias", np.zeros(channels, np.float32)),
+        ]
+        taken = schema.DepthwiseConv2DOptionsT()
+        taken.depthMultiplier, taken.padding = 1, schema.Padding.VALID
+        taken.strideH, taken.strideW = operator.stride
+        taken.dilationHFactor = taken.dilationWFactor = 1
+        model.operator(schema.BuiltinOperator.DEPTHWISE_CONV_2D, inputs, operator.output, taken)
     else:
         _pool(model, schema.BuiltinOperator.MAX_POOL_2D, operator, _padded(model, operator, _LOWEST), scheme)
 
