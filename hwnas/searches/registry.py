@@ -22,6 +22,7 @@ SEARCHES = {
     "random": "hwnas.searches.one_shot:RANDOM",
     "snas": "hwnas.searches.snas:SNAS",
     "proxyless": "hwnas.searches.proxyless:PROXYLESS",
+    "darts": "hwnas.searches.darts:DARTS",
     "gdas": "hwnas.searches.gdas:GDAS",
     "once-for-all": "hwnas.searches.once_for_all:ONCE_FOR_ALL",
 }

@@ -7,6 +7,7 @@ Phases, budget, early fixing, hand-over and checkpoints are the same, so that th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import UsageError
+from hwnas.latency.arrays import Floats
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.contracts import Deriver
@@ -163,8 +165,7 @@ class SampledPathTrainer(ABC):
         self.weights.step()
         if expected_ms is not None:
             self.estimate_after_weights()
-            self.alpha_optimizer.step()
-            self.multiplier.update(self.budget, expected_ms)
+            self.move_logits(expected_ms)
         self.alpha_optimizer.zero_grad(set_to_none=False)
         self.step_count += 1
         return {"loss": float(loss), "expected_ms": expected_ms or self.expected_ms(), **self.figures()}
@@ -184,6 +185,11 @@ class SampledPathTrainer(ABC):
         """Add to the logits' gradients what is estimated with the weights that this step has moved; here nothing."""
         return
 
+    def move_logits(self, expected_ms: float) -> None:
+        """Move the logits by their gradients, and the multiplier by the expected latency."""
+        self.alpha_optimizer.step()
+        self.multiplier.update(self.budget, expected_ms)
+
     def train_path(self, images: Tensor, labels: Tensor, choices: list[int]) -> Tensor:
         """Fill the gradients of the weights of one path; returns the loss (a scalar)."""
         loss: Tensor = self.weights.loss_function(self.net(images, choices), labels)
@@ -196,19 +202,24 @@ class SampledPathTrainer(ABC):
 
     def press(self, choices: list[int]) -> float:
         """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
-        probabilities = self.net.probabilities()
+        probabilities = self.probabilities()
         penalty, expected_ms = self.multiplier.penalty(self.budget, probabilities)
         if self.settings.resource != "latency":
             coefficient, limit = self.settings.flops_coefficient, self.settings.flops_limit
             penalty = flops_term(self.settings.resource, probabilities, choices, self.mflops, coefficient, limit)
-        torch.autograd.backward(penalty)
+        if penalty.requires_grad:  # not where everything is decided
+            torch.autograd.backward(penalty)
         return expected_ms
+
+    def probabilities(self) -> list[Tensor]:
+        """The probability of every candidate while the architecture is searched, one vector per decision."""
+        return self.net.probabilities()
 
     @torch.no_grad()
     def expected_ms(self) -> float:
         """Expected latency of the path that the next step samples."""
         derived = self.derived
-        probabilities = self.net.probabilities() if derived is None else one_hot(self.net.alphas, derived)
+        probabilities = self.probabilities() if derived is None else one_hot(self.net.alphas, derived)
         return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
 
     def figures(self) -> dict[str, float]:
@@ -246,11 +257,19 @@ class SampledPathTrainer(ABC):
 
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
-        probable = MostProbable(self.net, self.settings.decode)
+        probable = self.probable()
         if self.settings.derive == "probable":
             return probable
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, self.path_losses.effects(), self.run, self.progress, taken)
+        return reranked(self.problem, probable, self.candidate_losses(), self.run, self.progress, taken)
+
+    def probable(self) -> MostProbable:
+        """The most probable architecture of the net as it is now."""
+        return MostProbable(self.net, self.settings.decode)
+
+    def candidate_losses(self) -> Sequence[Floats] | None:
+        """What each candidate adds to the training loss, one vector per decision; None: nobody knows."""
+        return self.path_losses.effects()
 
     def state_dict(self) -> dict[str, Any]:
         return {

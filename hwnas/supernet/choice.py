@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from hwnas.blocks import build_block
 from hwnas.space import OneOf
+from hwnas.specs.cell import Zero
 from hwnas.specs.spec import Spec
 
 
@@ -96,13 +98,22 @@ class Gated:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """All candidates: the sum of their outputs, weighted."""
+    """All candidates: the sum of their outputs, weighted.
+
+    What adds nothing does not run: a `Zero`, and, where the weights need no gradient, a candidate whose weight is 0.
+    """
 
     weights: Tensor
     chosen: None = None
 
     def __call__(self, choice: Choice, x: Tensor) -> Tensor:
-        return torch.stack([w * choice.run_candidate(x, k) for k, w in enumerate(self.weights)]).sum(0)
+        candidates = choice.one_of.candidates
+        adding = [
+            weight * choice.run_candidate(x, k)
+            for k, weight in enumerate(self.weights.unbind())
+            if not isinstance(candidates[k], Zero) and (weight.requires_grad or bool(weight))
+        ]
+        return reduce(torch.add, adding) if adding else choice.run_candidate(x, 0) * 0.0
 
 
 @dataclass(frozen=True, eq=False)
