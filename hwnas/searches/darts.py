@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from hwnas.latency.arrays import Floats
 from hwnas.run import Run
-from hwnas.searches.derivers import Decode, Derive, MostProbable
+from hwnas.searches.derivers import Decode, MostProbable
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, check_known, search_paths
+from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known, search_paths
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import choices_in
 from hwnas.supernet.mixed import mixed
@@ -51,7 +51,7 @@ class DARTSSettings(SampledPathSettings):
     alpha_weight_decay: float = 1e-3
     exclude_none: bool = True
     affine: bool = False
-    derive: Derive = "probable"
+    derive: PathDerive = "probable"
     decode: Decode = "mode"
 
     def __post_init__(self) -> None:
@@ -118,6 +118,11 @@ class DARTSTrainer(SampledPathTrainer):
         """Never after the weights: a step of the search moves the logits first."""
         return False
 
+    @property
+    def learns_logits(self) -> bool:
+        """Whether this step moves the logits: each one of the search."""
+        return self.searching
+
     @torch.no_grad()
     def sample(self, again: bool = False) -> Path:
         """The mixture, and the candidates of its largest weights; afterwards the derived path."""
@@ -127,7 +132,7 @@ class DARTSTrainer(SampledPathTrainer):
         return [int(w.argmax()) for w in weights], weights
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
-        if self.searching:
+        if self.learns_logits:
             self.learn_logits(images, labels, choices)
         loss = self.mixed_loss(images, labels, [weights.detach() for weights in self.probabilities()])
         torch.autograd.backward(loss)

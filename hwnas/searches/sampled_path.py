@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,8 +21,10 @@ from hwnas.run import Run
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import Decode, Derive, MostProbable, derive_together
+from hwnas.searches.evaluators import KeptBatches
 from hwnas.searches.path_gradients import Path, one_hot, sample_path
 from hwnas.searches.path_losses import PathLosses
+from hwnas.searches.perturbation import Perturbation, projection_order
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.reranked import reranked
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
@@ -36,6 +38,9 @@ from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
 PRETRAINING, SEARCHING, FINISHING = "pre-training of the weights", "search", "training of the derived architecture"
 """The phases."""
+
+PathDerive = Literal[Derive, "perturbed"]
+"""A mixture of all candidates can be perturbed, too."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,9 @@ class SampledPathSettings(WeightSettings):
             search is fixed (early fixing; 0.3 in DSNAS's code), in a search of less than two epochs half-way through
             it; None: nothing is fixed before the architecture is derived.
         derive: ``reranked``, the best by inherited accuracy of those that losses and logits hold promising
-            (`hwnas.searches.reranked.Reranked`; our default), or ``probable``, the most probable one, as published.
+            (`hwnas.searches.reranked.Reranked`; our default), ``probable``, the most probable one, as published, or
+            ``perturbed``, the candidates whose removal hurts the mixture of all most: for supernets that were trained
+            on mixtures (`hwnas.searches.perturbation`).
         decode: what is most probable: ``mean``, the most probable architecture that costs what sampled ones cost on
             average (our default), or ``mode``, the most probable one, as published; within the budget in any case
             (`hwnas.searches.derivers.MostProbable`).
@@ -69,7 +76,7 @@ class SampledPathSettings(WeightSettings):
     pretrain: float = 0.15
     search: float = 0.5
     fixing_gap: float | None = None
-    derive: Derive = "reranked"
+    derive: PathDerive = "reranked"
     decode: Decode = "mean"
     resource: Resource = "latency"
     flops_coefficient: float = 1e-6
@@ -78,7 +85,7 @@ class SampledPathSettings(WeightSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_known("derive", self.derive, get_args(Derive))
+        check_known("derive", self.derive, get_args(PathDerive))
         check_known("decode", self.decode, get_args(Decode))
         check_known("resource", self.resource, RESOURCES)
         if not 0 <= self.pretrain < self.search <= 1:
@@ -102,9 +109,9 @@ class SampledPathTrainer(ABC):
         self.budget, self.multiplier = problem.budget, Multiplier()
         steps_per_epoch = problem.data.steps_per_epoch
         self.total_steps = problem.epochs * steps_per_epoch
-        ends = {PRETRAINING: settings.pretrain, SEARCHING: settings.search, FINISHING: 1.0}
-        steps = phase_ends(self.total_steps, ends, given_up=(FINISHING, PRETRAINING))
-        self.pretrain_steps, self.search_steps = steps[PRETRAINING], steps[SEARCHING]
+        self.phase_steps = phase_ends(self.total_steps, self.phases(), given_up=(FINISHING, PRETRAINING))
+        """After how many steps each phase ends."""
+        self.pretrain_steps, self.search_steps = self.phase_steps[PRETRAINING], self.phase_steps[SEARCHING]
         self.fixing_steps = max(1, min(steps_per_epoch, -(-(self.search_steps - self.pretrain_steps) // 2)))
         """Every so many steps of the search, decisions are fixed."""
         self.step_count = 0
@@ -129,6 +136,10 @@ class SampledPathTrainer(ABC):
         zero_gradients(self.net.alphas.parameters())
         self.path_losses = PathLosses(problem.budget.space)
         self.mflops = decision_mflops(problem.budget.space)
+
+    def phases(self) -> dict[str, float]:
+        """The share of the steps after which each phase ends, in their order."""
+        return {PRETRAINING: self.settings.pretrain, SEARCHING: self.settings.search, FINISHING: 1.0}
 
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         """The optimiser of the logits."""
@@ -260,6 +271,9 @@ class SampledPathTrainer(ABC):
         probable = self.probable()
         if self.settings.derive == "probable":
             return probable
+        if self.settings.derive == "perturbed":
+            order = projection_order(self.problem.seed, len(self.net.alphas))
+            return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
         return reranked(self.problem, probable, self.candidate_losses(), self.run, self.progress, taken)
 
