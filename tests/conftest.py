@@ -37,6 +37,8 @@ SLOW = [
     "cli_measuring",
     "cli_published",
     "damage",
+    "darts",
+    "darts_pt",
     "dsnas",
     "export_int8",
     "export_precision",

@@ -9,17 +9,22 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
 from hwnas.searches.inheritance_gap import inheritance_gap
 from hwnas.searches.one_shot import OneShotSettings, UniformTrainer, spos
 from hwnas.searches.path_gradients import one_hot
+from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proposers import RandomWithin
 from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
 from hwnas.searches.registry import SEARCHES, get_search
+from hwnas.searches.resource import decision_mflops
 from hwnas.searches.result import SearchResult
 from hwnas.searches.snas import SNASSettings, SNASTrainer, concrete
+from hwnas.spaces.nas_bench_201 import nas_bench_201
 from hwnas.supernet.mixed import gated, mixed
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.superkernel_net import SuperKernelNet
@@ -27,8 +32,10 @@ from hwnas.train.child import ChildTrainer, train_child, trained_accuracy
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
 from tests.test_dsnas import SPACE, problem
+from tests.test_latency import made_table
 from tests.test_superkernel import set_choice
 
+CELLS = nas_bench_201(resolution=8, width=0.25, cells_per_stage=1)
 QUICK = {
     "spos": {"evaluations": 12, "population": 6},
     "random": {"evaluations": 8},
@@ -179,6 +186,51 @@ def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
     assert 0 <= result.val_accuracy(result.derive()) <= 1
     assert data.splits_read <= {"train", "val"}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(tmp_path, name):
+    """At a tight budget most sampled cells have edges that lead nowhere, and some no path at all."""
+    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    predictor = fit(made_table(CELLS, networks=12))
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(CELLS))
+    task = SearchProblem(data, Budget(fastest + 0.2 * (slowest - fastest), CELLS, predictor), epochs=2)
+    method = get_search(name)
+    settings = method.resolve(QUICK.get(name, {}))
+    if name in ("single-path", "single-path-lambda", "once-for-all"):
+        with pytest.raises(UsageError, match=r"another method \(`--method dsnas`\)"):
+            method.search(task, Run(tmp_path / "run", {}), None, settings)
+        return
+    result = method.search(task, Run(tmp_path / "run", {}), None, settings)
+    assert task.budget.is_within(result.architecture)
+    assert 0 <= result.val_accuracy(result.derive()) <= 1
+
+
+def test_gates_of_edges_that_did_not_run_have_a_gradient_of_zero():
+    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    predictor = fit(made_table(CELLS, networks=12))
+    budget = Budget(2 * predictor.predict(predictor.extremes(CELLS)[1]).ms, CELLS, predictor)
+    trainer = ProxylessTrainer(SearchProblem(data, budget, epochs=2), ProxylessSettings(pretrain=0.0, search=1.0))
+    for path, ran in (([3, 3, 0, 3, 0, 3], [1, 3, 5]), ([0] * 6, [])):
+        trainer.estimate_logits(*trainer.validation_batch(), path)
+        assert [i for i, alpha in enumerate(trainer.net.alphas) if alpha.grad.any()] == ran
+        trainer.alpha_optimizer.zero_grad(set_to_none=False)
+
+
+def test_the_flops_of_a_cells_edges_are_those_of_all_its_places():
+    macs = decision_mflops(CELLS)
+    assert len(macs) == 6
+    for number, found in enumerate(macs):
+        code = [3] * 6
+        for k in range(5):
+            code[number] = k
+            rest = sum(float(macs[i][3]) for i in range(6) if i != number)
+            architecture = CELLS.decode(code)
+            fixed = CELLS.decode([1] * 6).macs / 1e6
+            live = all(block.live[i] or i == number for block in architecture.blocks[1:2] for i in range(6))
+            if live:  # an edge that nothing leads to, or that leads nowhere, is not built
+                assert architecture.macs / 1e6 == pytest.approx(fixed + rest + float(found[k]), rel=1e-5)
+        assert found.tolist()[0] == found.tolist()[1] == 0.0 < float(found[2]) < float(found[3])
 
 
 @pytest.mark.parametrize("seed", range(3))

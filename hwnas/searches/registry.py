@@ -22,6 +22,8 @@ SEARCHES = {
     "random": "hwnas.searches.one_shot:RANDOM",
     "snas": "hwnas.searches.snas:SNAS",
     "proxyless": "hwnas.searches.proxyless:PROXYLESS",
+    "darts": "hwnas.searches.darts:DARTS",
+    "darts-pt": "hwnas.searches.darts_pt:DARTS_PT",
     "gdas": "hwnas.searches.gdas:GDAS",
     "once-for-all": "hwnas.searches.once_for_all:ONCE_FOR_ALL",
 }

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from hwnas.space import OneOf, SearchSpace
+from hwnas.space.decisions import map_decisions
 
 Resource = Literal["latency", "flops-sampled", "flops-expected"]
 RESOURCES = ("latency", "flops-sampled", "flops-expected")
 
 
 def decision_mflops(space: SearchSpace) -> list[Tensor]:
-    """Millions of multiply-adds of every candidate, one vector per decision: the table F of the paper."""
+    """Millions of multiply-adds of every candidate, one vector per decision: the table F of the paper.
+
+    A decision that stands in several places has the sum over these. The edges of a cell keep the shape of its input.
+    """
     macs = {d.name: torch.zeros(len(d.candidates)) for d in space.decisions}
     for node, shape in space.positions():
-        if isinstance(node, OneOf):
-            macs[node.name] += torch.tensor([spec.macs(shape) / 1e6 for spec in node.candidates])
+        for one_of in decisions_in(node):
+            macs[one_of.name] += torch.tensor([spec.macs(shape) / 1e6 for spec in one_of.candidates])
     return list(macs.values())
+
+
+def decisions_in(node: Any) -> list[OneOf]:
+    """The decisions in a node of a space, in reading order: itself, or the edges of a cell."""
+    found: list[OneOf] = []
+
+    def record(_path: Any, one_of: OneOf) -> OneOf:
+        found.append(one_of)
+        return one_of
+
+    map_decisions(node, record)
+    return found
 
 
 def flops_term(

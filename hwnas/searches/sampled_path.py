@@ -7,20 +7,24 @@ Phases, budget, early fixing, hand-over and checkpoints are the same, so that th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from hwnas.errors import UsageError
+from hwnas.latency.arrays import Floats
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import Decode, Derive, MostProbable, derive_together
+from hwnas.searches.evaluators import KeptBatches
 from hwnas.searches.path_gradients import Path, one_hot, sample_path
 from hwnas.searches.path_losses import PathLosses
+from hwnas.searches.perturbation import Perturbation, projection_order
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.reranked import reranked
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
@@ -34,6 +38,9 @@ from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
 PRETRAINING, SEARCHING, FINISHING = "pre-training of the weights", "search", "training of the derived architecture"
 """The phases."""
+
+PathDerive = Literal[Derive, "perturbed"]
+"""A mixture of all candidates can be perturbed, too."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,9 @@ class SampledPathSettings(WeightSettings):
             search is fixed (early fixing; 0.3 in DSNAS's code), in a search of less than two epochs half-way through
             it; None: nothing is fixed before the architecture is derived.
         derive: ``reranked``, the best by inherited accuracy of those that losses and logits hold promising
-            (`hwnas.searches.reranked.Reranked`; our default), or ``probable``, the most probable one, as published.
+            (`hwnas.searches.reranked.Reranked`; our default), ``probable``, the most probable one, as published, or
+            ``perturbed``, the candidates whose removal hurts the mixture of all most: for supernets that were trained
+            on mixtures (`hwnas.searches.perturbation`).
         decode: what is most probable: ``mean``, the most probable architecture that costs what sampled ones cost on
             average (our default), or ``mode``, the most probable one, as published; within the budget in any case
             (`hwnas.searches.derivers.MostProbable`).
@@ -67,7 +76,7 @@ class SampledPathSettings(WeightSettings):
     pretrain: float = 0.15
     search: float = 0.5
     fixing_gap: float | None = None
-    derive: Derive = "reranked"
+    derive: PathDerive = "reranked"
     decode: Decode = "mean"
     resource: Resource = "latency"
     flops_coefficient: float = 1e-6
@@ -76,7 +85,7 @@ class SampledPathSettings(WeightSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_known("derive", self.derive, get_args(Derive))
+        check_known("derive", self.derive, get_args(PathDerive))
         check_known("decode", self.decode, get_args(Decode))
         check_known("resource", self.resource, RESOURCES)
         if not 0 <= self.pretrain < self.search <= 1:
@@ -100,9 +109,9 @@ class SampledPathTrainer(ABC):
         self.budget, self.multiplier = problem.budget, Multiplier()
         steps_per_epoch = problem.data.steps_per_epoch
         self.total_steps = problem.epochs * steps_per_epoch
-        ends = {PRETRAINING: settings.pretrain, SEARCHING: settings.search, FINISHING: 1.0}
-        steps = phase_ends(self.total_steps, ends, given_up=(FINISHING, PRETRAINING))
-        self.pretrain_steps, self.search_steps = steps[PRETRAINING], steps[SEARCHING]
+        self.phase_steps = phase_ends(self.total_steps, self.phases(), given_up=(FINISHING, PRETRAINING))
+        """After how many steps each phase ends."""
+        self.pretrain_steps, self.search_steps = self.phase_steps[PRETRAINING], self.phase_steps[SEARCHING]
         self.fixing_steps = max(1, min(steps_per_epoch, -(-(self.search_steps - self.pretrain_steps) // 2)))
         """Every so many steps of the search, decisions are fixed."""
         self.step_count = 0
@@ -127,6 +136,10 @@ class SampledPathTrainer(ABC):
         zero_gradients(self.net.alphas.parameters())
         self.path_losses = PathLosses(problem.budget.space)
         self.mflops = decision_mflops(problem.budget.space)
+
+    def phases(self) -> dict[str, float]:
+        """The share of the steps after which each phase ends, in their order."""
+        return {PRETRAINING: self.settings.pretrain, SEARCHING: self.settings.search, FINISHING: 1.0}
 
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         """The optimiser of the logits."""
@@ -163,8 +176,7 @@ class SampledPathTrainer(ABC):
         self.weights.step()
         if expected_ms is not None:
             self.estimate_after_weights()
-            self.alpha_optimizer.step()
-            self.multiplier.update(self.budget, expected_ms)
+            self.move_logits(expected_ms)
         self.alpha_optimizer.zero_grad(set_to_none=False)
         self.step_count += 1
         return {"loss": float(loss), "expected_ms": expected_ms or self.expected_ms(), **self.figures()}
@@ -184,6 +196,11 @@ class SampledPathTrainer(ABC):
         """Add to the logits' gradients what is estimated with the weights that this step has moved; here nothing."""
         return
 
+    def move_logits(self, expected_ms: float) -> None:
+        """Move the logits by their gradients, and the multiplier by the expected latency."""
+        self.alpha_optimizer.step()
+        self.multiplier.update(self.budget, expected_ms)
+
     def train_path(self, images: Tensor, labels: Tensor, choices: list[int]) -> Tensor:
         """Fill the gradients of the weights of one path; returns the loss (a scalar)."""
         loss: Tensor = self.weights.loss_function(self.net(images, choices), labels)
@@ -196,19 +213,24 @@ class SampledPathTrainer(ABC):
 
     def press(self, choices: list[int]) -> float:
         """Add the resource term's gradient to the logits'; returns the expected latency in ms."""
-        probabilities = self.net.probabilities()
+        probabilities = self.probabilities()
         penalty, expected_ms = self.multiplier.penalty(self.budget, probabilities)
         if self.settings.resource != "latency":
             coefficient, limit = self.settings.flops_coefficient, self.settings.flops_limit
             penalty = flops_term(self.settings.resource, probabilities, choices, self.mflops, coefficient, limit)
-        torch.autograd.backward(penalty)
+        if penalty.requires_grad:  # not where everything is decided
+            torch.autograd.backward(penalty)
         return expected_ms
+
+    def probabilities(self) -> list[Tensor]:
+        """The probability of every candidate while the architecture is searched, one vector per decision."""
+        return self.net.probabilities()
 
     @torch.no_grad()
     def expected_ms(self) -> float:
         """Expected latency of the path that the next step samples."""
         derived = self.derived
-        probabilities = self.net.probabilities() if derived is None else one_hot(self.net.alphas, derived)
+        probabilities = self.probabilities() if derived is None else one_hot(self.net.alphas, derived)
         return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
 
     def figures(self) -> dict[str, float]:
@@ -246,11 +268,22 @@ class SampledPathTrainer(ABC):
 
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
-        probable = MostProbable(self.net, self.settings.decode)
+        probable = self.probable()
         if self.settings.derive == "probable":
             return probable
+        if self.settings.derive == "perturbed":
+            order = projection_order(self.problem.seed, len(self.net.alphas))
+            return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, self.path_losses.effects(), self.run, self.progress, taken)
+        return reranked(self.problem, probable, self.candidate_losses(), self.run, self.progress, taken)
+
+    def probable(self) -> MostProbable:
+        """The most probable architecture of the net as it is now."""
+        return MostProbable(self.net, self.settings.decode)
+
+    def candidate_losses(self) -> Sequence[Floats] | None:
+        """What each candidate adds to the training loss, one vector per decision; None: nobody knows."""
+        return self.path_losses.effects()
 
     def state_dict(self) -> dict[str, Any]:
         return {

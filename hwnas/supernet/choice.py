@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from hwnas.blocks import build_block
 from hwnas.space import OneOf
+from hwnas.specs.cell import Zero
 from hwnas.specs.spec import Spec
 
 
@@ -33,8 +35,17 @@ class Choice(nn.Module):
         raise NotImplementedError
 
     def run_mixture(self, x: Tensor, weights: Tensor) -> Tensor:
-        """The sum of the outputs of all candidates, weighted."""
-        return torch.stack([w * self.run_candidate(x, k) for k, w in enumerate(weights)]).sum(0)
+        """The sum of the outputs of all candidates, weighted.
+
+        What adds nothing does not run: a `Zero`, and, where the weights need no gradient, a candidate of weight 0.
+        """
+        candidates = self.one_of.candidates
+        adding = [
+            weight * self.run_candidate(x, k)
+            for k, weight in enumerate(weights.unbind())
+            if not isinstance(candidates[k], Zero) and (weight.requires_grad or bool(weight))
+        ]
+        return reduce(torch.add, adding) if adding else self.run_candidate(x, 0) * 0.0
 
     def child_state(self, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
         """The weights and statistics for `block`, the module of the candidate `spec` in a child."""

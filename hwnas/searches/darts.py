@@ -1,0 +1,260 @@
+"""DARTS (arXiv 1806.09055): all candidates run, mixed; weights learn from training, logits from validation images.
+
+The order of a step and its hyper-parameters follow quark0/darts, `cnn/train_search.py` and `cnn/architect.py`; equation
+numbers are the paper's. Budget, hand-over and checkpoints are as in `hwnas.searches.sampled_path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.latency.arrays import Floats
+from hwnas.run import Run
+from hwnas.searches.derivers import Decode, MostProbable
+from hwnas.searches.method import Method
+from hwnas.searches.path_gradients import Path
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.result import SearchResult
+from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known, search_paths
+from hwnas.searches.validation_batches import ValidationBatches
+from hwnas.supernet.choice import choices_in
+from hwnas.supernet.mixed import mixed
+from hwnas.train import distributed
+from hwnas.train.loop import TrainingProgress
+
+Order = Literal["first", "second"]
+
+STEP_NORM = 0.01
+"""How far the weights are moved either way for a finite difference: epsilon times the norm of the gradient."""
+
+
+@dataclass(frozen=True)
+class DARTSSettings(SampledPathSettings):
+    """As `SampledPathSettings`, and what is DARTS's own.
+
+    Attributes:
+        order: of the approximation: ``first`` takes the weights as they are, ``second`` as they would be after their
+            own next step (equation 7), which costs four more passes.
+        alpha_weight_decay: of Adam on the logits.
+        exclude_none: an edge is left out only where the budget leaves nothing else.
+        affine: whether the batch norms of candidates have a scale and a shift while the architecture is searched. As
+            published they have none, since a scale does what a logit is to do.
+    """
+
+    order: Order = "first"
+    alpha_weight_decay: float = 1e-3
+    exclude_none: bool = True
+    affine: bool = False
+    derive: PathDerive = "probable"
+    decode: Decode = "mode"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_known("order", self.order, get_args(Order))
+
+    @staticmethod
+    def published() -> DARTSSettings:
+        """What the authors' code runs on CIFAR-10, for 50 epochs in batches of 64."""
+        return DARTSSettings(
+            lr=0.1,  # 0.025 for a batch of 64
+            lr_warmup=0.0,
+            weight_decay=3e-4,
+            label_smoothing=0.0,
+            alpha_lr=3e-4,
+            pretrain=0.0,
+            search=1.0,
+            order="second",
+        )
+
+
+class DARTSTrainer(SampledPathTrainer):
+    """The state of a search and its step: the logits move on a validation batch, then the weights on a training batch.
+
+    While the architecture is searched, a batch runs through the mixture of all candidates (equation 2).
+    """
+
+    settings: DARTSSettings
+
+    def __init__(self, problem: SearchProblem, settings: DARTSSettings) -> None:
+        self._validation = ValidationBatches(problem, "DARTS")
+        super().__init__(problem, settings)
+        with torch.no_grad():
+            for alpha in self.net.alphas:  # N(0, 0.001): weight decay draws logits to 0, so their level counts
+                alpha.sub_(1.0).mul_(0.1)
+        self.set_affine(settings.affine)
+
+    def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
+        settings = self.settings
+        parameters = self.net.alphas.parameters()
+        return torch.optim.Adam(parameters, lr, settings.alpha_betas, weight_decay=settings.alpha_weight_decay)
+
+    def set_affine(self, affine: bool) -> None:
+        """Whether scale and shift of the candidates' batch norms learn; without, they are 1 and 0."""
+        for choice in choices_in(self.net):
+            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d)):
+                norm.weight.requires_grad_(affine)
+                norm.bias.requires_grad_(affine)
+
+    @property
+    def decided(self) -> dict[int, int]:
+        """The candidate of each decision that is not open any more, though the architecture is not derived yet."""
+        return {decision: logits.index(max(logits)) for decision, logits in self.fixed.items()}
+
+    def probabilities(self) -> list[Tensor]:
+        """The weights of the mixture: softmax of the logits, one-hot and without a gradient where it is decided."""
+        found = self.net.probabilities()
+        for decision, index in self.decided.items():
+            found[decision] = torch.eye(len(found[decision]), device=found[decision].device)[index]
+        return found
+
+    @property
+    def updates_logits(self) -> bool:
+        """Never after the weights: a step of the search moves the logits first."""
+        return False
+
+    @property
+    def learns_logits(self) -> bool:
+        """Whether this step moves the logits: each one of the search."""
+        return self.searching
+
+    @torch.no_grad()
+    def sample(self, again: bool = False) -> Path:
+        """The mixture, and the candidates of its largest weights; afterwards the derived path."""
+        if self.derived is not None:
+            return super().sample(again)
+        weights = self.probabilities()
+        return [int(w.argmax()) for w in weights], weights
+
+    def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
+        if self.learns_logits:
+            self.learn_logits(images, labels, choices)
+        loss = self.mixed_loss(images, labels, [weights.detach() for weights in self.probabilities()])
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+    def learn_logits(self, images: Tensor, labels: Tensor, choices: list[int]) -> None:
+        """Move the logits: the validation loss, and the budget's term. The weights' gradients stay as they are."""
+        alphas = list(self.net.alphas)
+        for alpha, gradient in zip(alphas, self.logit_gradients(images, labels), strict=True):
+            assert alpha.grad is not None
+            alpha.grad += gradient
+        expected_ms = self.press(choices)
+        distributed.average(alphas)
+        self.move_logits(expected_ms)
+        self.alpha_optimizer.zero_grad(set_to_none=False)
+
+    def logit_gradients(self, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """The gradients of the validation loss, of the order that the settings say.
+
+        Args:
+            images, labels: the training batch of this step, which the second order looks ahead with.
+        """
+        validation = self._validation[self.step_count - self.pretrain_steps]
+        alphas = list(self.net.alphas)
+        if self.settings.order == "first":
+            return _gradients(self.mixed_loss(*validation, self.probabilities()), alphas)
+        with self.looked_ahead(images, labels) as weights:
+            loss = self.mixed_loss(*validation, self.probabilities())
+            gradients = _gradients(loss, [*alphas, *weights])
+        own, direction = gradients[: len(alphas)], gradients[len(alphas) :]
+        distributed.average((), direction)
+        rate = self.weights.optimizer.param_groups[0]["lr"]
+        products = self.mixed_derivatives(images, labels, weights, direction)
+        return [gradient - rate * product for gradient, product in zip(own, products, strict=True)]
+
+    @contextmanager
+    def looked_ahead(self, images: Tensor, labels: Tensor) -> Iterator[list[Tensor]]:
+        """The weights as their next step would make them: ``w - rate * (momentum + gradient + decay * w)``.
+
+        Gives those that learn. Afterwards they are what they were.
+        """
+        groups = self.weights.optimizer.param_groups
+        weights: list[Tensor] = [p for group in groups for p in group["params"] if p.requires_grad]
+        decays = [group["weight_decay"] for group in groups for p in group["params"] if p.requires_grad]
+        shares = [share.detach() for share in self.probabilities()]
+        gradients = _gradients(self.mixed_loss(images, labels, shares), weights)
+        distributed.average((), gradients)
+        kept = [weight.detach().clone() for weight in weights]
+        with torch.no_grad():
+            for weight, gradient, decay in zip(weights, gradients, decays, strict=True):
+                buffer = self.weights.optimizer.state[weight].get("momentum_buffer")
+                step = gradient + decay * weight
+                step += 0.0 if buffer is None else groups[0]["momentum"] * buffer
+                weight -= groups[0]["lr"] * step
+        try:
+            yield weights
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(weights, kept)
+
+    def mixed_derivatives(
+        self, images: Tensor, labels: Tensor, weights: list[Tensor], direction: list[Tensor]
+    ) -> list[Tensor]:
+        """The mixed second derivative of the training loss times a direction in the weights, by equation 8.
+
+        ``(grad_alpha L(w + epsilon v) - grad_alpha L(w - epsilon v)) / (2 epsilon)``, epsilon = 0.01 / ||v||.
+        """
+        norm = float(torch.cat([part.flatten() for part in direction]).norm())
+        if norm == 0:
+            return [torch.zeros_like(alpha) for alpha in self.net.alphas]
+        epsilon, kept, ends = STEP_NORM / norm, [weight.detach().clone() for weight in weights], []
+        for sign in (1.0, -1.0):
+            with torch.no_grad():
+                torch._foreach_add_(weights, direction, alpha=sign * epsilon)
+            ends.append(_gradients(self.mixed_loss(images, labels, self.probabilities()), list(self.net.alphas)))
+            with torch.no_grad():
+                torch._foreach_copy_(weights, kept)
+        return [(above - below) / (2 * epsilon) for above, below in zip(*ends, strict=True)]
+
+    def mixed_loss(self, images: Tensor, labels: Tensor, weights: list[Tensor]) -> Tensor:
+        """The cross-entropy of a mixture (a scalar)."""
+        loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
+        return loss
+
+    def probable(self) -> MostProbable:
+        return MostProbable(self.net, self.settings.decode, self.settings.exclude_none)
+
+    def candidate_losses(self) -> list[Floats] | None:
+        """Unknown: the mixtures of successive steps hardly differ, and their losses tell no candidates apart."""
+        return None
+
+    def derive(self) -> None:
+        super().derive()
+        self.set_affine(True)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.set_affine(self.settings.affine or self.derived is not None)
+
+
+def _gradients(loss: Tensor, inputs: list[Any]) -> list[Tensor]:
+    """The gradients of a scalar, zeros where it does not depend on an input."""
+    return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
+
+
+def darts(
+    problem: SearchProblem,
+    run: Run,
+    progress: TrainingProgress | None = None,
+    settings: DARTSSettings | None = None,
+) -> SearchResult:
+    """Search with DARTS. Goes on from the run's checkpoint if there is one. Raises as `hwnas.searches.dsnas.dsnas`."""
+    problem.budget.check_feasible()
+    return search_paths(DARTSTrainer(problem, settings or DARTSSettings()), problem, run, progress)
+
+
+DARTS = Method(
+    darts,
+    DARTSSettings,
+    summary="DARTS (arXiv 1806.09055), first or second order: all candidates run, logits learn from validation images",
+    weights="a block per candidate",
+    trains="all paths, mixed",
+    decides="logits, through the mixture, on validation images",
+    section="DARTS",
+)
