@@ -23,6 +23,7 @@ SEARCHES = {
     "snas": "hwnas.searches.snas:SNAS",
     "proxyless": "hwnas.searches.proxyless:PROXYLESS",
     "gdas": "hwnas.searches.gdas:GDAS",
+    "cdarts": "hwnas.searches.cdarts:CDARTS",
     "once-for-all": "hwnas.searches.once_for_all:ONCE_FOR_ALL",
 }
 """Module and name of each method."""
