@@ -135,8 +135,12 @@ class CDARTSTrainer:
 
     def most_probable(self) -> list[int]:
         """The next evaluation net: the most probable architecture within the budget, as predicted."""
-        probable = MostProbable(self.net.search, self.settings.decode)
+        probable = self.probable()
         return distributed.from_first(lambda: list(self.budget.space.indices(probable.within(self.budget))))
+
+    def probable(self) -> MostProbable:
+        """The most probable architecture of the search net as it is now."""
+        return MostProbable(self.net.search, self.settings.decode, self.settings.exclude_none)
 
     def skips(self) -> int:
         """For how many skips the decisions of the evaluation net, or of what is derived, are."""
@@ -157,7 +161,7 @@ class CDARTSTrainer:
 
     def deriver(self) -> Deriver:
         """The deriver of the search net as it is now."""
-        probable = MostProbable(self.net.search, self.settings.decode)
+        probable = self.probable()
         if self.settings.derive == "probable":
             return probable
         taken = None if self.derived is None else self.budget.space.decode(self.derived)

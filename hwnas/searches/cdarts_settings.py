@@ -47,6 +47,8 @@ class CDARTSSettings(WeightSettings):
         schedule: of the weights' learning rate: ``cosine``, after a warm-up, or ``constant``, as the authors' code has
             it (its schedules are never advanced).
         affine: whether batch norms in the candidates of the search net have a scale and a shift.
+        exclude_none: an edge of a cell is left out only where the budget leaves nothing else, in evaluation nets and in
+            what is derived.
         derive, decode: as of the other methods with logits (`hwnas.searches.sampled_path.SampledPathSettings`).
             Re-ranked are inherited weights of the search net.
     """
@@ -69,6 +71,7 @@ class CDARTSSettings(WeightSettings):
     clip_together: bool = False
     schedule: Schedule = "cosine"
     affine: bool = False
+    exclude_none: bool = True
     derive: Derive = "probable"
     decode: Decode = "mode"
     checkpoint_seconds: float = CHECKPOINT_SECONDS

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
-from hwnas.latency.decoding import mean_per_ms, most_probable_within
+from hwnas.latency.decoding import LEAST_LOG_PROBABILITY, mean_per_ms, most_probable_within
 from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.problem import SearchProblem
-from hwnas.space import Architecture
+from hwnas.space import Architecture, OneOf
+from hwnas.specs.cell import Zero
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train import distributed
 
@@ -21,6 +24,9 @@ MEASURED_TRIES = 3
 
 REPEATABLE = 0.99
 """Share of the budget that a measurement must not exceed to be within it when it is repeated."""
+
+LARGEST_GAP = 30.0
+"""Logarithm of the largest ratio of two candidates' probabilities that counts where `Zero` is to lose to both."""
 
 Decode = Literal["mean", "mode"]
 Derive = Literal["reranked", "probable"]
@@ -34,10 +40,13 @@ class MostProbable:
         net: a SuperNetwork.
         decode: ``mode``, the most probable one, or ``mean``, the most probable one of those that cost what the mean one
             does (`Budget.mean_per_ms`).
+        exclude_none: an edge of a cell is left out (`Zero`) only where nothing within the budget leaves out fewer, as
+            DARTS decodes.
     """
 
     net: SuperNetwork
     decode: Decode = "mode"
+    exclude_none: bool = False
     any_budget: bool = False
     evaluations: Mapping[Architecture, Evaluation] = field(default_factory=dict)
 
@@ -57,7 +66,16 @@ class MostProbable:
     def log_probabilities(self, budget: Budget) -> tuple[list[Floats], float]:
         """Those of each decision's candidates, and what each ms adds to their sum."""
         logs = [p.detach().double().log().cpu().numpy() for p in self.net.probabilities()]
-        return logs, mean_per_ms(budget, logs) if self.decode == "mean" else 0.0
+        per_ms = mean_per_ms(budget, logs) if self.decode == "mean" else 0.0
+        if self.exclude_none:
+            logs = [without_none(each, log) for each, log in zip(budget.space.decisions, logs, strict=True)]
+        return logs, per_ms
+
+
+def without_none(decision: OneOf, gains: Floats) -> Floats:
+    """The gains of a decision's candidates where a `Zero` is worth less than all that other decisions can make up."""
+    kept = np.maximum(gains, gains.max() - LARGEST_GAP)
+    return np.where([isinstance(spec, Zero) for spec in decision.candidates], LEAST_LOG_PROBABILITY, kept)
 
 
 def best_evaluated(evaluations: Iterable[Evaluation], budget: Budget) -> Architecture:
