@@ -99,6 +99,8 @@ def test_23_as_published_validation_images_teach_the_evaluation_net_and_training
 
     def searched(images, labels):
         between.update(copied(trainer))
+        left = [p.grad for _, p in trainer.net.search.weights() if p.grad is not None]
+        assert left and not any(bool(gradient.any()) for gradient in left)  # of the validation images
         return search_step(images, labels)
 
     trainer.nets.search_step = searched
@@ -297,6 +299,13 @@ def test_without_images_to_validate_it_says_what_to_do():
         CDARTSTrainer(problem(data(0.0)), CDARTSSettings())
     with pytest.raises(UsageError, match="batches of 2 validation images or more"):
         CDARTSTrainer(problem(data(0.1, batch_size=1)), CDARTSSettings())
+
+
+def test_an_evaluation_net_with_options_that_the_space_lacks_is_refused(digits):
+    with pytest.raises(UsageError, match="evaluation = {'floors': 3} are no options of space 'tiny'|'floors'"):
+        CDARTSTrainer(problem(digits), CDARTSSettings(evaluation={"floors": 3}))
+    with pytest.raises(UsageError, match="same shapes"):
+        CDARTSTrainer(problem(digits), CDARTSSettings(evaluation={"width": 1.0}))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ that its authors gave to microsoft/nni. Where this differs is said in ``docs/met
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hwnas.errors import UsageError
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.cdarts_settings import CDARTSSettings
@@ -25,6 +27,7 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.searches.validation_batches import ValidationBatches
+from hwnas.space import SearchSpace
 from hwnas.spaces import get_space
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.supernet.start import start_from
@@ -61,8 +64,7 @@ class CDARTSTrainer:
         self.derivation: Derivation | None = None
         """How it was derived."""
         with seeded(problem.seed):
-            other = get_space(space.name, **{**space.options, **settings.evaluation}) if settings.evaluation else None
-            net = CyclicNet(space, other)
+            net = CyclicNet(space, evaluation_space(space, settings.evaluation))
         if problem.start is not None:
             start_from(net.search, problem.start)
         net.set_affine(settings.affine)
@@ -184,6 +186,18 @@ class CDARTSTrainer:
         self.derivation = None if known is None else Derivation(**known)
         self.multiplier.value = state["multiplier"]
         self.nets.load_state_dict(state["nets"], derived=self.derived is not None)
+
+
+def evaluation_space(space: SearchSpace, options: Mapping[str, Any]) -> SearchSpace:
+    """The space with other options. Raises UsageError for an option that it does not have."""
+    if not options:
+        return space
+    try:
+        return get_space(space.name, **{**space.options, **options})
+    except TypeError:
+        raise UsageError(
+            f"evaluation = {dict(options)} are no options of space {space.name!r}, which was made with {space.options}."
+        ) from None
 
 
 def cdarts(
