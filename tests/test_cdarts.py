@@ -302,7 +302,7 @@ def test_without_images_to_validate_it_says_what_to_do():
 
 
 def test_an_evaluation_net_with_options_that_the_space_lacks_is_refused(digits):
-    with pytest.raises(UsageError, match="evaluation = {'floors': 3} are no options of space 'tiny'|'floors'"):
+    with pytest.raises(UsageError, match="'floors'"):
         CDARTSTrainer(problem(digits), CDARTSSettings(evaluation={"floors": 3}))
     with pytest.raises(UsageError, match="same shapes"):
         CDARTSTrainer(problem(digits), CDARTSSettings(evaluation={"width": 1.0}))
