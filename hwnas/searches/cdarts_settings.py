@@ -67,7 +67,7 @@ class CDARTSSettings(WeightSettings):
     temperature: float = 2.0
     kl_reduction: Reduction = "batchmean"
     l1: float = 5.0
-    l1_ratio: float = 0.5
+    l1_ratio: float = 0.2
     clip_together: bool = False
     schedule: Schedule = "cosine"
     affine: bool = False
@@ -118,7 +118,6 @@ class CDARTSSettings(WeightSettings):
             evaluation_images="validation",
             pool="fresh",
             kl_reduction="mean",
-            l1_ratio=0.2,
             clip_together=True,
             schedule="constant",
         )
