@@ -64,8 +64,8 @@ with open(f"{out}/{distributed.rank()}.json", "w") as file:
 """
 
 
-def run_processes(count: int, mode: str, folder: Path) -> list[dict]:
-    """The results of `count` processes that train together."""
+def run_processes(count: int, mode: str, folder: Path, worker: str = WORKER) -> list[dict]:
+    """The results of `count` processes that train together: what `worker` writes."""
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -73,7 +73,7 @@ def run_processes(count: int, mode: str, folder: Path) -> list[dict]:
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     if count > 1:
         environment["WORLD_SIZE"] = str(count)
-    command = [sys.executable, "-c", WORKER, mode, str(folder)]
+    command = [sys.executable, "-c", worker, mode, str(folder)]
     processes = [
         subprocess.Popen(command, cwd=ROOT, env=environment | ({"RANK": str(rank)} if count > 1 else {}))
         for rank in range(count)

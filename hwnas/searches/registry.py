@@ -25,6 +25,7 @@ SEARCHES = {
     "darts": "hwnas.searches.darts:DARTS",
     "darts-pt": "hwnas.searches.darts_pt:DARTS_PT",
     "gdas": "hwnas.searches.gdas:GDAS",
+    "cdarts": "hwnas.searches.cdarts:CDARTS",
     "once-for-all": "hwnas.searches.once_for_all:ONCE_FOR_ALL",
 }
 """Module and name of each method."""

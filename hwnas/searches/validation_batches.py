@@ -15,15 +15,23 @@ class ValidationBatches:
     Args:
         problem: of the search.
         method: its name, for the message.
+        least: batches of fewer images, such as the last one, are left out.
 
     Raises:
-        UsageError: the data have no validation images.
+        UsageError: the data have no validation images, or too few.
     """
 
-    def __init__(self, problem: SearchProblem, method: str) -> None:
+    def __init__(self, problem: SearchProblem, method: str, least: int = 1) -> None:
         if problem.data.counts["val"] == 0:
             raise UsageError(f"{method} updates its logits on validation images; load the data with val_fraction > 0.")
-        self._batches, self._device = list(problem.data.val_batches()), problem.torch_device
+        self._batches = [batch for batch in problem.data.val_batches() if len(batch[1]) >= least]
+        self._device = problem.torch_device
+        if not self._batches:
+            raise UsageError(
+                f"{method} needs batches of {least} validation images or more; there are "
+                f"{problem.data.counts['val']} images in batches of {problem.data.batch_size}. Load the data with a "
+                "larger val_fraction or batch_size."
+            )
 
     def __getitem__(self, number: int) -> Batch:
         images, labels = self._batches[number % len(self._batches)]
