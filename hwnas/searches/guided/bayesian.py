@@ -1,4 +1,4 @@
-"""The default strategy: a Gaussian process over architectures, and expected improvement, in small batches."""
+"""The default strategy: a Gaussian process over architectures, asked for small batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ of so many neighbours of the best one."""
 
 
 class BayesianStrategy(Strategy):
-    """Proposes what a Gaussian process expects to improve most on the best score known.
+    """Proposes by a Gaussian process, in turn the largest upper confidence bound and the largest expected improvement.
+
+    The bound, one standard deviation up, alone needs fewer queries on chains, the improvement alone on cells.
 
     Args:
         pool: what may be asked for.
@@ -42,7 +44,9 @@ class BayesianStrategy(Strategy):
         posterior = self._process.posterior(self._features(candidates))
         chosen: list[int] = []
         for _ in range(min(self._batch, len(candidates))):
-            worth = log_expected_improvement(posterior.mean, posterior.deviation, self._process.best)
+            worth = posterior.mean + posterior.deviation
+            if len(chosen) % 2:
+                worth = log_expected_improvement(posterior.mean, posterior.deviation, self._process.best)
             worth[chosen] = -np.inf
             chosen.append(int(worth.argmax()))
             posterior.will_know(chosen[-1])
