@@ -1,0 +1,122 @@
+"""How many queries until the best architecture of a table is found?
+
+    python benchmarks/queries.py --table FILE --code-column C --accuracy-column A [--cost-column M
+        --budget-percentile P] [--method bayesian] [--seeds 100] [--queries 500] [--json]
+
+A code is one index per decision, as digits or as numbers separated by commas or dashes, or a cell of NAS-Bench-201.
+Within a budget: the rows whose cost is at most that percentile of all costs. A seed that does not find the best
+accuracy of these rows is missed, and counts as one query more than it was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hwnas.searches.guided.bayesian import BayesianStrategy
+from hwnas.searches.guided.features import CellOperators, CodeFeatures
+from hwnas.searches.guided.pool import TablePool
+from hwnas.searches.guided.strategies import LocalSearch, RandomStrategy, RegularisedEvolution, Strategy
+from hwnas.searches.guided.weak_predictors import WeakNASStrategy, WeakSettings
+from hwnas.spaces.nas_bench_201 import OPERATORS, CellNotation
+
+METHODS = ("bayesian", "weaknas-mlp", "weaknas-forest", "weaknas-boosting", "evolution", "local", "random")
+REGRET_AT = (50, 100, 200, 500)
+
+
+def codes_of(texts: Sequence[str]) -> tuple[np.ndarray, CodeFeatures]:
+    """(n, decisions): the indices, and the features of such codes. Values that no row has are closed up."""
+    if texts[0].startswith("|"):
+        read = [CellNotation().read(text) for text in texts]
+        words = [[(name,) for name in OPERATORS]] * len(read[0])
+        return np.array(read, dtype=int), CodeFeatures(words, CellOperators(none=0, skip=1))
+    parts = [text.replace("-", ",").split(",") if set(text) & set(",-") else list(text) for text in texts]
+    if len({len(part) for part in parts}) > 1:
+        raise SystemExit("the codes of a table must all make the same number of decisions.")
+    try:
+        values = np.array(parts, dtype=int)
+    except ValueError:
+        raise SystemExit(f"a code is digits, or numbers separated by commas or dashes; not {texts[0]!r}.") from None
+    codes = np.stack([np.unique(column, return_inverse=True)[1] for column in values.T], axis=1)
+    return codes, CodeFeatures.of_sizes((codes.max(axis=0) + 1).tolist())
+
+
+def strategy_of(method: str, pool: TablePool, features: CodeFeatures, seed: int) -> Strategy:
+    if method == "bayesian":
+        return BayesianStrategy(pool, features, seed)
+    if method.startswith("weaknas-"):
+        return WeakNASStrategy(pool, seed, WeakSettings(predictor=method.removeprefix("weaknas-")))
+    simple = {"evolution": RegularisedEvolution, "local": LocalSearch, "random": RandomStrategy}
+    return simple[method](pool, seed)
+
+
+def search(strategy: Strategy, pool: TablePool, accuracies: np.ndarray, queries: int) -> np.ndarray:
+    """(n,): the accuracies in the order in which they were asked for, until the best is found."""
+    found: list[float] = []
+    while len(found) < queries and len(codes := strategy.ask(1)):
+        score = float(accuracies[pool.row(codes[0])])
+        strategy.tell(codes, np.array([score]))
+        found.append(score)
+        if score >= accuracies.max():
+            break
+    return np.array(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", required=True)
+    parser.add_argument("--code-column", required=True)
+    parser.add_argument("--accuracy-column", required=True)
+    parser.add_argument("--cost-column")
+    parser.add_argument("--budget-percentile", type=float, default=100.0)
+    parser.add_argument("--method", choices=METHODS, default="bayesian")
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore", message="Stochastic Optimizer")  # 100 iterations are the authors'
+    table = pd.read_csv(options.table, dtype={options.code_column: str})
+    wanted = [options.code_column, options.accuracy_column, *([options.cost_column] if options.cost_column else [])]
+    if absent := [name for name in wanted if name not in table]:
+        sys.exit(f"{options.table} has no column {absent[0]!r}; it has {', '.join(table)}.")
+    if options.cost_column:
+        table = table[
+            table[options.cost_column] <= np.percentile(table[options.cost_column], options.budget_percentile)
+        ]
+    table = table.drop_duplicates(options.code_column)
+    codes, features = codes_of(table[options.code_column].tolist())
+    accuracies, pool = table[options.accuracy_column].to_numpy(float), TablePool(codes)
+    began = time.process_time()
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    found = [
+        search(strategy_of(options.method, pool, features, seed), pool, accuracies, options.queries) for seed in seeds
+    ]
+    result = {"method": options.method, **summary(found, float(accuracies.max()), options.queries)}
+    result["seconds"] = (time.process_time() - began) / options.seeds
+    print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))
+
+
+def summary(found: Sequence[np.ndarray], best: float, queries: int) -> dict[str, Any]:
+    """Median, 90th percentile, mean regret and misses. `seconds` beside them are CPU seconds per search."""
+    needed = [len(each) if each.max() >= best else queries + 1 for each in found]
+    regret = {str(at): float(np.mean([best - each[:at].max() for each in found])) for at in REGRET_AT if at <= queries}
+    missed = sum(each > queries for each in needed)
+    return {
+        "median": float(np.median(needed)),
+        "p90": float(np.percentile(needed, 90)),
+        "mean_regret_at": regret,
+        "missed": missed,
+    }
+
+
+if __name__ == "__main__":
+    main()
