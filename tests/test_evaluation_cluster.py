@@ -1,4 +1,4 @@
-"""Tasks on Dask: real worker processes that are killed, a scheduler by its address, and what is said of what is missing."""
+"""Tasks on Dask: real worker processes that are killed, a scheduler by its address, and what is missing."""
 
 import os
 import random
@@ -133,12 +133,13 @@ def test_a_task_that_fails_says_why(tmp_path):
     from hwnas.errors import HwnasError
 
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as made:
-        with workers(1, made.scheduler_address, tmp_path) as able:
-            with pytest.raises(HwnasError, match="others here than where the study was begun"):
-                able.run(trainings(tmp_path / "wrong", "0" * 64, 1), silent)
-        with pytest.raises(HwnasError, match="does not see"):
-            with workers(1, made.scheduler_address, tmp_path / "nowhere"):
-                pass
+        wrong = trainings(tmp_path / "wrong", "0" * 64, 1)
+        told = pytest.raises(HwnasError, match="others here than where the study was begun")
+        with workers(1, made.scheduler_address, tmp_path) as able, told:
+            able.run(wrong, silent)
+        blind = pytest.raises(HwnasError, match="does not see")
+        with blind, workers(1, made.scheduler_address, tmp_path / "nowhere"):
+            pass
 
 
 @needs_dask

@@ -1,4 +1,4 @@
-"""The rules that need no search: against brute force over a small space, whose intervals differ from network to network."""
+"""The rules that need no search: against brute force over a small space."""
 
 import pytest
 

@@ -24,7 +24,7 @@ from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
 from hwnas.evaluation.gap import Correlation, Gap, Ranking
 from hwnas.evaluation.result import Cell, StudyResult
 from hwnas.evaluation.rules import RULES, depth
-from hwnas.evaluation.tasks import Task, fitted
+from hwnas.evaluation.tasks import Task, kept_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import write_json
 from hwnas.latency.budget import Budget
@@ -144,10 +144,7 @@ class Study:
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         place = self._place(number)
         file = self.folder / "predictors" / f"{place}.json"
-        predictor = fitted(str(self.latency), space)
-        if not file.exists():
-            predictor.save(file)
-        return Images(name, place, data, space, predictor.saved(file), file)
+        return Images(name, place, data, space, kept_predictor(str(self.latency), space, file), file)
 
     def _place(self, number: int) -> str:
         """Of one of the sets of images in the names of folders: two of one name are told apart by their numbers."""

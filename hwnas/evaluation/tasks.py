@@ -19,6 +19,7 @@ from hwnas.child import save_child
 from hwnas.errors import HwnasError
 from hwnas.evaluation.gap import supernet_accuracies
 from hwnas.files import read_json, write_json
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
@@ -114,10 +115,18 @@ def space_of(asked: Json) -> SearchSpace:
     return get_space(asked["space"], asked["resolution"], asked["classes"], asked["width"])
 
 
-def fitted(latency: str, space: SearchSpace) -> LatencyPredictor:
-    """The predictor of a table, measured or published."""
+def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredictor:
+    """The predictor of a table, measured or published, as the study keeps it; fitted where it keeps none yet.
+
+    It is fitted once: fits to the same numbers differ in their last digits from machine to machine.
+    """
     table = LatencyTable.load(latency)
-    return published_predictor(table, space) if table.publication else fit(table, space)
+    if file.exists() and not table.publication:
+        return AdditivePredictor.load(file)
+    predictor = published_predictor(table, space) if table.publication else fit(table, space)
+    if not file.exists():
+        predictor.save(file)
+    return predictor.saved(file)
 
 
 def _searched(task: Task, folder: Path) -> SearchResult:
@@ -126,7 +135,7 @@ def _searched(task: Task, folder: Path) -> SearchResult:
     return search(
         space,
         images(task),
-        fitted(task.latency, space).saved(Path(task.predictor)),
+        kept_predictor(task.latency, space, Path(task.predictor)),
         asked["budget_ms"],
         folder / RUN_FOLDER,
         asked["method"],
