@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.child import load_child
+from hwnas.errors import HwnasError
 from hwnas.evaluation import cluster
 from hwnas.evaluation.cluster import ThisProcess, workers
 from hwnas.evaluation.tasks import RUN_FOLDER, Task
@@ -32,8 +33,8 @@ def digest() -> str:
     return load_data("digits", 16, batch_size=32, seed=0, limit_train=64, workers=0).digest
 
 
-def trainings(folder: Path, digest: str, count: int, epochs: int = 2) -> list[Task]:
-    """Children to train: networks of the space, the first of them for longest."""
+def trainings(folder: Path, digest: str, *epochs: int) -> list[Task]:
+    """Children to train, each for so many epochs: random networks of the space."""
     rng = random.Random(1)
     common = {
         "space": "tiny",
@@ -51,12 +52,12 @@ def trainings(folder: Path, digest: str, count: int, epochs: int = 2) -> list[Ta
         Task(
             "train",
             str(folder / str(number)),
-            common | {"epochs": epochs, "architecture": SPACE.sample(rng).to_json()},
+            common | {"epochs": each, "architecture": SPACE.sample(rng).to_json()},
             "digits",
             "",
             "",
         )
-        for number in range(count)
+        for number, each in enumerate(epochs)
     ]
 
 
@@ -83,9 +84,9 @@ def silent(done: int, total: int, task: Task) -> None:
 @pytest.mark.slow
 def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, digest):
     """A worker is killed with SIGKILL while it trains, and the one that follows it, too."""
-    alone = trainings(tmp_path / "alone", digest, 4, epochs=40)
+    alone = trainings(tmp_path / "alone", digest, 40, 2, 2)
     expected = ThisProcess().run(alone, silent)
-    tasks = trainings(tmp_path / "killed", digest, 4, epochs=40)
+    tasks = trainings(tmp_path / "killed", digest, 40, 2, 2)
     killed: list[int] = []
 
     def kill_who_trains() -> None:
@@ -109,37 +110,35 @@ def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, diges
     assert (Path(tasks[0].folder) / RUN_FOLDER / CHECKPOINT_FILE).exists()
 
 
-@needs_dask
-@pytest.mark.slow
-def test_a_scheduler_by_its_address_does_the_tasks(tmp_path, digest):
+@pytest.fixture
+def address():
+    """Of a scheduler that was started by somebody else, with a worker of two threads."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as made:
-        tasks = trainings(tmp_path / "there", digest, 2)
-        with workers(1, made.scheduler_address, tmp_path) as able:
-            found = able.run(tasks, silent)
-            again = able.run(tasks, silent)
-    assert found == again
-    alone = trainings(tmp_path / "here", digest, 2)
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as made:
+        yield made.scheduler_address
+
+
+@needs_dask
+def test_a_scheduler_by_its_address_does_the_tasks_once_and_one_at_a_time(tmp_path, digest, address):
+    """Two threads would draw from one random generator: dropout, augmentation and weights would be others."""
+    tasks, alone = (trainings(tmp_path / name, digest, 2, 2, 2) for name in ("there", "here"))
+    with workers(1, address, tmp_path) as able:
+        found = able.run(tasks, silent)
+        assert able.run(tasks, silent) == found
     assert without_seconds(ThisProcess().run(alone, silent)) == without_seconds(found)
     assert equal(weights(tasks), weights(alone))
 
 
 @needs_dask
-def test_a_task_that_fails_says_why(tmp_path):
-    """Images that are others than the study's: the worker's own error, not Dask's."""
-    from distributed import LocalCluster
-
-    from hwnas.errors import HwnasError
-
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as made:
-        wrong = trainings(tmp_path / "wrong", "0" * 64, 1)
-        told = pytest.raises(HwnasError, match="others here than where the study was begun")
-        with workers(1, made.scheduler_address, tmp_path) as able, told:
-            able.run(wrong, silent)
-        blind = pytest.raises(HwnasError, match="does not see")
-        with blind, workers(1, made.scheduler_address, tmp_path / "nowhere"):
-            pass
+def test_a_task_that_fails_says_why(tmp_path, address):
+    """Images that are others than the study's, and a folder that is not there: no error of Dask's."""
+    told = pytest.raises(HwnasError, match="others here than where the study was begun")
+    with workers(1, address, tmp_path) as able, told:
+        able.run(trainings(tmp_path / "wrong", "0" * 64, 1), silent)
+    blind = pytest.raises(HwnasError, match="does not see")
+    with blind, workers(1, address, tmp_path / "nowhere"):
+        pass
 
 
 @needs_dask
