@@ -163,6 +163,9 @@ def test_what_cannot_be_studied_is_refused(folder, made, tmp_path, monkeypatch, 
 
 
 def test_a_damaged_report_is_refused(folder, made, tmp_path):
-    (tmp_path / REPORT_FILE).write_text(json.dumps({"rows": [{"method": "dsnas"}]}))
-    refused = completed("evaluate", tmp_path)
-    assert refused.returncode == 1 and "is damaged" in " ".join(refused.stderr.split())
+    report = read_json(folder / "made" / REPORT_FILE, "")
+    for name in ("accuracies", "gap", "rank", "p_holm"):
+        without = [{key: value for key, value in row.items() if key != name} for row in report["rows"]]
+        (tmp_path / REPORT_FILE).write_text(json.dumps(report | {"rows": without}))
+        refused = completed("evaluate", tmp_path)
+        assert refused.returncode == 1 and f"rows[0].{name}" in " ".join(refused.stderr.split())

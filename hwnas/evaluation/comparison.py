@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -16,20 +17,53 @@ from hwnas.foreign import checked
 
 Json = dict[str, Any]
 Key = tuple[str, str, float | str]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Gap(BaseModel):
+    """The gap of a row: figures by name, some of them not known."""
+
+    discretisation: float
+    retraining: float
+    regret: float
+    hit: float | None
+    tau: float | None
+    tau_error: float | None
+    tau_top_quartile: float | None
+    tau_top_quartile_error: float | None
+    tau_macs: float | None
+    tau_macs_error: float | None
+    tau_depth: float | None
+    tau_depth_error: float | None
 
 
 class _Row(BaseModel):
-    """What is needed of a row of a report; the rest is shown as it is."""
+    """What is shown or compared of a row of a report."""
 
     method: str
     data: str
     budget_ms: float = Field(gt=0)
     wanted_budget: float | str
-    accuracies: list[float] = Field(min_length=1)
+    seeds: int = Field(ge=1)
+    accuracies: list[Share] = Field(min_length=1)
+    accuracy_mean: Share
+    rank: int
+    regret_mean: float | None
+    relative_improvement: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    p_holm: float | None
+    least_p: float | None
+    superiority: float | None
+    smallest_improvement: float | None
+    budget_used: float
+    search_seconds: float
+    gap: _Gap | None
 
 
 class _Report(BaseModel):
-    rows: list[_Row]
+    rows: list[_Row] = Field(min_length=1)
+    study: str
 
 
 def read_report(study: Path) -> Json:
@@ -71,4 +105,4 @@ def compare_studies(first: Path, second: Path) -> Json:
 
 
 def _by_key(report: Mapping[str, Any]) -> dict[Key, Json]:
-    return {(row["method"], row["data"], row["wanted_budget"]): row for row in report["rows"]}
+    return {(row["method"], os.path.normpath(row["data"]), row["wanted_budget"]): row for row in report["rows"]}

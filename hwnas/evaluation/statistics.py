@@ -32,7 +32,7 @@ class Comparison:
     """A group of runs against a baseline's. Numbers that so few runs do not give are None.
 
     Attributes:
-        relative_improvement: percent; see `relative_improvement`.
+        relative_improvement: percent; see `relative_improvement`. NaN, in JSON null, for a baseline of mean 0.
         interval: percent, Welch's 95 %; None with a single run in a group.
         p: of a two-sided exact permutation test of the means.
         least_p: the smallest p that so many runs can have.
@@ -63,7 +63,8 @@ class Comparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
+        data = asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
+        return {name: None if value != value else value for name, value in data.items()}
 
 
 def relative_improvement(runs: Sequence[float], baseline: Sequence[float]) -> float:

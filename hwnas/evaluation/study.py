@@ -69,7 +69,7 @@ def evaluate(
         get_search(METHODS[name]).resolve(config.settings.get(name, {}))
     report = progress or silent
     folder = Path(out or default_folder(config)).absolute()
-    run = Run(folder, {"study": config.shared})
+    run = Run(folder, {"evaluates": "study"} | config.shared)
     write_json(folder / STUDY_FILE, config.model_dump(mode="json"))
     study = Study(config, folder, report)
     cells = study.cells()

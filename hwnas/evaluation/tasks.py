@@ -28,6 +28,7 @@ from hwnas.searches.result import SearchResult
 from hwnas.searches.search import search
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
+from hwnas.train import distributed
 from hwnas.train.child import train_child
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.evaluate import accuracy
@@ -159,7 +160,8 @@ def _train(task: Task) -> Json:
     run = open_run(
         folder / RUN_FOLDER, asked | {"architecture": architecture.digest, "images": {"sha256": data.digest}}
     )
-    child = train_child(architecture, data, run, asked["epochs"], asked["seed"], torch_device=asked["torch_device"])
+    torch_device = distributed.join(asked["torch_device"])  # says what is wrong with it
+    child = train_child(architecture, data, run, asked["epochs"], asked["seed"], torch_device=torch_device)
     save_child(child, run.folder)
     return {"accuracy": accuracy(child, data.test_batches()), "val_accuracy": accuracy(child, data.val_batches())}
 
