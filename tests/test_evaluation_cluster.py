@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from hwnas.child import load_child
 from hwnas.errors import HwnasError
 from hwnas.evaluation import cluster
 from hwnas.evaluation.cluster import ThisProcess, workers
-from hwnas.evaluation.tasks import RUN_FOLDER, Task
+from hwnas.evaluation.tasks import RUN_FOLDER, Task, run_task
 from hwnas.spaces import get_space
 from hwnas.train.data import load_data
 from hwnas.train.loop import CHECKPOINT_FILE
@@ -139,6 +140,21 @@ def test_a_task_that_fails_says_why(tmp_path, address):
     blind = pytest.raises(HwnasError, match="does not see")
     with blind, workers(1, address, tmp_path / "nowhere"):
         pass
+
+
+def test_a_task_waits_for_a_process_that_is_about_to_end(tmp_path, digest):
+    """As one that was killed: its task is given to another worker as soon as its connection ends."""
+    task = trainings(tmp_path, digest, 1)[0]
+    folder = Path(task.folder) / RUN_FOLDER
+    folder.mkdir(parents=True)
+    code = (
+        "import sys, time; from pathlib import Path; from hwnas.locks import FolderLock\n"
+        "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(2)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        found = run_task(task.to_json())
+    assert found == task.result
 
 
 @needs_dask

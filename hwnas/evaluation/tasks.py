@@ -6,6 +6,7 @@ the process, nor on how often it was stopped. A process that dies costs what was
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
+from hwnas.locks import FolderInUse
 from hwnas.searches.evaluators import InheritedEvaluator
 from hwnas.searches.result import SearchResult
 from hwnas.searches.search import search
@@ -36,6 +38,8 @@ from hwnas.train.loop import open_run
 from hwnas.train.threads import training_threads
 
 RESULT_FILE, RUN_FOLDER = "result.json", "run"
+PATIENCE_S = 30
+"""How long a task waits for a folder that another process works in."""
 Json = dict[str, Any]
 Kind = Literal["search", "train", "rank"]
 
@@ -87,10 +91,21 @@ def run_task(task: Json) -> Json:
         started = time.perf_counter()
         folder.mkdir(parents=True, exist_ok=True)
         with training_threads(folder, wanted.asked["train_threads"]):
-            found = KINDS[wanted.kind](wanted)
+            found = _when_free(lambda: KINDS[wanted.kind](wanted))
+        gc.collect()  # a search that is still in memory keeps its folder locked, which another process may want now
         found["seconds"] = time.perf_counter() - started
         write_json(folder / RESULT_FILE, {"asked": wanted.asked, "found": found})
     return found
+
+
+def _when_free(do: Callable[[], Json]) -> Json:
+    """What `do` gives once no other process works in its folder: one that is being killed holds it a moment longer."""
+    for _ in range(PATIENCE_S):
+        try:
+            return do()
+        except FolderInUse:
+            time.sleep(1)
+    return do()
 
 
 def images(task: Task) -> ImageData:
