@@ -248,14 +248,13 @@ class Study:
         for cell, found in zip(self._searched, results, strict=True):
             networks = self._networks[cell.data]
             trained = [self._mean_val(cell.data, digest) for digest in networks]
-            space = cell.budget.space
             cell.gap = Gap(
                 supernet=found["supernet"],
                 inherited=found["inherited"],
                 retrained=cell.val_accuracy,
                 ranking=Ranking.of(found["ranked"], trained),
                 by_macs=Correlation.of([float(each.macs) for each in networks.values()], trained),
-                by_depth=Correlation.of([float(depth(space, each)) for each in networks.values()], trained),
+                by_depth=Correlation.of([float(depth(each)) for each in networks.values()], trained),
             )
 
     @property

@@ -34,9 +34,9 @@ GAP_HEADS = {
     "discretisation": "discretised",
     "retraining": "inherited",
     "tau": "tau",
-    "tau_top_quartile": "tau, top quarter",
-    "tau_macs": "tau of MACs",
-    "tau_depth": "tau of depth",
+    "tau_top_quartile": "top quarter",
+    "tau_macs": "tau: MACs",
+    "tau_depth": "depth",
     "hit": "top-5 hit %",
     "regret": "regret",
 }
@@ -145,7 +145,7 @@ def too_few(rows: Sequence[Json]) -> str:
 
 
 def _with_error(tau: float | None, error: float | None) -> str:
-    return "" if tau is None else f"{tau:.2f}" + ("" if error is None else f" ± {error:.2f}")
+    return "" if tau is None else f"{tau:.2f}" + ("" if error is None else f"±{error:.2f}")
 
 
 def _written(value: float | None, form: str) -> str:
@@ -156,7 +156,8 @@ def _table(title: str, heads: Mapping[str, str], rows: Any) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for name, head in heads.items():
         left = name in ("method", "data")
-        table.add_column(head, style="cyan" if left else None, justify="left" if left else "right", overflow="fold")
+        style, justify = ("cyan", "left") if left else (None, "right")
+        table.add_column(head, style=style, justify=justify, overflow="fold", no_wrap=name == "method")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(row[name] for name in heads))
     return table
