@@ -1,8 +1,8 @@
 """hwnas designs a neural network for one device and one deadline: measure, fit, search, export, measure again.
 
 The verbs of the command line are functions here (`measure`, `import_table`, `fit`, `price`, `latency_range`, `search`,
-`export`, `inspect`, `bench`, `accuracy`, `design`), beside what they take and give. Nothing is imported before it is
-asked for: a child and its export never load the search.
+`export`, `inspect`, `bench`, `accuracy`, `evaluate`, `design`), beside what they take and give. Nothing is imported
+before it is asked for: a child and its export never load the search.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hwnas.designer.design import design
     from hwnas.devices.device import load_device
     from hwnas.errors import HwnasError, UsageError
+    from hwnas.evaluation.config import StudyConfig
+    from hwnas.evaluation.study import evaluate
     from hwnas.exporter.export import export
     from hwnas.inspection.inspect import inspect
     from hwnas.latency.additive import AdditivePredictor
@@ -47,11 +49,13 @@ _HOME = {
     "LatencyTable": "latency.tables.table",
     "OneOf": "space",
     "SearchSpace": "space",
+    "StudyConfig": "evaluation.config",
     "UsageError": "errors",
     "accuracy": "train.model_accuracy",
     "bench": "campaign.bench",
     "build_child": "child",
     "design": "designer.design",
+    "evaluate": "evaluation.study",
     "export": "exporter.export",
     "fit": "latency.fitting.fit",
     "get_space": "spaces",
@@ -78,11 +82,13 @@ __all__ = [
     "LatencyTable",
     "OneOf",
     "SearchSpace",
+    "StudyConfig",
     "UsageError",
     "accuracy",
     "bench",
     "build_child",
     "design",
+    "evaluate",
     "export",
     "fit",
     "get_space",

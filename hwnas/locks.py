@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 LOCK_FILE = ".lock"
 
 
+class FolderInUse(HwnasError):
+    """Another process works in a folder."""
+
+
 def lock(descriptor: int, refusal: str) -> None:
     """Lock an open file until it is closed, however this process ends. Raises HwnasError(`refusal`) if another has."""
     try:
@@ -43,7 +47,7 @@ class FolderLock:
         try:
             lock.acquire()
         except Timeout:
-            raise HwnasError(
+            raise FolderInUse(
                 f"{folder} is in use: {_holder(path)} works in it, and two would spoil each other's files. Wait until "
                 "it ends, stop it, or name another folder."
             ) from None

@@ -34,6 +34,7 @@ ORDER = [
     {"pricing"},
     {"report"},
     {"designer"},
+    {"evaluation"},
     {"cli"},
 ]
 """From what everything may import to what may import everything; a module imports from its own part or from before."""

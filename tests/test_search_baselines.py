@@ -14,7 +14,6 @@ from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
-from hwnas.searches.inheritance_gap import inheritance_gap
 from hwnas.searches.one_shot import OneShotSettings, UniformTrainer, spos
 from hwnas.searches.path_gradients import one_hot
 from hwnas.searches.problem import SearchProblem
@@ -343,15 +342,8 @@ def test_inherited_accuracy_is_that_of_the_recalibrated_child_and_leaves_the_sup
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_the_gap_between_inherited_and_own_weights(tmp_path, many_digits):
-    architectures = [SPACE.decode([k] * 7) for k in range(3)]
-    own = {a: 0.5 + 0.1 * i for i, a in enumerate(architectures)}
-    gap = inheritance_gap(architectures, lambda a: own[a] - 0.2, lambda a: own[a])
-    assert gap.mean_gap == pytest.approx(0.2)
-    assert gap.kendall_tau == pytest.approx(1.0)
-    backwards = inheritance_gap(architectures, lambda a: -own[a], lambda a: own[a])
-    assert backwards.kendall_tau == pytest.approx(-1.0)
-    reached = trained_accuracy(architectures[0], many_digits, Run(tmp_path / "alone", {}), epochs=12)
+def test_a_child_trained_alone_learns(tmp_path, many_digits):
+    reached = trained_accuracy(SPACE.decode([0] * 7), many_digits, Run(tmp_path / "alone", {}), epochs=12)
     assert reached > 0.3  # ten classes
 
 

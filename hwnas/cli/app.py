@@ -22,6 +22,7 @@ from hwnas.cli.output import let_go_of_stdout, say_data_warnings, say_log
 from hwnas.cli.pricing import price
 from hwnas.cli.ranging import show_range
 from hwnas.cli.stopping import STOPPED, Stopped, stop_on_signals
+from hwnas.cli.studying import evaluate
 from hwnas.errors import HwnasError
 from hwnas.report.console import SafeConsole
 from hwnas.text import shown
@@ -56,7 +57,7 @@ def about(
     again."""
 
 
-for verb in (measure, fit, price, search, export, inspect, bench, accuracy, bundle, design):
+for verb in (measure, fit, price, search, export, inspect, bench, accuracy, evaluate, bundle, design):
     app.command()(verb)
 app.command(name="range")(show_range)
 

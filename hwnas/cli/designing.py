@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.cli.configuring import configured, read_configuration
 from hwnas.cli.options import (
     Accept,
     BudgetMs,
@@ -37,7 +37,6 @@ from hwnas.cli.options import (
 )
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import faults_of, read_toml
 
 if TYPE_CHECKING:
     from hwnas.designer.result import DesignResult
@@ -160,31 +159,17 @@ def _check_within(result: DesignResult) -> None:
 
 def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     """The configuration of a TOML file, overridden by the flags that were given. Raises UsageError."""
-    from pydantic import ValidationError
-
     from hwnas.designer.config import DesignConfig
     from hwnas.latency.wanted_budget import largest
 
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = read_toml(path, "the configuration")
-        except HwnasError as error:
-            raise UsageError(f"cannot read the configuration {path}: {error}") from None
+    values = read_configuration(path)
     given = {k: value for k, value in options.items() if value is not None and (value is not False or k == "compare")}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     if isinstance(values.get("frontier"), str):
         values["frontier"] = _budgets(values["frontier"])
         if "budget_ms" not in values:
             values["budget_ms"] = largest(values["frontier"])
-    try:
-        return DesignConfig.model_validate(values)
-    except ValidationError as error:
-        names = tuple(DesignConfig.model_fields)
-        if path is not None:
-            raise UsageError(f"in the options or in {path}: {faults_of(error, names)}.") from None
-        typed = re.sub(rf"\b({'|'.join(names)})\b", lambda name: f"--{name[0].replace('_', '-')}", faults_of(error))
-        raise UsageError(f"{typed}; see `hwnas design --help`.") from None
+    return configured(DesignConfig, values, path, "design")
 
 
 def _budgets(text: str) -> list[WantedBudget]:

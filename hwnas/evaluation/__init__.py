@@ -1,0 +1,1 @@
+"""Evaluation: methods against random networks and simple rules, over seeds, images and budgets."""

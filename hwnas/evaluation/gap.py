@@ -1,0 +1,170 @@
+"""The optimisation gap of weight sharing, measured: what a supernet says of networks that are trained alone.
+
+After "Weight-Sharing Neural Architecture Search: a battle to shrink the optimization gap" (arXiv 2008.01475) and
+DARTS-PT (arXiv 2108.04392). The *discretisation gap* is lost where one architecture is taken out of a supernet; the
+*retraining gap* lies between inherited weights and the same network's own; and *ranking* says whether choosing by
+inherited accuracy chooses what is best after training.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from hwnas.searches.evaluators import InheritedEvaluator
+from hwnas.supernet.choice import Candidates, Mixture, choices_in
+from hwnas.supernet.network import ChoiceNet
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+
+TOP_NETWORKS = 5
+"""The best trained network should be among so many by inherited accuracy."""
+QUARTILE = 0.75
+"""Only the best quarter matters to a search."""
+FEWEST_RANKED = 3
+"""Fewer networks have no rank correlation worth the name."""
+SAMPLED_PATHS = 8
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Kendall's tau-b between two scores of the same networks, from -1 to 1, and its standard error (jackknife)."""
+
+    tau: float
+    error: float | None
+    networks: int
+
+    @staticmethod
+    def of(scores: Sequence[float], accuracies: Sequence[float]) -> Correlation | None:
+        """None for fewer than `FEWEST_RANKED` networks, and where all scores or all accuracies are equal."""
+        count = len(scores)
+        tau = kendall_tau(scores, accuracies)
+        if count < FEWEST_RANKED or not math.isfinite(tau):
+            return None
+        without = [
+            kendall_tau([*scores[:i], *scores[i + 1 :]], [*accuracies[:i], *accuracies[i + 1 :]]) for i in range(count)
+        ]
+        error = math.sqrt((count - 1) / count * sum((each - fmean(without)) ** 2 for each in without))
+        return Correlation(tau, error if math.isfinite(error) else None, count)
+
+
+def kendall_tau(scores: Sequence[float], accuracies: Sequence[float]) -> float:
+    """Kendall's tau-b; NaN where all scores, or all accuracies, are equal."""
+    from scipy.stats import kendalltau
+
+    if min(len(set(scores)), len(set(accuracies)), len(scores)) < 2:
+        return math.nan
+    return float(kendalltau(scores, accuracies).statistic)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well a score orders networks by their trained accuracy.
+
+    Attributes:
+        all_networks: the correlation over all of them.
+        top_quartile: over the quarter of the best trained ones; None where they are too few.
+        hit: whether the best trained one is among the `TOP_NETWORKS` best by score; None where all are.
+        regret: accuracy (0 to 1) lost by taking the one of the best score.
+    """
+
+    all_networks: Correlation | None
+    top_quartile: Correlation | None
+    hit: bool | None
+    regret: float
+
+    @staticmethod
+    def of(scores: Sequence[float], accuracies: Sequence[float]) -> Ranking:
+        """The ranking of one network or more; `accuracies` are the trained ones, 0 to 1."""
+        limit = float(np.quantile(accuracies, QUARTILE))
+        top = [i for i, accuracy in enumerate(accuracies) if accuracy >= limit]
+        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+        best = max(accuracies)
+        hit = any(accuracies[i] == best for i in order[:TOP_NETWORKS])
+        return Ranking(
+            Correlation.of(scores, accuracies),
+            Correlation.of([scores[i] for i in top], [accuracies[i] for i in top]),
+            hit if len(scores) > TOP_NETWORKS else None,
+            best - accuracies[order[0]],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What lies between a supernet and the networks taken out of it, all on the validation images (0 to 1).
+
+    Attributes:
+        supernet: as `supernet_accuracies` gives it: before an architecture is taken out.
+        inherited: of the architecture that was taken, with inherited weights.
+        retrained: of the same, trained alone.
+        ranking: of all trained networks by their inherited accuracy.
+        by_macs, by_depth: how well multiply-accumulates, and the number of layers, order the same networks.
+    """
+
+    supernet: dict[str, float]
+    inherited: float
+    retrained: float
+    ranking: Ranking
+    by_macs: Correlation | None
+    by_depth: Correlation | None
+
+    @property
+    def discretisation(self) -> float:
+        """Accuracy lost by taking one architecture out of the supernet: of its mixture or of its sampled paths,
+        whichever is better, as it was trained for one of them. Negative where nothing is lost."""
+        return max(self.supernet.values()) - self.inherited
+
+    @property
+    def retraining(self) -> float:
+        """Inherited minus retrained: negative where inherited weights are worse than the network's own."""
+        return self.inherited - self.retrained
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"discretisation": self.discretisation, "retraining": self.retraining}
+
+
+def supernet_accuracies(net: ChoiceNet, probabilities: Sequence[Tensor], data: ImageData) -> dict[str, float]:
+    """Validation accuracy (0 to 1) of a supernet as it stands, before an architecture is taken out of it.
+
+    Of *sampled* paths, the mean of `SAMPLED_PATHS` children drawn by the probabilities, which is what DSNAS and SPOS
+    train; and of the *mixture*, every decision the sum of its candidates weighted by their probabilities, which is what
+    DARTS and SNAS train. Each with batch-norm statistics of its own. A superkernel has no mixture: its candidates share
+    weights and statistics.
+
+    Args:
+        net: on the CPU.
+        probabilities: one vector per decision.
+    """
+    inherited, rng = InheritedEvaluator(net, data), random.Random(0)  # type: ignore[arg-type]  # every ChoiceNet here is one
+    weights = [each.detach().double().tolist() for each in probabilities]
+    paths = [[rng.choices(range(len(each)), each)[0] for each in weights] for _ in range(SAMPLED_PATHS)]
+    found = {"sampled": fmean(inherited(net.space.decode(path)).score for path in paths)}
+    if all(isinstance(choice, Candidates) for choice in choices_in(net)):
+        mixture = _Mixed(copy.deepcopy(net), probabilities)
+        recalibrate_batch_norm(mixture, data.train_batches(epoch=0), limit=sys.maxsize)
+        found["mixture"] = accuracy(mixture, data.val_batches())
+    return found
+
+
+class _Mixed(nn.Module):
+    """A supernet in which every decision is the weighted sum of its candidates."""
+
+    def __init__(self, net: ChoiceNet, probabilities: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.net = net
+        self._selections = {name: Mixture(p.detach().float()) for name, p in zip(net.names, probabilities, strict=True)}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net.run(images, self._selections)

@@ -1,0 +1,267 @@
+"""The Study: methods x seeds x images x budgets, all trained alike, beside random networks and simple rules.
+
+search -> train every network that was found, from scratch -> have the supernets rank what was trained -> the table
+
+Each part is a `Task`, a resumable run of its own in the study's folder; a study that is repeated goes on, and one that
+is repeated with more methods, seeds, images or budgets does only what is new.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Any
+
+from hwnas.designer.config import DesignProgress
+from hwnas.devices.device import load_device
+from hwnas.evaluation.cluster import workers
+from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
+from hwnas.evaluation.gap import Correlation, Gap, Ranking
+from hwnas.evaluation.result import Cell, StudyResult
+from hwnas.evaluation.rules import RULES, depth
+from hwnas.evaluation.tasks import Task, kept_predictor
+from hwnas.evaluation.truth import Truth
+from hwnas.files import write_json
+from hwnas.latency.budget import Budget
+from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.tables.known import find_table
+from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
+from hwnas.progress import silent
+from hwnas.run import Run
+from hwnas.searches.registry import get_search
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
+from hwnas.train.data import ImageData, load_data
+
+STUDY_FILE, REPORT_FILE = "study.json", "report.json"
+
+Training = tuple[str, str, int]
+"""Images, digest of the architecture, seed."""
+
+
+def evaluate(
+    config: StudyConfig,
+    out: Path | str | None = None,
+    worker_count: int = 1,
+    cluster: str | None = None,
+    progress: DesignProgress | None = None,
+) -> StudyResult:
+    """Compare search methods with random networks and simple rules.
+
+    Args:
+        config: what is compared.
+        out: the study's folder; None: a name made of the configuration, in ``runs``. One that was begun goes on.
+        worker_count: processes that work at once. The results do not depend on it.
+        cluster: address of a Dask scheduler whose workers do it instead.
+        progress: told what is going on.
+
+    Raises:
+        UsageError: an unknown name or a value out of range.
+        HwnasError: infeasible budget, unusable images or table, a folder of another study, a full disk, no Dask.
+    """
+    started = time.perf_counter()
+    for name in config.methods:
+        get_search(METHODS[name]).resolve(config.settings.get(name, {}))
+    report = progress or silent
+    folder = Path(out or default_folder(config)).absolute()
+    run = Run(folder, {"evaluates": "study"} | config.shared)
+    write_json(folder / STUDY_FILE, config.model_dump(mode="json"))
+    study = Study(config, folder, report)
+    cells = study.cells()
+    with workers(worker_count, cluster, folder) as able:
+
+        def done_by(stage: str) -> Callable[[int, int, Task], None]:
+            return lambda done, total, task: report(stage, done, total, Path(task.folder).name)
+
+        study.take_searched(able.run(study.searches, done_by("search")))
+        study.take_trained(able.run(study.trainings(), done_by("train")))
+        study.take_ranked(able.run(study.rankings(), done_by("rank")))
+    result = StudyResult(config, run.folder, cells, time.perf_counter() - started)
+    write_json(folder / REPORT_FILE, result.to_json())
+    return result
+
+
+@dataclass
+class Images:
+    """One set of images, and what is known of the space for it."""
+
+    name: str
+    place: str
+    """In the names of folders."""
+    data: ImageData
+    space: SearchSpace
+    predictor: LatencyPredictor
+    predictor_file: Path
+
+
+@dataclass
+class Study:
+    """The tasks of a study, and what they have found so far."""
+
+    config: StudyConfig
+    folder: Path
+    report: DesignProgress
+    searches: list[Task] = field(default_factory=list)
+    _cells: list[Cell] = field(default_factory=list)
+    _trained: dict[Training, dict[str, Any] | None] = field(default_factory=dict)
+    _networks: dict[str, dict[str, Architecture]] = field(default_factory=dict)
+    """By images and digest: everything that is trained."""
+
+    @cached_property
+    def seeds(self) -> range:
+        return range(self.config.first_seed, self.config.first_seed + self.config.seeds)
+
+    @cached_property
+    def latency(self) -> Path:
+        """The folder of the latency table."""
+        config = self.config
+        if config.latency is not None:
+            return Path(config.latency).absolute()
+        runtime = config.runtime or load_device(config.device).runtime
+        return find_table(config.tables, config.device, runtime, get_space(config.space)).absolute()
+
+    @cached_property
+    def images(self) -> list[Images]:
+        """Every set of images, loaded once, and the predictor as the study keeps it."""
+        return [self._images(number, name) for number, name in enumerate(dict.fromkeys(self.config.data))]
+
+    def _images(self, number: int, name: str) -> Images:
+        config = self.config
+        resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
+        data = load_data(
+            name,
+            resolution,
+            batch_size=config.batch_size,
+            seed=config.first_seed,
+            limit_train=config.limit_train,
+            progress=lambda done, total: self.report("images", done, total, name),
+        )
+        space = get_space(config.space, config.resolution, len(data.classes), config.width)
+        place = self._place(number)
+        file = self.folder / "predictors" / f"{place}.json"
+        return Images(name, place, data, space, kept_predictor(str(self.latency), space, file), file)
+
+    def _place(self, number: int) -> str:
+        """Of one of the sets of images in the names of folders: two of one name are told apart by their numbers."""
+        names = [Path(name).resolve().name[:40] for name in dict.fromkeys(self.config.data)]
+        return names[number] if names.index(names[number]) == number else f"{names[number]}-{number}"
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        return None if self.config.truth is None else Truth.read(Path(self.config.truth))
+
+    def cells(self) -> list[Cell]:
+        """A cell for every contender, set of images, budget and seed; those of the rules know their networks."""
+        for images in self.images:
+            for wanted in dict.fromkeys(self.config.budget_ms):
+                budget = Budget(resolve_budget(wanted, images.space, images.predictor), images.space, images.predictor)
+                budget.check_feasible()
+                for method in self.config.contenders:
+                    for seed in self.seeds:
+                        self._add(images, wanted, budget, method, seed)
+        return self._cells
+
+    def _add(self, images: Images, wanted: WantedBudget, budget: Budget, method: str, seed: int) -> None:
+        cell = Cell(method, images.name, wanted, budget, seed)
+        self._cells.append(cell)
+        if method in RULES:
+            cell.architecture = RULES[method](budget, seed)
+            return
+        settings = self.config.settings.get(method, {})
+        name = f"{method}-{images.place}-{budget.budget_ms:.9g}ms-{seed}"
+        asked = {"method": METHODS[method], "settings": settings, "budget_ms": budget.budget_ms}
+        cell.search = self._task("search", name, images, seed, asked)
+        self.searches.append(cell.search)
+
+    def _task(self, kind: Any, name: str, images: Images, seed: int, asked: dict[str, Any]) -> Task:
+        config = self.config
+        common = {
+            "space": config.space,
+            "resolution": images.data.resolution,
+            "classes": len(images.data.classes),
+            "width": config.width,
+            "images": {"seed": config.first_seed, "sha256": images.data.digest},
+            "batch_size": config.batch_size,
+            "limit_train": config.limit_train,
+            "epochs": config.epochs,
+            "seed": seed,
+            "torch_device": config.torch_device,
+            "train_threads": config.train_threads,
+        }
+        data = images.name if images.name == "digits" else str(Path(images.name).absolute())
+        place = str(self.folder / kind / name)
+        return Task(kind, place, common | asked, data, str(self.latency), str(images.predictor_file))
+
+    def take_searched(self, results: list[dict[str, Any]]) -> None:
+        found = {task.folder: result for task, result in zip(self.searches, results, strict=True)}
+        for cell in self._cells:
+            if cell.search is not None:
+                cell.architecture = Architecture.from_json(found[cell.search.folder]["architecture"])
+                cell.search_seconds = found[cell.search.folder]["seconds"]
+        for cell in self._cells:
+            if self.truth is not None:
+                cell.regret = self.truth.regret(cell.budget, cell.network)
+
+    def trainings(self) -> list[Task]:
+        """One for every network that was found, and seed; whoever found it. And those that are only ranked."""
+        by_name = {images.name: images for images in self.images}
+        wanted = [(by_name[cell.data], cell.network, cell.seed) for cell in self._cells]
+        for images in self.images if self.config.methods else ():
+            rng, seed = Random(self.config.first_seed), self.config.first_seed
+            wanted += [(images, images.space.sample(rng), seed) for _ in range(self.config.ranked)]
+        tasks: dict[Training, Task] = {}
+        for images, network, seed in wanted:
+            self._networks.setdefault(images.name, {})[network.digest] = network
+            name = f"{images.place}-{network.digest[:12]}-{seed}"
+            task = self._task("train", name, images, seed, {"architecture": network.to_json()})
+            tasks.setdefault((images.name, network.digest, seed), task)
+        self._trained = dict.fromkeys(tasks)
+        return list(tasks.values())
+
+    def take_trained(self, results: list[dict[str, Any]]) -> None:
+        self._trained = dict(zip(self._trained, results, strict=True))
+        for cell in self._cells:
+            found = self._trained[cell.data, cell.network.digest, cell.seed]
+            assert found is not None
+            cell.accuracy, cell.val_accuracy, cell.train_seconds = (
+                found[name] for name in ("accuracy", "val_accuracy", "seconds")
+            )
+
+    def rankings(self) -> list[Task]:
+        """One for every search: its supernet ranks everything that was trained on its images."""
+        tasks = []
+        by_name = {images.name: images for images in self.images}
+        for cell in self._searched:
+            assert cell.search is not None
+            ranked = [network.to_json() for network in self._networks[cell.data].values()]
+            asked = cell.search.asked | {"searched": Path(cell.search.folder).name, "ranked": ranked}
+            name = Path(cell.search.folder).name
+            tasks.append(self._task("rank", name, by_name[cell.data], cell.seed, asked))
+        return tasks
+
+    def take_ranked(self, results: list[dict[str, Any]]) -> None:
+        for cell, found in zip(self._searched, results, strict=True):
+            networks = self._networks[cell.data]
+            trained = [self._mean_val(cell.data, digest) for digest in networks]
+            cell.gap = Gap(
+                supernet=found["supernet"],
+                inherited=found["inherited"],
+                retrained=cell.val_accuracy,
+                ranking=Ranking.of(found["ranked"], trained),
+                by_macs=Correlation.of([float(each.macs) for each in networks.values()], trained),
+                by_depth=Correlation.of([float(depth(each)) for each in networks.values()], trained),
+            )
+
+    @property
+    def _searched(self) -> list[Cell]:
+        return [cell for cell in self._cells if cell.search is not None]
+
+    def _mean_val(self, data: str, digest: str) -> float:
+        """Validation accuracy of a network, trained alone: the mean over the seeds that it was trained with."""
+        found = [each for (images, network, _), each in self._trained.items() if (images, network) == (data, digest)]
+        return fmean(each["val_accuracy"] for each in found if each is not None)

@@ -1,0 +1,204 @@
+"""The tasks of a study: search, train what was found, rank. Each is a resumable run that any process can do.
+
+A task is JSON with paths in it, and leaves ``result.json`` in its folder. What it finds depends on nothing else: not on
+the process, nor on how often it was stopped. A process that dies costs what was done since the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from hwnas.child import save_child
+from hwnas.errors import HwnasError
+from hwnas.evaluation.gap import supernet_accuracies
+from hwnas.files import read_json, write_json
+from hwnas.latency.additive import AdditivePredictor
+from hwnas.latency.fitting.fit import fit, published_predictor
+from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.tables.table import LatencyTable
+from hwnas.locks import FolderInUse
+from hwnas.searches.evaluators import InheritedEvaluator
+from hwnas.searches.result import SearchResult
+from hwnas.searches.search import search
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import get_space
+from hwnas.train import distributed
+from hwnas.train.child import train_child
+from hwnas.train.data import ImageData, load_data
+from hwnas.train.evaluate import accuracy
+from hwnas.train.loop import open_run
+from hwnas.train.threads import training_threads
+
+RESULT_FILE, RUN_FOLDER = "result.json", "run"
+PATIENCE_S = 30
+"""How long a task waits for a folder that another process works in."""
+Json = dict[str, Any]
+Kind = Literal["search", "train", "rank"]
+
+_ALONE = threading.Lock()
+"""Random numbers and the number of threads are torch's own, one for a process: a worker of several threads does one
+task at a time."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        kind: what is done.
+        folder: of the task, which only one process works in at a time.
+        asked: what decides the result, JSON values only.
+        data: the images: a folder, or ``digits``.
+        latency, predictor: the table, and the predictor of it that the study keeps.
+    """
+
+    kind: Kind
+    folder: str
+    asked: Json
+    data: str
+    latency: str
+    predictor: str
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @property
+    def result(self) -> Json | None:
+        """What it found, if it is done; None: it is not, or what is there is damaged or answers another question."""
+        path = Path(self.folder) / RESULT_FILE
+        with suppress(HwnasError):
+            found = read_json(path, "the result of a task")
+            if isinstance(found, dict) and found.get("asked") == self.asked:
+                return dict(found["found"])
+        return None
+
+
+def run_task(task: Json) -> Json:
+    """Do a task, or go on with it. Raises HwnasError as what it is made of does."""
+    wanted = Task(**task)
+    folder = Path(wanted.folder)
+    with _ALONE:
+        if (known := wanted.result) is not None:
+            return known
+        started = time.perf_counter()
+        folder.mkdir(parents=True, exist_ok=True)
+        with training_threads(folder, wanted.asked["train_threads"]):
+            found = _when_free(lambda: KINDS[wanted.kind](wanted))
+        gc.collect()  # a search that is still in memory keeps its folder locked, which another process may want now
+        found["seconds"] = time.perf_counter() - started
+        write_json(folder / RESULT_FILE, {"asked": wanted.asked, "found": found})
+    return found
+
+
+def _when_free(do: Callable[[], Json]) -> Json:
+    """What `do` gives once no other process works in its folder: one that is being killed holds it a moment longer."""
+    for _ in range(PATIENCE_S):
+        try:
+            return do()
+        except FolderInUse:
+            time.sleep(1)
+    return do()
+
+
+def images(task: Task) -> ImageData:
+    """The task's images, divided by its seed."""
+    asked = task.asked
+    found = _load(task.data, asked["resolution"], asked["batch_size"], asked["seed"], asked["limit_train"])
+    begun_with = asked["images"]
+    if asked["seed"] == begun_with["seed"] and found.digest != begun_with["sha256"]:
+        raise HwnasError(
+            f"the images {task.data} are others here than where the study was begun. Give every worker the same "
+            "folder; if they were changed, begin another study with --out."
+        )
+    return found
+
+
+@lru_cache(maxsize=2)
+def _load(data: str, resolution: int, batch_size: int, seed: int, limit_train: int | None) -> ImageData:
+    """Read by this process alone: a worker may not start others."""
+    return load_data(data, resolution, batch_size=batch_size, seed=seed, limit_train=limit_train, workers=0)
+
+
+def space_of(asked: Json) -> SearchSpace:
+    return get_space(asked["space"], asked["resolution"], asked["classes"], asked["width"])
+
+
+def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredictor:
+    """The predictor of a table, measured or published, as the study keeps it; fitted where it keeps none yet.
+
+    It is fitted once: fits to the same numbers differ in their last digits from machine to machine.
+    """
+    table = LatencyTable.load(latency)
+    if file.exists() and not table.publication:
+        return AdditivePredictor.load(file)
+    predictor = published_predictor(table, space) if table.publication else fit(table, space)
+    if not file.exists():
+        predictor.save(file)
+    return predictor.saved(file)
+
+
+def _searched(task: Task, folder: Path) -> SearchResult:
+    """The search, made now or before."""
+    asked, space = task.asked, space_of(task.asked)
+    return search(
+        space,
+        images(task),
+        kept_predictor(task.latency, space, Path(task.predictor)),
+        asked["budget_ms"],
+        folder / RUN_FOLDER,
+        asked["method"],
+        asked["epochs"],
+        asked["seed"],
+        train_threads=asked["train_threads"],
+        settings=asked["settings"],
+        torch_device=asked["torch_device"],
+    )
+
+
+def _search(task: Task) -> Json:
+    result = _searched(task, Path(task.folder))
+    return {"architecture": result.architecture.to_json()}
+
+
+def _train(task: Task) -> Json:
+    """Train one network from scratch, as every network of the study is trained."""
+    asked, folder, data = task.asked, Path(task.folder), images(task)
+    architecture = Architecture.from_json(asked["architecture"])
+    run = open_run(
+        folder / RUN_FOLDER, asked | {"architecture": architecture.digest, "images": {"sha256": data.digest}}
+    )
+    torch_device = distributed.join(asked["torch_device"])  # says what is wrong with it
+    child = train_child(architecture, data, run, asked["epochs"], asked["seed"], torch_device=torch_device)
+    save_child(child, run.folder)
+    return {"accuracy": accuracy(child, data.test_batches()), "val_accuracy": accuracy(child, data.val_batches())}
+
+
+def _rank(task: Task) -> Json:
+    """What a finished search's supernet says of networks that were trained alone, and of the one it gave."""
+    asked, data = task.asked, images(task)
+    result = _searched(task, Path(task.folder).parents[1] / "search" / asked["searched"])
+    inherited = InheritedEvaluator(result.net, data, asked["torch_device"])
+    supernet = supernet_accuracies(result.net, result.net.probabilities(), data)  # type: ignore[arg-type]
+    ranked = [Architecture.from_json(each) for each in asked["ranked"]]
+    return {
+        "supernet": supernet,
+        "inherited": _val(inherited, result.architecture),
+        "ranked": [_val(inherited, architecture) for architecture in ranked],
+    }
+
+
+def _val(inherited: InheritedEvaluator, architecture: Architecture) -> float:
+    found = inherited(architecture).accuracy
+    assert found is not None
+    return found
+
+
+KINDS: dict[Kind, Callable[[Task], Json]] = {"search": _search, "train": _train, "rank": _rank}

@@ -1,0 +1,78 @@
+"""The rules that need no search: against brute force over a small space."""
+
+import itertools
+
+import pytest
+
+from hwnas.evaluation.rules import RULES, at_random, depth, layers_and_macs, most_layers, most_macs
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
+from hwnas.latency.wanted_budget import resolve_budget
+from hwnas.space import OneOf, SearchSpace
+from hwnas.space.decisions import map_decisions
+from hwnas.spaces import get_space
+from tests.latency_tables import CODES, SMALL, made_table
+from tests.test_latency import made_table as table_of
+
+NETWORKS = [SMALL.decode(code) for code in CODES]
+
+
+@pytest.fixture(scope="module", params=[0.3, 0.7])
+def budget(request) -> Budget:
+    predictor = fit(made_table(SMALL, networks=12, seed=0), SMALL)
+    fastest, slowest = (predictor.predict(each).high_ms for each in predictor.extremes(SMALL))
+    return Budget(fastest + request.param * (slowest - fastest), SMALL, predictor)
+
+
+def layers(architecture) -> int:
+    return sum(not spec.is_identity for spec in architecture.blocks[1:-1])
+
+
+def test_most_layers_is_the_deepest_within_then_the_largest(budget):
+    within = [network for network in NETWORKS if budget.is_within(network)]
+    best = max(within, key=lambda network: (layers(network), network.macs))
+    found = most_layers(budget)
+    assert budget.is_within(found)
+    assert (layers(found), found.macs) == (layers(best), best.macs)
+
+
+def test_most_macs_is_the_largest_within(budget):
+    within = [network for network in NETWORKS if budget.is_within(network)]
+    assert most_macs(budget).macs == max(network.macs for network in within)
+
+
+def test_random_networks_are_within_and_depend_on_the_seed_alone(budget):
+    drawn = [at_random(budget, seed) for seed in range(8)]
+    assert all(map(budget.is_within, drawn))
+    assert drawn == [at_random(budget, seed) for seed in range(8)]
+    assert len(set(drawn)) > 1
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if name != "random"])
+def test_rules_do_not_depend_on_the_seed(budget, rule):
+    assert RULES[rule](budget, 0) == RULES[rule](budget, 7)
+
+
+def test_the_macs_of_a_chain_are_the_sum_of_its_decisions():
+    _, found = layers_and_macs(SMALL, ((5,),) * 4)
+    least = min(network.macs for network in NETWORKS)
+    for code in CODES[::37]:
+        summed = sum(each[index] for each, index in zip(found, code, strict=True))
+        assert SMALL.decode(code).macs == least + summed
+
+
+def test_edges_that_lead_nowhere_are_no_layers():
+    """Three of the five operators of NAS-Bench-201: only edges on a path count in its 729 cells."""
+    whole = get_space("nas-bench-201", resolution=16, width=0.25)
+    few = map_decisions(
+        whole.nodes, lambda _, one_of: OneOf(one_of.name, tuple(one_of.candidates[k] for k in (0, 1, 3)))
+    )
+    space = SearchSpace("few operators", few, whole.input_shape)
+    predictor = fit(table_of(space, networks=12), space)
+    budget = Budget(resolve_budget("40%", space, predictor), space, predictor)
+    cells = [space.decode(code) for code in itertools.product(range(3), repeat=6)]
+    within = [network for network, fits in zip(cells, budget.are_within(cells), strict=True) if fits]
+    deepest, largest = most_layers(budget), most_macs(budget)
+    assert budget.is_within(deepest) and budget.is_within(largest)
+    assert (depth(deepest), deepest.macs) == max((depth(network), network.macs) for network in within)
+    assert largest.macs == max(network.macs for network in within)

@@ -1,0 +1,171 @@
+"""`hwnas evaluate`: a whole small study from the command line, repeated, extended, shown, compared, and refused."""
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+
+from hwnas.evaluation.study import REPORT_FILE
+from hwnas.evaluation.tasks import RESULT_FILE
+from hwnas.files import read_json, write_json
+from hwnas.spaces import get_space
+from tests.commands import answer, completed
+from tests.test_latency import made_table
+
+SPACE = get_space("tiny", resolution=16, width=0.25)
+CONTRACT = {
+    "method",
+    "data",
+    "budget_ms",
+    "seeds",
+    "accuracy_mean",
+    "regret_mean",
+    "relative_improvement",
+    "interval",
+    "p",
+    "p_holm",
+    "seconds",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Holds a latency table, published accuracies of some networks, and a configuration."""
+    folder = tmp_path_factory.mktemp("study")
+    made_table(SPACE, networks=12).save(folder / "table")
+    (folder / "truth.csv").write_text("code,accuracy\n")
+    (folder / "study.toml").write_text(
+        'methods = ["random-search"]\nspace = "tiny"\nresolution = 16\nwidth = 0.25\nepochs = 1\nlimit_train = 64\n'
+        f'latency = "{folder / "table"}"\nbudget_ms = "60%"\nranked = 3\nseeds = 2\n'
+        "[settings.random-search]\nevaluations = 3\n"
+    )
+    return folder
+
+
+def study(folder: Path, *options: object) -> dict:
+    return answer("evaluate", "--config", folder / "study.toml", "--out", folder / "made", *options)
+
+
+@pytest.fixture(scope="module")
+def made(folder) -> dict:
+    return study(folder)
+
+
+def test_random_networks_and_simple_rules_are_in_every_table(made):
+    rows = {row["method"]: row for row in made["rows"]}
+    assert set(rows) == {"random", "most-layers", "most-macs", "random-search"}
+    assert all(row.keys() >= CONTRACT for row in rows.values())
+    assert all(row["seeds"] == len(row["accuracies"]) == 2 for row in rows.values())
+    assert all(0 < row["budget_used"] <= 1 for row in rows.values())
+    assert [rows["random"][name] for name in ("relative_improvement", "interval", "p", "p_holm")] == [None] * 4
+    found = rows["random-search"]
+    ratio = statistics.fmean(found["accuracies"]) / statistics.fmean(rows["random"]["accuracies"])
+    assert found["relative_improvement"] == pytest.approx(100 * (ratio - 1))
+    assert found["p_holm"] >= found["p"] > 0
+    assert {row["regret_mean"] for row in rows.values()} == {None}
+
+
+def test_the_gap_of_every_supernet_is_measured(made):
+    gaps = {row["method"]: row["gap"] for row in made["rows"]}
+    assert [name for name, gap in gaps.items() if gap] == ["random-search"]
+    gap = gaps["random-search"]
+    networks = {run["digest"] for run in made["runs"]}
+    assert len(networks) < gap["networks"] <= len(networks) + 3
+    assert {"tau", "tau_error", "tau_top_quartile", "tau_macs", "tau_depth", "hit", "regret"} <= gap.keys()
+    run = next(run for run in made["runs"] if run["gap"])
+    assert run["gap"]["retraining"] == pytest.approx(run["gap"]["inherited"] - run["val_accuracy"])
+
+
+def test_a_study_goes_on_and_does_nothing_twice(folder, made):
+    times = {path: path.stat().st_mtime_ns for path in (folder / "made").rglob(RESULT_FILE)}
+    again = study(folder)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "made").rglob(RESULT_FILE)} == times
+    assert again["rows"] == made["rows"]
+
+
+def test_a_result_that_was_damaged_is_made_again_as_it_was(folder, made):
+    path = next((folder / "made" / "train").rglob(RESULT_FILE))
+    path.write_text("{")
+    assert read_seconds_out(study(folder)["rows"]) == read_seconds_out(made["rows"])
+
+
+def read_seconds_out(rows: list[dict]) -> list[dict]:
+    return [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
+
+
+def test_regrets_are_known_by_published_accuracies(folder, made):
+    """Codes of accuracies that the order of the runs gives; the best within the budget is one that nobody found."""
+    codes = list({run["digest"]: run["code"] for run in made["runs"]}.values())
+    lines = [f'"{code}",{50 + place}' for place, code in enumerate(codes)]
+    (folder / "truth.csv").write_text("\n".join(["code,accuracy", *lines]))
+    found = study(folder, "--truth", folder / "truth.csv")
+    accuracies = {code: 50 + place for place, code in enumerate(codes)}
+    by_digest = {run["digest"]: accuracies[run["code"]] for run in made["runs"] if run["code"] in accuracies}
+    for run in found["runs"]:
+        assert run["regret"] == pytest.approx(max(accuracies.values()) - by_digest[run["digest"]])
+    (folder / "truth.csv").write_text("arch,acc\n1,2\n")
+    refused = completed("evaluate", "--config", folder / "study.toml", "--truth", folder / "truth.csv")
+    assert refused.returncode == 1 and "columns 'code'" in " ".join(refused.stderr.split())
+
+
+def test_a_study_is_shown_and_has_a_page(folder, made):
+    shown = completed("evaluate", folder / "made")
+    assert shown.returncode == 0
+    page = Path(made["page"]).read_text(encoding="utf-8")
+    for method in ("random-search", "most-layers"):
+        assert method in page
+    assert "smallest p" in page and "<script" not in page and "http" not in page
+    assert answer("evaluate", folder / "made")["rows"] == read_json(folder / "made" / REPORT_FILE, "")["rows"]
+
+
+def test_two_studies_are_compared(folder, made, tmp_path):
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "made" / REPORT_FILE, tmp_path / name)
+    changed = read_json(tmp_path / "after" / REPORT_FILE, "")
+    for row in changed["rows"]:
+        row["accuracies"] = [each + 0.01 for each in row["accuracies"]]
+        row["accuracy_mean"] += 0.01
+    write_json(tmp_path / "after" / REPORT_FILE, changed)
+    same = answer("evaluate", tmp_path / "before", tmp_path / "before")["rows"]
+    assert {row["relative_improvement"] for row in same} == {0} and {row["p"] for row in same} == {1}
+    better = answer("evaluate", tmp_path / "before", tmp_path / "after")["rows"]
+    assert len(better) == 4
+    assert all(row["relative_improvement"] > 0 for row in better)
+    assert completed("evaluate", tmp_path / "before", tmp_path / "after").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "said"),
+    [
+        (["--methods", "dsnas,magic", "--budget-ms", "60%"], 2, "'magic' is no method"),
+        (["--methods", "dsnas"], 2, "--budget-ms"),
+        (
+            ["--budget-ms", "0.00001", "--latency", "{folder}/table", "--resolution", "16", "--width", "0.25"],
+            1,
+            "Raise",
+        ),
+        (["--seeds", "0", "--budget-ms", "60%"], 2, "--seeds"),
+        (["{folder}/nothing"], 1, "no finished study"),
+        (["{folder}/made", "--seeds", "4"], 2, "nothing is run"),
+        (["a", "b", "c"], 2, "3 folders"),
+        (["--config", "{folder}/study.toml", "--epochs", "2", "--out", "{folder}/made"], 1, "another configuration"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused(folder, made, tmp_path, monkeypatch, options, exit_code, said):
+    monkeypatch.chdir(tmp_path)
+    refused = completed("evaluate", *(option.format(folder=folder) for option in options))
+    assert refused.returncode == exit_code
+    assert said in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_damaged_report_is_refused(folder, made, tmp_path):
+    report = read_json(folder / "made" / REPORT_FILE, "")
+    for name in ("accuracies", "gap", "rank", "p_holm"):
+        without = [{key: value for key, value in row.items() if key != name} for row in report["rows"]]
+        (tmp_path / REPORT_FILE).write_text(json.dumps(report | {"rows": without}))
+        refused = completed("evaluate", tmp_path)
+        assert refused.returncode == 1 and f"rows[0].{name}" in " ".join(refused.stderr.split())
