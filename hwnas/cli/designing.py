@@ -11,6 +11,7 @@ from hwnas.cli.options import (
     Accept,
     BudgetMs,
     Compare,
+    CompareWith,
     Config,
     Data,
     Epochs,
@@ -60,6 +61,7 @@ def search(
     width: Width = None,
     epochs: Epochs = None,
     compare: Compare = None,
+    compare_with: CompareWith = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
     train_threads: TrainThreads = None,
@@ -100,6 +102,7 @@ def design(
     width: Width = None,
     epochs: Epochs = None,
     compare: Compare = None,
+    compare_with: CompareWith = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
     train_threads: TrainThreads = None,
@@ -173,6 +176,8 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
             raise UsageError(f"cannot read the configuration {path}: {error}") from None
     given = {k: value for k, value in options.items() if value is not None and (value is not False or k == "compare")}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    if isinstance(values.get("compare_with"), str):
+        values["compare_with"] = tuple(filter(None, map(str.strip, values["compare_with"].split(","))))
     if isinstance(values.get("frontier"), str):
         values["frontier"] = _budgets(values["frontier"])
         if "budget_ms" not in values:

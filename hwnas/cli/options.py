@@ -101,6 +101,12 @@ Compare = Annotated[
     bool | None,
     typer.Option("--compare/--no-compare", help="Train known networks of the same ms, too [with once-for-all]."),
 ]
+CompareWith = Annotated[
+    str | None,
+    typer.Option(
+        "--compare-with", help="Which known networks, such as mobilenet-v2,mnasnet [plain-cnn and the start]."
+    ),
+]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
 ]
