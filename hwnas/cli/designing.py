@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.options import (
     Accept,
+    Balance,
     BudgetMs,
     Compare,
     CompareWith,
@@ -64,6 +65,7 @@ def search(
     compare_with: CompareWith = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
+    balance: Balance = None,
     train_threads: TrainThreads = None,
     torch_device: TorchDevice = None,
     seed: Seed = None,
@@ -105,6 +107,7 @@ def design(
     compare_with: CompareWith = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
+    balance: Balance = None,
     train_threads: TrainThreads = None,
     torch_device: TorchDevice = None,
     seed: Seed = None,

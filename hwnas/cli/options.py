@@ -111,6 +111,12 @@ Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
 ]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
+Balance = Annotated[
+    float | None,
+    typer.Option(
+        "--balance", min=0, max=1, help="Train on small classes as often as on large ones: 0 not, 1 fully [0]."
+    ),
+]
 TrainThreads = Annotated[
     int | None, typer.Option("--train-threads", min=1, help="Threads that train [the fastest; or as the run began].")
 ]

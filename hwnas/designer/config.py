@@ -79,6 +79,8 @@ class DesignConfig(BaseModel):
     batch_size: int = Field(32, ge=2, le=65_536)
     limit_train: int | None = Field(None, ge=2)
     """Use only this many training images."""
+    balance: float = Field(0.0, ge=0, le=1)
+    """How far small classes are trained on as often as large ones: see `hwnas.train.data.load_data`."""
     workers: int | None = Field(None, ge=0, le=1024)
     """Processes that decode images; None: as many as fit this machine."""
     train_threads: int | None = Field(None, ge=1, le=1024)
