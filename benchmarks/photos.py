@@ -50,7 +50,16 @@ def rows(result: DesignResult, seed: int) -> Iterator[dict[str, Any]]:
         "accuracy": result.accuracy,
         "seconds": result.seconds,
         "budget_used": found_ms / result.budget_ms,
+        "returned": result.returned,
     }
+    if result.searched is not None:  # a known network is returned instead
+        yield shared | {
+            "who": "searched",
+            "measured_ms": result.searched.measured_ms,
+            "accuracy": result.searched.accuracy,
+            "seconds": None,
+            "budget_used": result.searched.measured_ms / result.budget_ms,
+        }
     for rival in result.found_against:
         yield shared | {
             "who": "lite0" if rival.network == "efficientnet-lite0" else rival.network,
@@ -69,6 +78,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--limit-train", type=int, help="use only so many training images")
     parser.add_argument("--pretrained", choices=("none", "lite0"), help="[by the images]")
+    parser.add_argument("--compare-with", help="known networks, by commas [those of a design]")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     cache = CACHE / "photos"
@@ -83,8 +93,10 @@ def main() -> None:
                 tables=str(cache / "tables"),
                 limit_train=options.limit_train,
                 pretrained=options.pretrained,
+                compare_with=tuple(options.compare_with.split(",")) if options.compare_with else (),
             )
             name = f"{options.data.name}-{where}-{budget_ms:g}-{seed}-{options.limit_train}-{options.pretrained}"
+            name += f"-{options.compare_with}" if options.compare_with else ""
             found += rows(design(config, cache / name), seed)
     show(f"found and picked: {options.data.name}", found, options.json)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hwnas.child import load_child
 from hwnas.designer import final
 from hwnas.files import read_json, write_json
 from tests.commands import answer, run_command
@@ -404,9 +405,8 @@ def test_what_is_found_is_compared_with_a_network_as_one_would_have_picked_it(hw
     assert 0 < rival["measured_ms"] <= 1
     assert 0 <= rival["accuracy"] <= 1
     assert report["budget_used"] == pytest.approx(report["measured_ms"]["litert"] / 1)
-    better = rival["val_accuracy"] > report["val_accuracy"]
-    assert report["better"] == ("plain-cnn" if better else None)
-    assert (Path(rival["folder"]) / "models" / "model.tflite").exists() == better
+    returned = rival["network"] if report["returned"] != "found" else report["architecture"]["space"]
+    assert returned == report["architecture"]["space"]
     code, out, err = hwnas(*command)
     assert code == 0, err
     again = json.loads(out)
@@ -414,3 +414,24 @@ def test_what_is_found_is_compared_with_a_network_as_one_would_have_picked_it(hw
     assert again["accuracy"] == report["accuracy"]
     assert hwnas(*command, "--no-compare", "--out", tmp_path / "other")[0] == 0
     assert json.loads((tmp_path / "other" / "report.json").read_text())["found_against"] == []
+
+
+def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, tmp_path):
+    """Files, accuracy and figures are its own, within the budget; what was searched is kept beside it."""
+    command = quick_design(tables, tmp_path / "run", "--data", "digits", "--method", "once-for-all", "--budget-ms", 1)
+    code, out, err = hwnas(*command, "--width", 0.25, "--epochs", 3)
+    assert code == 0, err
+    report = json.loads(out)
+    (rival,) = report["found_against"]
+    assert report["returned"] == rival["network"] == "plain-cnn"
+    assert report["searched"]["val_accuracy"] < report["val_accuracy"] == rival["val_accuracy"]
+    assert report["accuracy"] == rival["accuracy"]
+    assert report["status"] == "within"
+    assert report["predicted_ms"] is report["price"] is None
+    assert load_child(tmp_path / "run").architecture == load_child(rival["folder"]).architecture
+    assert load_child(report["searched"]["folder"]).architecture.space == "tiny"
+    card = (tmp_path / "run" / "models" / "CARD.md").read_text()
+    assert f"measured **{report['measured_ms']['litert']:.4g} ms, within the budget**." in card
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "plain-cnn is returned" in page and "against what was searched" in page
+    assert hwnas("accuracy", tmp_path / "run", "--data", "digits")[0] == 0

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from hwnas.child import build_child
-from hwnas.designer.design import _export
+from hwnas.designer.closing import _export
 from hwnas.designer.final import Repetition, measure_models, undisturbed
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
@@ -64,7 +64,7 @@ def test_a_design_without_the_package_for_int8_keeps_what_was_found(tmp_path, mo
     child = build_child(get_space("tiny", RESOLUTION, 10, 0.25).decode([0] * 7))
     task = SimpleNamespace(table=SimpleNamespace(publication=None), data=digits())
     with caplog.at_level(logging.WARNING, "hwnas"):
-        models = _export(child, task, SimpleNamespace(folder=tmp_path), lambda *_: None)
+        models = _export(child, task.data, task, SimpleNamespace(folder=tmp_path), lambda *_: None)
     assert [model.path.name for model in models] == ["model.tflite", "model.onnx"]
     assert all(model.accuracy is not None and model.path.exists() for model in models)
     assert "exported without int8" in caplog.text and "pip install 'hwnas[int8]'" in caplog.text

@@ -216,3 +216,26 @@ def test_paths_that_are_no_folders_say_what_to_do(tmp_path, monkeypatch, path, s
     Path("dangling").symlink_to("nowhere")
     with pytest.raises(HwnasError, match=said):
         load_data(path, 8)
+
+
+# ---- unequal classes
+
+
+def test_unequal_classes_are_said_and_balance_draws_the_small_ones_more_often(tmp_path):
+    make_folder(tmp_path, {"train/cat": 40, "train/dog": 10, "val/cat": 2, "val/dog": 2, "test/cat": 2, "test/dog": 2})
+    with pytest.warns(DataWarning, match=r"classes are unequal: 'dog' has 10 training images, 'cat' 40"):
+        plain = load_data(tmp_path, 8, workers=0, batch_size=10)
+    with pytest.warns(DataWarning):
+        even = load_data(tmp_path, 8, workers=0, batch_size=10, balance=1.0)
+
+    def dogs(data) -> float:
+        labels = [int(label) for epoch in range(20) for _, batch in data.train_batches(epoch) for label in batch]
+        return sum(label == data.classes.index("dog") for label in labels) / len(labels)
+
+    assert dogs(plain) == pytest.approx(0.2)
+    assert dogs(even) == pytest.approx(0.5, abs=0.06)
+
+
+def test_classes_that_are_nearly_equal_are_not_worth_a_word(tmp_path, recwarn):
+    make_folder(tmp_path, {"train/cat": 14, "train/dog": 6, "val/cat": 2, "val/dog": 2, "test/cat": 2, "test/dog": 2})
+    assert load_data(tmp_path, 8, workers=0).findings.unequal == ""

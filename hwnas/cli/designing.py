@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hwnas.cli.configuring import configured, read_configuration
 from hwnas.cli.options import (
     Accept,
+    Balance,
     BudgetMs,
     Compare,
+    CompareWith,
     Config,
     Data,
     Epochs,
@@ -59,8 +61,10 @@ def search(
     width: Width = None,
     epochs: Epochs = None,
     compare: Compare = None,
+    compare_with: CompareWith = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
+    balance: Balance = None,
     train_threads: TrainThreads = None,
     torch_device: TorchDevice = None,
     seed: Seed = None,
@@ -99,8 +103,10 @@ def design(
     width: Width = None,
     epochs: Epochs = None,
     compare: Compare = None,
+    compare_with: CompareWith = None,
     retrain: Retrain = False,
     limit_train: LimitTrain = None,
+    balance: Balance = None,
     train_threads: TrainThreads = None,
     torch_device: TorchDevice = None,
     seed: Seed = None,
@@ -165,6 +171,8 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     values = read_configuration(path)
     given = {k: value for k, value in options.items() if value is not None and (value is not False or k == "compare")}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    if isinstance(values.get("compare_with"), str):
+        values["compare_with"] = tuple(filter(None, map(str.strip, values["compare_with"].split(","))))
     if isinstance(values.get("frontier"), str):
         values["frontier"] = _budgets(values["frontier"])
         if "budget_ms" not in values:

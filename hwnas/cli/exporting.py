@@ -165,7 +165,7 @@ def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:
 
 def _report(run: Path) -> dict[str, Any] | None:
     """What the design that this run is found of its network; None where there was none."""
-    from hwnas.designer.design import REPORT_FILE
+    from hwnas.designer.closing import REPORT_FILE
     from hwnas.report.recorded import design_report
 
     return design_report(run / REPORT_FILE)

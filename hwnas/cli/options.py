@@ -101,10 +101,22 @@ Compare = Annotated[
     bool | None,
     typer.Option("--compare/--no-compare", help="Train known networks of the same ms, too [with once-for-all]."),
 ]
+CompareWith = Annotated[
+    str | None,
+    typer.Option(
+        "--compare-with", help="Which known networks, such as mobilenet-v2,mnasnet [plain-cnn and the start]."
+    ),
+]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
 ]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
+Balance = Annotated[
+    float | None,
+    typer.Option(
+        "--balance", min=0, max=1, help="Train on small classes as often as on large ones: 0 not, 1 fully [0]."
+    ),
+]
 TrainThreads = Annotated[
     int | None, typer.Option("--train-threads", min=1, help="Threads that train [the fastest; or as the run began].")
 ]

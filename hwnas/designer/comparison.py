@@ -1,29 +1,28 @@
 """What a person would have picked: known networks scaled to the same budget, trained the same way, and compared.
 
-A search is worth its time where what it finds is better than these. If one of them is, that is said, and its files are
-written too.
+A search is worth its time where what it finds is better than these. If one of them is, it is what a design returns.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from hwnas.child import load_child, save_child
+from hwnas.child import ChildNetwork, save_child
 from hwnas.designer.choices import RESOLUTIONS
 from hwnas.designer.config import DesignProgress
 from hwnas.designer.result import Rival
 from hwnas.designer.task import Task, pretrained_file
-from hwnas.exporter.export import export
-from hwnas.exporter.exported import ExportedModel
 from hwnas.files import read_json, write_json
 from hwnas.networks.registry import get_network
 from hwnas.networks.scaling import ScaledNetwork, scaled_to
 from hwnas.pretrained import load_pretrained
 from hwnas.train import distributed
 from hwnas.train.child import train_child
-from hwnas.train.evaluate import accuracy
-from hwnas.train.export_images import export_images
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import accuracy, accuracy_and_loss
 from hwnas.train.loop import open_run
 
 PLAIN, PRETRAINED = "plain-cnn", "efficientnet-lite0"
@@ -31,22 +30,39 @@ PLAIN, PRETRAINED = "plain-cnn", "efficientnet-lite0"
 PLAIN_RESOLUTION = 32
 """In pixels: the smaller the image, the more channels the budget leaves."""
 
+OTHER_RESOLUTIONS = (48, 64, 96)
+"""In pixels, of the others that start from random weights."""
+
+SHARE = 0.98
+"""Of the budget is what they may take: trained and measured again, each is a percent or two faster or slower."""
+
 FOLDER, NETWORKS_FILE = "compared", "networks.json"
 
 
 def candidates(task: Task) -> list[ScaledNetwork]:
-    """The known networks within the budget: the plain one as wide as fits, the pretrained one at the largest image."""
-    classes = len(task.data.classes)
-    plain = scaled_to(PLAIN, task.budget_ms, task.measured_ms, [PLAIN_RESOLUTION], classes)
-    if task.start is None:
-        return plain
-    whole: list[ScaledNetwork] = []
-    for resolution in RESOLUTIONS:
-        network = get_network(PRETRAINED, 1.0, resolution, classes)
-        if (ms := task.measured_ms(network)) > task.budget_ms:
-            break
-        whole = [ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)]
-    return [*plain, *whole]
+    """The known networks that are compared, each as large as fits."""
+    names = task.config.compare_with or ((PLAIN,) if task.start is None else (PLAIN, PRETRAINED))
+    return [network for name in names if (network := _as_large_as_fits(name, task)) is not None]
+
+
+def _as_large_as_fits(name: str, task: Task) -> ScaledNetwork | None:
+    """A known network within the budget; None if it is too slow at any width and resolution.
+
+    What starts from pretrained weights keeps its width, at the largest image that fits; the plain network is as wide as
+    fits; of the others that one is taken which has the most multiply-adds.
+    """
+    budget_ms, classes = SHARE * task.budget_ms, len(task.data.classes)
+    if name == PRETRAINED and task.start is not None:
+        whole = None
+        for resolution in RESOLUTIONS:
+            network = get_network(PRETRAINED, 1.0, resolution, classes)
+            if (ms := task.measured_ms(network)) > budget_ms:
+                break
+            whole = ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)
+        return whole
+    resolutions = [PLAIN_RESOLUTION] if name == PLAIN else list(OTHER_RESOLUTIONS)
+    found = scaled_to(name, budget_ms, task.measured_ms, resolutions, classes)
+    return max(found, key=lambda scaled: scaled.architecture.macs, default=None)
 
 
 def _kept_candidates(task: Task, path: Path) -> list[ScaledNetwork]:
@@ -78,7 +94,7 @@ def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProg
     problem, settings = task.problem, task.settings
     data = task.data_at(scaled.resolution, report)
     start = None
-    if scaled.network == PRETRAINED:
+    if scaled.network == PRETRAINED and task.start is not None:
         start = load_pretrained(scaled.architecture, pretrained_file(task.config), problem.seed)
     decided = {"network": scaled.network, "width": scaled.width, "resolution": scaled.resolution}
     decided |= {"epochs": problem.epochs, "seed": problem.seed, "images": data.digest, "settings": asdict(settings)}
@@ -99,12 +115,32 @@ def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProg
         start,
     )
     distributed.from_first(lambda: save_child(child, run.folder))
-    val_accuracy, test_accuracy = accuracy(child, data.val_batches()), accuracy(child, data.test_batches())
-    params, ms = scaled.architecture.params, scaled.ms
-    return Rival(scaled.network, scaled.width, scaled.resolution, ms, val_accuracy, test_accuracy, params, run.folder)
+    return compared(child, scaled.network, scaled.width, data, run.folder, scaled.ms)
 
 
-def export_rival(rival: Rival, task: Task) -> list[ExportedModel]:
-    """Write the model files of a known network that is better than what was found."""
-    images = export_images(task.data_at(rival.resolution))
-    return export(load_child(rival.folder), rival.folder / "models", images=images)
+def compared(
+    child: ChildNetwork, network: str, width: float, data: ImageData, folder: Path, measured_ms: float = math.nan
+) -> Rival:
+    """What a trained network is compared by.
+
+    Args:
+        network, width: its name, and how wide it is.
+        data: the images at its resolution.
+        folder: where its weights are.
+        measured_ms: its latency.
+    """
+    val_accuracy, val_loss = accuracy_and_loss(child, data.val_batches())
+    test_accuracy, params = accuracy(child, data.test_batches()), child.architecture.params
+    return Rival(network, width, data.resolution, measured_ms, val_accuracy, val_loss, test_accuracy, params, folder)
+
+
+def better_than(found: Rival, rivals: Sequence[Rival]) -> Rival | None:
+    """The best known network if it is better than what was found, else None.
+
+    It is where it gets more validation images right *and* their loss is lower: of a few hundred images one accuracy is
+    above the other by chance too often.
+    """
+    best = max(rivals, key=lambda rival: (rival.val_accuracy, -rival.val_loss), default=None)
+    if best is None or best.val_accuracy <= found.val_accuracy or best.val_loss >= found.val_loss:
+        return None
+    return best

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from hwnas.errors import UsageError
 from hwnas.latency.wanted_budget import RULE, WantedBudget, check_none_above, parse_budget, written
+from hwnas.networks.registry import NETWORKS
 from hwnas.run import DECIDES_NOTHING, place
 from hwnas.specs.spec import LARGEST_SIDE
 
@@ -69,6 +70,8 @@ class DesignConfig(BaseModel):
     """Hyper-parameters of the method by name, such as those of `hwnas.searches.dsnas.DSNASSettings`."""
     compare: bool | None = None
     """Whether known networks of the same ms are trained too; None: where the weights are fine-tuned (once-for-all)."""
+    compare_with: tuple[str, ...] = Field((), strict=False)
+    """Names of known networks; none: ``plain-cnn``, and ``efficientnet-lite0`` where its weights are the start."""
     retrain: bool = False
     """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
     epochs: int | None = Field(None, ge=1, le=1_000_000)
@@ -76,12 +79,21 @@ class DesignConfig(BaseModel):
     batch_size: int = Field(32, ge=2, le=65_536)
     limit_train: int | None = Field(None, ge=2)
     """Use only this many training images."""
+    balance: float = Field(0.0, ge=0, le=1)
+    """How far small classes are trained on as often as large ones: see `hwnas.train.data.load_data`."""
     workers: int | None = Field(None, ge=0, le=1024)
     """Processes that decode images; None: as many as fit this machine."""
     train_threads: int | None = Field(None, ge=1, le=1024)
     """Threads that train; None: as many as the run began with, at first OMP_NUM_THREADS or the fastest number."""
     seed: int = Field(0, ge=0, lt=2**32)
     torch_device: str = "cpu"
+
+    @field_validator("compare_with")
+    @classmethod
+    def _known_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in NETWORKS]:
+            raise ValueError(f"there is no known network {unknown[0]!r}; known: {', '.join(NETWORKS)}")
+        return names
 
     @field_validator("frontier")
     @classmethod

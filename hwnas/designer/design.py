@@ -5,49 +5,30 @@ measure -> fit -> search under the budget -> export -> measure again -> within o
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from hwnas.child import ChildNetwork, save_child
-from hwnas.designer.comparison import compare, export_rival
+from hwnas.child import ChildNetwork
+from hwnas.designer.closing import finish, write_report
+from hwnas.designer.comparison import compare
 from hwnas.designer.config import DesignConfig, DesignProgress, default_folder
-from hwnas.designer.final import measure_models, usual_us_of
 from hwnas.designer.result import DesignResult
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
-from hwnas.exporter.export import ExportOptions, export
-from hwnas.exporter.exported import ExportedModel
-from hwnas.files import read_json, write_json
 from hwnas.latency.predictor import LatencyPredictor
-from hwnas.latency.wanted_budget import hint_above_slowest
-from hwnas.pricing import price_of
 from hwnas.progress import silent
-from hwnas.report.model_card import write_model_card
-from hwnas.report.pictures import save_search_picture
-from hwnas.report.search_page import write_search_page
 from hwnas.run import Run
-from hwnas.searches.frontier import frontier, save_frontier
+from hwnas.searches.frontier import frontier
 from hwnas.searches.result import SearchResult
-from hwnas.searches.single_path import INDICATORS_FILE
 from hwnas.train import distributed
-from hwnas.train.data import ImageData
-from hwnas.train.evaluate import accuracy
-from hwnas.train.export_images import export_images
 from hwnas.train.loop import open_run
 from hwnas.train.threads import training_threads
 from hwnas.train.weights import WeightSettings
 
-REPORT_FILE, PREDICTOR_FILE = "report.json", "predictor.json"
-MODELS_FOLDER, RETRAINED_FOLDER = "models", "retrained"
-PRECISIONS = ("float32", "int8")
-"""Of the files; the budget is for the first."""
-BUDGET_PICTURE = "budget_following.png"
+PREDICTOR_FILE, RETRAINED_FOLDER = "predictor.json", "retrained"
 
 Step = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, the newest figures)."""
@@ -94,62 +75,10 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
             for found in (result, *results):
                 child_of(found)
         rivals = compare(task, run.folder, report) if task.compares else []
-        designed = distributed.from_first(lambda: _finish(task, run, result, results, child_of, report))
-        if rivals:
-            val_accuracy = distributed.from_first(lambda: result.val_accuracy(child_of(result)))
-            designed = replace(designed, val_accuracy=val_accuracy, found_against=tuple(rivals))
-            distributed.from_first(lambda: export_rival(designed.better, task) if designed.better else [])
+        designed = distributed.from_first(lambda: finish(task, run, result, results, child_of, rivals, report))
     designed = replace(designed, seconds=time.perf_counter() - started, training_threads=threads.count)
-    distributed.from_first(lambda: _write_report(designed, task, run))
+    distributed.from_first(lambda: write_report(designed, task, run))
     return designed
-
-
-def _finish(
-    task: Task,
-    run: Run,
-    result: SearchResult,
-    results: Sequence[SearchResult],
-    child_of: _Children,
-    report: DesignProgress,
-) -> DesignResult:
-    """Export what was found, measure it, and judge it and its frontier."""
-    save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
-    models = _export(child_of(result), task, run, report)
-    final = measure_models(models, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
-
-    def test_accuracy(child: ChildNetwork, leaked: bool = True) -> float:
-        return accuracy(child, task.data.test_batches(leaked))
-
-    def fair_accuracy(child: ChildNetwork) -> float:
-        return test_accuracy(child, leaked=not task.data.some_are_leaked)
-
-    best = child_of(result)
-    test_share = test_accuracy(best)
-    return DesignResult(
-        config=task.config,
-        budget_ms=task.budget_ms,
-        budget_hint=hint_above_slowest(task.budget),
-        runtime=task.runtime,
-        status=final.status(task.runtime, task.budget_ms),
-        architecture=result.architecture,
-        derivation=result.derivation,
-        prediction=task.predictor.predict(result.architecture),
-        drift_percent=final.drift_percent(task.table, task.runtime),
-        is_fastest=result.architecture == task.predictor.extremes(task.space)[0],
-        measured_ms=final.measured_ms,
-        accuracy=test_share,
-        accuracy_without_leaked=test_accuracy(best, leaked=False) if task.data.some_are_leaked else None,
-        data_warnings=task.data.findings.warnings(),
-        models=models,
-        run=run.folder,
-        seconds=0.0,  # not over yet
-        conditions=final.conditions,
-        chosen=task.chosen,
-        price=price_of(result.architecture, task.table, task.predictor),
-        publication=task.table.publication,
-        frontier=tuple(save_frontier(results, run.folder, child_of, fair_accuracy)),
-        files_ms=final.files_ms,
-    )
 
 
 def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
@@ -158,34 +87,6 @@ def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
         return task.predictor.saved(path)
     task.predictor.save(path)
     return task.predictor.saved(path)
-
-
-def _export(child: ChildNetwork, task: Task, run: Run, report: DesignProgress) -> list[ExportedModel]:
-    """Save the child, and its model files where there is a device to measure them on."""
-    save_child(child, run.folder)
-    if task.table.publication:
-        return []
-    # with the images, the files carry labels and preprocessing, and their accuracy is known
-    images, options = export_images(task.data), ExportOptions(list_noisy_layers=False)
-    export_as = partial(export, child, run.folder / MODELS_FOLDER, images=images, options=options, progress=report)
-    try:
-        return export_as(precisions=PRECISIONS)
-    except HwnasError as error:  # a package is missing, or weights cannot be rounded: what was found is kept
-        models = export_as(precisions=PRECISIONS[:1])
-        logging.getLogger(__name__).warning("exported without int8: %s", error)
-        return models
-
-
-def _write_report(found: DesignResult, task: Task, run: Run) -> None:
-    """report.json, the card beside the model files, and the page."""
-    described = found.to_json() | _data_json(task.data) | {"card": task.predictor.card.to_json()}
-    described |= {"method": task.config.method, "epochs": task.config.epochs}
-    write_json(run.folder / REPORT_FILE, described)
-    if found.models:
-        write_model_card(run.folder / MODELS_FOLDER, described)
-    indicators = run.folder / INDICATORS_FILE
-    recorded = read_json(indicators, "the run's indicators") if indicators.is_file() else []
-    write_search_page(run.folder, described, task.space, recorded, run.folder / BUDGET_PICTURE)
 
 
 class _Children:
@@ -205,14 +106,3 @@ class _Children:
         elif digest not in self._made:
             self._made[digest] = found.derive()
         return self._made[digest]
-
-
-def _data_json(data: ImageData) -> dict[str, Any]:
-    """What an app must know of the images, and what was left out of them."""
-    return {
-        "classes": list(data.classes),
-        "preprocessing": {"resolution": data.resolution} | data.preprocessing.to_json(),
-        "images": data.counts,
-        "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
-        "data": data.findings.to_json() | {"digest": data.digest},
-    }

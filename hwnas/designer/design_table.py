@@ -24,7 +24,10 @@ def _budget_rows(result: DesignResult, where: str) -> dict[str, str | Text]:
 
 def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
     """The budget, the prediction, and what was measured, if it was."""
-    target, budget_ms = result.runtime, result.budget_ms
+    target = result.runtime
+    rows = _budget_rows(result, f"{result.config.device}, {target}")
+    if result.prediction is None or result.price is None:  # a known network, which no table predicts
+        return rows | {"measured": _measured_row(result)}
     low, high = result.prediction.interval_ms
     predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
     if result.publication:
@@ -36,16 +39,34 @@ def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
         return rows
     measured = result.measured_ms[target]
     error = 100 * (result.prediction.ms - measured) / measured
-    within = result.status == "within"
-    verdict = ("within", "bold green") if within else ("over", "bold red")
-    return _budget_rows(result, f"{result.config.device}, {target}") | {
-        "measured": Text.assemble(
-            f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / budget_ms:.1f} % of it)"
-        ),
+    return rows | {
+        "measured": _measured_row(result),
         "predicted": Text.assemble(
             f"{predicted} ({error:+.1f} % off)", *(() if result.in_interval else ("; ", (MISSED, "bold red")))
         ),
     }
+
+
+def _measured_row(result: DesignResult) -> Text:
+    measured = result.measured_ms[result.runtime]
+    verdict = ("within", "bold green") if result.status == "within" else ("over", "bold red")
+    return Text.assemble(
+        f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / result.budget_ms:.1f} % of it)"
+    )
+
+
+def _compared_rows(result: DesignResult) -> dict[str, str | Text]:
+    """Found against picked, and which of them is returned."""
+    rows: dict[str, str | Text] = {}
+    if result.searched is not None:
+        returned = f"{result.returned}, a known network: it got more of the validation images right than what was found"
+        rows["returned"] = Text(returned, "bold yellow")
+    for each in filter(None, (result.searched, *result.found_against)):
+        rows[f"against {each.network}"] = (
+            f"{100 * each.accuracy:.1f} % ({100 * each.val_accuracy:.1f} % of the validation images) in "
+            f"{each.measured_ms:.3f} ms; width {each.width:g}, {each.resolution} px"
+        )
+    return rows
 
 
 def design_table(result: DesignResult) -> Table:
@@ -72,14 +93,7 @@ def design_table(result: DesignResult) -> Table:
     }
     if result.derivation is not None and result.derivation.reason:
         rows["unused"] = f"{100 * (1 - result.derivation.budget_share):.0f} % of the budget: {result.derivation.reason}"
-    for rival in result.found_against:
-        rows[f"against {rival.network}"] = (
-            f"{100 * rival.accuracy:.1f} % ({100 * rival.val_accuracy:.1f} % of the validation images) in "
-            f"{rival.measured_ms:.3f} ms; width {rival.width:g}, {rival.resolution} px"
-        )
-    if result.better is not None:
-        better = f"{result.better.network} got more validation images right; its files are in {result.better.folder}"
-        rows["better"] = Text(better, "bold yellow")
+    rows |= _compared_rows(result)
     for model in result.models:
         found = [f"{ms:.3f} ms on {name}" for name, ms in result.files_ms.get(model.path.name, {}).items()]
         if model.accuracy is not None:

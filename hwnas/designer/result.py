@@ -14,13 +14,18 @@ from hwnas.searches.derivation import Derivation
 from hwnas.searches.frontier import FrontierPoint
 from hwnas.space import Architecture
 
+FOUND = "found"
+"""What is returned, as a rule: the network that the search found."""
+
 
 @dataclass(frozen=True)
 class Rival:
     """A known network that was trained, its latency and its accuracies (shares from 0 to 1).
 
     Attributes:
-        folder: of its run, where its weights are, and its model files if it is the best of all.
+        measured_ms: with random weights, before it was trained.
+        val_accuracy, val_loss: on the validation images, by which what is returned is chosen.
+        folder: where its weights are.
     """
 
     network: str
@@ -28,6 +33,7 @@ class Rival:
     resolution: int
     measured_ms: float
     val_accuracy: float
+    val_loss: float
     accuracy: float
     params: int
     folder: Path
@@ -38,7 +44,11 @@ class Rival:
 
 @dataclass(frozen=True)
 class DesignResult:
-    """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read."""
+    """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read.
+
+    As a rule that is what the search found. If a known network of the same ms is better, it is returned instead:
+    architecture, files and figures are then its own, and `searched` is what the search found.
+    """
 
     config: DesignConfig
     budget_ms: float
@@ -50,14 +60,10 @@ class DesignResult:
     status: Literal["within", "over", "predicted"]
     """The last where nothing was measured, since the latency table is a published one."""
     architecture: Architecture
-    prediction: Prediction
-    """By the table, whatever the machine does now."""
     drift_percent: float | None
     """How much longer the reference model takes now than when the table was measured; None: the table does not say.
 
     For the reader: no number is corrected by it."""
-    is_fastest: bool
-    """Whether this is the fastest network of the space: if it is over the budget, so is every other."""
     measured_ms: dict[str, float]
     accuracy: float
     models: list[ExportedModel]
@@ -65,8 +71,12 @@ class DesignResult:
     seconds: float
     conditions: dict[str, dict[str, Any]]
     """What each runtime was measured under: see `hwnas.campaign.conditions.Conditions`."""
-    price: Price
-    """Block by block, at the speed that the machine had for the table."""
+    prediction: Prediction | None = None
+    """By the table, whatever the machine does now; None for a known network, which is not of the table's space."""
+    is_fastest: bool = False
+    """Whether this is the fastest network of the space: if it is over the budget, so is every other."""
+    price: Price | None = None
+    """Block by block, at the speed that the machine had for the table; None where `prediction` is."""
     publication: str | None = None
     """Where the latency table is from, if it was not measured."""
     frontier: tuple[FrontierPoint, ...] = ()
@@ -80,6 +90,10 @@ class DesignResult:
     """On the validation images, where it was compared."""
     found_against: tuple[Rival, ...] = ()
     """Known networks of the same ms, trained the same way."""
+    returned: str = FOUND
+    """``found``, or the name of the known network that is returned since it is better."""
+    searched: Rival | None = None
+    """What the search found, where a known network is returned."""
     chosen: tuple[str, ...] = ()
     """What the configuration left open, and how it was decided."""
     training_threads: int | None = None
@@ -89,19 +103,15 @@ class DesignResult:
 
     @property
     def in_interval(self) -> bool | None:
-        """Whether the measured latency lies in the predicted 90 % interval; None where nothing was measured."""
-        return self.prediction.holds(self.measured_ms[self.runtime]) if self.measured_ms else None
+        """Whether the measured latency lies in the predicted 90 % interval; None where either is not known."""
+        if not self.measured_ms or self.prediction is None:
+            return None
+        return self.prediction.holds(self.measured_ms[self.runtime])
 
     @property
     def budget_used(self) -> float | None:
         """Measured ms / budget; None where nothing was measured."""
         return self.measured_ms[self.runtime] / self.budget_ms if self.measured_ms else None
-
-    @property
-    def better(self) -> Rival | None:
-        """The best known network, if it gets more validation images right than what was found."""
-        best = max(self.found_against, key=lambda rival: rival.val_accuracy, default=None)
-        return best if best and self.val_accuracy is not None and best.val_accuracy > self.val_accuracy else None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -111,8 +121,8 @@ class DesignResult:
             "budget_hint": self.budget_hint,
             "device": self.config.device,
             "runtime": self.runtime,
-            "predicted_ms": self.prediction.ms,
-            "interval_ms": list(self.prediction.interval_ms),
+            "predicted_ms": None if self.prediction is None else self.prediction.ms,
+            "interval_ms": None if self.prediction is None else list(self.prediction.interval_ms),
             "in_interval": self.in_interval,
             "is_fastest": self.is_fastest,
             "drift_percent": self.drift_percent,
@@ -124,7 +134,7 @@ class DesignResult:
             "macs": self.architecture.macs,
             "params": self.architecture.params,
             "architecture": self.architecture.to_json(),
-            "price": self.price.to_json() | {"architecture": self.price.architecture.to_json()},
+            "price": None if self.price is None else _price_json(self.price),
             "publication": self.publication,
             "models": [
                 {
@@ -146,7 +156,12 @@ class DesignResult:
             "budget_used": self.budget_used,
             "val_accuracy": self.val_accuracy,
             "found_against": [rival.to_json() for rival in self.found_against],
-            "better": None if self.better is None else self.better.network,
+            "returned": self.returned,
+            "searched": None if self.searched is None else self.searched.to_json(),
             "chosen": list(self.chosen),
             "training_threads": self.training_threads,
         }
+
+
+def _price_json(price: Price) -> dict[str, Any]:
+    return price.to_json() | {"architecture": price.architecture.to_json()}

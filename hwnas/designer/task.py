@@ -203,6 +203,7 @@ def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> Imag
         seed=config.seed,
         workers=config.workers,
         limit_train=config.limit_train,
+        balance=config.balance,
         augment="photo" if config.method == PHOTOS_METHOD and config.data != "digits" else None,
         normalisation=None if config.pretrained == "none" else (IMAGENET_MEAN, IMAGENET_STD),
         progress=lambda done, total: report("images", done, total, ""),

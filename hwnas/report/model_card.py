@@ -78,19 +78,25 @@ def _latency(report: Json) -> list[str]:
     if not report.get("measured_ms"):
         return ["Not measured. `hwnas bench FILE --device NAME` does."]
     target, measured = report["runtime"], report["measured_ms"]
-    predicted, (low, high) = report["predicted_ms"], report["interval_ms"]
-    error = 100 * (predicted - measured[target]) / measured[target]
-    missed = "" if low <= measured[target] <= high else " **What was measured is outside this interval.**"
     lines = [
         f"Budget {report['budget_ms']:g} ms on {target}: measured **{measured[target]:.4g} ms, {report['status']} the "
-        f"budget**. Predicted before: {predicted:.4g} ms ({error:+.1f} %), 90 % interval {low:.4g} to {high:.4g} ms."
-        f"{missed}",
+        f"budget**.{_predicted(report, measured[target])}",
         "",
         "| runtime | median of one inference, float32 file | conditions |",
         "| --- | --- | --- |",
     ]
     conditions = report.get("conditions", {})
     return lines + [f"| {name} | {ms:.4g} ms | {_conditions(conditions.get(name))} |" for name, ms in measured.items()]
+
+
+def _predicted(report: Json, measured_ms: float) -> str:
+    """What was predicted before, for a network of the space that was searched."""
+    if report["predicted_ms"] is None:
+        return ""
+    predicted, (low, high) = report["predicted_ms"], report["interval_ms"]
+    error = 100 * (predicted - measured_ms) / measured_ms
+    missed = "" if low <= measured_ms <= high else " **What was measured is outside this interval.**"
+    return f" Predicted before: {predicted:.4g} ms ({error:+.1f} %), 90 % interval {low:.4g} to {high:.4g} ms.{missed}"
 
 
 def _conditions(conditions: Json | None) -> str:

@@ -53,11 +53,14 @@ def search_page(report: Json, space: SearchSpace, indicators: Sequence[Json] = (
         no_picture=NO_PICTURE,
         axes=list(dict.fromkeys(str(each["axis"]) for each in indicators)),
         layers=_layers(report, space, gauges),
-        total_ms=f"{report['price']['predicted_ms']:.2f}",
+        total_ms="" if report["price"] is None else f"{report['price']['predicted_ms']:.2f}",
     )
 
 
 def _verdict(report: Json) -> str:
+    if report["predicted_ms"] is None:
+        measured = report["measured_ms"][report["runtime"]]
+        return f"measured {measured:.4g} ms, {report['status']} the budget; {report['returned']} is returned."
     low, high = report["interval_ms"]
     predicted = f"predicted {report['predicted_ms']:.4g} ms, 90 % interval {low:.4g} to {high:.4g} ms"
     if not report["measured_ms"]:
@@ -70,14 +73,11 @@ def _verdict(report: Json) -> str:
 def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
     images = ", ".join(f"{count} {split}" for split, count in report["images"].items())
     searched = f"{space.name}, input {_shape(space.input_shape)}, {_options(space.options)}"
-    found, priced = report["architecture"], report["price"]["architecture"]
-    elsewhere = found["blocks"] != priced["blocks"] or found["input_shape"] != priced["input_shape"]
-    stands_for = f"{priced['space']}, input {_shape(priced['input_shape'])}: the network of the same code"
     return [
-        ("code", found["code"]),
+        ("code", report["architecture"]["code"]),
         ("method", f"{report['method']}, {report['epochs']} epochs of {images} images"),
         ("searched", searched),
-        ("priced as", stands_for if elsewhere else ""),
+        ("priced as", _priced_as(report)),
         (
             "aimed at",
             "" if report["measured_ms"] else f"{_target_ms(report):.4g} ms, whose interval ends at the budget",
@@ -85,10 +85,34 @@ def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
         ("latency table", report["publication"] or f"measured on {report['device']}"),
         ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
         *((f"{model['format']} {model['precision']}", _file_fact(model)) for model in report.get("models", ())),
+        *_compared(report),
         ("unused budget", _unused(report)),
         *(("warning", text) for text in report.get("data_warnings", ())),
         ("hint", report.get("budget_hint") or ""),
         ("size as searched", f"{report['macs'] / 1e6:.2f} M MACs, {report['params'] / 1e3:.1f} k parameters"),
+    ]
+
+
+def _priced_as(report: Json) -> str:
+    """The network whose price is shown, where it is another one than was found."""
+    if report["price"] is None:
+        return ""
+    found, priced = report["architecture"], report["price"]["architecture"]
+    if found["blocks"] == priced["blocks"] and found["input_shape"] == priced["input_shape"]:
+        return ""
+    return f"{priced['space']}, input {_shape(priced['input_shape'])}: the network of the same code"
+
+
+def _compared(report: Json) -> list[tuple[str, str]]:
+    """What was returned against what one would have picked, or what was searched."""
+    searched = [report["searched"] | {"network": "what was searched"}] if report.get("searched") else []
+    return [
+        (
+            f"against {each['network']}",
+            f"{100 * each['accuracy']:.1f} % of the test images in {each['measured_ms']:.4g} ms, "
+            f"{each['resolution']} px, {each['params'] / 1e3:.1f} k parameters",
+        )
+        for each in [*searched, *report.get("found_against", ())]
     ]
 
 
@@ -119,7 +143,9 @@ def _target_ms(report: Json) -> float:
 
 
 def _layers(report: Json, space: SearchSpace, gauges: Mapping[str, Mapping[str, list[Json]]]) -> list[Json]:
-    """One row per link of the chain."""
+    """One row per link of the chain; none for a network that is not of the space."""
+    if report["price"] is None:
+        return []
     blocks = {block["place"]: block for block in report["price"]["blocks"]}
     most_ms = max((block["ms"] for block in blocks.values()), default=1.0)
     rows: list[Json] = []

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
@@ -21,7 +22,7 @@ from hwnas.train.augmentation import augmentation, augmented
 from hwnas.train.data_arguments import check_arguments, default_workers
 from hwnas.train.division import VAL_FRACTION, LabelledImage, split_validation
 from hwnas.train.duplicates import listed_duplicates, with_test
-from hwnas.train.findings import DataWarning, Examples, Findings, by_folder
+from hwnas.train.findings import DataWarning, Examples, Findings, by_folder, unequal_classes
 from hwnas.train.fingerprints import data_digest, fingerprints
 from hwnas.train.image_set import Channels, ImageSet, Progress, read_images
 from hwnas.train.images import ImageReader
@@ -48,6 +49,7 @@ def load_data(
     augment: str | None = None,
     limit_train: int | None = None,
     normalisation: tuple[Channels, Channels] | None = None,
+    balance: float = 0.0,
     memory_share: float = 0.25,
     progress: Progress | None = None,
 ) -> ImageData:
@@ -69,6 +71,8 @@ def load_data(
         limit_train: keep only this many training images, as equally from each class as possible; val stays whole.
         normalisation: mean and standard deviation of the channels, pixels in 0..1, that images are normalised with;
             None: those of the training images.
+        balance: how far small classes are trained on as often as large ones: 0, each image equally often; 1, each class
+            (0.5: as the square roots of their images). Where it is above 0, images are drawn with replacement.
         memory_share: pixels are kept in memory where they take at most this share of what is available (uint8, once
             for train and val, once for test), and are decoded anew for each batch where they take more.
         progress: called as ``progress(done, total)`` while images are read.
@@ -80,7 +84,7 @@ def load_data(
     if augment is None:
         augment = "crop" if source == "digits" else "flip-crop"
     workers = default_workers() if workers is None else workers
-    check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share)
+    check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share, balance)
     most_bytes = int(DECODING_SHARE * available_bytes() / max(1, workers))
     images = digits_source() if source == "digits" else folder_source(Path(source), most_bytes)
     reader = ImageReader(images.decode, resolution, workers, images.fingerprint)
@@ -101,6 +105,7 @@ def load_data(
         seed=seed,
         augment=augment,
         normalisation=normalisation,
+        balance=balance,
     )
 
 
@@ -130,6 +135,7 @@ class ImageData:
         seed: int,
         augment: str,
         normalisation: tuple[Channels, Channels] | None = None,
+        balance: float = 0.0,
     ) -> None:
         self.classes = source.classes
         self.resolution = train.reader.resolution
@@ -145,6 +151,8 @@ class ImageData:
         self._val = val
         self._test: ImageSet | None = None
         self._augmentation = augmentation(augment, self.resolution)
+        self._class_counts = np.bincount(train.labels.numpy(), minlength=len(source.classes))
+        self._draw = _shares_of(train.labels.numpy(), self._class_counts, balance) if balance else None
         listed = fingerprints(source.fingerprint, source.test, train.reader.workers)
         splits = {"train": train.fingerprints(), "val": val.fingerprints(), "test": listed}
         self.digest = data_digest(self.classes, splits)
@@ -224,7 +232,8 @@ class ImageData:
         return pixels
 
     def _train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
+        count, rng = len(self._train), np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(count) if self._draw is None else rng.choice(count, count, p=self._draw)
         steps = range(start_step, self.steps_per_epoch)
         batches = self._train.batches([order[step * self.batch_size :][: self.batch_size] for step in steps])
         for step, (pixels, labels) in zip(steps, batches, strict=True):
@@ -251,6 +260,7 @@ class ImageData:
             contradictory=self._duplicates.contradictory,
             nested=Examples.of_names(self._source.nested),
             untested=self._source.untested(),
+            unequal=unequal_classes(self.classes, self._class_counts.tolist()),
         )
         for text in findings.warnings():
             if text not in self._said:
@@ -261,6 +271,12 @@ class ImageData:
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
         return (images - mean) / std
+
+
+def _shares_of(labels: NDArray[np.int64], counts: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
+    """How often each image is drawn, in all 1: one of a class with n images in proportion to n ** -balance."""
+    weights: NDArray[np.float64] = np.power(counts[labels].astype(np.float64), -balance)
+    return np.divide(weights, weights.sum())
 
 
 def _check_splits(source: ImageSource, train: ImageSet, val: ImageSet, val_fraction: float) -> None:

@@ -18,7 +18,14 @@ def default_workers() -> int:
 
 
 def check_arguments(
-    resolution: int, batch_size: int, val_fraction: float, seed: int, workers: int, augment: str, memory_share: float
+    resolution: int,
+    batch_size: int,
+    val_fraction: float,
+    seed: int,
+    workers: int,
+    augment: str,
+    memory_share: float,
+    balance: float,
 ) -> None:
     """Raises UsageError for an argument out of range."""
     for rule, value, holds in (
@@ -27,6 +34,7 @@ def check_arguments(
         ("val_fraction must be from 0 to 0.9", val_fraction, 0 <= val_fraction <= 0.9),
         ("seed must be 0 or more", seed, seed >= 0),
         ("workers must be 0 (decode in this process) or more", workers, workers >= 0),
+        ("balance must be from 0 to 1", balance, 0 <= balance <= 1),
         ("memory_share must be from 0 to 1", memory_share, 0 <= memory_share <= 1),
     ):
         if not holds:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 EXAMPLES = 3
+UNEQUAL = 3
+"""How many times as many training images a class must have as another for that to be said."""
 
 
 class DataWarning(UserWarning):
@@ -47,6 +49,7 @@ class Findings:
         contradictory: pictures that are, pixel by pixel or saved in another format, in more than one class.
         nested: images in subfolders of the folder of their class; they are used.
         untested: classes without a test image.
+        unequal: the smallest and the largest class, where that has `UNEQUAL` times as many training images or more.
     """
 
     left_out: dict[str, Examples] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Findings:
     contradictory: Examples = Examples(0, ())
     nested: Examples = Examples(0, ())
     untested: tuple[str, ...] = ()
+    unequal: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,6 +89,11 @@ class Findings:
             )
         if self.untested:
             said.append(f"No test image is of class {', '.join(map(repr, self.untested))}: its accuracy is not known.")
+        if self.unequal:
+            said.append(
+                f"The classes are unequal: {self.unequal}. Networks learn the small ones less well; --balance 0.5 "
+                "trains on their images more often."
+            )
         return tuple(said)
 
 
@@ -108,3 +117,10 @@ def described(broken: Mapping[str, str]) -> list[str]:
 def printable(name: str) -> str:
     """A file's name as it can be printed and saved as UTF-8: what cannot is escaped."""
     return name if name.isprintable() else repr(name)[1:-1]
+
+
+def unequal_classes(classes: Sequence[str], counts: Sequence[int]) -> str:
+    """The smallest and the largest class with their training images; empty where they are near enough to each other."""
+    by_count = sorted(zip(counts, classes, strict=True))
+    (least, smallest), (most, largest) = by_count[0], by_count[-1]
+    return f"{smallest!r} has {least} training images, {largest!r} {most}" if most >= UNEQUAL * least else ""

@@ -1,0 +1,189 @@
+"""The end of a design: what is returned is exported, measured and judged, and all of it is written down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from hwnas.child import ChildNetwork, load_child, save_child
+from hwnas.designer.comparison import better_than, compared
+from hwnas.designer.config import DesignProgress
+from hwnas.designer.final import FinalMeasurement, measure_models, usual_us_of
+from hwnas.designer.result import FOUND, DesignResult, Rival
+from hwnas.designer.task import Task
+from hwnas.errors import HwnasError
+from hwnas.exporter.export import ExportOptions, export
+from hwnas.exporter.exported import ExportedModel
+from hwnas.files import read_json, write_json
+from hwnas.latency.wanted_budget import hint_above_slowest
+from hwnas.pricing import price_of
+from hwnas.report.model_card import write_model_card
+from hwnas.report.pictures import save_search_picture
+from hwnas.report.search_page import write_search_page
+from hwnas.run import Run
+from hwnas.searches.frontier import save_frontier
+from hwnas.searches.result import SearchResult
+from hwnas.searches.single_path import INDICATORS_FILE
+from hwnas.train.data import ImageData
+from hwnas.train.evaluate import accuracy
+from hwnas.train.export_images import export_images
+
+LOG = logging.getLogger(__name__)
+
+REPORT_FILE, MODELS_FOLDER, SEARCHED_FOLDER = "report.json", "models", "searched"
+PRECISIONS = ("float32", "int8")
+"""Of the files; the budget is for the first."""
+BUDGET_PICTURE = "budget_following.png"
+
+Children = Callable[[SearchResult], ChildNetwork]
+"""The trained child of what was found."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A network whose files are written and measured, and the images that they are for."""
+
+    child: ChildNetwork
+    data: ImageData
+    models: list[ExportedModel]
+    final: FinalMeasurement
+
+
+def finish(
+    task: Task,
+    run: Run,
+    result: SearchResult,
+    results: Sequence[SearchResult],
+    child_of: Children,
+    rivals: Sequence[Rival],
+    report: DesignProgress,
+) -> DesignResult:
+    """Export what is returned, measure it, and judge it and its frontier.
+
+    What the search found is returned, unless one of `rivals` is better and its files are within the budget.
+    """
+    save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
+    own = child_of(result)
+    found = compared(own, FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER) if rivals else None
+    better = _kept(run, rivals, better_than(found, rivals)) if found else None
+    closed = _returned(task, run, better, report) if better else None
+    if closed is None or better is None:
+        better, closed = None, _close(own, task.data, task, run, report)
+    elif found is not None:
+        save_child(own, found.folder)
+        found = replace(found, measured_ms=task.measured_ms(result.architecture))
+
+    def test_accuracy(child: ChildNetwork, data: ImageData, leaked: bool = True) -> float:
+        return accuracy(child, data.test_batches(leaked))
+
+    def fair_accuracy(child: ChildNetwork) -> float:
+        return test_accuracy(child, task.data, leaked=not task.data.some_are_leaked)
+
+    leaks = closed.data.some_are_leaked
+    of_the_space = {} if better else _of_the_space(task, result)
+    return DesignResult(
+        config=task.config,
+        budget_ms=task.budget_ms,
+        budget_hint=hint_above_slowest(task.budget),
+        runtime=task.runtime,
+        status=closed.final.status(task.runtime, task.budget_ms),
+        architecture=closed.child.architecture,
+        drift_percent=closed.final.drift_percent(task.table, task.runtime),
+        measured_ms=closed.final.measured_ms,
+        accuracy=test_accuracy(closed.child, closed.data),
+        accuracy_without_leaked=test_accuracy(closed.child, closed.data, leaked=False) if leaks else None,
+        data_warnings=task.data.findings.warnings(),
+        models=closed.models,
+        run=run.folder,
+        seconds=0.0,  # not over yet
+        conditions=closed.final.conditions,
+        chosen=task.chosen,
+        publication=task.table.publication,
+        frontier=tuple(save_frontier(results, run.folder, child_of, fair_accuracy)),
+        val_accuracy=(better or found).val_accuracy if found else None,
+        found_against=tuple(rivals),
+        returned=better.network if better else FOUND,
+        searched=found if better else None,
+        files_ms=closed.final.files_ms,
+        **of_the_space,
+    )
+
+
+def _kept(run: Run, rivals: Sequence[Rival], better: Rival | None) -> Rival | None:
+    """What this run returned before, if it did: measured anew, files might be over the budget that were within it."""
+    path = run.folder / REPORT_FILE
+    if not path.is_file():
+        return better
+    before = read_json(path, "the report").get("returned")
+    return next((rival for rival in rivals if rival.network == before), None)
+
+
+def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
+    """What is known only of a network of the space that was searched."""
+    return {
+        "prediction": task.predictor.predict(result.architecture),
+        "price": price_of(result.architecture, task.table, task.predictor),
+        "is_fastest": result.architecture == task.predictor.extremes(task.space)[0],
+        "derivation": result.derivation,
+    }
+
+
+def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Closed | None:
+    """A known network instead of what was found; None if its files are over the budget after all."""
+    closed = _close(load_child(better.folder), task.data_at(better.resolution), task, run, report)
+    if closed.final.status(task.runtime, task.budget_ms) != "over":
+        return closed
+    LOG.warning(
+        "%s got more validation images right than what was found, but is over the budget as measured now",
+        better.network,
+    )
+    return None
+
+
+def _close(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: DesignProgress) -> Closed:
+    models = _export(child, data, task, run, report)
+    final = measure_models(models, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
+    return Closed(child, data, models, final)
+
+
+def _export(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: DesignProgress) -> list[ExportedModel]:
+    """Save the child, and its model files where there is a device to measure them on."""
+    save_child(child, run.folder)
+    if task.table.publication:
+        return []
+    # with the images, the files carry labels and preprocessing, and their accuracy is known
+    images, options = export_images(data), ExportOptions(list_noisy_layers=False)
+    export_as = partial(export, child, run.folder / MODELS_FOLDER, images=images, options=options, progress=report)
+    try:
+        return export_as(precisions=PRECISIONS)
+    except HwnasError as error:  # a package is missing, or weights cannot be rounded: what was found is kept
+        models = export_as(precisions=PRECISIONS[:1])
+        LOG.warning("exported without int8: %s", error)
+        return models
+
+
+def write_report(found: DesignResult, task: Task, run: Run) -> None:
+    """report.json, the card beside the model files, and the page."""
+    data = task.data_at(found.architecture.input_shape[1])
+    described = found.to_json() | _data_json(data) | {"card": task.predictor.card.to_json()}
+    described |= {"method": task.config.method, "epochs": task.config.epochs}
+    write_json(run.folder / REPORT_FILE, described)
+    if found.models:
+        write_model_card(run.folder / MODELS_FOLDER, described)
+    indicators = run.folder / INDICATORS_FILE
+    recorded = read_json(indicators, "the run's indicators") if indicators.is_file() else []
+    write_search_page(run.folder, described, task.space, recorded, run.folder / BUDGET_PICTURE)
+
+
+def _data_json(data: ImageData) -> dict[str, Any]:
+    """What an app must know of the images, and what was left out of them."""
+    return {
+        "classes": list(data.classes),
+        "preprocessing": {"resolution": data.resolution} | data.preprocessing.to_json(),
+        "images": data.counts,
+        "skipped": {folder: asdict(skipped) for folder, skipped in data.skipped.items()},
+        "data": data.findings.to_json() | {"digest": data.digest},
+    }
