@@ -38,6 +38,7 @@ CELLS = nas_bench_201(resolution=8, width=0.25, cells_per_stage=1)
 QUICK = {
     "spos": {"evaluations": 12, "population": 6},
     "random": {"evaluations": 8},
+    "weaknas": {"evaluations": 12},
     "single-path-lambda": {"trials": 2},
 }
 

@@ -22,6 +22,7 @@ KILLS = 2
 SHORT = {
     "spos": {"evaluations": 10, "population": 5},
     "random": {"evaluations": 8},
+    "weaknas": {"evaluations": 14},
     "single-path-lambda": {"trials": 2, "lowest": 1e-3},
 }
 

@@ -8,6 +8,7 @@ import torch
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.searches.path_gradients import one_hot
+from hwnas.searches.resource import decision_mflops
 from hwnas.searches.search import search
 from hwnas.spaces import get_space
 from hwnas.supernet.mixed import mixed
@@ -55,7 +56,7 @@ def test_a_mixture_is_the_weighted_sum_of_all_candidates(net):
 
 @pytest.mark.parametrize(
     ("method", "space"),
-    [(method, SMALL) for method in ("dsnas", "gdas", "snas", "spos")] + [("random", SPACE)],
+    [(method, SMALL) for method in ("dsnas", "darts", "cdarts", "gdas", "snas", "spos")] + [("random", SPACE)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_the_methods_search_cells_within_a_budget(method, space, tmp_path):
@@ -68,3 +69,15 @@ def test_the_methods_search_cells_within_a_budget(method, space, tmp_path):
     found = search(space, data, predictor, budget_ms, tmp_path, method, epochs=1, train_threads=1, settings=settings)
     assert Budget(budget_ms, space, predictor).is_within(found.architecture)
     assert space.decode(found.architecture.code) == found.architecture
+
+
+def test_the_flops_of_nodes_add_up_to_those_of_the_architecture():
+    """Each edge at its own shape; what is beside the nodes is the same for all."""
+    macs, rng = decision_mflops(SMALL), random.Random(0)
+
+    def beside(architecture) -> float:
+        indices = SMALL.indices(architecture)
+        return architecture.macs / 1e6 - sum(float(each[k]) for each, k in zip(macs, indices, strict=True))
+
+    found = [beside(SMALL.sample(rng)) for _ in range(20)]
+    assert found == pytest.approx([found[0]] * 20, rel=1e-4) and found[0] > 0

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.space import SearchSpace
+from hwnas.specs.darts_operators import FactorisedReduction
 from hwnas.specs.pool import Pool
 from hwnas.specs.skip import Skip
 
@@ -50,12 +51,12 @@ def regularised_candidates(space: SearchSpace) -> list[Tensor]:
 
 def count_skips_and_pools(spec: Any) -> int:
     """The skips and pools in a Spec, also in those that it holds."""
-    return _count(spec, (Skip, Pool))
+    return _count(spec, (Skip, FactorisedReduction, Pool))
 
 
 def count_skips(specs: Any) -> int:
     """The skips in Specs, also in those that they hold."""
-    return _count(specs, (Skip,))
+    return _count(specs, (Skip, FactorisedReduction))
 
 
 def _count(spec: Any, kinds: tuple[type, ...]) -> int:

@@ -27,6 +27,7 @@ SEARCHES = {
     "gdas": "hwnas.searches.gdas:GDAS",
     "cdarts": "hwnas.searches.cdarts:CDARTS",
     "once-for-all": "hwnas.searches.once_for_all:ONCE_FOR_ALL",
+    "weaknas": "hwnas.searches.weaknas:WEAKNAS",
 }
 """Module and name of each method."""
 

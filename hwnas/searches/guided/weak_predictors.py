@@ -96,7 +96,7 @@ class WeakNASStrategy(Strategy):
         if self._settings.predictor == "mlp":
             from sklearn.neural_network import MLPRegressor
 
-            return MLPRegressor((1000,) * 4, max_iter=100, random_state=seed)
+            return MLPRegressor(hidden_layer_sizes=(1000,) * 4, max_iter=100, random_state=seed)
         from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 
         if self._settings.predictor == "forest":
