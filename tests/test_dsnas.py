@@ -479,7 +479,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, digits):
 
 def test_unknown_methods_are_listed():
     with pytest.raises(HwnasError, match="dsnas"):
-        get_search("darts")
+        get_search("enas")
 
 
 def test_19_a_fixed_decision_keeps_its_choice_and_its_logits(digits):

@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from hwnas.space import OneOf, SearchSpace
-from hwnas.space.decisions import map_decisions
-from hwnas.specs.spec import Shape, Spec
-from hwnas.specs.two_input_cell import CellNode, TwoInputCell
+from hwnas.space import SearchSpace
+from hwnas.space.decision_macs import decision_macs
 
 Resource = Literal["latency", "flops-sampled", "flops-expected"]
 RESOURCES = ("latency", "flops-sampled", "flops-expected")
 
 
 def decision_mflops(space: SearchSpace) -> list[Tensor]:
-    """Millions of multiply-adds of every candidate, one vector per decision: the table F of the paper.
-
-    A decision that stands in several places has the sum over these. The edges of a cell of
-    one input keep its shape.
-    """
-    macs = {d.name: torch.zeros(len(d.candidates)) for d in space.decisions}
-    for node, shape in space.positions():
-        for one_of in decisions_in(node):
-            macs[one_of.name] += torch.tensor([_macs(node, spec, shape) / 1e6 for spec in one_of.candidates])
-    return list(macs.values())
-
-
-def _macs(node: Any, candidate: Spec, shape: Shape) -> int:
-    """Of a candidate in a node of a space that is given images of a shape."""
-    if isinstance(node, TwoInputCell) and isinstance(candidate, CellNode):  # whose edges have shapes of their own
-        return sum(part.macs(own) for part, own in node.node_parts(candidate, shape))
-    return candidate.macs(shape)
-
-
-def decisions_in(node: Any) -> list[OneOf]:
-    """The decisions in a node of a space, in reading order: itself, or the edges of a cell."""
-    found: list[OneOf] = []
-
-    def record(_path: Any, one_of: OneOf) -> OneOf:
-        found.append(one_of)
-        return one_of
-
-    map_decisions(node, record)
-    return found
+    """Millions of multiply-adds of every candidate, one vector per decision: the table F of the paper."""
+    return [torch.tensor(macs) / 1e6 for macs in decision_macs(space)]
 
 
 def flops_term(

@@ -13,7 +13,8 @@ from hwnas.latency.fitting.transfer_fit import informative_sample
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runtimes import Runtime
-from hwnas.space import Architecture, OneOf, SearchSpace
+from hwnas.space import Architecture, SearchSpace
+from hwnas.space.decision_macs import decision_macs
 
 GOLDEN_RATIO = 0.6180339887498949
 """Its multiples modulo 1 fill an interval evenly, however many there are."""
@@ -90,8 +91,4 @@ def spread_sample(space: SearchSpace, count: int, seed: int = 0) -> list[Archite
 
 def _relative_macs(space: SearchSpace) -> list[list[float]]:
     """Per decision the MACs of each candidate, from 0 for the smallest to 1 for the largest."""
-    macs = {d.name: [0.0] * len(d.candidates) for d in space.decisions}
-    for node, shape in space.positions():
-        if isinstance(node, OneOf):
-            macs[node.name] = [m + spec.macs(shape) for m, spec in zip(macs[node.name], node.candidates, strict=True)]
-    return [[(m - min(all_)) / ((max(all_) - min(all_)) or 1) for m in all_] for all_ in macs.values()]
+    return [[(m - min(all_)) / ((max(all_) - min(all_)) or 1) for m in all_] for all_ in decision_macs(space)]
