@@ -57,6 +57,6 @@ def test_its_tables_state_what_is_published_and_the_defaults(method):
     settings = get_search(method).settings
     default, published = settings(), settings.published()
     differing = [f.name for f in fields(settings) if getattr(default, f.name) != getattr(published, f.name)]
-    assert differing
+    assert len(differing) > (0 if method == "weaknas" else 5)  # its loop differs by its predictor alone
     for name in differing:
         assert f"`{name}`" in section.split("\n## ")[0], name
