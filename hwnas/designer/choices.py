@@ -26,7 +26,7 @@ PHOTOS_SPACE, PHOTOS_METHOD = "lite", "once-for-all"
 MOST_IMAGES = 100_000
 """With so many training images or more, weights are trained from scratch unless others are asked for."""
 
-IMAGES_IN_ALL, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 10, 60
+IMAGES_IN_ALL, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 10, 160
 """Fine-tuning sees so many images, each as often as that takes, within these limits."""
 
 RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
