@@ -113,12 +113,15 @@ def finish(
 
 
 def _kept(run: Run, rivals: Sequence[Rival], better: Rival | None) -> Rival | None:
-    """What this run returned before, if it did: measured anew, files might be over the budget that were within it."""
+    """What this run returned before, if it did; else what is better now."""
+    before = _before(run)
+    return better if before is None else next((rival for rival in rivals if rival.network == before), None)
+
+
+def _before(run: Run) -> str | None:
+    """What a run that was finished once returned; None: it was not."""
     path = run.folder / REPORT_FILE
-    if not path.is_file():
-        return better
-    before = read_json(path, "the report").get("returned")
-    return next((rival for rival in rivals if rival.network == before), None)
+    return read_json(path, "the report").get("returned") if path.is_file() else None
 
 
 def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
@@ -132,9 +135,12 @@ def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
 
 
 def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Closed | None:
-    """A known network instead of what was found; None if its files are over the budget after all."""
+    """A known network instead of what was found; None if its files are over the budget after all.
+
+    What the run returned before it returns again: measured anew, files may be over the budget that were within it.
+    """
     closed = _close(load_child(better.folder), task.data_at(better.resolution), task, run, report)
-    if closed.final.status(task.runtime, task.budget_ms) != "over":
+    if _before(run) == better.network or closed.final.status(task.runtime, task.budget_ms) != "over":
         return closed
     LOG.warning(
         "%s got more validation images right than what was found, but is over the budget as measured now",
