@@ -33,6 +33,7 @@ from hwnas.supernet.start import largest_architecture, start_from
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.child import ChildTrainer
 from hwnas.train.data import ImageData, load_data
+from hwnas.train.division import VAL_FRACTION
 from hwnas.train.evaluate import accuracy
 from hwnas.train.finetuning import FineTuningSettings
 from hwnas.train.loop import seeded
@@ -52,6 +53,8 @@ class Recipe:
     """Of images and labels: mixed images, the other labels, and the share of the first ones."""
     extra: Callable[[int], nn.Module] | None = None
     """More augmentation of images in 0..1, for images of a side in pixels."""
+    val_fraction: float = VAL_FRACTION
+    """Share of the training images that is kept for validation."""
 
 
 def mixup(images: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
@@ -97,6 +100,7 @@ RECIPES = {
     "mixup 0.2": Recipe(mixed=partial(mixup, alpha=0.2)),
     "CutMix 1": Recipe(mixed=partial(cutmix, alpha=1.0)),
     "RandAugment": Recipe(extra=rand_augment),
+    "validation images too": Recipe(val_fraction=0.0),
 }
 
 
@@ -121,6 +125,7 @@ def trained(recipe: Recipe, options: argparse.Namespace, seed: int) -> dict[str,
         batch_size=BATCH_SIZE,
         seed=seed,
         augment=recipe.augment,
+        val_fraction=recipe.val_fraction,
         limit_train=options.limit_train,
         normalisation=(IMAGENET_MEAN, IMAGENET_STD),
     )
@@ -142,7 +147,7 @@ def trained(recipe: Recipe, options: argparse.Namespace, seed: int) -> dict[str,
     child = trainer.trained()
     return {
         "accuracy": accuracy(child, data.test_batches()),
-        "val_accuracy": accuracy(child, data.val_batches()),
+        "val_accuracy": accuracy(child, data.val_batches()) if data.counts["val"] else np.nan,
         "cpu_s": time.process_time() - begin,
     }
 

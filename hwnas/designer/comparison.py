@@ -65,8 +65,9 @@ def _as_large_as_fits(name: str, task: Task) -> ScaledNetwork | None:
     return max(found, key=lambda scaled: scaled.architecture.macs, default=None)
 
 
-def _kept_candidates(task: Task, path: Path) -> list[ScaledNetwork]:
-    """Those that the run began with: measured anew, they might be a little wider or narrower."""
+def kept_candidates(task: Task, folder: Path) -> list[ScaledNetwork]:
+    """Those that the run in `folder` began with: measured anew, they might be a little wider or narrower."""
+    path = folder / FOLDER / NETWORKS_FILE
     if not path.exists():
         found = candidates(task)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
         folder: the run's.
         report: told what is going on.
     """
-    scaled = distributed.from_first(lambda: _kept_candidates(task, folder / FOLDER / NETWORKS_FILE))
+    scaled = distributed.from_first(lambda: kept_candidates(task, folder))
     return [_trained(task, each, folder / FOLDER, report) for each in scaled]
 
 

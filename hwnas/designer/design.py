@@ -5,6 +5,7 @@ measure -> fit -> search under the budget -> export -> measure again -> within o
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +14,9 @@ from pathlib import Path
 
 from hwnas.child import ChildNetwork
 from hwnas.designer.closing import finish, write_report
-from hwnas.designer.comparison import compare
+from hwnas.designer.comparison import compare, kept_candidates
 from hwnas.designer.config import DesignConfig, DesignProgress, default_folder
+from hwnas.designer.duration import expected_seconds, planned, told
 from hwnas.designer.result import DesignResult
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
@@ -24,9 +26,11 @@ from hwnas.run import Run
 from hwnas.searches.frontier import frontier
 from hwnas.searches.result import SearchResult
 from hwnas.train import distributed
-from hwnas.train.loop import open_run
+from hwnas.train.loop import CHECKPOINT_FILE, open_run
 from hwnas.train.threads import training_threads
 from hwnas.train.weights import WeightSettings
+
+LOG = logging.getLogger(__name__)
 
 PREDICTOR_FILE, RETRAINED_FOLDER = "predictor.json", "retrained"
 
@@ -65,6 +69,8 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
 
     with training_threads(run.folder, config.train_threads) as threads:
+        if not (run.folder / CHECKPOINT_FILE).exists():
+            _tell_duration(task, run)
         result = task.method.search(task.problem, run, on_step, task.settings)
         results: list[SearchResult] = []
         if config.frontier:  # a smaller budget's network may turn out better than the one of the largest
@@ -79,6 +85,15 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
     designed = replace(designed, seconds=time.perf_counter() - started, training_threads=threads.count)
     distributed.from_first(lambda: write_report(designed, task, run))
     return designed
+
+
+def _tell_duration(task: Task, run: Run) -> None:
+    """Say how long the trainings will take, before they begin."""
+    rivals = distributed.from_first(lambda: kept_candidates(task, run.folder)) if task.compares else []
+    plan = planned(task.problem, task.settings, rivals)
+    seconds = expected_seconds(plan, task.problem, task.settings)  # by all processes: a step waits for all of them
+    if plan and distributed.rank() == 0:
+        LOG.info("%s", told(seconds))
 
 
 def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
