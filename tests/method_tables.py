@@ -9,7 +9,7 @@ from hwnas.searches.registry import SEARCHES, get_search
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
-    "README.md": "| `--method` | what it is |\n| --- | --- |\n",
+    "docs/choosing.md": "| `--method` | what it is |\n| --- | --- |\n",
     "docs/methods.md": "| `--method` | weights of the supernet | a step trains | what decides | section |\n"
     "| --- | --- | --- | --- | --- |\n",
 }
@@ -23,7 +23,9 @@ def table(document: str) -> str:
         method = get_search(name)
         section = f"[{method.section}](#{anchor(method.section)})"
         cells = (
-            [method.summary] if document == "README.md" else [method.weights, method.trains, method.decides, section]
+            [method.summary]
+            if document == "docs/choosing.md"
+            else [method.weights, method.trains, method.decides, section]
         )
         rows.append(f"| {' | '.join([f'`{name}`', *cells])} |\n")
     return HEADS[document] + "".join(rows)

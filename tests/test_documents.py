@@ -1,4 +1,4 @@
-"""README and CONTRIBUTING say what the code says: its spaces, networks, verbs and parts."""
+"""README, CONTRIBUTING and docs say what the code says: its spaces, networks, verbs and parts."""
 
 import math
 import re
@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 from tests.test_imports import PACKAGE, RANK
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHOOSING = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -22,15 +23,15 @@ def rows(text: str, first_cell: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
 
 
-SPACE_ROWS = rows(README, "space")
+SPACE_ROWS = rows(CHOOSING, "space")
 
 
-def test_the_readme_lists_every_space():
+def test_the_documents_list_every_space():
     assert sorted(row[0] for row in SPACE_ROWS) == sorted(f"`{name}`" for name in SPACES)
 
 
 @pytest.mark.parametrize("row", SPACE_ROWS, ids=lambda row: row[0].strip("`"))
-def test_the_readme_counts_the_decisions_and_codes_of_a_space(row):
+def test_the_documents_count_the_decisions_and_codes_of_a_space(row):
     space = get_space(row[0].strip("`"))
     powers = row[3].split(", of them")[0].replace(",", "").split(" x ")
     assert int(row[2]) == len(space.decisions)
@@ -39,8 +40,8 @@ def test_the_readme_counts_the_decisions_and_codes_of_a_space(row):
     )
 
 
-def test_the_readme_lists_every_known_network():
-    listed = README.split("Known networks (`hwnas.networks`):", 1)[1].split("\n\n", 1)[0]
+def test_the_documents_list_every_known_network():
+    listed = CHOOSING.split("Known networks (`hwnas.networks`):", 1)[1].split("\n\n", 1)[0]
     assert sorted(re.findall(r"`([a-z0-9.-]+)`", listed)) == sorted(NETWORKS)
 
 

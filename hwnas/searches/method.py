@@ -32,7 +32,7 @@ class Method:
     Attributes:
         search: the algorithm.
         settings: its hyper-parameters.
-        summary: the method in half a sentence, with its source: README's table.
+        summary: the method in half a sentence, with its source: the table of docs/choosing.md.
         weights, trains, decides: the weights of its supernet, what a step trains, and what decides: the table of
             ``docs/methods.md``.
         section: the heading that describes it there.

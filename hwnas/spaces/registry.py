@@ -1,7 +1,7 @@
 """The search spaces by name. Adding one is a module with a function and a line in `SPACES`.
 
 A function takes ``resolution``, ``num_classes`` and ``width``, each with a default, and perhaps options of its own.
-Options, help texts and conformance tests are made from this list; the README's table is compared with it.
+Options, help texts and conformance tests are made from this list; the table of docs/choosing.md is compared with it.
 """
 
 from __future__ import annotations
