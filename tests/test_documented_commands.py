@@ -52,5 +52,5 @@ def test_commands_are_found_at_all():
 
 @pytest.mark.parametrize("command", ["hwnas desing --data photos", "hwnas design --budget 3", "hwnas devices --add X"])
 def test_a_wrong_one_is_noticed(command):
-    with pytest.raises(Exception, match="no verb|No such option"):
+    with pytest.raises(Exception, match=r"no verb|No such option"):
         checked(command)
