@@ -107,7 +107,8 @@ def accuracy(
         data: A folder of images, as `load_data` takes it, or ``"digits"``. A folder without ``test/`` is divided as
             `design` does it; one that has nothing but ``test/`` will do.
         split: ``test``, ``val``, ``train`` or ``all``.
-        mean, std: Of pixels from 0 to 1, (pixel / 255 - mean) / std, instead of what the file says.
+        mean: Of pixels from 0 to 1, instead of what the file says: (pixel / 255 - mean) / std.
+        std: Of pixels from 0 to 1, likewise.
         crop: Whether the largest centred part of an image is taken, or all of it; None: as the file says.
         workers: Processes that decode images; None: as many as fit this machine.
         timeout_s: Seconds that up to 512 images may take; None: ten for each, and a minute.

@@ -65,7 +65,9 @@ def latency_range(
 
     Args:
         space: the search space; several if they differ in their resolution only.
-        device, runtime, tables: as for `hwnas.measure`.
+        device: as for `hwnas.measure`.
+        runtime: as for `hwnas.measure`.
+        tables: as for `hwnas.measure`.
         latency: folder of a table to take as it is; nothing is measured then.
         goal_mape: a space is measured until its predictor errs by no more percent, or all of it is measured.
         progress: told what is measured.
