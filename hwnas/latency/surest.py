@@ -9,6 +9,7 @@ neighbours as long as these end earlier, and in the end looks at random ones of 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,8 +26,21 @@ DRAWS = 1024
 ROUNDING = 1e-12
 
 
+_known: deque[tuple[SearchSpace, LatencyPredictor, Architecture]] = deque(maxlen=8)
+"""What was found lately: the same for all budgets, of which a search tries many."""
+
+
 def surest_architecture(space: SearchSpace, predictor: LatencyPredictor) -> Architecture:
     """The architecture whose interval ends first, by the search above: exact where all intervals are equally wide."""
+    for known_space, known_predictor, known in tuple(_known):
+        if known_space is space and known_predictor is predictor:
+            return known
+    found = _search(space, predictor)
+    _known.append((space, predictor, found))
+    return found
+
+
+def _search(space: SearchSpace, predictor: LatencyPredictor) -> Architecture:
     best = predictor.extremes(space)[0]
     end_ms = predictor.predict(best).high_ms
     while True:
