@@ -23,6 +23,7 @@ from hwnas.cli.pricing import price
 from hwnas.cli.ranging import show_range
 from hwnas.cli.stopping import STOPPED, Stopped, stop_on_signals
 from hwnas.cli.studying import evaluate
+from hwnas.cli.watching import watch
 from hwnas.errors import HwnasError
 from hwnas.report.console import SafeConsole
 from hwnas.text import shown
@@ -60,6 +61,7 @@ def about(
 for verb in (measure, fit, price, search, export, inspect, bench, accuracy, evaluate, bundle, design):
     app.command()(verb)
 app.command(name="range")(show_range)
+app.command()(watch)
 
 
 def main() -> None:
