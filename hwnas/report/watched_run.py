@@ -105,7 +105,7 @@ class WatchedRun:
 
 def watched_table(run: WatchedRun) -> Table:
     """For the terminal: a row for each training with its newest figures and the curve of its loss."""
-    title = f"{run.folder}: {'finished' if run.is_finished else 'at work'}"
+    title = f"{run.folder}: {'finished' if run.is_finished else 'not finished'}"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for name in ("training", "steps", "loss so far", "newest figures", "last step"):
         table.add_column(name, overflow="fold", justify="right" if name in ("steps", "last step") else "left")
