@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test test-fast lint bench clean
+.PHONY: venv demo test test-fast lint bench latency-models clean
 
 venv: $(STAMP)
 
@@ -40,6 +40,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py
+
+# From the published figures in ../shared/data/latency: the same bytes again, in some minutes.
+latency-models: $(STAMP)
+	$(BIN)/python benchmarks/latency_models.py
 
 clean:
 	rm -rf .venv .devices runs
