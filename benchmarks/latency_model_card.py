@@ -1,4 +1,4 @@
-"""The card of a latency model that comes with hwnas: README.md for people and card.json for programs, beside it."""
+"""The card of a latency model that comes with hwnas: README.md for people and known_networks.json for programs, beside it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_model_cards(
     ]
     facts = {"left_out_percent": round(left_out_percent, 1), "known_networks": rows, "not_priced": dict(without)}
     named = {name: value for name, value in model.to_json().items() if name != "folder"}
-    write_json(folder / "card.json", named | facts)
+    write_json(folder / "known_networks.json", named | facts)
     write_page(folder / "README.md", _text(table, model, rows, without, left_out_percent, alone_because))
 
 
