@@ -1,4 +1,4 @@
-"""The card of a latency model that comes with hwnas: README.md for people and known_networks.json for programs, beside it."""
+"""The card of a latency model that comes with hwnas: README.md for people, known_networks.json for programs."""
 
 from __future__ import annotations
 

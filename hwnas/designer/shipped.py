@@ -46,8 +46,8 @@ def choose_for(
     error = "" if model.error_percent is None else f", {model.error_percent:g} % off on known networks"
     said = (
         f"latencies are predicted, never measured: {device.name} is not at hand, and {model.name}, which comes with "
-        f"hwnas, prices its networks, under the conditions of {model.publication} ({model.figures} figures{error}); another "
-        f"build of the runtime may be 1.5 times as fast or slow. Its card: {model.folder / 'README.md'}"
+        f"hwnas, prices its networks, under the conditions of {model.publication} ({model.figures} figures{error}); "
+        f"another build of the runtime may be 1.5 times as fast or slow. Its card: {model.folder / 'README.md'}"
     )
     return Choices(choices.config.model_copy(update={"latency": str(model.folder)}), (*choices.said, said))
 

@@ -123,8 +123,8 @@ def _check_replaceable(folder: Path, table: LatencyTable) -> None:
     """Raise HwnasError if the folder holds anything but this publication's table of the same file."""
     if (folder / REGRESSION_FILE).is_file():
         raise HwnasError(
-            f"{folder} comes with hwnas and stays as it is; it needs no import. Name another folder with --tables to have "
-            "the table of this file."
+            f"{folder} comes with hwnas and stays as it is; it needs no import. Name another folder with --tables to "
+            "have the table of this file."
         )
     if not (folder / BLOCKS_FILE).exists():
         return
