@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test test-fast lint docs bench clean
+.PHONY: venv demo test test-fast lint docs bench latency-models clean
 
 venv: $(STAMP)
 
@@ -45,6 +45,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py
+
+latency-models: $(STAMP)
+	$(BIN)/python benchmarks/latency_models.py
 
 clean:
 	rm -rf .venv .devices runs

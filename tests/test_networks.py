@@ -24,6 +24,7 @@ PUBLISHED = {  # parameters, million MACs
     "mobilenet-v3-small-minimalistic": (2_044_736, 52.3),
     "mobilenet-v4-conv-small": (3_772_744, 186.0),
     "plain-cnn": (370_184, 155.5),  # counted by hand: it is in no paper
+    "proxylessnas-mobile": (4_080_512, 320.4),
     "shufflenet-v2": (2_278_604, 144.9),
     "single-path-published": (4_421_616, 333.5),
     "spos-published": (3_340_096, 321.8),

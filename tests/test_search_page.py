@@ -127,4 +127,4 @@ def test_without_a_picture_the_page_says_so(tmp_path: Path):
 def test_a_measured_network_says_how_it_did():
     page = search_page(report(LARGEST, status="within", measured_ms={"litert": 1.5}), TINY)
     assert "measured 1.5 ms, within the budget" in page
-    assert "not measured" in search_page(report(LARGEST), TINY)
+    assert "never measured" in search_page(report(LARGEST), TINY)

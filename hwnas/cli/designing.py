@@ -127,7 +127,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.designer.choices import USUAL_SPACE
     from hwnas.designer.design import design as run_design
     from hwnas.designer.design_table import design_table
-    from hwnas.devices.device import load_device
+    from hwnas.devices.device import comes_with_hwnas, load_device
     from hwnas.latency.tables.known import find_table
     from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
@@ -137,8 +137,9 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     wanted = _design_config(options, config)
     with distributed.together(wanted.torch_device):
         if needs_table and wanted.latency is None:
-            runtime = wanted.runtime or load_device(wanted.device).runtime
-            find = partial(find_table, wanted.tables, wanted.device, runtime, get_space(wanted.space or USUAL_SPACE))
+            device, space = load_device(wanted.device), get_space(wanted.space or USUAL_SPACE)
+            runtime, shipped = wanted.runtime or device.runtime, comes_with_hwnas(device)
+            find = partial(find_table, wanted.tables, wanted.device, runtime, space, shipped)
             wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)

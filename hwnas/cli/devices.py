@@ -16,22 +16,26 @@ devices = typer.Typer(rich_markup_mode="markdown")
 def show(context: typer.Context, as_json: Json = False) -> None:
     """List the phones, boards and runtimes that can be used now, and what is wrong with the others.
 
+    Also the latency models that come with hwnas: phones that networks are priced for, without having one.
+
     Example: `hwnas devices`
 
     For a phone that is connected, `hwnas devices add SERIAL` writes a device file.
     """
     if context.invoked_subcommand is not None:
         return
+    from hwnas.latency.tables.shipped import shipped_tables
     from hwnas.report.console import CONSOLE
-    from hwnas.report.devices_table import device_tables
+    from hwnas.report.devices_table import device_tables, latency_models_table
     from hwnas.runners.discovery import discover_devices
 
-    found = discover_devices()
+    found, shipped = discover_devices(), shipped_tables()
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | {"latency_models": [model.to_json() for model in shipped]})
         return
     for part in device_tables(found):
         CONSOLE.print(part)
+    CONSOLE.print(latency_models_table(shipped))
 
 
 @devices.command()

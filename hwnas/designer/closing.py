@@ -151,14 +151,15 @@ def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Cl
 
 def _close(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: DesignProgress) -> Closed:
     models = _export(child, data, task, run, report)
-    final = measure_models(models, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
+    measured = [] if task.table.publication else models
+    final = measure_models(measured, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
     return Closed(child, data, models, final)
 
 
 def _export(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: DesignProgress) -> list[ExportedModel]:
-    """Save the child, and its model files where there is a device to measure them on."""
+    """Save the child, and its model files unless it only stands for the network that was priced."""
     save_child(child, run.folder)
-    if task.table.publication:
+    if task.is_proxy:
         return []
     # with the images, the files carry labels and preprocessing, and their accuracy is known
     images, options = export_images(data), ExportOptions(list_noisy_layers=False)

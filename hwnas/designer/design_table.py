@@ -32,7 +32,7 @@ def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
     predicted = f"{result.prediction.ms:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms"
     if result.publication:
         rows = _budget_rows(result, result.config.device) | {"predicted": predicted}
-        rows["measured"] = f"not: the latency table is published ({result.publication})"
+        rows["measured"] = f"never: the latency table is published ({result.publication})"
         if result.price.architecture != result.architecture:
             shape = "x".join(map(str, result.price.architecture.input_shape))
             rows["priced as"] = f"{result.price.architecture.space} on {shape}, the network of the same code"

@@ -12,8 +12,9 @@ from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
-from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained, choose
+from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress
+from hwnas.designer.shipped import choose_for
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
@@ -21,6 +22,8 @@ from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.measuring.table_campaign import check_table_conditions, network_model
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.proxy_space import ProxySpacePredictor
+from hwnas.latency.tables.shipped import table_folder
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
 from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
@@ -86,7 +89,8 @@ class Task:
         device = load_device(config.device).with_threads(config.threads)
         runtime = config.runtime or device.runtime
         check_pretrained(config)
-        choices = distributed.from_first(lambda: choose(config, folder, partial(random_ms, device, runtime)))
+        ms = partial(random_ms, device, runtime)
+        choices = distributed.from_first(lambda: choose_for(config, folder, device, runtime, ms))
         config = choices.config
         assert config.space is not None and config.method is not None
         method = get_search(config.method)
@@ -148,6 +152,11 @@ class Task:
         torch_device = distributed.join(config.torch_device)
         assert config.epochs is not None
         return SearchProblem(self.data, self.budget, config.epochs, config.seed, torch_device, measured_ms, self.start)
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether a copy of the space is searched, whose networks stand for those that are priced."""
+        return isinstance(self.predictor, ProxySpacePredictor)
 
     def measured_ms(self, architecture: Architecture) -> float:
         """Median ms of a network with random weights on the device."""
@@ -212,7 +221,7 @@ def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> Imag
 
 def _known(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyTable | None, Conditions | None]:
     """The table that is named, if one is, and the conditions now, if they matter."""
-    table = None if config.latency is None else LatencyTable.load(config.latency)
+    table = None if config.latency is None else LatencyTable.load(table_folder(config.latency))
     if table is not None and table.publication:
         return table, None
     # not there, or not installed: say so before anything is spent

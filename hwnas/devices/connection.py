@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from hwnas.devices.device import Device
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.foreign import faults_of
 from hwnas.transports.base import Facts, Transport
 from hwnas.transports.registry import TRANSPORTS
@@ -24,6 +24,15 @@ def open_transport(device: Device) -> Transport:
     if device.hardware and kind.address_field:
         check_hardware(device, transport.facts(), transport.name)
     return transport
+
+
+def why_not_at_hand(device: Device) -> str | None:
+    """Why nothing can be measured on a device now, for people; None: it answers."""
+    try:
+        open_transport(device)
+    except HwnasError as error:
+        return str(error)
+    return None
 
 
 def device_at(transport: str, address: str) -> Device:

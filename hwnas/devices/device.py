@@ -235,6 +235,12 @@ def load_device(device: Device | Path | str) -> Device:
     return _read(path)
 
 
+def comes_with_hwnas(device: Device) -> bool:
+    """Whether a Device is as a file that comes with hwnas says, but for its threads: not one that a person wrote."""
+    path = shipped_devices().get(device.name)
+    return path is not None and _read(path).with_threads(device.threads) == device
+
+
 def _phone(serial: str) -> Device:
     """A phone that has no file of its own: any phone's settings, and its serial for a name."""
     with suppress(HwnasError):  # no adb: then it is no phone either

@@ -30,6 +30,7 @@ from hwnas.files import write_json
 from hwnas.latency.budget import Budget
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.known import find_table
+from hwnas.latency.tables.shipped import table_folder
 from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
 from hwnas.progress import silent
 from hwnas.run import Run
@@ -121,7 +122,7 @@ class Study:
         """The folder of the latency table."""
         config = self.config
         if config.latency is not None:
-            return Path(config.latency).absolute()
+            return table_folder(config.latency).absolute()
         runtime = config.runtime or load_device(config.device).runtime
         return find_table(config.tables, config.device, runtime, get_space(config.space)).absolute()
 

@@ -11,6 +11,7 @@ that are executed: so the model stays a sum over the chain, whose expectation an
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 UNCALIBRATED_HALF_WIDTH = 0.25
 """Half width of the interval, relative, of a plain sum of blocks that no whole network was compared with."""
+NORMAL_90 = 1.645
+"""A normal variable is within so many standard deviations of its mean nine times in ten."""
 
 
 @dataclass(eq=False)
@@ -68,10 +71,16 @@ class AdditivePredictor:
     def block_sum(
         block_ms: dict[Block, float], estimated: Mapping[Block, float] | None = None, n_networks: int = 0
     ) -> AdditivePredictor:
-        """The plain sum of blocks; `n_networks` were measured, too few to tell how far off it is."""
+        """The plain sum of blocks; `n_networks` were measured, too few to tell how far off it is.
+
+        Estimates widen the interval by their own deviation, as if all erred in one direction.
+        """
         terms = Terms(block_ms, estimated or {})
         card = ErrorCard.not_evaluated(len(block_ms) - len(terms.estimated), n_networks)
-        return AdditivePredictor(terms, {SUM: 1.0}, Uncertainty(UNCALIBRATED_HALF_WIDTH), card)
+        unsure_ms = sum(block_ms[block] * relative_std for block, relative_std in terms.estimated.items())
+        estimates = NORMAL_90 * unsure_ms / sum(block_ms.values()) if unsure_ms else 0.0
+        half_width = math.hypot(UNCALIBRATED_HALF_WIDTH, estimates)
+        return AdditivePredictor(terms, {SUM: 1.0}, Uncertainty(half_width), card)
 
     def __repr__(self) -> str:
         n_blocks, n_networks = len(self.terms.block_ms or ()), self.card.n_networks

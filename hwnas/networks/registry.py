@@ -27,6 +27,7 @@ NETWORKS = {
     "mobilenet-v3-small-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_small_minimalistic",
     "mobilenet-v4-conv-small": "hwnas.networks.mobilenet_v4:mobilenet_v4_conv_small",
     "plain-cnn": "hwnas.networks.plain_cnn:plain_cnn",
+    "proxylessnas-mobile": "hwnas.networks.searched:proxylessnas_mobile",
     "shufflenet-v2": "hwnas.networks.shufflenet_v2:shufflenet_v2",
     "single-path-published": "hwnas.networks.searched:single_path_published",
     "spos-published": "hwnas.networks.searched:spos_published",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,6 +11,7 @@ from rich.text import Text
 from hwnas.devices.cores import clusters
 from hwnas.devices.device import Device
 from hwnas.devices.profile import readable
+from hwnas.latency.tables.shipped import ShippedTable
 from hwnas.report.console import key_value_table
 from hwnas.runners.discovery import DiscoveredDevice, Discovery
 from hwnas.runners.remote import READY
@@ -27,6 +28,20 @@ def device_tables(found: Discovery) -> Iterator[RenderableType]:
     yield _files_table(found.devices)
     yield from map(_remark, found.damaged.values())
     yield key_value_table("runtimes on this machine", found.runtimes)
+
+
+def latency_models_table(shipped: Sequence[ShippedTable]) -> RenderableType:
+    """What comes with hwnas, the better one of a device first."""
+    title = (
+        "latency models that come with hwnas: they predict, and measure nothing; for that the phone must be connected"
+    )
+    table = _table(title, "--latency", "--device", "from", "spaces", "off on known networks")
+    for model in shipped:
+        error = "not known" if model.error_percent is None else f"{model.error_percent:g} %"
+        source = f"{model.publication}; {model.figures} figures"
+        spaces = [*(f"{name} (exact)" for name in model.exact), *model.estimated]
+        table.add_row(*map(Text, (model.name, model.device, source, ", ".join(spaces), error)))
+    return table
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -76,7 +76,7 @@ def _title(exported: Json, report: Json) -> str:
 
 def _latency(report: Json) -> list[str]:
     if not report.get("measured_ms"):
-        return ["Not measured. `hwnas bench FILE --device NAME` does."]
+        return [*_predicted_alone(report), "Not measured. `hwnas bench FILE --device NAME` does."]
     target, measured = report["runtime"], report["measured_ms"]
     lines = [
         f"Budget {report['budget_ms']:g} ms on {target}: measured **{measured[target]:.4g} ms, {report['status']} the "
@@ -87,6 +87,15 @@ def _latency(report: Json) -> list[str]:
     ]
     conditions = report.get("conditions", {})
     return lines + [f"| {name} | {ms:.4g} ms | {_conditions(conditions.get(name))} |" for name, ms in measured.items()]
+
+
+def _predicted_alone(report: Json) -> list[str]:
+    """What a published table says of a network that was never measured."""
+    if report.get("predicted_ms") is None or not report.get("publication"):
+        return []
+    low, high = report["interval_ms"]
+    said = f"**{report['predicted_ms']:.4g} ms, 90 % interval {low:.4g} to {high:.4g} ms: predicted, never measured**"
+    return [f"Budget {report['budget_ms']:g} ms: {said}, by the table of {_text(report['publication'])}."]
 
 
 def _predicted(report: Json, measured_ms: float) -> str:

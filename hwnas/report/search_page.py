@@ -64,7 +64,7 @@ def _verdict(report: Json) -> str:
     low, high = report["interval_ms"]
     predicted = f"predicted {report['predicted_ms']:.4g} ms, 90 % interval {low:.4g} to {high:.4g} ms"
     if not report["measured_ms"]:
-        return f"{predicted}; not measured."
+        return f"{predicted}; never measured."
     measured = report["measured_ms"][report["runtime"]]
     missed = "" if low <= measured <= high else ", which does not hold what was measured"
     return f"measured {measured:.4g} ms, {report['status']} the budget; {predicted}{missed}."

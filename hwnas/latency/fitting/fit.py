@@ -17,6 +17,7 @@ from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard, noise_floor
 from hwnas.latency.fitting.candidate import CandidateModel, FittedCandidate
+from hwnas.latency.fitting.ready import ready_regression, unlike
 from hwnas.latency.fitting.regression import BlockRegression
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.proxy_space import ProxySpacePredictor
@@ -76,14 +77,17 @@ def published_predictor(table: LatencyTable, space: SearchSpace) -> LatencyPredi
     """The predictor of a published table for a space, or for a copy of it of another resolution, width or classes.
 
     A published table is about one space at one size. Where the table has all blocks of `space`, they are priced;
-    otherwise `space` is a proxy of the one of its name that the table has.
+    otherwise `space` is a proxy of the one of its name that the table has. A table with a ready regression also prices
+    spaces whose blocks are like its own.
 
-    Raises HwnasError if it has neither.
+    Raises HwnasError if it can do none of these.
     """
     if not table.missing(space):
         return fit(table, space)
     whole = get_space(space.name)
     if missing := table.missing(whole):
+        if ready_regression(table) is not None and not unlike(table, space.distinct_blocks()):
+            return fit(table, space)
         raise HwnasError(
             f"{table.folder or 'the table'} ({table.publication}) lacks {len(missing)} of the "
             f"{len(whole.distinct_blocks())} blocks of space {space.name!r}, among them {missing[0][0]}: it is about "
@@ -111,7 +115,7 @@ def _block_ms(
     block_ms = {block: table.blocks[block].median_ms for block in wanted if block in table.blocks}
     if not missing:
         return block_ms, {}
-    regression = BlockRegression.fit({block: row.median_ms for block, row in table.blocks.items()})
+    regression = ready_regression(table) or BlockRegression.fit({b: row.median_ms for b, row in table.blocks.items()})
     estimates_ms, relative_std = (values.tolist() for values in regression.predict_many(missing))
     block_ms |= dict(zip(missing, estimates_ms, strict=True))
     return block_ms, dict(zip(missing, relative_std, strict=True))

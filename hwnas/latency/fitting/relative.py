@@ -95,6 +95,13 @@ class RelativeRegression:
         relative = np.maximum(expected + deviation, LEAST_SHARE * expected)
         return reference * relative, self.widening * std / relative
 
+    @property
+    def left_out_percent(self) -> float:
+        """Mean error of the measured rows when each is predicted from the others; hyper-parameters are those of all."""
+        reference, _, _ = self._relative(self.costs)
+        errors, _ = self._process.leave_one_out()
+        return float(100 * np.mean(np.abs(errors) * reference / self.measured_ms))
+
     @cached_property
     def _process(self) -> GaussianProcess:
         reference, linear, expected = self._relative(self.costs)

@@ -15,13 +15,15 @@ from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import MIN_BLOCKS_TO_ESTIMATE, MIN_NETWORKS, fit
+from hwnas.latency.fitting.ready import ready_regression, unlike
 from hwnas.latency.measuring.known_networks import Key, known_at, known_table, measure_known, networks_in, told
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER
 from hwnas.latency.measuring.until_accurate import measure_until
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.space_range import KnownLatency, LatencyRange, Source, SpaceRange
-from hwnas.latency.tables.known import measured_table, published_table
-from hwnas.latency.tables.table import LatencyTable
+from hwnas.latency.tables.known import measured_table, published_table, shipped_instead
+from hwnas.latency.tables.shipped import shipped_table, table_folder
+from hwnas.latency.tables.table import Block, LatencyTable
 from hwnas.networks.scaling import ScaledNetwork
 from hwnas.progress import silent
 from hwnas.runners import resolve_runtime
@@ -81,17 +83,24 @@ def latency_range(
         raise UsageError("a range is that of a space, and none is given; name one or more.")
     if latency is None:
         target = load_device(device)
-        latency = _published(tables, target.name, resolve_runtime(target, runtime), spaces[0])
+        latency = _published(tables, target, resolve_runtime(target, runtime), spaces[0])
         if latency is None:
             return _measured_range(spaces, target, runtime, tables, goal_mape, progress)
-    return _priced_range(spaces, LatencyTable.load(latency), Path(latency))
+    folder = table_folder(latency)
+    return _priced_range(spaces, LatencyTable.load(folder), folder)
 
 
-def _published(tables: Path | str, device: str, runtime: str, space: SearchSpace) -> Path | None:
-    """The published table that a device is known by; None where it was measured, or is still to be."""
-    if measured := measured_table(tables, device, runtime):
+def _published(tables: Path | str, device: Device, runtime: str, space: SearchSpace) -> Path | None:
+    """The published table that a device is known by; None where it was measured, or is still to be.
+
+    One that comes with hwnas serves where the device is not at hand.
+    """
+    if measured := measured_table(tables, device.name, runtime):
         return measured if LatencyTable.load(measured).publication else None
-    return published_table(tables, device, get_space(space.name) if space.name in SPACES else space)
+    if published := published_table(tables, device.name, get_space(space.name) if space.name in SPACES else space):
+        return published
+    shipped = shipped_table(device.name, space.name) if shipped_instead(device, runtime, tables) else None
+    return None if shipped is None else shipped.folder
 
 
 def _measured_range(
@@ -144,6 +153,8 @@ def _priced_range(spaces: Sequence[SearchSpace], table: LatencyTable, folder: Pa
 def _check_covers(table: LatencyTable, space: SearchSpace, folder: Path) -> None:
     """Raise HwnasError for a table that is about another space, or about this one at another size."""
     missing = table.missing(space)
+    if missing and ready_regression(table) is not None and not unlike(table, missing):
+        return
     if missing and len(table.networks_of(space)) < MIN_NETWORKS:
         raise HwnasError(
             f"the table {folder} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
@@ -174,11 +185,10 @@ def _price(
 
     A block that the table lacks is estimated from the others, if there are enough, and some of its kind.
     """
-    kinds = {spec.kind for spec, _ in table.blocks} if len(table.blocks) >= MIN_BLOCKS_TO_ESTIMATE else set()
     can, cannot = dict[Key, Architecture](), dict[str, str]()
     for key, network in wanted.items():
         lacking = [block for block in _blocks(network) if block not in table.blocks]
-        if unknown := sorted({spec.kind for spec, _ in lacking} - kinds):
+        if unknown := _not_estimated(table, lacking):
             cannot[told(key)] = f"the table holds no block of the kind {', '.join(unknown)}"
         else:
             can[key] = network
@@ -192,6 +202,12 @@ def _price(
         source: Source = "estimated" if prediction.estimated else "priced"
         priced.append(KnownLatency(scaled, source, prediction.interval_ms))
     return priced, cannot
+
+
+def _not_estimated(table: LatencyTable, lacking: Sequence[Block]) -> list[str]:
+    """The kinds of those blocks that cannot be estimated from the table."""
+    few = len(table.blocks) < MIN_BLOCKS_TO_ESTIMATE
+    return sorted({spec.kind for spec, _ in lacking}) if few else unlike(table, lacking)
 
 
 def _blocks(network: Architecture) -> list[Any]:

@@ -1,15 +1,18 @@
-"""Which of a device's tables a search means when none is named: ``latency_models/DEVICE/*``."""
+"""Which of a device's tables a search means when none is named: ``latency_models/DEVICE/*``, or one that is shipped."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.devices.connection import why_not_at_hand
+from hwnas.devices.device import Device, comes_with_hwnas
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.tables.shipped import shipped_table, shipped_tables
 from hwnas.latency.tables.table import BLOCKS_FILE, LatencyTable
 from hwnas.space import SearchSpace
 
 
-def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace) -> Path:
+def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace, shipped: bool = False) -> Path:
     """The folder of a device's measured table, or of the one published table that has all blocks of the space.
 
     Args:
@@ -17,16 +20,19 @@ def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace
         device: as its tables are called.
         runtime: as the measured table is called.
         space: at the size it is published at.
+        shipped: whether a table that comes with hwnas serves where there is neither.
 
     Raises:
         UsageError: several published tables have them.
-        HwnasError: there is neither.
+        HwnasError: there is none.
     """
     folder = Path(tables) / device
     if measured_table(tables, device, runtime):
         return folder / runtime
     if published := published_table(tables, device, space):
         return published
+    if shipped and (model := shipped_table(device, space.name)):
+        return model.folder
     found = sorted(path.parent.name for path in folder.glob(f"*/{BLOCKS_FILE}"))
     held = f" (there are {', '.join(found)})" if found else ""
     raise HwnasError(
@@ -40,6 +46,15 @@ def measured_table(tables: Path | str, device: str, runtime: str) -> Path | None
     """The folder of a device's measured table; None if there is none."""
     folder = Path(tables) / device / runtime
     return folder if (folder / BLOCKS_FILE).is_file() else None
+
+
+def shipped_instead(device: Device, runtime: str, tables: Path | str) -> str | None:
+    """Why a device is to be priced with a table that comes with hwnas; None: it is to be measured.
+
+    A person's own device file and own measurements come first, and so does a phone that answers.
+    """
+    own = measured_table(tables, device.name, runtime) is not None or not comes_with_hwnas(device)
+    return None if own or not shipped_tables(device.name) else why_not_at_hand(device)
 
 
 def published_table(tables: Path | str, device: str, space: SearchSpace) -> Path | None:

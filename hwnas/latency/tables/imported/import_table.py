@@ -15,6 +15,7 @@ from hwnas.errors import HwnasError
 from hwnas.latency.tables.imported import lookup_keys, nn_meter, single_path, tunas
 from hwnas.latency.tables.imported.content import Content, read_content
 from hwnas.latency.tables.imported.rows import Rows
+from hwnas.latency.tables.shipped import REGRESSION_FILE
 from hwnas.latency.tables.table import BLOCKS_FILE, LatencyTable
 
 
@@ -120,6 +121,11 @@ def _conditions(rows: Rows, content: Content, device: str) -> dict[str, Any]:
 
 def _check_replaceable(folder: Path, table: LatencyTable) -> None:
     """Raise HwnasError if the folder holds anything but this publication's table of the same file."""
+    if (folder / REGRESSION_FILE).is_file():
+        raise HwnasError(
+            f"{folder} comes with hwnas and stays as it is; it needs no import. Name another folder with --tables to "
+            "have the table of this file."
+        )
     if not (folder / BLOCKS_FILE).exists():
         return
     there = LatencyTable.load(folder)
