@@ -190,8 +190,8 @@ def _remarks(report: Json) -> list[str]:
     return [
         ""
         if returned == "found"
-        else f"{returned}, a known network, is returned: it got more validation images right "
-        "than what the search found" + (f", which gets {100 * searched['accuracy']:.1f} %." if searched else "."),
+        else f"{returned} is returned, a known network: it got more validation images right than what the search found"
+        + (f", which gets {100 * searched['accuracy']:.1f} % of the test images right." if searched else "."),
         report.get("budget_hint") or "",
         unused(report),
         ""
