@@ -27,6 +27,8 @@ class BlockPrice:
     input_shape: Shape
     ms: float
     source: Source
+    table_ms: float | None = None
+    """What the table says that it takes by itself, measured or published; None where it lacks a part of it."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -35,6 +37,7 @@ class BlockPrice:
             "input_shape": list(self.input_shape),
             "ms": self.ms,
             "source": self.source,
+            "table_ms": self.table_ms,
         }
 
 
@@ -84,10 +87,15 @@ def price(space: SearchSpace, code: str | Sequence[int], table: LatencyTable) ->
 def price_of(architecture: Architecture, table: LatencyTable, predictor: LatencyPredictor) -> Price:
     """Price an architecture, or that of the whole space for a proxy's, by a predictor that was fitted to the table."""
     blocks = [
-        BlockPrice(cost.place, cost.spec, cost.input_shape, cost.ms, _source(cost, table))
+        BlockPrice(cost.place, cost.spec, cost.input_shape, cost.ms, _source(cost, table), _table_ms(cost, table))
         for cost in predictor.block_costs(architecture)
     ]
     return Price(predictor.priced(architecture), predictor.predict(architecture), tuple(blocks))
+
+
+def _table_ms(cost: BlockCost, table: LatencyTable) -> float | None:
+    parts = [part for part in cost.spec.parts(cost.input_shape) if not part[0].is_identity]
+    return None if any(part not in table.blocks for part in parts) else sum(table.block_ms(*part) for part in parts)
 
 
 def _source(cost: BlockCost, table: LatencyTable) -> Source:

@@ -65,7 +65,7 @@ def quick_design(tables, out, *more: object) -> list[object]:
 
 def test_every_verb_has_help_with_an_example(hwnas):
     assert hwnas("--help")[0] == 0
-    verbs = ("devices", "measure", "fit", "price", "range", "search", "export", "bench", "accuracy", "design")
+    verbs = ("devices", "measure", "fit", "price", "range", "search", "export", "bench", "accuracy", "design", "report")
     for verb in verbs:
         code, out, _ = hwnas(verb, "--help")
         assert code == 0
@@ -433,5 +433,5 @@ def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, 
     card = (tmp_path / "run" / "models" / "CARD.md").read_text()
     assert f"measured **{report['measured_ms']['litert']:.4g} ms, within the budget**." in card
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "plain-cnn is returned" in page and "against what was searched" in page
+    assert "plain-cnn is returned" in page and "what the search found: " in page
     assert hwnas("accuracy", tmp_path / "run", "--data", "digits")[0] == 0

@@ -7,7 +7,8 @@ import pytest
 
 from hwnas.latency.fitting.fit import fit
 from hwnas.pricing import price_of
-from hwnas.report.search_page import GAUGE_PX, search_page, write_search_page
+from hwnas.report.layers import GAUGE_PX
+from hwnas.report.search_page import search_page, write_search_page
 from hwnas.searches.indicator_record import indicator_record
 from hwnas.spaces import get_space
 from hwnas.supernet.superkernel_net import SuperKernelNet
@@ -78,7 +79,7 @@ def test_indicators_are_drawn_against_their_thresholds():
     assert re.search(rf'class="off"[^>]* width="{GAUGE_PX / 4}"', page)
     assert "5x5 0.4 ≥ 0.1" in page
     assert "e6 0.2 &lt; 0.8" in page or "e6 0.2 < 0.8" in page
-    assert "<th>kernel</th><th>width</th>" in page
+    assert '<th scope="col">kernel</th><th scope="col">width</th>' in page
 
 
 def test_the_indicators_of_a_supernet_are_its_own():
@@ -111,17 +112,27 @@ def test_nothing_of_a_person_becomes_markup(tmp_path: Path):
 
 
 def test_the_file_needs_nothing_else(tmp_path: Path):
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(b"\x89PNG not really")
-    path = write_search_page(tmp_path, report(LARGEST), TINY, picture=picture)
+    path = write_search_page(tmp_path, report(LARGEST), TINY)
     page = path.read_text()
     assert path.name == "report.html"
-    assert re.findall(r'src="([^"]{5})', page) == ["data:"]
-    assert not re.search(r"https?:|<script|<link|@import|url\(", page)
+    assert not re.search(r"https?:|<script|<link|@import|url\(|<img", page)
 
 
-def test_without_a_picture_the_page_says_so(tmp_path: Path):
-    assert "Not drawn" in search_page(report(LARGEST), TINY, picture=tmp_path / "none.png")
+def test_the_loss_is_never_called_a_latency():
+    losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
+    page = search_page(report(LARGEST), TINY, metrics=losses)
+    assert "<h3>Loss of the training images</h3>" in page
+    assert "Expected latency" not in page
+    followed = [record | {"expected_ms": 3.0, "multiplier": 0.1} for record in losses]
+    page = search_page(report(LARGEST), TINY, metrics=followed)
+    assert "Expected latency, from 3 ms at first to 3 ms at last; the budget is 2 ms" in page
+    assert "<h3>Multiplier of the latency</h3>" in page
+
+
+def test_a_loss_that_is_no_number_and_a_run_of_one_step_are_left_out():
+    page = search_page(report(LARGEST), TINY, metrics=[{"step": 1, "loss": None}, {"step": 2, "loss": 1.0}])
+    assert "Loss of the training images" not in page
+    assert "Nothing was recorded over its steps" in page
 
 
 def test_a_measured_network_says_how_it_did():

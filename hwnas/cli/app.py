@@ -21,6 +21,7 @@ from hwnas.cli.measuring import bench, fit, measure
 from hwnas.cli.output import let_go_of_stdout, say_data_warnings, say_log
 from hwnas.cli.pricing import price
 from hwnas.cli.ranging import show_range
+from hwnas.cli.reporting import report
 from hwnas.cli.stopping import STOPPED, Stopped, stop_on_signals
 from hwnas.cli.studying import evaluate
 from hwnas.cli.watching import watch
@@ -58,7 +59,7 @@ def about(
     again."""
 
 
-for verb in (measure, fit, price, search, export, inspect, bench, accuracy, evaluate, bundle, design):
+for verb in (measure, fit, price, search, export, inspect, bench, accuracy, evaluate, bundle, design, report):
     app.command()(verb)
 app.command(name="range")(show_range)
 app.command()(watch)

@@ -22,11 +22,13 @@ from hwnas.latency.wanted_budget import hint_above_slowest
 from hwnas.pricing import price_of
 from hwnas.report.model_card import write_model_card
 from hwnas.report.pictures import save_search_picture
+from hwnas.report.recorded import MISTAKES_FILE, evaluated_networks
 from hwnas.report.search_page import write_search_page
 from hwnas.run import Run
 from hwnas.searches.frontier import save_frontier
 from hwnas.searches.result import SearchResult
 from hwnas.searches.single_path import INDICATORS_FILE
+from hwnas.train.confusion import confusion
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
 from hwnas.train.export_images import export_images
@@ -176,13 +178,17 @@ def write_report(found: DesignResult, task: Task, run: Run) -> None:
     """report.json, the card beside the model files, and the page."""
     data = task.data_at(found.architecture.input_shape[1])
     described = found.to_json() | _data_json(data) | {"card": task.predictor.card.to_json()}
-    described |= {"method": task.config.method, "epochs": task.config.epochs}
+    answers = confusion(load_child(run.folder), data)
+    described |= {"method": task.config.method, "epochs": task.config.epochs, "confusion": answers.counts}
+    write_json(run.folder / MISTAKES_FILE, answers.mistakes_json())
     write_json(run.folder / REPORT_FILE, described)
     if found.models:
         write_model_card(run.folder / MODELS_FOLDER, described)
     indicators = run.folder / INDICATORS_FILE
     recorded = read_json(indicators, "the run's indicators") if indicators.is_file() else []
-    write_search_page(run.folder, described, task.space, recorded, run.folder / BUDGET_PICTURE)
+    mistakes = answers.mistakes_json()["mistakes"]
+    evaluated = evaluated_networks(run.folder)
+    write_search_page(run.folder, described, task.space, recorded, run.metrics(), evaluated, mistakes)
 
 
 def _data_json(data: ImageData) -> dict[str, Any]:

@@ -11,9 +11,16 @@ from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import Finite, Ms, Positive, checked
 from hwnas.preprocessing import Crop, Resize
+from hwnas.records import read_records
 from hwnas.run import RUN_FILE
 
+EVALUATED_FILES = "derivation-*.jsonl"
+"""Of a run: what its networks got of the validation images when the best one was looked for."""
+MISTAKES_FILE = "mistakes.json"
+"""Of a run: pictures of the test images that the network is surest of, and wrong."""
 CURE = "restore it, or delete it to export without what it says"
+
+MISTAKES_CURE = "delete it, and the page does without"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -52,6 +59,19 @@ class _Model(BaseModel):
 class _Conditions(BaseModel):
     identity: dict[str, Any]
     circumstances: dict[str, Any]
+
+
+class _Mistake(BaseModel):
+    """See `hwnas.train.confusion.Mistake`."""
+
+    truth: str
+    answer: str
+    sureness: Share
+    picture: str
+
+
+class _Mistakes(BaseModel):
+    mistakes: list[_Mistake] = []
 
 
 class _Report(BaseModel):
@@ -110,3 +130,24 @@ def design_report(path: Path) -> dict[str, Any] | None:
     found: dict[str, Any] = read_json(path, "the run's report")
     checked(_Report, found, f"{path} is damaged", CURE)
     return found
+
+
+def evaluated_networks(run: Path) -> list[dict[str, Any]]:
+    """The networks of a search that were judged by validation images, in this order; none for a method without it.
+
+    Raises HwnasError where a record is damaged.
+    """
+    records = [record for path in sorted(run.glob(EVALUATED_FILES)) for record in read_records(path)]
+    return [record for record in records if isinstance(record.get("accuracy"), int | float)]
+
+
+def surest_mistakes(run: Path) -> list[dict[str, Any]]:
+    """The mistakes that were written beside a report; none in a run of an earlier version.
+
+    Raises HwnasError where the file is damaged.
+    """
+    path = run / MISTAKES_FILE
+    if not path.is_file():
+        return []
+    found = checked(_Mistakes, read_json(path, "the mistakes"), f"{path} is damaged", MISTAKES_CURE)
+    return [mistake.model_dump() for mistake in found.mistakes]

@@ -1,195 +1,146 @@
-"""The page of a search: one HTML file that needs nothing else, with what was decided, by what, and what it costs."""
+"""The page of a run: one HTML file that needs nothing else, with what was found, how, and how far to trust it."""
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hwnas.files import write_page
-from hwnas.space import OneOf, SearchSpace
+from hwnas.errors import HwnasError
+from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE
+from hwnas.files import read_json, write_page
+from hwnas.report import page_facts as facts
+from hwnas.report.answers import confusion_table, mix_ups, pictures
+from hwnas.report.layers import layer_rows, strip
+from hwnas.report.page_charts import budget_chart, curve, network_points, pareto_chart
+from hwnas.space import SearchSpace
 
 PAGE_FILE, TEMPLATE = "report.html", "search.html"
-GAUGE_PX, BAR_PX = 70, 60
-NO_PICTURE = "Not drawn: this method expects no latency while it trains, or matplotlib is not installed."
+MODELS_FOLDER = "models"
 
 Json = Mapping[str, Any]
 
 
 def write_search_page(
-    folder: Path, report: Json, space: SearchSpace, indicators: Sequence[Json] = (), picture: Path | None = None
+    folder: Path,
+    report: Json,
+    space: SearchSpace | None,
+    indicators: Sequence[Json] = (),
+    metrics: Sequence[Json] = (),
+    evaluated: Sequence[Json] = (),
+    mistakes: Sequence[Json] = (),
 ) -> Path:
     """Write the page into a run folder.
 
     Args:
         folder: of the run.
         report: what its ``report.json`` holds.
-        space: that was searched.
+        space: that was searched; None: not known, and its decisions have no names then.
         indicators: what superkernels were decided by: see `hwnas.searches.indicator_record`; empty: another method.
-        picture: PNG of the expected latency over the steps, taken into the page if it is there.
+        metrics: what was logged at each step; empty: nothing was.
+        evaluated: the networks that were judged by validation images, in this order.
+        mistakes: on test images, those that the network is surest of: see `hwnas.train.confusion.Mistake`.
 
-    Raises HwnasError if the folder cannot be written.
+    Raises HwnasError if the report lacks what a page is made of, or the folder cannot be written.
     """
     path = folder / PAGE_FILE
-    text = search_page(report, space, indicators, picture)
+    try:
+        text = search_page(report, space, indicators, metrics, evaluated, mistakes, folder)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise HwnasError(
+            f"the page: the report of {folder} lacks what a page is made of ({error!r}); repeat the design."
+        ) from error
     write_page(path, text)
     return path
 
 
-def search_page(report: Json, space: SearchSpace, indicators: Sequence[Json] = (), picture: Path | None = None) -> str:
-    """The page as HTML; see `write_search_page`."""
-    environment = Environment(loader=PackageLoader("hwnas.report"), autoescape=True, undefined=StrictUndefined)
-    gauges = _gauges(indicators)
-    drawn = picture is not None and picture.is_file()
-    return environment.get_template(TEMPLATE).render(
-        title=f"{space.name} within {report['budget_ms']:g} ms on {report['device']}",
-        verdict=_verdict(report),
-        facts=[(name, value) for name, value in _facts(report, space) if value],
-        picture=f"data:image/png;base64,{b64encode(picture.read_bytes()).decode()}" if drawn and picture else "",
-        no_picture=NO_PICTURE,
+def search_page(
+    report: Json,
+    space: SearchSpace | None,
+    indicators: Sequence[Json] = (),
+    metrics: Sequence[Json] = (),
+    evaluated: Sequence[Json] = (),
+    mistakes: Sequence[Json] = (),
+    folder: Path | None = None,
+) -> str:
+    """The page as HTML; see `write_search_page`. Without a folder it has no links to files."""
+    rows = layer_rows(report, space, indicators)
+    exported: Json = {}
+    if folder is not None:
+        with suppress(HwnasError):  # the page does without it
+            exported = read_json(folder / MODELS_FOLDER / EXPORT_FILE, "the export")
+    counts, classes = report.get("confusion") or (), report.get("classes") or ()
+    return render(
+        TEMPLATE,
+        title=_title(report),
+        headline=facts.headline(report),
+        classes=facts.class_names(report),
+        verdict=facts.verdict(report),
+        tiles=facts.tiles(report),
+        budget=budget_chart(report),
+        device=facts.device_name(report),
+        pareto=pareto_chart(network_points(report), [report["budget_ms"]]),
+        files=facts.model_files(report, folder, exported),
+        others=_other_files(folder),
+        notes=facts.notes(report, exported),
+        curves=_curves(report, metrics, evaluated),
+        confusion=confusion_table(counts, classes),
+        mix_ups=mix_ups(counts, classes),
+        pictures=pictures(mistakes),
+        strip=strip(rows),
         axes=list(dict.fromkeys(str(each["axis"]) for each in indicators)),
-        layers=_layers(report, space, gauges),
-        total_ms="" if report["price"] is None else f"{report['price']['predicted_ms']:.2f}",
+        layers=rows,
+        total_ms=None if report["price"] is None else report["price"]["predicted_ms"],
+        search=facts.search_facts(report, _searched(space)),
+        trust=facts.trust(report),
+        conditions=facts.conditions(report),
     )
 
 
-def _verdict(report: Json) -> str:
-    if report["predicted_ms"] is None:
-        measured = report["measured_ms"][report["runtime"]]
-        return f"measured {measured:.4g} ms, {report['status']} the budget; {report['returned']} is returned."
-    low, high = report["interval_ms"]
-    predicted = f"predicted {report['predicted_ms']:.4g} ms, 90 % interval {low:.4g} to {high:.4g} ms"
-    if not report["measured_ms"]:
-        return f"{predicted}; never measured."
-    measured = report["measured_ms"][report["runtime"]]
-    missed = "" if low <= measured <= high else ", which does not hold what was measured"
-    return f"measured {measured:.4g} ms, {report['status']} the budget; {predicted}{missed}."
+def render(template: str, **values: Any) -> str:
+    """A template of the package; whatever is put into it is text, never markup."""
+    environment = Environment(
+        loader=PackageLoader("hwnas.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values)
 
 
-def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
-    images = ", ".join(f"{count} {split}" for split, count in report["images"].items())
-    searched = f"{space.name}, input {_shape(space.input_shape)}, {_options(space.options)}"
-    return [
-        ("code", report["architecture"]["code"]),
-        ("method", f"{report['method']}, {report['epochs']} epochs of {images} images"),
-        ("searched", searched),
-        ("priced as", _priced_as(report)),
-        (
-            "aimed at",
-            "" if report["measured_ms"] else f"{_target_ms(report):.4g} ms, whose interval ends at the budget",
-        ),
-        ("latency table", report["publication"] or f"measured on {report['device']}"),
-        ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
-        *((f"{model['format']} {model['precision']}", _file_fact(model)) for model in report.get("models", ())),
-        *_compared(report),
-        ("unused budget", _unused(report)),
-        *(("warning", text) for text in report.get("data_warnings", ())),
-        ("hint", report.get("budget_hint") or ""),
-        ("size as searched", f"{report['macs'] / 1e6:.2f} M MACs, {report['params'] / 1e3:.1f} k parameters"),
+def _title(report: Json) -> str:
+    space = report["architecture"]["space"] or "network"
+    return f"{space} within {report['budget_ms']:g} ms on {facts.device_name(report)}"
+
+
+def _other_files(folder: Path | None) -> list[tuple[str, str]]:
+    """(link, what it is) of the other files that are there."""
+    known = {
+        f"{MODELS_FOLDER}/{CARD_FILE}": "the model card: input, output, and code for Kotlin, Swift, Python and C++",
+        "weights.safetensors": "the weights, which hwnas.load_child() of the run folder reads",
+        "report.json": "every figure of this page",
+    }
+    return [] if folder is None else [(link, what) for link, what in known.items() if (folder / link).is_file()]
+
+
+def _curves(report: Json, metrics: Sequence[Json], evaluated: Iterable[Json]) -> list[Json]:
+    """What was recorded over the search."""
+    tried = [{"step": number, "accuracy": 100 * each["accuracy"]} for number, each in enumerate(evaluated, 1)]
+    found = [
+        curve("Loss of the training images", "", metrics, "loss"),
+        curve("Expected latency", " ms", metrics, "expected_ms", report["budget_ms"]),
+        curve("Multiplier of the latency", "", metrics, "multiplier"),
+        curve("Validation accuracy of each network that was tried", " %", tried, "accuracy", joined=False),
     ]
+    return [each for each in found if each is not None]
 
 
-def _priced_as(report: Json) -> str:
-    """The network whose price is shown, where it is another one than was found."""
-    if report["price"] is None:
+def _searched(space: SearchSpace | None) -> str:
+    if space is None:
         return ""
-    found, priced = report["architecture"], report["price"]["architecture"]
-    if found["blocks"] == priced["blocks"] and found["input_shape"] == priced["input_shape"]:
-        return ""
-    return f"{priced['space']}, input {_shape(priced['input_shape'])}: the network of the same code"
-
-
-def _compared(report: Json) -> list[tuple[str, str]]:
-    """What was returned against what one would have picked, or what was searched."""
-    searched = [report["searched"] | {"network": "what was searched"}] if report.get("searched") else []
-    return [
-        (
-            f"against {each['network']}",
-            f"{100 * each['accuracy']:.1f} % of the test images in {each['measured_ms']:.4g} ms, "
-            f"{each['resolution']} px, {each['params'] / 1e3:.1f} k parameters",
-        )
-        for each in [*searched, *report.get("found_against", ())]
-    ]
-
-
-def _file_fact(model: Json) -> str:
-    """What an exported file took, and how many test images it gets right."""
-    found = [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
-    if model.get("accuracy") is not None:
-        found.append(f"{100 * model['accuracy']:.1f} % of the test images")
-    return ", ".join(found)
-
-
-def _without_leaked(report: Json) -> str:
-    share = report.get("accuracy_without_leaked")
-    return "" if share is None else f"; {100 * share:.1f} % without those that are copies of images it learnt from"
-
-
-def _unused(report: Json) -> str:
-    """How much of the budget is not used, and why, where that is to be said."""
-    derivation = report.get("derivation")
-    if not derivation or not derivation["reason"]:
-        return ""
-    return f"{100 * (1 - derivation['budget_share']):.0f} %: {derivation['reason']}"
-
-
-def _target_ms(report: Json) -> float:
-    """The largest prediction whose interval is within the budget."""
-    return float(report["budget_ms"] * report["predicted_ms"] / report["interval_ms"][1])
-
-
-def _layers(report: Json, space: SearchSpace, gauges: Mapping[str, Mapping[str, list[Json]]]) -> list[Json]:
-    """One row per link of the chain; none for a network that is not of the space."""
-    if report["price"] is None:
-        return []
-    blocks = {block["place"]: block for block in report["price"]["blocks"]}
-    most_ms = max((block["ms"] for block in blocks.values()), default=1.0)
-    rows: list[Json] = []
-    for place, node in enumerate(space.nodes):
-        decision = node.name if isinstance(node, OneOf) else ""
-        block = blocks.get(place, {"spec": "skip", "input_shape": (), "ms": 0.0, "source": ""})
-        state = "skipped" if place not in blocks else "decided" if decision else "fixed"
-        rows.append(
-            {
-                "decision": decision or "(fixed)",
-                "gauges": gauges.get(decision, defaultdict(list)),
-                "state": state,
-                "block": block["spec"],
-                "input": _shape(block["input_shape"]),
-                "ms": f"{block['ms']:.3f}",
-                "bar": round(BAR_PX * max(0.0, block["ms"]) / most_ms, 1),
-                "source": block["source"],
-            }
-        )
-    return rows
-
-
-def _gauges(indicators: Sequence[Json]) -> dict[str, dict[str, list[Json]]]:
-    """By decision and axis: each indicator's size and threshold in pixels of a gauge that the larger one fills."""
-    gauges: dict[str, dict[str, list[Json]]] = defaultdict(lambda: defaultdict(list))
-    for each in indicators:
-        full = max(each["size"], each["threshold"], 1e-12)
-        on = each["slack"] >= 0
-        gauges[each["decision"]][each["axis"]].append(
-            {
-                "told": f"{each['choice']} {each['size']:.3g} {'≥' if on else '<'} {each['threshold']:.3g}",
-                "on": on,
-                "size": round(GAUGE_PX * max(0.0, each["size"]) / full, 1),
-                "threshold": round(GAUGE_PX * max(0.0, each["threshold"]) / full + 1, 1),
-                "label": f"{each['choice']}: size {each['size']:.4g}, threshold {each['threshold']:.4g}, "
-                f"{'on' if on else 'off'}",
-            }
-        )
-    return gauges
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in options.items())
+    options = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in space.options.items())
+    return f"{space.name}, input {'x'.join(map(str, space.input_shape))}, {options}"

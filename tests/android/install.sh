@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the tests of phones and boards need; quick when it is all there. Ends with 1 if something is missing, and
-# says what: the tests that need it skip then.
+# Brings what the tests of phones and boards need, and the browser for those of pages; quick when it is all there. Ends
+# with 1 if something is missing, and says what: the tests that need it skip then.
 #
 # Programs come from the system's own packages (root, or sudo without a password). What would start a daemon when it
 # is installed, adbd and sshd, is only unpacked into .devices/, which needs no root.
@@ -31,6 +31,20 @@ lacks_programs() {
   # newer distributions link qemu-aarch64 itself statically
   [ ! -e /usr/aarch64-linux-gnu/lib/libstdc++.so.6 ] ||
     ! { command -v qemu-aarch64-static || command -v qemu-aarch64; } > /dev/null
+}
+
+# where another Chromium or Chrome is there, that will do
+install_browser() {
+  local program
+  for program in chromium chromium-browser google-chrome; do command -v "$program" > /dev/null && return; done
+  if ! as_root true 2> /dev/null; then
+    missing+=("chromium: installing it needs root, or sudo without a password")
+    return
+  fi
+  echo "tests/android/install.sh: installing chromium" >&2
+  as_root apt-get -qq update
+  as_root apt-get -qq install -y --no-install-recommends chromium > /dev/null ||
+    missing+=("chromium: apt-get could not install it (see above)")
 }
 
 install_packages() {
@@ -98,6 +112,7 @@ unpack() {
 }
 
 install_packages
+install_browser
 unpack adbd adbd
 unpack sshd openssh-server
 mkdir -p "$PLACE/root"

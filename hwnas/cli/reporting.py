@@ -1,0 +1,38 @@
+"""The verb that writes pages of finished runs again: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.options import Json
+from hwnas.cli.output import print_json
+from hwnas.errors import UsageError
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of several runs: the file of their page [runs.html].")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the page of a finished run again, or one page of several runs. Nothing is trained or measured.
+
+    Example: `hwnas report runs/lite-photos-0.5ms`, or of several: `hwnas report runs/a runs/b --out compared.html`
+    """
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.runs_page import write_runs_page
+    from hwnas.report.written import rewrite_page
+
+    if len(runs) == 1 and out is not None:
+        raise UsageError("--out names the page of several runs; that of one run is report.html in its folder.")
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise UsageError(f"each run is named once, not {', '.join(map(str, runs))}.")
+    page = rewrite_page(runs[0]) if len(runs) == 1 else write_runs_page(runs, out or Path("runs.html"))
+    if as_json:
+        print_json({"page": str(page), "runs": [str(run) for run in runs]})
+    else:
+        CONSOLE.print(f"{page}", markup=False)
