@@ -57,7 +57,7 @@ def verdict(report: Json) -> str:
         predicted = f"predicted {report['predicted_ms']:.4g} ms, 90 % interval {low:.4g} to {high:.4g} ms"
     measured = report["measured_ms"].get(report["runtime"])
     if measured is None:
-        return f"{predicted or 'not predicted'}; not measured."
+        return f"{predicted or 'not predicted'}; never measured."
     return f"measured {measured:.4g} ms, {report['status']} the budget" + (f"; {predicted}." if predicted else ".")
 
 
