@@ -16,6 +16,7 @@ from hwnas.cli.designing import design, search
 from hwnas.cli.devices import devices
 from hwnas.cli.evaluating import accuracy
 from hwnas.cli.exporting import export
+from hwnas.cli.gating import gate
 from hwnas.cli.inspecting import inspect
 from hwnas.cli.measuring import bench, fit, measure
 from hwnas.cli.output import let_go_of_stdout, say_data_warnings, say_log
@@ -57,7 +58,7 @@ def about(
     again."""
 
 
-for verb in (measure, fit, price, search, export, inspect, bench, accuracy, evaluate, bundle, design):
+for verb in (measure, fit, price, search, export, inspect, bench, gate, accuracy, evaluate, bundle, design):
     app.command()(verb)
 app.command(name="range")(show_range)
 

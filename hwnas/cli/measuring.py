@@ -31,6 +31,7 @@ from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
+    from hwnas.devices.device import Device
     from hwnas.latency.measuring.table_campaign import SpaceTable
     from hwnas.latency.measuring.until_accurate import UntilAccurate
 
@@ -201,6 +202,7 @@ def bench(
     Example: `hwnas bench runs/demo/models/model.tflite --device pixel-8 --threads 2`
     """
     from hwnas.campaign.bench import bench as bench_model
+    from hwnas.campaign.gate import digest_of
     from hwnas.devices.device import load_device
     from hwnas.report.console import CONSOLE, key_value_table
     from hwnas.report.progress import progress_bars
@@ -211,11 +213,13 @@ def bench(
     target = load_device(device)
     with progress_bars() as bars:
         bars("bench", 0, 1, model.name)
+        reference = _reference(model, target, runtime) if as_json else None
         result = bench_model(
             model,
             target,
             runtime,
             threads,
+            reference,
             timeout_s=timeout_s,
             waiting=lambda reason: bars("bench", 0, 1, f"waiting: {reason}"),
         )
@@ -223,7 +227,8 @@ def bench(
     measured = result.measurement
     if as_json:
         values = result.to_json()
-        print_json({k: values[k] for k in ("median_ms", "p5_ms", "p95_ms", "runs", "noisy", "conditions")})
+        shown = ("median_ms", "p5_ms", "p95_ms", "runs", "noisy", "repetitions_us", "reference_us", "conditions")
+        print_json({k: values[k] for k in shown} | {"reference": reference and digest_of(reference)})
         return
     identity = result.conditions.identity
     rows = {
@@ -233,6 +238,15 @@ def bench(
         "under": "{runtime} {runtime_version}, threads: {threads}, {cpu}".format(**identity),
     }
     CONSOLE.print(key_value_table(str(model), rows))
+
+
+def _reference(model: Path, device: Device, runtime: str | None) -> bytes | None:
+    """The model that `hwnas gate` compares machines by; None for a device whose models take several images."""
+    from hwnas.latency.measuring.table_campaign import reference_model
+    from hwnas.runners import default_runtime, resolve_runtime, runtime_suffix
+
+    chosen = default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)
+    return reference_model(runtime_suffix(chosen).removeprefix(".")) if device.batch == 1 else None
 
 
 def _show_operators(model: Path, device: str, runtime: str | None, threads: int | None, as_json: bool) -> None:
