@@ -14,6 +14,7 @@ from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained, choose
 from hwnas.designer.config import DesignConfig, DesignProgress
+from hwnas.designer.sustained_budget import in_first_runs
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
@@ -54,6 +55,7 @@ class Task:
         budget_ms, frontier_ms: the budgets that are wanted, in ms.
         start: pretrained weights of the largest network; None: they are random.
         chosen: what was left open and how it was decided.
+        slowdown: what budgets that are for sustained speed were divided by; None: they are for first runs.
     """
 
     config: DesignConfig
@@ -69,6 +71,7 @@ class Task:
     frontier_ms: tuple[float, ...] = ()
     start: ChildNetwork | None = None
     chosen: tuple[str, ...] = ()
+    slowdown: float | None = None
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
@@ -86,12 +89,15 @@ class Task:
         device = load_device(config.device).with_threads(config.threads)
         runtime = config.runtime or device.runtime
         check_pretrained(config)
+        first_runs = in_first_runs(config)
+        config = first_runs.config
         choices = distributed.from_first(lambda: choose(config, folder, partial(random_ms, device, runtime)))
         config = choices.config
         assert config.space is not None and config.method is not None
         method = get_search(config.method)
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
         table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
+        first_runs.check(conditions)
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
@@ -120,7 +126,8 @@ class Task:
             budget_ms,
             tuple(frontier_ms),
             start,
-            choices.said,
+            first_runs.said + choices.said,
+            first_runs.slowdown,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
@@ -156,6 +163,7 @@ class Task:
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
         decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
+        decided["slowdown"] = self.slowdown
         return self.config.model_dump() | self.problem.identity | decided
 
 
