@@ -4,7 +4,9 @@ how often does it find one that is 8 % slower? And a script that compares one me
 The slower model is one: the same network with one more block. How much slower it really is, is measured before and
 printed: both in turns in one process, in 20 rounds, without the load. Its baselines are taken without the load, too.
 
-python benchmarks/gate.py [--runs 30] [--json]
+The larger the images (--side), the longer a single run, and the more of the load is in it.
+
+python benchmarks/gate.py [--runs 30] [--side 64] [--json]
 """
 
 from __future__ import annotations
@@ -34,25 +36,24 @@ from hwnas.specs.mbconv import MBConv
 
 BLOCKS = ((16, 24, 2), (24, 24, 1), (24, 32, 2), (32, 32, 1), (32, 32, 1))
 """Channels in and out, and stride."""
-INPUT = (1, 3, 64, 64)
 ALLOWED_PERCENT = 4.0
 RULE_PERCENT = 5.0
 ROUNDS = 20
 
 
-def network(slower: bool) -> bytes:
+def network(slower: bool, side: int) -> bytes:
     """A small network as a .tflite; the slower one has one more block."""
     torch.manual_seed(0)
     blocks = [build_block(MBConv(c_in, c_out, kernel=3, expand=4, stride=stride)) for c_in, c_out, stride in BLOCKS]
     if slower:
         blocks.append(build_block(MBConv(32, 32, kernel=3, expand=3)))
     layers = [nn.Conv2d(3, 16, 3, 2, 1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)]
-    return convert(nn.Sequential(*layers).eval(), INPUT, "tflite")
+    return convert(nn.Sequential(*layers).eval(), (1, 3, side, side), "tflite")
 
 
-def slower_percent(models: dict[str, Path]) -> float:
+def slower_percent(models: dict[str, Path], side: int) -> float:
     """How much slower the second model is: the mean over rounds of both in turns."""
-    runtime, x = get_runtime("litert"), np.random.default_rng(0).standard_normal(INPUT).astype(np.float32)
+    runtime, x = get_runtime("litert"), np.random.default_rng(0).standard_normal((1, 3, side, side)).astype(np.float32)
     found = interleaved_ms({name: lambda path=path: runtime.load(path) for name, path in models.items()}, x, ROUNDS)
     first, second = found.values()
     return 100 * (math.exp(mean(math.log(b / a) for a, b in zip(first, second, strict=True))) - 1)
@@ -66,13 +67,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--side", type=int, default=64)
     arguments = parser.parse_args()
     device, reference = load_device("local"), reference_model("tflite")
     with tempfile.TemporaryDirectory() as folder:
         models = {name: Path(folder) / f"{name}.tflite" for name in ("unchanged", "slower")}
         for name, path in models.items():
-            path.write_bytes(network(name == "slower"))
-        really = slower_percent(models)
+            path.write_bytes(network(name == "slower", arguments.side))
+        really = slower_percent(models, arguments.side)
         saved = gate(models["unchanged"], device, "litert", reference, None).to_json()
         baseline = Baseline(**{key: saved[key] for key in Baseline.model_fields})
         limit = baseline.limit(Path("baseline"), digest_of(reference), ALLOWED_PERCENT, accept_conditions=False)
@@ -108,7 +110,7 @@ def main() -> None:
                 "its median, %": f"{min(plain):.1f} to {max(plain):.1f}",
             }
         )
-    show("A gate beside a moving load", rows, arguments.json, really_slower_percent=really)
+    show("A gate beside a moving load", rows, arguments.json, side=arguments.side, really_slower_percent=really)
 
 
 if __name__ == "__main__":

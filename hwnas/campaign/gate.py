@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions
-from hwnas.campaign.rounds import LOOKS, Excess, Round, excess, least_disturbed
+from hwnas.campaign.rounds import CONFIDENCE, LOOKS, Excess, Round, excess, least_disturbed
 from hwnas.devices.device import Device
 from hwnas.errors import UsageError
 from hwnas.progress import silent
 
 Status = Literal["within", "too slow", "undecided", "measured"]
 
+INTERVAL = f"{CONFIDENCE:.0%} interval".replace("%", " %")
 PRECISE = 0.01
 """A measurement that is to be a baseline is known well enough at an interval of plus or minus this share."""
 
@@ -90,10 +91,12 @@ class Gated:
             return "Held against nothing: to be compared with later."
         if (budget_ms := self.limit.budget_ms) is not None:
             value, low, high = (budget_ms * (1 + percent / 100) for percent in self.excess.percent())
-            return f"it takes {value:.4g} ms ({low:.4g} to {high:.4g} ms), with a budget of {self.limit.text}."
+            return (
+                f"it takes {value:.4g} ms ({INTERVAL}: {low:.4g} to {high:.4g} ms), with a budget of {self.limit.text}."
+            )
         value, low, high = self.excess.percent(self.limit.allowed_percent)
         return (
-            f"it takes {value:+.1f} % ({low:+.1f} to {high:+.1f} %) against {self.limit.text}, "
+            f"against {self.limit.text} it takes {value:+.1f} % of time ({INTERVAL}: {low:+.1f} to {high:+.1f} %); "
             f"+{self.limit.allowed_percent:g} % is allowed."
         )
 
@@ -159,7 +162,9 @@ def gate(
             rounds.append(Round(made.repetitions_us, made.reference_us))
         found = limit.excess(rounds, device) if limit else excess([each.ratio for each in rounds], [1.0], exact=True)
         status = _judge(limit, found)
-        told = f"{100 * (exp(found.value) - 1):+.1f} %, +-{50 * (found.high - found.low):.1f} %" if limit else told
+        if limit:
+            off = f"{100 * (exp(found.value) - 1):+.1f} +-{50 * (found.high - found.low):.1f} %"
+            told = f"{off} from what is allowed"
         if status != "undecided" or len(rounds) < look:
             break
     progress("gate", len(rounds), len(rounds), told)

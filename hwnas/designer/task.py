@@ -162,8 +162,8 @@ class Task:
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
-        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
-        decided["slowdown"] = self.slowdown
+        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "slowdown": self.slowdown}
+        decided["frontier"] = list(self.frontier_ms)
         return self.config.model_dump() | self.problem.identity | decided
 
 

@@ -50,13 +50,14 @@ def write_junit(path: Path, model: str, device: str, gated: Gated | None, error:
 
     Raises HwnasError if it cannot be written.
     """
+    name = Path(device).stem if device.endswith(".toml") else device
     failed = gated is not None and gated.status == "too slow"
     seconds = f"{gated.seconds:.3f}" if gated else "0"
     counts = {"tests": "1", "failures": str(int(failed)), "errors": str(int(gated is None)), "time": seconds}
     suites = Element("testsuites", counts)
     suite = SubElement(suites, "testsuite", {"name": "hwnas gate"} | counts)
     case = SubElement(
-        suite, "testcase", {"classname": shown(f"hwnas.gate.{device}"), "name": shown(model), "time": seconds}
+        suite, "testcase", {"classname": shown(f"hwnas.gate.{name}"), "name": shown(model), "time": seconds}
     )
     if gated is None:
         SubElement(case, "error", {"type": "HwnasError", "message": shown(error)}).text = shown(error)
