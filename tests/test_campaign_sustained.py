@@ -11,6 +11,7 @@ import pytest
 from hwnas.campaign.sustained import Sample, Sustained, read_sustained, sustain
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
+from hwnas.files import check_ours
 from hwnas.report.console import CONSOLE
 from hwnas.report.sustained_table import BLOCKS, series, sparkline
 from tests.commands import completed
@@ -80,6 +81,10 @@ def test_what_was_watched_is_written_with_a_picture_and_read_again(tmp_path: Pat
     found = read_sustained(out)
     assert told["slowdown"] == found.slowdown and len(told["samples"]) == len(found.samples) >= 1
     assert (tmp_path / "sustained.png").read_bytes().startswith(b"\x89PNG") and told["picture"].endswith(".png")
+    check_ours(tmp_path / "sustained.png")  # may be replaced
+    (tmp_path / "holiday.png").write_bytes(b"\x89PNG of somebody")
+    done = completed("bench", tmp_path / "model.tflite", "--minutes", 0.02, "--out", tmp_path / "holiday.json")
+    assert done.returncode == 1 and "was not written by" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,14 @@ def test_what_cannot_be_compared_is_said_before_anything_is_measured(
     assert "gate: " not in done.stderr  # no round began
 
 
+@pytest.mark.parametrize("option", ["--save", "--junit"])
+def test_a_person_s_file_is_not_replaced(folder: Path, option: str) -> None:
+    (folder / "notes.xml").write_text("mine")
+    done = completed("gate", folder / "small.tflite", "--budget-ms", 1e4, option, folder / "notes.xml")
+    assert done.returncode == 1 and "was not written by" in " ".join(done.stderr.split())
+    assert (folder / "notes.xml").read_text() == "mine"
+
+
 @pytest.mark.parametrize(("name", "code"), [("absent.tflite", 1), ("model.pt", 2)])
 def test_a_model_that_cannot_be_measured_is_an_error_and_no_slow_model(folder: Path, name: str, code: int) -> None:
     junit = folder / "absent.xml"

@@ -105,6 +105,7 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
         if out.suffix != ".json":
             raise UsageError(f"the samples are written as JSON, so --out ends in .json, not {out.name!r}.")
         check_ours(out)
+        check_ours(out.with_suffix(".png"))
     chosen = default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)
     latest: list[Sustained] = []
 

@@ -60,10 +60,12 @@ def gate(
     Than a measurement of the same machine: `hwnas gate model.tflite --save main.json`, then `hwnas gate model.tflite
     --baseline main.json`
     """
-    from hwnas.files import write_json
+    from hwnas.files import check_ours, write_json
     from hwnas.report.console import CONSOLE
     from hwnas.report.gate_report import explained, gate_table, write_junit
 
+    for written in filter(None, (save, junit)):
+        check_ours(written)
     try:
         _check(budget_ms, baseline, save)
         gated = _gated(model, device, runtime, threads, budget_ms, baseline, allow_percent, max_s, accept_conditions)

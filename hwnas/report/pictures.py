@@ -166,7 +166,8 @@ def save_sustained_picture(found: Sustained, path: Path) -> bool:
 def _save(figure: Figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120))
+    ours = {"Software": "hwnas"}  # a picture that somebody else made is never replaced: `hwnas.files.check_ours`
+    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, metadata=ours))
     pyplot.close(figure)
 
 
