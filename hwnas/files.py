@@ -55,7 +55,7 @@ def check_ours(path: Path) -> None:
     if path.is_file() and b"hwnas" not in path.read_bytes():
         raise HwnasError(
             f"{path} is there and was not written by hwnas, which would replace it. Move it elsewhere, or name another "
-            "folder with --out."
+            "place for what is to be written."
         )
 
 

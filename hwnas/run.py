@@ -24,7 +24,7 @@ RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
 DECIDES_NOTHING = {"workers", "train_threads"}
 """What is recorded of a configuration and may be another when the run goes on."""
 
-PLACES = {"data", "device", "latency", "tables"}
+PLACES = {"data", "device", "latency", "tables", "sustained"}
 """Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
 
 CONTENTS = {"images": "the images have changed", "latencies": "the latencies have changed"}

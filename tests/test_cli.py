@@ -65,7 +65,20 @@ def quick_design(tables, out, *more: object) -> list[object]:
 
 def test_every_verb_has_help_with_an_example(hwnas):
     assert hwnas("--help")[0] == 0
-    verbs = ("devices", "measure", "fit", "price", "range", "search", "export", "bench", "accuracy", "design", "report")
+    verbs = (
+        "devices",
+        "measure",
+        "fit",
+        "price",
+        "range",
+        "search",
+        "export",
+        "bench",
+        "gate",
+        "accuracy",
+        "design",
+        "report",
+    )
     for verb in verbs:
         code, out, _ = hwnas(verb, "--help")
         assert code == 0

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from hwnas.campaign.bench import bench_with
-from hwnas.cli.measuring import bench
+from hwnas.cli.benching import bench
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.native.abi import elf_kind

@@ -39,23 +39,27 @@ class Bench:
     conditions: Conditions
     reference_us: tuple[float, ...] = ()
     """Medians of a reference model, timed once before each repetition, where there was one."""
+    repetitions_us: tuple[float, ...] = ()
+    """Medians of the repetitions as they were timed, also of those that the Measurement leaves out."""
 
     def __repr__(self) -> str:
         device, runtime = self.conditions.circumstances.get("device"), self.conditions.identity.get("runtime")
         return f"Bench({self.measurement.median_ms:.4g} ms on {device}, {runtime}, {self.measurement.runs} runs)"
 
     def to_json(self) -> dict[str, Any]:
-        """``median_ms, p5_ms, p95_ms, runs`` and the rest of the Measurement, ``conditions`` and ``reference_us``."""
+        """``median_ms, p5_ms, p95_ms, runs`` and the rest of the Measurement, and the other fields."""
         return self.measurement.to_json() | {
             "conditions": self.conditions.to_json(),
             "reference_us": list(self.reference_us),
+            "repetitions_us": list(self.repetitions_us),
         }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Bench:
         """The Bench that `to_json` wrote."""
         conditions = Conditions.from_json(data["conditions"])
-        return Bench(Measurement.from_json(data), conditions, tuple(data["reference_us"]))
+        repetitions_us = tuple(data["repetitions_us"])
+        return Bench(Measurement.from_json(data), conditions, tuple(data["reference_us"]), repetitions_us)
 
 
 def bench(
@@ -166,7 +170,7 @@ def bench_with(
                     references_us.append(median(retrying.time_reference().runs_us))
                 timing = retrying.time(lambda: model)
                 made.append(Repetition("", tuple(timing.runs_us), drift_percent=None))
-    return Bench(combine(made, device), conditions, tuple(references_us))
+    return Bench(combine(made, device), conditions, tuple(references_us), tuple(each.median_us for each in made))
 
 
 def _bench_in_sandbox(model: Path, device: Device, runtime: str, reference: Path | None, timeout_s: float) -> Bench:

@@ -11,13 +11,15 @@ from rich.text import Text
 from typer.rich_utils import rich_format_error
 
 import hwnas
+from hwnas.cli.benching import bench
 from hwnas.cli.bundling import bundle
 from hwnas.cli.designing import design, search
 from hwnas.cli.devices import devices
 from hwnas.cli.evaluating import accuracy
 from hwnas.cli.exporting import export
+from hwnas.cli.gating import gate
 from hwnas.cli.inspecting import inspect
-from hwnas.cli.measuring import bench, fit, measure
+from hwnas.cli.measuring import fit, measure
 from hwnas.cli.output import let_go_of_stdout, say_data_warnings, say_log
 from hwnas.cli.pricing import price
 from hwnas.cli.ranging import show_range
@@ -59,7 +61,7 @@ def about(
     again."""
 
 
-for verb in (measure, fit, price, search, export, inspect, bench, accuracy, evaluate, bundle, design, report):
+for verb in (measure, fit, price, search, export, inspect, bench, gate, accuracy, evaluate, bundle, design, report):
     app.command()(verb)
 app.command(name="range")(show_range)
 app.command()(watch)

@@ -1,4 +1,4 @@
-"""The verbs that ask a device: measure, fit, bench."""
+"""The verbs that make a table and a predictor: measure, fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hwnas.cli.campaigns import measure_all, print_measured
 from hwnas.cli.importing import import_published
 from hwnas.cli.options import (
     Classes,
-    DeviceName,
     DeviceNames,
     ImportFile,
     Json,
@@ -177,72 +176,3 @@ def fit(
     else:
         CONSOLE.print(card_table(card))
         CONSOLE.print(f"written: {', '.join(str(path) for path in [table / 'predictor.json', *written])}")
-
-
-def bench(
-    model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one float32 input.")],
-    device: DeviceName = "local",
-    runtime: RuntimeName = None,
-    threads: Threads = None,
-    timeout_s: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout-s", min=0.1, help="Give up on a file after this long, on this machine [by the device]."
-        ),
-    ] = None,
-    operators: Annotated[
-        bool,
-        typer.Option("--operators", help="Show what each operator takes; needs Google's benchmark_model."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Measure any model file the way tables are measured.
-
-    Example: `hwnas bench runs/demo/models/model.tflite --device pixel-8 --threads 2`
-    """
-    from hwnas.campaign.bench import bench as bench_model
-    from hwnas.devices.device import load_device
-    from hwnas.report.console import CONSOLE, key_value_table
-    from hwnas.report.progress import progress_bars
-
-    if operators:
-        _show_operators(model, device, runtime, threads, as_json)
-        return
-    target = load_device(device)
-    with progress_bars() as bars:
-        bars("bench", 0, 1, model.name)
-        result = bench_model(
-            model,
-            target,
-            runtime,
-            threads,
-            timeout_s=timeout_s,
-            waiting=lambda reason: bars("bench", 0, 1, f"waiting: {reason}"),
-        )
-        bars("bench", 1, 1, model.name)
-    measured = result.measurement
-    if as_json:
-        values = result.to_json()
-        print_json({k: values[k] for k in ("median_ms", "p5_ms", "p95_ms", "runs", "noisy", "conditions")})
-        return
-    identity = result.conditions.identity
-    rows = {
-        "median": f"{measured.median_ms:.4f} ms over {measured.runs} runs",
-        "5 to 95 %": f"{measured.p5_ms:.4f} to {measured.p95_ms:.4f} ms",
-        "between repetitions": f"{measured.between_visits_percent:.1f} %{' (noisy)' if measured.noisy else ''}",
-        "under": "{runtime} {runtime_version}, threads: {threads}, {cpu}".format(**identity),
-    }
-    CONSOLE.print(key_value_table(str(model), rows))
-
-
-def _show_operators(model: Path, device: str, runtime: str | None, threads: int | None, as_json: bool) -> None:
-    from hwnas.campaign.bench import profile_operators
-    from hwnas.devices.device import load_device
-    from hwnas.report.console import CONSOLE
-    from hwnas.report.latency_tables import profile_table
-
-    profile = profile_operators(model, load_device(device), runtime, threads)
-    if as_json:
-        print_json(profile.to_json())
-    else:
-        CONSOLE.print(profile_table(profile, f"{model} on {device}"))

@@ -81,6 +81,10 @@ BudgetMs = Annotated[
         help="Limit on the latency of one inference: ms, or 60% for what 60 % of the networks take at most.",
     ),
 ]
+Sustained = Annotated[
+    Path | None,
+    typer.Option("--sustained", help="JSON of `hwnas bench --minutes`: the budget is for what the device keeps up."),
+]
 Frontier = Annotated[
     str | None,
     typer.Option("--frontier", help="Budgets, such as 0.3,0.4,0.5 or 20%,60%, that one supernet is to serve."),

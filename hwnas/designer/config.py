@@ -45,6 +45,8 @@ class DesignConfig(BaseModel):
     """In ms, or as a share of the space's networks, such as ``60%``: see `hwnas.latency.wanted_budget`."""
     frontier: tuple[BudgetField, ...] = Field((), strict=False)
     """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
+    sustained: str | None = None
+    """The JSON of ``hwnas bench --minutes``: budgets in ms are for what the device keeps up; None: for first runs."""
     device: str = "local"
     runtime: str | None = None
     """The runtime whose latency the budget limits; None: the device's own."""

@@ -15,6 +15,7 @@ from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress
 from hwnas.designer.shipped import choose_for
+from hwnas.designer.sustained_budget import in_first_runs
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
@@ -57,6 +58,7 @@ class Task:
         budget_ms, frontier_ms: the budgets that are wanted, in ms.
         start: pretrained weights of the largest network; None: they are random.
         chosen: what was left open and how it was decided.
+        slowdown: what budgets that are for sustained speed were divided by; None: they are for first runs.
     """
 
     config: DesignConfig
@@ -72,6 +74,7 @@ class Task:
     frontier_ms: tuple[float, ...] = ()
     start: ChildNetwork | None = None
     chosen: tuple[str, ...] = ()
+    slowdown: float | None = None
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
@@ -89,6 +92,8 @@ class Task:
         device = load_device(config.device).with_threads(config.threads)
         runtime = config.runtime or device.runtime
         check_pretrained(config)
+        first_runs = in_first_runs(config)
+        config = first_runs.config
         ms = partial(random_ms, device, runtime)
         choices = distributed.from_first(lambda: choose_for(config, folder, device, runtime, ms))
         config = choices.config
@@ -96,6 +101,7 @@ class Task:
         method = get_search(config.method)
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
         table, conditions = distributed.from_first(lambda: _known(config, device, runtime))
+        first_runs.check(conditions)
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
@@ -124,7 +130,8 @@ class Task:
             budget_ms,
             tuple(frontier_ms),
             start,
-            choices.said,
+            first_runs.said + choices.said,
+            first_runs.slowdown,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
@@ -164,7 +171,8 @@ class Task:
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
-        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
+        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "slowdown": self.slowdown}
+        decided["frontier"] = list(self.frontier_ms)
         return self.config.model_dump() | self.problem.identity | decided
 
 

@@ -15,12 +15,15 @@ from hwnas.files import write_atomically
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.space_range import LatencyRange
 from hwnas.latency.tables.table import LatencyTable
+from hwnas.report.sustained_table import series
 from hwnas.space import OneOf, SearchSpace
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import Spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from hwnas.campaign.sustained import Sustained
 
 NO_MATPLOTLIB = "pictures need matplotlib; install it with pip install 'hwnas[notebook]'."
 
@@ -140,10 +143,31 @@ def save_range_picture(found: LatencyRange, path: Path) -> None:
     _save(plot_range(found), path)
 
 
+def save_sustained_picture(found: Sustained, path: Path) -> bool:
+    """Save ms, temperature and frequency over the minutes as PNG; False where matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        return False
+    known = {name: values for name, values in series(found).items() if values}
+    figure, axes = new_figure(8, 1 + 1.6 * len(known), rows=len(known))
+    rows = axes if len(known) > 1 else [axes]
+    minutes = [each.at_s / 60 for each in found.samples]
+    for row, (name, values) in zip(rows, known.items(), strict=True):
+        row.plot(minutes, values, ".-", lw=1, ms=3)
+        row.set(ylabel=name)
+    rows[0].axhline(found.first_ms, ls="--", lw=1, color="grey")
+    rows[0].axhline(found.sustained_ms, ls=":", lw=1, color="grey")
+    rows[0].set_ylim(bottom=0)  # a percent must not look like a half
+    rows[0].set(title=f"{found.sustained_ms:.4g} ms sustained, {found.first_ms:.4g} ms at first")
+    rows[-1].set(xlabel="minutes")
+    _save(figure, path)
+    return True
+
+
 def _save(figure: Figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120))
+    ours = {"Software": "hwnas"}  # a picture that somebody else made is never replaced: `hwnas.files.check_ours`
+    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, metadata=ours))
     pyplot.close(figure)
 
 
