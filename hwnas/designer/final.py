@@ -14,7 +14,7 @@ from hwnas.campaign.measurement import Measurement
 from hwnas.designer.config import DesignProgress
 from hwnas.devices.device import Device
 from hwnas.exporter.exported import ExportedModel
-from hwnas.latency.measuring.table_campaign import reference_model
+from hwnas.latency.measuring.model_files import reference_model
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import runtime_suffix
 from hwnas.runtimes import installed_runtimes

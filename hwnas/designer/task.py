@@ -19,7 +19,8 @@ from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.measuring.measure import measure
-from hwnas.latency.measuring.table_campaign import check_table_conditions, network_model
+from hwnas.latency.measuring.model_files import network_model
+from hwnas.latency.measuring.table_campaign import check_table_conditions
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
 from hwnas.latency.tables.table import BLOCKS_FILE, LatencyTable
 from hwnas.space import SearchSpace
 
 
-def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace) -> Path:
+def find_table(
+    tables: Path | str, device: str, runtime: str, space: SearchSpace, precision: str = USUAL_PRECISION
+) -> Path:
     """The folder of a device's measured table, or of the one published table that has all blocks of the space.
 
     Args:
@@ -17,28 +20,30 @@ def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace
         device: as its tables are called.
         runtime: as the measured table is called.
         space: at the size it is published at.
+        precision: of the model files that were measured.
 
     Raises:
         UsageError: several published tables have them.
         HwnasError: there is neither.
     """
-    folder = Path(tables) / device
-    if measured_table(tables, device, runtime):
-        return folder / runtime
+    folder, name = Path(tables) / device, table_name(runtime, precision)
+    if measured_table(tables, device, name):
+        return folder / name
     if published := published_table(tables, device, space):
         return published
     found = sorted(path.parent.name for path in folder.glob(f"*/{BLOCKS_FILE}"))
     held = f" (there are {', '.join(found)})" if found else ""
+    option = "" if precision == USUAL_PRECISION else f" --precision {precision}"
     raise HwnasError(
-        f"{folder} holds no table of {runtime}, and no published one for space {space.name!r}{held}. Measure with "
-        f"`hwnas measure --space {space.name} --device {device} --runtime {runtime}`, take a published table with "
-        f"`hwnas measure --import FILE --device {device}`, or name another with --latency."
+        f"{folder} holds no table {name}, and no published one for space {space.name!r}{held}. Measure with "
+        f"`hwnas measure --space {space.name} --device {device} --runtime {runtime}{option}`, take a published table "
+        f"with `hwnas measure --import FILE --device {device}`, or name another with --latency."
     )
 
 
-def measured_table(tables: Path | str, device: str, runtime: str) -> Path | None:
-    """The folder of a device's measured table; None if there is none."""
-    folder = Path(tables) / device / runtime
+def measured_table(tables: Path | str, device: str, name: str) -> Path | None:
+    """The folder of a device's measured table, by its `table_name`; None if there is none."""
+    folder = Path(tables) / device / name
     return folder if (folder / BLOCKS_FILE).is_file() else None
 
 
