@@ -11,6 +11,7 @@ from hwnas.cli.options import (
     Accept,
     Balance,
     BudgetMs,
+    BudgetPrecision,
     Compare,
     CompareWith,
     Config,
@@ -55,6 +56,7 @@ def search(
     frontier: Frontier = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
+    precision: BudgetPrecision = None,
     threads: Threads = None,
     pretrained: Pretrained = None,
     resolution: Resolution = None,
@@ -94,6 +96,7 @@ def design(
     frontier: Frontier = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
+    precision: BudgetPrecision = None,
     threads: Threads = None,
     latency: Latency = None,
     tables: OptionalTables = None,
@@ -118,6 +121,8 @@ def design(
     """From images and a budget in ms to model files measured to meet it: measure, fit, search, export, measure again.
 
     Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
+
+    For the int8 file: `hwnas design --device local --data photos/ --budget-ms 0.3 --precision int8`
     """
     _design(needs_table=False, **locals())
 
@@ -129,6 +134,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.designer.design_table import design_table
     from hwnas.devices.device import load_device
     from hwnas.latency.tables.known import find_table
+    from hwnas.latency.tables.precision import USUAL_PRECISION
     from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
@@ -138,7 +144,9 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     with distributed.together(wanted.torch_device):
         if needs_table and wanted.latency is None:
             runtime = wanted.runtime or load_device(wanted.device).runtime
-            find = partial(find_table, wanted.tables, wanted.device, runtime, get_space(wanted.space or USUAL_SPACE))
+            space = get_space(wanted.space or USUAL_SPACE)
+            precision = wanted.precision or USUAL_PRECISION
+            find = partial(find_table, wanted.tables, wanted.device, runtime, space, precision)
             wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)

@@ -53,6 +53,10 @@ OptionalPrecision = Annotated[
         "--precision", help=f"Of the model files whose ms count: {', '.join(PRECISIONS)} [that of --latency; float32]."
     ),
 ]
+BudgetPrecision = Annotated[
+    str | None,
+    typer.Option("--precision", help=f"Of the file that the budget is for: {', '.join(PRECISIONS)} [float32]."),
+]
 Known = Annotated[
     list[Path] | None,
     typer.Option("--from", help="Table of a known device; may be repeated."),

@@ -46,7 +46,7 @@ def search_page(report: Json, space: SearchSpace, indicators: Sequence[Json] = (
     gauges = _gauges(indicators)
     drawn = picture is not None and picture.is_file()
     return environment.get_template(TEMPLATE).render(
-        title=f"{space.name} within {report['budget_ms']:g} ms on {report['device']}",
+        title=f"{space.name} within {report['budget_ms']:g} ms on {report['device']} ({_precision(report)} file)",
         verdict=_verdict(report),
         facts=[(name, value) for name, value in _facts(report, space) if value],
         picture=f"data:image/png;base64,{b64encode(picture.read_bytes()).decode()}" if drawn and picture else "",
@@ -82,8 +82,12 @@ def _facts(report: Json, space: SearchSpace) -> list[tuple[str, str]]:
             "aimed at",
             "" if report["measured_ms"] else f"{_target_ms(report):.4g} ms, whose interval ends at the budget",
         ),
-        ("latency table", report["publication"] or f"measured on {report['device']}"),
-        ("accuracy", f"{100 * report['accuracy']:.1f} % of the test images, as searched{_without_leaked(report)}"),
+        ("latency table", report["publication"] or f"{_precision(report)} files, measured on {report['device']}"),
+        (
+            "accuracy",
+            f"{100 * report['accuracy']:.1f} % of the test images, {_judged(report)}{_without_leaked(report)}",
+        ),
+        ("rounding", report.get("precision_hint") or ""),
         *((f"{model['format']} {model['precision']}", _file_fact(model)) for model in report.get("models", ())),
         *_compared(report),
         ("unused budget", _unused(report)),
@@ -122,6 +126,18 @@ def _file_fact(model: Json) -> str:
     if model.get("accuracy") is not None:
         found.append(f"{100 * model['accuracy']:.1f} % of the test images")
     return ", ".join(found)
+
+
+def _precision(report: Json) -> str:
+    """Of the file that the budget is for."""
+    return str(report.get("precision", "float32"))
+
+
+def _judged(report: Json) -> str:
+    """What the accuracy was taken of."""
+    if report.get("float_accuracy") is None:
+        return "as searched"
+    return f"as the {_precision(report)} file, and {100 * report['float_accuracy']:.1f} % in float32"
 
 
 def _without_leaked(report: Json) -> str:

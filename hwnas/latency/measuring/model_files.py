@@ -41,11 +41,6 @@ class ModelFiles:
         """The file of a whole network."""
         return self._kept(architecture.digest, lambda: network_model(architecture, self.format, self.precision))
 
-    def check(self) -> None:
-        """Raise HwnasError, with the cure, if files of this precision cannot be made here: a package is missing."""
-        if self.precision != USUAL_PRECISION:  # that of the reference model
-            block_model(*REFERENCE, self.format, self.precision)
-
     def _kept(self, key: str, make: Callable[[], bytes]) -> bytes:
         if not get_precision(self.precision).needs_images:
             return make()
@@ -53,6 +48,12 @@ class ModelFiles:
         if not path.exists():
             path.write_bytes(make())
         return path.read_bytes()
+
+
+def check_can_make(format: str, precision: str) -> None:
+    """Raise HwnasError, with the cure, if files of a precision cannot be made here: a package is missing."""
+    if precision != USUAL_PRECISION:
+        block_model(*REFERENCE, format, precision)
 
 
 def network_model(architecture: Architecture, format: str, precision: str = USUAL_PRECISION) -> bytes:

@@ -18,7 +18,7 @@ from hwnas.campaign.progress import CampaignProgress, CampaignSummary
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.exporter.precision import get_precision
-from hwnas.latency.measuring.model_files import ModelFiles, reference_model
+from hwnas.latency.measuring.model_files import ModelFiles, check_can_make, reference_model
 from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.progress import silent
@@ -87,7 +87,7 @@ class TableCampaign:
                 device, runner, folder / JOURNAL_FILE, reference, precision, progress=progress or silent
             )
             made = TableCampaign(campaign, folder, model_files)
-            model_files.check()
+            check_can_make(model_files.format, precision)
             with campaign:
                 yield made
 
