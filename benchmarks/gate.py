@@ -30,7 +30,7 @@ from hwnas.campaign.baseline import Baseline
 from hwnas.campaign.gate import digest_of, gate
 from hwnas.devices.device import load_device
 from hwnas.exporter.export import convert
-from hwnas.latency.measuring.table_campaign import reference_model
+from hwnas.latency.measuring.model_files import reference_model
 from hwnas.runtimes import get_runtime
 from hwnas.specs.mbconv import MBConv
 

@@ -26,7 +26,7 @@ from common import show
 from hwnas.campaign.campaign import Campaign, Entry
 from hwnas.campaign.measurement import Measurement
 from hwnas.devices.device import load_device
-from hwnas.latency.measuring.table_campaign import block_model, reference_model
+from hwnas.latency.measuring.model_files import block_model, reference_model
 from hwnas.runners import open_runner
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import Shape

@@ -28,7 +28,7 @@ from common import plain_runs_us, show
 
 from hwnas.campaign.campaign import Campaign, Entry
 from hwnas.devices.device import load_device
-from hwnas.latency.measuring.table_campaign import block_model, reference_model
+from hwnas.latency.measuring.model_files import block_model, reference_model
 from hwnas.runners import open_runner
 from hwnas.runtimes import get_runtime
 from hwnas.runtimes.base import Runtime

@@ -26,7 +26,7 @@ from common import plain_runs_us, show
 from hwnas.campaign.measurement import Measurement
 from hwnas.devices.device import load_device
 from hwnas.latency.measuring.measure import spread_sample
-from hwnas.latency.measuring.table_campaign import block_model, network_model
+from hwnas.latency.measuring.model_files import block_model, network_model
 from hwnas.runners.timing import median_precision_percent, open_session, time_session
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import get_space

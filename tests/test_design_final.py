@@ -62,7 +62,7 @@ def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path
 def test_a_design_without_the_package_for_int8_keeps_what_was_found(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     child = build_child(get_space("tiny", RESOLUTION, 10, 0.25).decode([0] * 7))
-    task = SimpleNamespace(table=SimpleNamespace(publication=None), data=digits())
+    task = SimpleNamespace(table=SimpleNamespace(publication=None), data=digits(), precision="float32")
     with caplog.at_level(logging.WARNING, "hwnas"):
         models = _export(child, task.data, task, SimpleNamespace(folder=tmp_path), lambda *_: None)
     assert [model.path.name for model in models] == ["model.tflite", "model.onnx"]

@@ -10,7 +10,8 @@ from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure, spread_sample
-from hwnas.latency.measuring.table_campaign import check_table_conditions, reference_model
+from hwnas.latency.measuring.model_files import reference_model
+from hwnas.latency.measuring.table_campaign import check_table_conditions
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import SPACES, get_space
 

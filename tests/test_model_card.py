@@ -69,7 +69,7 @@ def run_python(code: str, folder: Path) -> str:
 def test_a_designed_network(folder: Path) -> None:
     card = write_model_card(folder, REPORT, "CC-BY-4.0").read_text(encoding="utf-8")
     assert "for pixel\\_8" in card.splitlines()[0]
-    assert "Budget 1.5 ms on litert: measured **1.25 ms, within the budget**" in card
+    assert "Budget 1.5 ms for the float32 file on litert: measured **1.25 ms, within the budget**" in card
     assert "Predicted before: 1.3 ms (+4.0 %), 90 % interval 1.2 to 1.4 ms" in card
     assert "| litert | 1.25 ms | Fast CPU; Linux aarch64; version 2.3.0; threads: 1; cores: \\[2, 3\\]" in card
     assert "| onnxruntime | 1.75 ms | not recorded |" in card

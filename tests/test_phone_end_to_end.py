@@ -15,7 +15,7 @@ from hwnas.child import build_child
 from hwnas.devices.device import load_device
 from hwnas.exporter.export import export
 from hwnas.latency.measuring.measure import spread_sample
-from hwnas.latency.measuring.table_campaign import block_model, network_model
+from hwnas.latency.measuring.model_files import block_model, network_model
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import open_runner
 from hwnas.runners.base import Runner

@@ -131,7 +131,7 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
 
 def _reference(model: Path, device: Device, runtime: str | None) -> bytes | None:
     """The model that `hwnas gate` compares machines by; None for a device whose models take several images."""
-    from hwnas.latency.measuring.table_campaign import reference_model
+    from hwnas.latency.measuring.model_files import reference_model
     from hwnas.runners import default_runtime, resolve_runtime, runtime_suffix
 
     chosen = default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)

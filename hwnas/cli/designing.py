@@ -11,6 +11,7 @@ from hwnas.cli.options import (
     Accept,
     Balance,
     BudgetMs,
+    BudgetPrecision,
     Compare,
     CompareWith,
     Config,
@@ -57,6 +58,7 @@ def search(
     sustained: Sustained = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
+    precision: BudgetPrecision = None,
     threads: Threads = None,
     pretrained: Pretrained = None,
     resolution: Resolution = None,
@@ -97,6 +99,7 @@ def design(
     sustained: Sustained = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
+    precision: BudgetPrecision = None,
     threads: Threads = None,
     latency: Latency = None,
     tables: OptionalTables = None,
@@ -121,6 +124,8 @@ def design(
     """From images and a budget in ms to model files measured to meet it: measure, fit, search, export, measure again.
 
     Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
+
+    For the int8 file: `hwnas design --device local --data photos/ --budget-ms 0.3 --precision int8`
     """
     _design(needs_table=False, **locals())
 
@@ -132,6 +137,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.designer.design_table import design_table
     from hwnas.devices.device import comes_with_hwnas, load_device
     from hwnas.latency.tables.known import find_table
+    from hwnas.latency.tables.precision import USUAL_PRECISION
     from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
@@ -142,7 +148,8 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
         if needs_table and wanted.latency is None:
             device, space = load_device(wanted.device), get_space(wanted.space or USUAL_SPACE)
             runtime, shipped = wanted.runtime or device.runtime, comes_with_hwnas(device)
-            find = partial(find_table, wanted.tables, wanted.device, runtime, space, shipped)
+            precision = wanted.precision or USUAL_PRECISION
+            find = partial(find_table, wanted.tables, wanted.device, runtime, space, precision, shipped)
             wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)

@@ -132,7 +132,7 @@ def _gated(
     from hwnas.campaign.gate import gate as run_gate
     from hwnas.devices.device import load_device
     from hwnas.foreign import read_bytes
-    from hwnas.latency.measuring.table_campaign import reference_model
+    from hwnas.latency.measuring.model_files import reference_model
     from hwnas.report.progress import progress_bars
     from hwnas.runners import default_runtime, resolve_runtime, runtime_suffix
 
@@ -161,7 +161,8 @@ def _budget(budget_ms: float | None, table: Path | None, accept_conditions: bool
     from hwnas.campaign.conditions import Conditions
     from hwnas.campaign.gate import Limit
     from hwnas.designer.final import usual_us_of
-    from hwnas.latency.measuring.table_campaign import PRECISION, check_table_conditions
+    from hwnas.latency.measuring.table_campaign import check_table_conditions
+    from hwnas.latency.tables.precision import USUAL_PRECISION
     from hwnas.latency.tables.table import LatencyTable
 
     if budget_ms is None:
@@ -179,7 +180,7 @@ def _budget(budget_ms: float | None, table: Path | None, accept_conditions: bool
 
     def check(now: Conditions) -> None:
         if not accept_conditions:
-            identity = now.identity | {"precision": PRECISION}  # of the reference, which is what is compared
+            identity = now.identity | {"precision": USUAL_PRECISION}  # of the reference, which is what is compared
             check_table_conditions(found.conditions, Conditions(identity, now.circumstances), table)
 
     than = (1000 * budget_ms / usual_us,)

@@ -18,6 +18,7 @@ from hwnas.cli.options import (
     Json,
     Known,
     Networks,
+    OptionalPrecision,
     Resolution,
     RuntimeName,
     SpaceName,
@@ -52,6 +53,7 @@ def measure(
     networks: Networks = None,
     known: Known = None,
     until_mape: UntilMape = None,
+    precision: OptionalPrecision = None,
     published: ImportFile = None,
     tables: Tables = Path("latency_models"),
     as_json: Json = False,
@@ -70,9 +72,13 @@ def measure(
     Known networks instead of a space's, at the widths that are usual: `hwnas measure --networks known --device pixel-8
     --resolution 96`
 
+    What int8 files take, in a table of its own: `hwnas measure --space lite --resolution 64 --precision int8`
+
     Without a phone, a published table: `hwnas measure --import pixel1_runtime_model.json --device pixel-1`
     """
     if published is not None:
+        if precision is not None:
+            raise UsageError("--precision is of files that are measured, and --import measures nothing; leave it out.")
         import_published(published, device or [], tables, as_json)
         return
     if networks == KNOWN_NETWORKS:
@@ -80,12 +86,13 @@ def measure(
             raise UsageError(
                 "--networks known measures networks as they are published: no --from, --until-mape, --width."
             )
-        _measure_known(device or ["local"], runtime, threads, resolution, classes, tables, as_json)
+        _measure_known(device or ["local"], runtime, threads, resolution, classes, tables, precision, as_json)
         return
     from hwnas.devices.device import load_device
     from hwnas.latency.measuring.measure import measure as measure_space
     from hwnas.latency.measuring.measure import measure_like
     from hwnas.latency.measuring.until_accurate import measure_until
+    from hwnas.latency.tables.precision import USUAL_PRECISION
     from hwnas.latency.tables.table import LatencyTable
     from hwnas.spaces import get_space
 
@@ -93,7 +100,7 @@ def measure(
         raise UsageError("--from measures a few networks of known tables, --until-mape a space; give one of them.")
     targets = [load_device(name).with_threads(threads) for name in device or ["local"]]
     chosen = get_space(space, resolution, classes, width)
-    options: dict[str, Any] = {"runtime": runtime, "tables": tables}
+    options: dict[str, Any] = {"runtime": runtime, "tables": tables, "precision": precision or USUAL_PRECISION}
     options["networks"] = _count(networks) or (FEW_NETWORKS if known else MANY_NETWORKS)
     work: Callable[..., SpaceTable | UntilAccurate]
     if known:
@@ -123,15 +130,17 @@ def _measure_known(
     resolution: int | None,
     classes: int | None,
     tables: Path,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Measure the known networks, and print them. Raises HwnasError if some, or on some devices all, could not be."""
     from hwnas.devices.device import load_device
     from hwnas.latency.measuring.known_networks import known_at, measure_known
+    from hwnas.latency.tables.precision import USUAL_PRECISION
 
     targets = [load_device(name).with_threads(threads) for name in devices]
     wanted = known_at([resolution or KNOWN_RESOLUTION], classes or KNOWN_CLASSES)
-    work = partial(measure_known, wanted, runtime=runtime, tables=tables)
+    work = partial(measure_known, wanted, runtime=runtime, tables=tables, precision=precision or USUAL_PRECISION)
     results, failures = measure_all(targets, work, None, None)
     print_measured(targets, results, failures, "known networks", as_json)
     if failed := {network for result in results.values() for network in result["failed"]}:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hwnas.exporter.precision import PRECISIONS
 from hwnas.runners import ALL_RUNTIMES
 from hwnas.searches.registry import SEARCHES
 from hwnas.spaces import SPACES
@@ -45,6 +46,16 @@ Networks = Annotated[
         "--networks",
         help="Whole networks to measure, 3 to 1000 [30; with --from 10]; `known`: MobileNets and other known networks.",
     ),
+]
+OptionalPrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", help=f"Of the model files whose ms count: {', '.join(PRECISIONS)} [that of --latency; float32]."
+    ),
+]
+BudgetPrecision = Annotated[
+    str | None,
+    typer.Option("--precision", help=f"Of the file that the budget is for: {', '.join(PRECISIONS)} [float32]."),
 ]
 Known = Annotated[
     list[Path] | None,

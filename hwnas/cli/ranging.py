@@ -12,6 +12,7 @@ from hwnas.cli.options import (
     DeviceName,
     Json,
     Latency,
+    OptionalPrecision,
     Resolutions,
     RuntimeName,
     SpaceName,
@@ -33,6 +34,7 @@ def show_range(
     resolution: Resolutions = None,
     classes: Classes = None,
     width: Width = None,
+    precision: OptionalPrecision = None,
     latency: Latency = None,
     tables: Tables = Path("latency_models"),
     out: Picture = None,
@@ -69,6 +71,7 @@ def show_range(
             tables,
             latency,
             progress=lambda stage, now: bars(stage, now.done, now.total, now.text),
+            precision=precision,
         )
     if out is not None:
         save_range_picture(found, out)

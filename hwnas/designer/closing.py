@@ -12,12 +12,14 @@ from hwnas.child import ChildNetwork, load_child, save_child
 from hwnas.designer.comparison import better_than, compared
 from hwnas.designer.config import DesignProgress
 from hwnas.designer.final import FinalMeasurement, measure_models, usual_us_of
+from hwnas.designer.judged import hint_of_loss
 from hwnas.designer.result import FOUND, DesignResult, Rival
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import ExportOptions, export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.files import read_json, write_json
+from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.wanted_budget import hint_above_slowest
 from hwnas.pricing import price_of
 from hwnas.report.model_card import write_model_card
@@ -37,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 REPORT_FILE, MODELS_FOLDER, SEARCHED_FOLDER = "report.json", "models", "searched"
 PRECISIONS = ("float32", "int8")
-"""Of the files; the budget is for the first."""
+"""Of the files that every design has."""
 BUDGET_PICTURE = "budget_following.png"
 
 Children = Callable[[SearchResult], ChildNetwork]
@@ -69,7 +71,9 @@ def finish(
     """
     save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
     own = child_of(result)
-    found = compared(own, FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER) if rivals else None
+    found = None
+    if rivals:
+        found = compared(own, task.judged(own, task.data), FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER)
     better = _kept(run, rivals, better_than(found, rivals)) if found else None
     closed = _returned(task, run, better, report) if better else None
     if closed is None or better is None:
@@ -78,13 +82,11 @@ def finish(
         save_child(own, found.folder)
         found = replace(found, measured_ms=task.measured_ms(result.architecture))
 
-    def test_accuracy(child: ChildNetwork, data: ImageData, leaked: bool = True) -> float:
-        return accuracy(child, data.test_batches(leaked))
-
     def fair_accuracy(child: ChildNetwork) -> float:
-        return test_accuracy(child, task.data, leaked=not task.data.some_are_leaked)
+        return accuracy(task.judged(child, task.data), task.data.test_batches(not task.data.some_are_leaked))
 
-    leaks = closed.data.some_are_leaked
+    leaks, judged = closed.data.some_are_leaked, task.judged(closed.child, closed.data)
+    rounded = task.precision != USUAL_PRECISION
     of_the_space = {} if better else _of_the_space(task, result)
     return DesignResult(
         config=task.config,
@@ -95,8 +97,11 @@ def finish(
         architecture=closed.child.architecture,
         drift_percent=closed.final.drift_percent(task.table, task.runtime),
         measured_ms=closed.final.measured_ms,
-        accuracy=test_accuracy(closed.child, closed.data),
-        accuracy_without_leaked=test_accuracy(closed.child, closed.data, leaked=False) if leaks else None,
+        precision=task.precision,
+        accuracy=accuracy(judged, closed.data.test_batches()),
+        accuracy_without_leaked=accuracy(judged, closed.data.test_batches(False)) if leaks else None,
+        float_accuracy=accuracy(closed.child, closed.data.test_batches()) if rounded else None,
+        precision_hint=hint_of_loss(closed.models, task.precision),
         data_warnings=task.data.findings.warnings(),
         models=closed.models,
         run=run.folder,
@@ -166,10 +171,13 @@ def _export(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: 
     # with the images, the files carry labels and preprocessing, and their accuracy is known
     images, options = export_images(data), ExportOptions(list_noisy_layers=False)
     export_as = partial(export, child, run.folder / MODELS_FOLDER, images=images, options=options, progress=report)
+    precisions = tuple(dict.fromkeys([task.precision, *PRECISIONS]))
     try:
-        return export_as(precisions=PRECISIONS)
+        return export_as(precisions=precisions)
     except HwnasError as error:  # a package is missing, or weights cannot be rounded: what was found is kept
-        models = export_as(precisions=PRECISIONS[:1])
+        if task.precision == "int8":
+            raise
+        models = export_as(precisions=[name for name in precisions if name != "int8"])
         LOG.warning("exported without int8: %s", error)
         return models
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import nn
+
 from hwnas.child import ChildNetwork, save_child
 from hwnas.designer.choices import RESOLUTIONS
 from hwnas.designer.config import DesignProgress
@@ -116,22 +118,30 @@ def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProg
         start,
     )
     distributed.from_first(lambda: save_child(child, run.folder))
-    return compared(child, scaled.network, scaled.width, data, run.folder, scaled.ms)
+    return compared(child, task.judged(child, data), scaled.network, scaled.width, data, run.folder, scaled.ms)
 
 
 def compared(
-    child: ChildNetwork, network: str, width: float, data: ImageData, folder: Path, measured_ms: float = math.nan
+    child: ChildNetwork,
+    judged: nn.Module,
+    network: str,
+    width: float,
+    data: ImageData,
+    folder: Path,
+    measured_ms: float = math.nan,
 ) -> Rival:
     """What a trained network is compared by.
 
     Args:
+        child: the network.
+        judged: what its accuracy is taken of: `Task.judged`.
         network, width: its name, and how wide it is.
         data: the images at its resolution.
         folder: where its weights are.
         measured_ms: its latency.
     """
-    val_accuracy, val_loss = accuracy_and_loss(child, data.val_batches())
-    test_accuracy, params = accuracy(child, data.test_batches()), child.architecture.params
+    val_accuracy, val_loss = accuracy_and_loss(judged, data.val_batches())
+    test_accuracy, params = accuracy(judged, data.test_batches()), child.architecture.params
     return Rival(network, width, data.resolution, measured_ms, val_accuracy, val_loss, test_accuracy, params, folder)
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from hwnas.errors import UsageError
+from hwnas.exporter.precision import get_precision
+from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
 from hwnas.latency.wanted_budget import RULE, WantedBudget, check_none_above, parse_budget, written
 from hwnas.networks.registry import NETWORKS
 from hwnas.run import DECIDES_NOTHING, place
@@ -50,6 +52,8 @@ class DesignConfig(BaseModel):
     device: str = "local"
     runtime: str | None = None
     """The runtime whose latency the budget limits; None: the device's own."""
+    precision: str | None = None
+    """Of the file that the budget is for, whose accuracy is judged: see `hwnas.exporter.precision`; None: float32."""
     threads: int | None = Field(None, ge=1, le=1024)
     """Threads per inference; None: as the device says."""
     latency: str | None = None
@@ -97,6 +101,14 @@ class DesignConfig(BaseModel):
             raise ValueError(f"there is no known network {unknown[0]!r}; known: {', '.join(NETWORKS)}")
         return names
 
+    @field_validator("precision")
+    @classmethod
+    def _known_precision(cls, name: str | None) -> str | None:
+        try:
+            return None if name is None else get_precision(name).name
+        except UsageError as error:  # pydantic takes a ValueError
+            raise ValueError(str(error).removesuffix(".")) from None
+
     @field_validator("frontier")
     @classmethod
     def _none_above_the_budget(
@@ -119,6 +131,7 @@ def default_folder(config: DesignConfig) -> Path:
     text = json.dumps(wanted, sort_keys=True)
     data, target = _short(Path(wanted["data"]).name), config.runtime or _short(Path(config.device).name)
     budget = written(config.budget_ms).replace(" ", "").replace("%", "percent")
+    target = table_name(target, config.precision or USUAL_PRECISION)
     name = f"{config.space or 'design'}-{data}-{budget}-{target}"
     return Path("runs") / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 

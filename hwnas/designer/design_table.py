@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.designer.result import DesignResult
+from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.wanted_budget import told_in_ms
 from hwnas.report.console import key_value_table
 
@@ -25,7 +26,8 @@ def _budget_rows(result: DesignResult, where: str) -> dict[str, str | Text]:
 def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
     """The budget, the prediction, and what was measured, if it was."""
     target = result.runtime
-    rows = _budget_rows(result, f"{result.config.device}, {target}")
+    file = "" if result.precision == USUAL_PRECISION else f", {result.precision} file"
+    rows = _budget_rows(result, f"{result.config.device}, {target}{file}")
     if result.prediction is None or result.price is None:  # a known network, which no table predicts
         return rows | {"measured": _measured_row(result)}
     low, high = result.prediction.interval_ms
@@ -86,6 +88,10 @@ def design_table(result: DesignResult) -> Table:
     accuracy = f"{100 * result.accuracy:.1f} % of the test images"
     if result.accuracy_without_leaked is not None:
         accuracy += f"; {100 * result.accuracy_without_leaked:.1f} % without those that are copies"
+    if result.float_accuracy is not None:
+        accuracy += f", as the {result.precision} file; {100 * result.float_accuracy:.1f} % in float32"
+    if result.precision_hint:
+        rows["rounding"] = Text(result.precision_hint, "bold yellow")
     rows |= {
         "accuracy": accuracy,
         "size": f"{result.architecture.macs / 1e6:.2f} M MACs, {result.architecture.params / 1e3:.1f} k parameters",

@@ -14,7 +14,7 @@ from hwnas.campaign.measurement import Measurement
 from hwnas.designer.config import DesignProgress
 from hwnas.devices.device import Device
 from hwnas.exporter.exported import ExportedModel
-from hwnas.latency.measuring.table_campaign import reference_model
+from hwnas.latency.measuring.model_files import reference_model
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runners import runtime_suffix
 from hwnas.runtimes import installed_runtimes
@@ -145,12 +145,13 @@ def measure_models(
 
 def _pairs(models: Sequence[ExportedModel], runtime: str, everywhere: bool) -> list[tuple[str, ExportedModel]]:
     """What is measured on which runtime: files of the first precision on all, others on `runtime` and on the first
-    other one that takes them: some runtimes have no fast int8, and are not to be used for it."""
+    other one that takes them, and so int8: some runtimes have no fast int8, and are not to be used for it."""
     names = list(dict.fromkeys([runtime, *(installed_runtimes() if everywhere else ())]))
     found = []
     for model in models:
         taking = [name for name in names if runtime_suffix(name) == f".{model.format}"]
-        found += [(name, model) for name in (taking if model.precision == models[0].precision else taking[:1])]
+        everyone = model.precision == models[0].precision != "int8"
+        found += [(name, model) for name in (taking if everyone else taking[:1])]
     return sorted(found, key=lambda pair: names.index(pair[0]))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hwnas.designer.config import DesignConfig
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.predictor import Prediction
+from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.pricing import Price
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.frontier import FrontierPoint
@@ -98,6 +99,12 @@ class DesignResult:
     """What the configuration left open, and how it was decided."""
     training_threads: int | None = None
     """Threads that each process trained with."""
+    precision: str = USUAL_PRECISION
+    """Of the file that the budget is for: `measured_ms` and `accuracy` are its own."""
+    float_accuracy: float | None = None
+    """Of the network before its file was rounded, where the budget is for another one than the float32 file."""
+    precision_hint: str | None = None
+    """What is to be known of rounding: that it loses more than it should."""
     files_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     """By the name of each exported file: median ms per runtime."""
 
@@ -121,6 +128,7 @@ class DesignResult:
             "budget_hint": self.budget_hint,
             "device": self.config.device,
             "runtime": self.runtime,
+            "precision": self.precision,
             "predicted_ms": None if self.prediction is None else self.prediction.ms,
             "interval_ms": None if self.prediction is None else list(self.prediction.interval_ms),
             "in_interval": self.in_interval,
@@ -130,6 +138,8 @@ class DesignResult:
             "conditions": self.conditions,
             "accuracy": self.accuracy,
             "accuracy_without_leaked": self.accuracy_without_leaked,
+            "float_accuracy": self.float_accuracy,
+            "precision_hint": self.precision_hint,
             "data_warnings": list(self.data_warnings),
             "macs": self.architecture.macs,
             "params": self.architecture.params,

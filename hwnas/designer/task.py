@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress
+from hwnas.designer.judged import judged_network
 from hwnas.designer.shipped import choose_for
 from hwnas.designer.sustained_budget import in_first_runs
 from hwnas.devices.device import Device, load_device
@@ -21,9 +24,11 @@ from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.measuring.measure import measure
-from hwnas.latency.measuring.table_campaign import check_table_conditions, network_model
+from hwnas.latency.measuring.model_files import check_can_make, network_model
+from hwnas.latency.measuring.table_campaign import check_table_conditions
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.proxy_space import ProxySpacePredictor
+from hwnas.latency.tables.precision import USUAL_PRECISION, check_precision
 from hwnas.latency.tables.shipped import table_folder
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
@@ -94,7 +99,8 @@ class Task:
         check_pretrained(config)
         first_runs = in_first_runs(config)
         config = first_runs.config
-        ms = partial(random_ms, device, runtime)
+        distributed.from_first(lambda: check_can_make(format_of(runtime), _precision(config)))
+        ms = partial(random_ms, device, runtime, _precision(config))
         choices = distributed.from_first(lambda: choose_for(config, folder, device, runtime, ms))
         config = choices.config
         assert config.space is not None and config.method is not None
@@ -148,6 +154,15 @@ class Task:
         return possible if self.config.compare is None else self.config.compare and possible
 
     @property
+    def precision(self) -> str:
+        """Of the file that the budget is for."""
+        return _precision(self.config)
+
+    def judged(self, child: ChildNetwork, data: ImageData) -> nn.Module:
+        """What the accuracy of a child is taken of: the file that the budget is for, as `judged_network` makes it."""
+        return judged_network(child, data, format_of(self.runtime), self.precision)
+
+    @property
     def budget(self) -> Budget:
         return Budget(self.budget_ms, self.space, self.predictor)
 
@@ -167,12 +182,12 @@ class Task:
 
     def measured_ms(self, architecture: Architecture) -> float:
         """Median ms of a network with random weights on the device."""
-        return random_ms(self.device, self.runtime, architecture)
+        return random_ms(self.device, self.runtime, self.precision, architecture)
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
-        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "slowdown": self.slowdown}
-        decided["frontier"] = list(self.frontier_ms)
+        decided: dict[str, Any] = {"runtime": self.runtime, "settings": asdict(self.settings)}
+        decided |= {"slowdown": self.slowdown, "frontier": list(self.frontier_ms)}
         return self.config.model_dump() | self.problem.identity | decided
 
 
@@ -181,9 +196,18 @@ def pretrained_file(config: DesignConfig) -> Path | None:
     return None if config.pretrained in (None, "lite0") else Path(config.pretrained)
 
 
-def random_ms(device: Device, runtime: str, architecture: Architecture) -> float:
+def format_of(runtime: str) -> str:
+    """The format of the files that a runtime takes."""
+    return runtime_suffix(runtime).removeprefix(".")
+
+
+def _precision(config: DesignConfig) -> str:
+    return config.precision or USUAL_PRECISION
+
+
+def random_ms(device: Device, runtime: str, precision: str, architecture: Architecture) -> float:
     """Median ms of a network with random weights on a device."""
-    model = network_model(architecture, runtime_suffix(runtime).removeprefix("."))
+    model = network_model(architecture, format_of(runtime), precision)
     return bench(model, device, runtime).measurement.median_ms
 
 
@@ -230,10 +254,12 @@ def _load(config: DesignConfig, resolution: int, report: DesignProgress) -> Imag
 def _known(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyTable | None, Conditions | None]:
     """The table that is named, if one is, and the conditions now, if they matter."""
     table = None if config.latency is None else LatencyTable.load(table_folder(config.latency))
+    if table is not None:  # with --accept-conditions, too: no machine makes the ms of one precision those of another
+        check_precision(table, _precision(config))
     if table is not None and table.publication:
         return table, None
     # not there, or not installed: say so before anything is spent
-    return table, current_conditions(device, runtime, "float32")
+    return table, current_conditions(device, runtime, _precision(config))
 
 
 def _measured(
@@ -244,7 +270,8 @@ def _measured(
     def on_repetition(now: CampaignProgress) -> None:
         report("measure", now.done, now.total, now.text)
 
-    return measure(space, device, runtime, config.tables, config.networks, on_repetition).table
+    precision = _precision(config)
+    return measure(space, device, runtime, config.tables, config.networks, on_repetition, precision).table
 
 
 def _check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace, conditions: Conditions) -> None:

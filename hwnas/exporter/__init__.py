@@ -1,7 +1,7 @@
 """The exporter: a torch module -> Graph -> .tflite and .onnx files, each compared with PyTorch.
 
 ==================== =====================================================================================
-`export`             the verb `hwnas.export`, and `convert`, which writes one unchecked file
+`export`             the verb `hwnas.export`, and `convert`, which writes one file that `unchecked` makes
 `exporter`           the Exporter: makes the file of one format and precision, and compares it with PyTorch
 `evaluation`         accuracy of the files on images; int8 layers that are repaired
 `formats`            the list of formats; `precision`: the list of precisions

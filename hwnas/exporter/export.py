@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
@@ -24,6 +26,7 @@ from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.parity import check_parity
 from hwnas.exporter.precision import Precision, get_precision
 from hwnas.exporter.target import Target
+from hwnas.exporter.unchecked import unchecked_file
 from hwnas.files import check_ours, write_atomically
 from hwnas.inspection.examine import examine
 from hwnas.progress import silent
@@ -57,19 +60,28 @@ class ExportOptions:
     list_noisy_layers: bool = True
 
 
-def convert(module: nn.Module, input_shape: tuple[int, ...], format: str) -> bytes:
+def convert(
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    format: str,
+    precision: str = "float32",
+    images: NDArray[np.float32] | None = None,
+    integer_ends: bool = False,
+) -> bytes:
     """A module as a model file in memory, unchecked: blocks are measured as such files, by the hundred.
 
     Args:
         module: One image in, one tensor out, made of supported layers; left as it was.
         input_shape: (N, C, H, W).
         format: ``tflite`` or ``onnx``.
+        precision, images, integer_ends: As `hwnas.exporter.unchecked.unchecked_file` takes them; the first by name.
 
     Raises:
-        UsageError: For an unknown format or a wrong shape.
+        UsageError: For an unknown format or precision, or a wrong shape.
         HwnasError: For a layer that cannot be exported (named with its path), or a missing package.
     """
-    return get_format(format).write(_not_empty(lower(module, input_shape)))
+    graph = _not_empty(lower(module, input_shape))
+    return unchecked_file(graph, get_format(format), get_precision(precision), images, integer_ends)
 
 
 def export(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.latency.tables.precision import precision_of
 from hwnas.report.console import key_value_table
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def card_table(card: ErrorCard) -> Table:
         "noise floor": card.noise_floor,
     }
     rows = {"predictor": f"{card.predictor}: {card.n_blocks} blocks, {card.n_networks} whole networks"}
+    if precision := (card.measured_on or {}).get("precision"):
+        rows["files"] = str(precision)
     rows |= {name: f"{value:.2f} %" for name, value in percent.items() if value is not None}
     if card.spearman is not None:
         rows["rank correlation"] = f"{card.spearman:.4f} (Spearman)"
@@ -60,7 +63,7 @@ def card_table(card: ErrorCard) -> Table:
 
 def price_table(price: Price, table: LatencyTable) -> Table:
     """Every block with its ms and where they are from; the total and its interval below."""
-    origin = table.publication or "measured"
+    origin = table.publication or f"{precision_of(table)} files, measured"
     shown = Table(
         title=Text(f"{price.architecture.space} {price.architecture.code} on {table.folder} ({origin})"),
         title_justify="left",

@@ -77,12 +77,12 @@ def _title(exported: Json, report: Json) -> str:
 def _latency(report: Json) -> list[str]:
     if not report.get("measured_ms"):
         return [*_predicted_alone(report), "Not measured. `hwnas bench FILE --device NAME` does."]
-    target, measured = report["runtime"], report["measured_ms"]
+    target, measured, precision = report["runtime"], report["measured_ms"], report.get("precision", "float32")
     lines = [
-        f"Budget {report['budget_ms']:g} ms on {target}: measured **{measured[target]:.4g} ms, {report['status']} the "
-        f"budget**.{_predicted(report, measured[target])}",
+        f"Budget {report['budget_ms']:g} ms for the {precision} file on {target}: measured "
+        f"**{measured[target]:.4g} ms, {report['status']} the budget**.{_predicted(report, measured[target])}",
         "",
-        "| runtime | median of one inference, float32 file | conditions |",
+        f"| runtime | median of one inference, {precision} file | conditions |",
         "| --- | --- | --- |",
     ]
     conditions = report.get("conditions", {})
@@ -154,7 +154,10 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
     lines += ["*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
     lines.append("*Same class*: test images that get the class which PyTorch gives them, right or wrong.")
     if report.get("accuracy") is not None:
-        lines.append(f"The network in PyTorch gets {report['accuracy']:.1%} of the test images right.")
+        share = report["accuracy"] if report.get("float_accuracy") is None else report["float_accuracy"]
+        lines.append(f"The network in PyTorch gets {share:.1%} of the test images right.")
+    if report.get("precision_hint"):
+        lines.append(f"**{_text(report['precision_hint'])}**")
     if report.get("accuracy_without_leaked") is not None:
         share = report["accuracy_without_leaked"]
         lines.append(f"Without the copies of what it learnt from, which the table leaves out: {share:.1%}.")

@@ -58,7 +58,10 @@ def verdict(report: Json) -> str:
     measured = report["measured_ms"].get(report["runtime"])
     if measured is None:
         return f"{predicted or 'not predicted'}; never measured."
-    return f"measured {measured:.4g} ms, {report['status']} the budget" + (f"; {predicted}." if predicted else ".")
+    file = "" if report.get("precision", "float32") == "float32" else f" by the {report['precision']} file"
+    return f"measured {measured:.4g} ms{file}, {report['status']} the budget" + (
+        f"; {predicted}." if predicted else "."
+    )
 
 
 def tiles(report: Json) -> list[Json]:
@@ -90,6 +93,8 @@ def _accuracy_tile(report: Json) -> Json:
     if images and interval:
         right = round(report["accuracy"] * images)
         told = f"{right:,} of {images:,} test images; on other such images {percents(interval)} (95 % interval)"
+    if report.get("float_accuracy") is not None:
+        told += f"; the {report['precision']} file's: float32 gets {100 * report['float_accuracy']:.1f} %"
     return {"name": "Accuracy", "value": f"{100 * report['accuracy']:.1f} %", "told": told, "state": ""}
 
 
@@ -193,6 +198,7 @@ def _remarks(report: Json) -> list[str]:
         else f"{returned} is returned, a known network: it got more validation images right than what the search found"
         + (f", which gets {100 * searched['accuracy']:.1f} % of the test images right." if searched else "."),
         report.get("budget_hint") or "",
+        report.get("precision_hint") or "",
         unused(report),
         ""
         if leaked is None

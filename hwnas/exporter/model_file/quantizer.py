@@ -20,10 +20,12 @@ class Int8Settings:
         pixel_input: Whether the network's input is pixels in 0..255, which 8 bits hold exactly.
         reduce_range: In .onnx files, round weights to 7 bits instead of 8. x86 processors without VNNI add up products
             of 8 bits in 16 bits, which overflow; those of 7 bits cannot. ARM and newer x86 processors need no care.
+        integer_ends: Input and output are integers too, as those of a block inside an int8 network are.
     """
 
     pixel_input: bool = False
     reduce_range: bool = True
+    integer_ends: bool = False
 
 
 class Quantizer(Protocol):

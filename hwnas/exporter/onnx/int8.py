@@ -16,6 +16,7 @@ from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Operator
 from hwnas.exporter.model_file.int8_layers import CheckedLayers, Scales, StoredLayer
 from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
+from hwnas.exporter.onnx.integer_ends import give_integer_ends
 from hwnas.temporary import temporary_folder
 
 WEIGHTED = ("Conv", "Gemm")
@@ -70,10 +71,18 @@ class OnnxQuantizer:
                 nodes_to_exclude=[node.name for node in model.graph.node if _belongs(node.name, keep_float)],
                 calibrate_method=quantization.CalibrationMethod.MinMax,
                 calibration_cache_path=str(ranges),
-                extra_options={"TensorQuantOverrides": overrides},
+                extra_options={
+                    "TensorQuantOverrides": overrides,
+                    # pools and the like compute in integers if what they are given is integers: at the input of a
+                    # block inside a network it is
+                    "ForceQuantizeNoInputCheck": self._settings.integer_ends,
+                },
             )
             self._ranges = ranges.read_bytes()
-            return _same_on_every_machine(self._onnx.load_model(str(target)))
+            file = self._onnx.load_model(str(target))
+        if self._settings.integer_ends:
+            give_integer_ends(self._onnx, file)
+        return _same_on_every_machine(file)
 
 
 def onnx_int8_weights(model: bytes) -> bytes:

@@ -38,7 +38,8 @@ class TFLiteQuantizer:
 
     Weights are rounded per channel and symmetrically, activations per tensor (recipe ``static_wi8_ai8`` of
     ai-edge-quantizer). Input and output stay float32, converted inside, so that the file takes the place of the float
-    one; a pixel input becomes int8, for `hwnas.exporter.tflite.format` to be put before it.
+    one; a pixel input becomes int8, for `hwnas.exporter.tflite.format` to be put before it. With integer ends both are
+    int8.
 
     Args:
         model: A float32 .tflite file with the signature ``serving_default`` (``input`` -> ``output``).
@@ -50,7 +51,7 @@ class TFLiteQuantizer:
 
     def __init__(self, model: bytes, images: NDArray[np.float32], settings: Int8Settings) -> None:
         self._package = _package()
-        self._model, self._pixel_input = model, settings.pixel_input
+        self._model, self._pixel_input, self._integer_ends = model, settings.pixel_input, settings.integer_ends
         self._layers = CheckedLayers(_layers, model)
         file = unpacked(model)
         graph = file.subgraphs[0]
@@ -99,7 +100,8 @@ class TFLiteQuantizer:
         operation = self._package.qtyping.TFLOperationName
         manager = self._package.recipe_manager.RecipeManager()
         manager.add_static_config(".*", operation.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
-        for end in [operation.OUTPUT] if self._pixel_input else [operation.INPUT, operation.OUTPUT]:
+        float_ends = [] if self._integer_ends else [operation.INPUT, operation.OUTPUT]
+        for end in [end for end in float_ends if end == operation.OUTPUT or not self._pixel_input]:
             manager.add_quantization_config(".*", end, algorithm_key="no_quantize")
         for operator in keep_float:
             # what is matched are the names of the outputs, separated by semicolons; one operator of ours may be several

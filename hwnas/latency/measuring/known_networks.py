@@ -9,6 +9,7 @@ from pathlib import Path
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
+from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.tables.table import BLOCKS_FILE, LatencyTable
 from hwnas.networks import usual_networks
 from hwnas.networks.scaling import ScaledNetwork
@@ -58,19 +59,20 @@ def measure_known(
     tables: Path | str = TABLES_FOLDER,
     progress: Callable[[CampaignProgress], None] | None = None,
     also: Sequence[Architecture] = (),
+    precision: str = USUAL_PRECISION,
 ) -> KnownTable:
-    """Measure known networks: the table in ``tables/DEVICE/RUNTIME/known``.
+    """Measure known networks: the table in ``tables/DEVICE/RUNTIME/known``, or that of another precision.
 
     A campaign that was stopped goes on, and nothing is measured twice.
 
     Args:
         wanted: from `known_at`.
-        device, runtime, tables, progress: as for `hwnas.measure`.
+        device, runtime, tables, progress, precision: as for `hwnas.measure`.
         also: further networks that no predictor is to be fitted to.
 
     Raises as `hwnas.measure`, but for models that cannot be measured, which are named in the result.
     """
-    with TableCampaign.begin(device, runtime, tables, progress, part=KNOWN_FOLDER) as campaign:
+    with TableCampaign.begin(device, runtime, tables, progress, part=KNOWN_FOLDER, precision=precision) as campaign:
         failed = campaign.measure_most([], [*wanted.values(), *also])
     measured = campaign.result
     reasons = {told(key): failed[network.digest] for key, network in wanted.items() if network.digest in failed}

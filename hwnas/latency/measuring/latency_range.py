@@ -14,6 +14,7 @@ from typing import Any
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
+from hwnas.exporter.precision import get_precision
 from hwnas.latency.fitting.fit import MIN_BLOCKS_TO_ESTIMATE, MIN_NETWORKS, fit
 from hwnas.latency.fitting.ready import ready_regression, unlike
 from hwnas.latency.measuring.known_networks import Key, known_at, known_table, measure_known, networks_in, told
@@ -22,6 +23,7 @@ from hwnas.latency.measuring.until_accurate import measure_until
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.space_range import KnownLatency, LatencyRange, Source, SpaceRange
 from hwnas.latency.tables.known import measured_table, published_table, shipped_instead
+from hwnas.latency.tables.precision import USUAL_PRECISION, check_precision, table_name
 from hwnas.latency.tables.shipped import shipped_table, table_folder
 from hwnas.latency.tables.table import Block, LatencyTable
 from hwnas.networks.scaling import ScaledNetwork
@@ -60,6 +62,7 @@ def latency_range(
     latency: Path | str | None = None,
     goal_mape: float = GOAL_MAPE,
     progress: RangeProgress = silent,
+    precision: str | None = None,
 ) -> LatencyRange:
     """What a space can do on a device: its fastest and slowest network, and known networks at its resolution.
 
@@ -73,33 +76,40 @@ def latency_range(
         latency: folder of a table to take as it is; nothing is measured then.
         goal_mape: a space is measured until its predictor errs by no more percent, or all of it is measured.
         progress: told what is measured.
+        precision: of the model files; None: that of the table which is named, or float32.
 
     Raises:
-        UsageError: unknown device or runtime; no space.
-        HwnasError: the device cannot be reached; the table is of other conditions, damaged, or of another space.
+        UsageError: unknown device, runtime or precision; no space.
+        HwnasError: the device cannot be reached; the table is of other conditions, another precision, damaged, or of
+            another space.
     """
     spaces = [space] if isinstance(space, SearchSpace) else list(space)
     if not spaces:
         raise UsageError("a range is that of a space, and none is given; name one or more.")
     if latency is None:
         target = load_device(device)
-        latency = _published(tables, target, resolve_runtime(target, runtime), spaces[0])
+        precision = get_precision(precision or USUAL_PRECISION).name
+        latency = _published(tables, target, resolve_runtime(target, runtime), spaces[0], precision)
         if latency is None:
-            return _measured_range(spaces, target, runtime, tables, goal_mape, progress)
+            return _measured_range(spaces, target, runtime, tables, goal_mape, progress, precision)
     folder = table_folder(latency)
-    return _priced_range(spaces, LatencyTable.load(folder), folder)
+    table = LatencyTable.load(folder)
+    if precision is not None:
+        check_precision(table, precision)
+    return _priced_range(spaces, table, folder)
 
 
-def _published(tables: Path | str, device: Device, runtime: str, space: SearchSpace) -> Path | None:
+def _published(tables: Path | str, device: Device, runtime: str, space: SearchSpace, precision: str) -> Path | None:
     """The published table that a device is known by; None where it was measured, or is still to be.
 
     One that comes with hwnas serves where the device is not at hand.
     """
-    if measured := measured_table(tables, device.name, runtime):
+    name = table_name(runtime, precision)
+    if measured := measured_table(tables, device.name, name):
         return measured if LatencyTable.load(measured).publication else None
     if published := published_table(tables, device.name, get_space(space.name) if space.name in SPACES else space):
         return published
-    shipped = shipped_table(device.name, space.name) if shipped_instead(device, runtime, tables) else None
+    shipped = shipped_table(device.name, space.name) if shipped_instead(device, name, tables) else None
     return None if shipped is None else shipped.folder
 
 
@@ -110,16 +120,18 @@ def _measured_range(
     tables: Path | str,
     goal_mape: float,
     progress: RangeProgress,
+    precision: str,
 ) -> LatencyRange:
     for space in spaces:
         stage = f"{space.name} {space.input_shape[1]} px"
-        found = measure_until(space, goal_mape, device, runtime, tables, progress=partial(progress, stage)).measured
+        shown = partial(progress, stage)
+        found = measure_until(space, goal_mape, device, runtime, tables, progress=shown, precision=precision).measured
     # all of it is there now: what was not measured at one resolution is estimated from the others, too
     predictors = [fit(found.table, space) for space in spaces]
     ends = [end for space, predictor in zip(spaces, predictors, strict=True) for end in predictor.extremes(space)]
     near, left_out = _near(spaces, ends)
     picked = {key: network for key, network in near.items() if key[0] in PICKED}
-    measured = measure_known(picked, device, runtime, tables, partial(progress, "networks"), also=ends)
+    measured = measure_known(picked, device, runtime, tables, partial(progress, "networks"), ends, precision)
     networks = networks_in(measured.measured.table, near)
     without = near.keys() - {(each.network, each.width, each.resolution) for each in networks}
     left_out |= {told(key): NOT_PICKED for key in near if key in without} | measured.failures

@@ -11,6 +11,7 @@ from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.latency.fitting.transfer_fit import informative_sample
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
+from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runtimes import Runtime
 from hwnas.space import Architecture, SearchSpace
@@ -27,6 +28,7 @@ def measure(
     tables: Path | str = TABLES_FOLDER,
     networks: int = 30,
     progress: Callable[[CampaignProgress], None] | None = None,
+    precision: str = USUAL_PRECISION,
 ) -> SpaceTable:
     """Measure a space's blocks and some of its networks on a device: the table in ``tables/DEVICE/RUNTIME``.
 
@@ -40,13 +42,17 @@ def measure(
         tables: the folder that tables are kept in.
         networks: how many whole networks.
         progress: called after each repetition.
+        precision: of the model files, one of `hwnas.exporter.precision.PRECISIONS`. Int8 is calibrated with random
+            inputs, which do not change what an inference takes. The table of another one than float32 is in
+            ``tables/DEVICE/RUNTIME-PRECISION``.
 
     Raises:
-        UsageError: unknown device or runtime.
+        UsageError: unknown device, runtime or precision.
         HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other conditions;
-            the disk is full; some models cannot be measured (the table with all others is saved before).
+            the disk is full; a package is missing that makes files of this precision; some models cannot be measured
+            (the table with all others is saved before).
     """
-    with TableCampaign.begin(device, runtime, tables, progress) as campaign:
+    with TableCampaign.begin(device, runtime, tables, progress, precision=precision) as campaign:
         campaign.measure(space.distinct_blocks(), spread_sample(space, networks))
     return campaign.result
 
@@ -58,13 +64,14 @@ def measure_like(
     tables: Path | str = TABLES_FOLDER,
     networks: int = 10,
     progress: Callable[[CampaignProgress], None] | None = None,
+    precision: str = USUAL_PRECISION,
 ) -> SpaceTable:
     """Measure, of the networks in known devices' tables, those that tell most about a new device; no blocks.
 
     `hwnas.latency.fitting.transfer_fit` then predicts the others. Arguments and errors as for `measure`; HwnasError
     also if the known tables hold no whole networks.
     """
-    with TableCampaign.begin(device, runtime, tables, progress) as campaign:
+    with TableCampaign.begin(device, runtime, tables, progress, precision=precision) as campaign:
         campaign.measure([], informative_sample(known, networks))
     return campaign.result
 

@@ -17,21 +17,19 @@ from hwnas.campaign.measurement import Measurement
 from hwnas.campaign.progress import CampaignProgress, CampaignSummary
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
+from hwnas.exporter.precision import get_precision
+from hwnas.latency.measuring.model_files import ModelFiles, check_can_make, reference_model
+from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.progress import silent
 from hwnas.runners import open_runner
 from hwnas.runtimes import Runtime
 from hwnas.space import Architecture
-from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import Shape, Spec
+from hwnas.temporary import temporary_folder
 
 JOURNAL_FILE = "journal.jsonl"
 TABLES_FOLDER = Path("latency_models")
-
-REFERENCE = (MBConv(32, 32, kernel=3, expand=6), (32, 28, 28))
-"""The block that witnesses drift in every campaign, so that tables of one device can be compared by it."""
-
-PRECISION = "float32"
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,11 @@ class SpaceTable:
 
 
 class TableCampaign:
-    """An open table of one device and runtime, which measurements are added to."""
+    """An open table of one device, runtime and precision, which measurements are added to."""
 
-    def __init__(self, campaign: Campaign, folder: Path) -> None:
+    def __init__(self, campaign: Campaign, folder: Path, model_files: ModelFiles) -> None:
         """`campaign`: entered, and left, by `begin`."""
-        self._campaign, self._folder = campaign, folder
+        self._campaign, self._folder, self._model_files = campaign, folder, model_files
         self.table = _existing(folder, campaign.conditions)
         self.keys: set[str] = set()
         """Entries asked for, measured now or before."""
@@ -67,24 +65,29 @@ class TableCampaign:
         tables: Path | str,
         progress: Callable[[CampaignProgress], None] | None = None,
         part: str = "",
+        precision: str = USUAL_PRECISION,
     ) -> Iterator[TableCampaign]:
         """Open the table in ``tables/DEVICE/RUNTIME``, new or as it is, to be measured into; `result` is there after.
 
-        `part`: a folder in that one, for a table of its own.
+        `part`: a folder in that one, for a table of its own. `precision`: of the model files; the table of another one
+        than float32 has a folder of its own, ``tables/DEVICE/RUNTIME-PRECISION``.
 
         Raises:
-            UsageError: unknown device or runtime.
+            UsageError: unknown device, runtime or precision.
             HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other
-                conditions; the disk is full.
+                conditions; the disk is full; a package is missing that makes files of this precision.
         """
         device = load_device(device)
-        with open_runner(device, runtime) as runner:
-            folder = Path(tables) / device.name / runner.runtime / part
-            reference = reference_model(runner.suffix.removeprefix("."))
+        get_precision(precision)  # raises for a name that there is not
+        with open_runner(device, runtime) as runner, temporary_folder() as models:
+            folder = Path(tables) / device.name / table_name(runner.runtime, precision) / part
+            model_files = ModelFiles(runner.suffix.removeprefix("."), precision, models)
+            reference = reference_model(model_files.format)
             campaign = Campaign(
-                device, runner, folder / JOURNAL_FILE, reference, PRECISION, progress=progress or silent
+                device, runner, folder / JOURNAL_FILE, reference, precision, progress=progress or silent
             )
-            made = TableCampaign(campaign, folder)
+            made = TableCampaign(campaign, folder, model_files)
+            check_can_make(model_files.format, precision)
             with campaign:
                 yield made
 
@@ -98,13 +101,11 @@ class TableCampaign:
 
     def measure_most(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> dict[str, str]:
         """As `measure`; returns the reasons of those that cannot be measured, by key: a network's is its digest."""
-        format = self._campaign.runner.suffix.removeprefix(".")
+        files = self._model_files
         keys = {_key(*block): block for block in blocks}
         distinct = {network.digest: network for network in networks}.values()
-        entries = [
-            Entry(key, str(spec), partial(block_model, spec, shape, format)) for key, (spec, shape) in keys.items()
-        ]
-        entries += [Entry(a.digest, f"network {a.space} {a.code}", partial(network_model, a, format)) for a in distinct]
+        entries = [Entry(key, str(block[0]), partial(files.of_block, key, block)) for key, block in keys.items()]
+        entries += [Entry(a.digest, f"network {a.space} {a.code}", partial(files.of_network, a)) for a in distinct]
         self.keys |= {entry.key for entry in entries}
         measurements = self._campaign.measure(entries)
         latencies = {key: _latency(measurement) for key, measurement in measurements.items()}
@@ -123,34 +124,9 @@ class TableCampaign:
         return SpaceTable(self.table, self._folder, len(self.keys), measured, len(self.keys) - measured, summary)
 
 
-def network_model(architecture: Architecture, format: str) -> bytes:
-    """A whole network with random weights as a model file."""
-    from hwnas.child import build_child
-    from hwnas.exporter.export import convert
-
-    return convert(build_child(architecture), (1, *architecture.input_shape), format)
-
-
-def reference_model(format: str) -> bytes:
-    """The reference model of every campaign, and of a later measurement that is compared with one."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the same bytes in every process: the journal knows the reference by their hash
-        return block_model(*REFERENCE, format)
-
-
 def _key(spec: Spec, shape: Shape) -> str:
     """The name that the journal knows a block by."""
     return hashlib.sha256(json.dumps([spec.to_json(), shape], sort_keys=True).encode()).hexdigest()
-
-
-def block_model(spec: Spec, input_shape: Shape, format: str) -> bytes:
-    """A block with random weights as a model file."""
-    from hwnas.blocks import build_block  # torch takes a second to load: `hwnas devices` and `bench` do without
-    from hwnas.exporter.export import convert
-
-    return convert(build_block(spec), (1, *input_shape), format)
 
 
 def check_table_conditions(recorded: Mapping[str, Any], current: Conditions, place: Path | str) -> None:

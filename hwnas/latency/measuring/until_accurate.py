@@ -22,6 +22,7 @@ from hwnas.latency.fitting.fit import fit
 from hwnas.latency.fitting.selection import most_informative
 from hwnas.latency.measuring.measure import spread_sample
 from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, TableCampaign
+from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.tables.table import Block, LatencyTable
 from hwnas.runtimes import Runtime
 from hwnas.space import Architecture, SearchSpace
@@ -73,13 +74,14 @@ def measure_until(
     networks: int = 30,
     progress: Callable[[CampaignProgress], None] | None = None,
     on_round: Callable[[Round], None] | None = None,
+    precision: str = USUAL_PRECISION,
 ) -> UntilAccurate:
     """Measure until the cross-validated error is `mape` percent or less, or all blocks and `networks` are measured.
 
     Args:
         space: the search space.
         mape: the goal, in percent.
-        device, runtime, tables, progress: as for `hwnas.measure`.
+        device, runtime, tables, progress, precision: as for `hwnas.measure`.
         networks: how many whole networks at most.
         on_round: called after each round.
 
@@ -93,7 +95,7 @@ def measure_until(
     pool = spread_sample(space, max(POOL, networks))
     limit = min(networks, len(pool))
     rounds: list[Round] = []
-    with TableCampaign.begin(device, runtime, tables, progress) as campaign:
+    with TableCampaign.begin(device, runtime, tables, progress, precision=precision) as campaign:
         while True:
             if _first_round_done(campaign.table, space, limit):
                 rounds.append(_evaluate_round(campaign.table, space))

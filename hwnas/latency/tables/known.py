@@ -7,12 +7,20 @@ from pathlib import Path
 from hwnas.devices.connection import why_not_at_hand
 from hwnas.devices.device import Device, comes_with_hwnas
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
 from hwnas.latency.tables.shipped import shipped_table, shipped_tables
 from hwnas.latency.tables.table import BLOCKS_FILE, LatencyTable
 from hwnas.space import SearchSpace
 
 
-def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace, shipped: bool = False) -> Path:
+def find_table(
+    tables: Path | str,
+    device: str,
+    runtime: str,
+    space: SearchSpace,
+    precision: str = USUAL_PRECISION,
+    shipped: bool = False,
+) -> Path:
     """The folder of a device's measured table, or of the one published table that has all blocks of the space.
 
     Args:
@@ -21,30 +29,32 @@ def find_table(tables: Path | str, device: str, runtime: str, space: SearchSpace
         runtime: as the measured table is called.
         space: at the size it is published at.
         shipped: whether a table that comes with hwnas serves where there is neither.
+        precision: of the model files that were measured.
 
     Raises:
         UsageError: several published tables have them.
         HwnasError: there is none.
     """
-    folder = Path(tables) / device
-    if measured_table(tables, device, runtime):
-        return folder / runtime
+    folder, name = Path(tables) / device, table_name(runtime, precision)
+    if measured_table(tables, device, name):
+        return folder / name
     if published := published_table(tables, device, space):
         return published
-    if shipped and (model := shipped_table(device, space.name)):
+    if shipped and precision == USUAL_PRECISION and (model := shipped_table(device, space.name)):
         return model.folder
     found = sorted(path.parent.name for path in folder.glob(f"*/{BLOCKS_FILE}"))
     held = f" (there are {', '.join(found)})" if found else ""
+    option = "" if precision == USUAL_PRECISION else f" --precision {precision}"
     raise HwnasError(
-        f"{folder} holds no table of {runtime}, and no published one for space {space.name!r}{held}. Measure with "
-        f"`hwnas measure --space {space.name} --device {device} --runtime {runtime}`, take a published table with "
-        f"`hwnas measure --import FILE --device {device}`, or name another with --latency."
+        f"{folder} holds no table {name}, and no published one for space {space.name!r}{held}. Measure with "
+        f"`hwnas measure --space {space.name} --device {device} --runtime {runtime}{option}`, take a published table "
+        f"with `hwnas measure --import FILE --device {device}`, or name another with --latency."
     )
 
 
-def measured_table(tables: Path | str, device: str, runtime: str) -> Path | None:
-    """The folder of a device's measured table; None if there is none."""
-    folder = Path(tables) / device / runtime
+def measured_table(tables: Path | str, device: str, name: str) -> Path | None:
+    """The folder of a device's measured table, by its `table_name`; None if there is none."""
+    folder = Path(tables) / device / name
     return folder if (folder / BLOCKS_FILE).is_file() else None
 
 

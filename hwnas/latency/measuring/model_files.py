@@ -1,0 +1,81 @@
+"""The model files that a campaign measures: blocks and whole networks with random weights, in one precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.exporter.precision import get_precision
+from hwnas.latency.tables.precision import USUAL_PRECISION
+from hwnas.latency.tables.table import Block
+from hwnas.space import Architecture
+from hwnas.specs.mbconv import MBConv
+from hwnas.specs.spec import Shape, Spec
+
+REFERENCE = (MBConv(32, 32, kernel=3, expand=6), (32, 28, 28))
+"""The block that witnesses drift in every campaign, in float32 whatever is measured, so that tables of one device can
+be compared by it."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Model files of one format and precision.
+
+    Attributes:
+        format: as `hwnas.exporter.formats` knows it.
+        precision: as `hwnas.exporter.precision` knows it.
+        folder: An empty one. To round a network takes longer than to measure it, so that int8 files are kept here for
+            the next repetition of the same model.
+    """
+
+    format: str
+    precision: str
+    folder: Path
+
+    def of_block(self, key: str, block: Block) -> bytes:
+        """The file of a block, which `key` names."""
+        return self._kept(key, lambda: block_model(*block, self.format, self.precision))
+
+    def of_network(self, architecture: Architecture) -> bytes:
+        """The file of a whole network."""
+        return self._kept(architecture.digest, lambda: network_model(architecture, self.format, self.precision))
+
+    def _kept(self, key: str, make: Callable[[], bytes]) -> bytes:
+        if not get_precision(self.precision).needs_images:
+            return make()
+        path = self.folder / key
+        if not path.exists():
+            path.write_bytes(make())
+        return path.read_bytes()
+
+
+def check_can_make(format: str, precision: str) -> None:
+    """Raise HwnasError, with the cure, if files of a precision cannot be made here: a package is missing."""
+    if precision != USUAL_PRECISION:
+        block_model(*REFERENCE, format, precision)
+
+
+def network_model(architecture: Architecture, format: str, precision: str = USUAL_PRECISION) -> bytes:
+    """A whole network with random weights as a model file; int8 is calibrated with random images."""
+    from hwnas.child import build_child
+    from hwnas.exporter.export import convert
+
+    return convert(build_child(architecture), (1, *architecture.input_shape), format, precision)
+
+
+def block_model(spec: Spec, input_shape: Shape, format: str, precision: str = USUAL_PRECISION) -> bytes:
+    """A block with random weights as a model file; in int8 its ends are integers, as inside a network."""
+    from hwnas.blocks import build_block  # torch takes a second to load: `hwnas devices` and `bench` do without
+    from hwnas.exporter.export import convert
+
+    return convert(build_block(spec), (1, *input_shape), format, precision, integer_ends=True)
+
+
+def reference_model(format: str) -> bytes:
+    """The reference model of every campaign, and of a later measurement that is compared with one."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same bytes in every process: the journal knows the reference by their hash
+        return block_model(*REFERENCE, format)
