@@ -61,7 +61,7 @@ def test_the_report_the_card_and_the_page_say_which_file_the_budget_is_for(desig
     card = (designed.run / "models" / "CARD.md").read_text()
     assert "ms for the int8 file on litert" in card and "one inference, int8 file" in card
     page = (designed.run / "report.html").read_text()
-    assert "(int8 file)" in page and "int8 files, measured on local" in page and "as the int8 file, and" in page
+    assert "by the int8 file, within the budget" in page and "this is of the int8 file, float32 gets" in page
     table = design_table(replace(designed, precision_hint="int8 loses too much"))
     rows = dict(zip(*(map(str, column.cells) for column in table.columns), strict=True))
     assert rows["budget"] == "1000 ms on local, litert, int8 file"

@@ -185,7 +185,8 @@ def test_a_person_comes_first_with_own_devices_tables_and_phones(no_phone):
     assert find_table("latency_models", "pixel-4", "native", get_space("tiny"), shipped=True).resolve() == table
     shutil.rmtree(no_phone / "latency_models")
     assert (
-        find_table("latency_models", "pixel-4", "native", get_space("tiny"), True) == MODELS["pixel-4/nn-meter"].folder
+        find_table("latency_models", "pixel-4", "native", get_space("tiny"), shipped=True)
+        == MODELS["pixel-4/nn-meter"].folder
     )
     (no_phone / "devices").mkdir()
     (no_phone / "devices" / "pixel-4.toml").write_text('name = "pixel-4"\ntransport = "adb"\nserial = "0A1B"\n')

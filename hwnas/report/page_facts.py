@@ -94,7 +94,7 @@ def _accuracy_tile(report: Json) -> Json:
         right = round(report["accuracy"] * images)
         told = f"{right:,} of {images:,} test images; on other such images {percents(interval)} (95 % interval)"
     if report.get("float_accuracy") is not None:
-        told += f"; the {report['precision']} file's: float32 gets {100 * report['float_accuracy']:.1f} %"
+        told += f"; this is of the {report['precision']} file, float32 gets {100 * report['float_accuracy']:.1f} %"
     return {"name": "Accuracy", "value": f"{100 * report['accuracy']:.1f} %", "told": told, "state": ""}
 
 
