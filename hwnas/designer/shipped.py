@@ -47,7 +47,7 @@ def choose_for(
     said = (
         f"latencies are predicted, never measured: {device.name} is not at hand, and {model.name}, which comes with "
         f"hwnas, prices its networks, under the conditions of {model.publication} ({model.figures} figures{error}); "
-        f"another build of the runtime may be 1.5 times as fast or slow. Its card: {model.folder / 'README.md'}"
+        f"another build of the runtime may take half as long or twice. Its card: {model.folder / 'README.md'}"
     )
     return Choices(choices.config.model_copy(update={"latency": str(model.folder)}), (*choices.said, said))
 
