@@ -162,9 +162,9 @@ class Task:
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
-        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "slowdown": self.slowdown}
-        decided["frontier"] = list(self.frontier_ms)
-        return self.config.model_dump() | self.problem.identity | decided
+        decided = {"runtime": self.runtime, "settings": asdict(self.settings), "frontier": list(self.frontier_ms)}
+        slowdown = {"slowdown": self.slowdown}
+        return self.config.model_dump() | self.problem.identity | decided | slowdown
 
 
 def pretrained_file(config: DesignConfig) -> Path | None:
