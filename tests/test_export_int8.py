@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -238,3 +239,10 @@ def test_onnx_weights_of_a_shared_zero_stay_zero() -> None:
     file = onnx.load_model_from_string(onnx_int8_weights(get_format("onnx").write(lower(network, SHAPE))))
     scale = next(onnx.numpy_helper.to_array(c) for c in file.graph.initializer if c.name.endswith(".scale"))
     assert (scale == 1).all()
+
+
+def test_the_quantiser_leaves_logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It logs while stderr leads nowhere: a handler that keeps that stream would break every later message."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    int8_file(classifier(), "tflite")
+    assert logging.getLogger().handlers == []

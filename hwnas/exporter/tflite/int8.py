@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import warnings
@@ -175,6 +176,8 @@ def _package() -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the package's size report, progress bars and warnings off the terminal."""
+    root = logging.getLogger()
+    handlers = list(root.handlers)
     with (
         warnings.catch_warnings(),
         quiet_stderr(),
@@ -183,4 +186,7 @@ def _quiet() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        finally:  # what the package logs gives Python's root logger a handler that writes into `nowhere`, closed below
+            root.handlers[:] = handlers
