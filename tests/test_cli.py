@@ -165,6 +165,17 @@ def test_every_file_of_a_design_was_measured_and_evaluated(designed):
     assert list(by_name["model.int8.tflite"]["ms"]) == ["litert"]
 
 
+def test_the_page_of_a_design_is_written_again_from_what_is_stored(hwnas, designed):
+    run = Path(designed["run"])
+    before = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    assert hwnas("report", run)[0] == 0
+    assert (run / "report.html").read_bytes() == before
+    counts = json.loads((run / "report.json").read_text())["confusion"]
+    assert sum(counts[i][i] for i in range(10)) / sum(map(sum, counts)) == pytest.approx(designed["accuracy"])
+    assert b"data:image/jpeg;base64," in before
+
+
 def test_the_run_folder_holds_all_that_is_needed_to_ship(designed):
     import numpy as np
     import torch

@@ -54,6 +54,7 @@ def runs_page(reports: Mapping[Path, Json], beside: Path) -> str:
         title=f"{len(reports)} runs",
         pareto=pareto_chart(points, [report["budget_ms"] for report in reports.values()]),
         several=len(where) > 1,
+        other_images=len({(report.get("data") or {}).get("digest") for report in reports.values()}) > 1,
         heads=HEADS,
         rows=[_row(names[folder], folder, report, beside) for folder, report in reports.items()],
     )

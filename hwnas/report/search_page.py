@@ -83,6 +83,7 @@ def search_page(
         budget=budget_chart(report),
         device=facts.device_name(report),
         pareto=pareto_chart(network_points(report), [report["budget_ms"]]),
+        compared=bool(report.get("found_against")),
         files=facts.model_files(report, folder, exported),
         others=_other_files(folder),
         notes=facts.notes(report, exported),
