@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test test-fast lint docs bench latency-models clean
+.PHONY: venv demo test test-fast test-weekly lint docs bench latency-models clean
 
 venv: $(STAMP)
 
@@ -12,7 +12,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hwnas needs Python 3.11 or newer; name one with make PYTHON=python3.11" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+# pip would compile all of torch; Python compiles the modules that are imported
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 	  torch==2.13.0 -e '.[all,dev]'
 	@touch $@
 
@@ -27,11 +28,16 @@ demo: $(STAMP)
 # The tests that need a phone or a board skip where the script could not bring all they need.
 test: $(STAMP)
 	@tests/android/install.sh || true
-	$(BIN)/python -m pytest -n auto --dist worksteal --nbmake --nbmake-timeout=600 notebooks tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not weekly' --nbmake --nbmake-timeout=600 notebooks tests
 
 # What is left without devices and long runs: for the minute before a commit.
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not weekly' tests
+
+# What takes long, and of which the other tests prove most; and more examples of properties.
+test-weekly: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m weekly tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile thorough tests
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -31,56 +31,90 @@ def shared_data() -> Path:
 
 DEVICES = {"android", "phone", "fake_phone", "board"}
 SLOW = [
-    "campaign_parallel",
     "cli",
-    "cli_export",
+    "torchrun",
+    "search_resume",
+    "faults",
+    "train_distributed",
+    "evaluation_cluster",
+    "evaluation_study",
+    "once_for_all",
+    "run_kills",
     "cli_measuring",
+    "cli_export",
+    "inspection_mutated",
+    "search_frontier",
+    "single_path",
+    "latency_card",
+    "latency_cells",
+    "search_baselines",
+    "dsnas",
+    "phone_end_to_end",
+    "stopping",
+    "campaign_parallel",
     "cli_published",
     "damage",
     "darts",
     "darts_pt",
-    "dsnas",
     "export_int8",
     "export_precision",
     "export_zoo",
-    "faults",
     "hostile_files",
-    "inspection_mutated",
-    "latency_card",
-    "latency_cells",
     "latency_budget",
     "latency_range",
     "model_accuracy",
     "native",
     "native_bundle",
-    "phone_end_to_end",
     "run_identity",
-    "run_kills",
     "runners_benchmark_model",
     "runners_native",
     "runners_remote_onnx",
-    "search_baselines",
-    "search_frontier",
     "search_page",
-    "search_resume",
-    "single_path",
-    "stopping",
-    "torchrun",
-    "train_distributed",
 ]
-"""Files of tests of which many take seconds."""
+"""Files of tests of which many take seconds, those with the longest tests first."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: a test of a device or of another process waits for it now and then."""
+    return 1 + len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what `make test-fast` leaves out."""
+    """Mark what `make test-fast` leaves out, and put it first: nobody waits for a long test at the end.
+
+    Tests with devices stand together, so that a process that runs none need not start one.
+    """
     for item in items:
-        if DEVICES & set(getattr(item, "fixturenames", ())) or item.path.stem.removeprefix("test_") in SLOW:
+        if _has_device(item) or _place(item) < len(SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: (not _has_device(item), _place(item)))
+
+
+def _has_device(item) -> bool:
+    return not DEVICES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _place(item) -> int:
+    """Of its file among the slow ones; notebooks come first, and what is not slow last."""
+    name = item.path.stem.removeprefix("test_")
+    if item.path.suffix == ".ipynb":
+        return -1
+    return SLOW.index(name) if name in SLOW else len(SLOW)
 
 
 # a first example that imports torch is slow: time limits per example would only fail on busy machines
-settings.register_profile("hwnas", deadline=None)
+settings.register_profile("hwnas", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("hwnas")
+
+
+@pytest.fixture(scope="module")
+def few_evaluations():
+    """Searches that derive by evaluations make 4 of them, where 16 are the least that a person gets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.searches.reranked.LEAST_NETWORKS", 4)
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import json
 import math
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +28,7 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.spaces.nas_bench_201 import OPERATORS, nas_bench_201
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.supernet.embedding_heads import EmbeddingHead, level_ends
+from hwnas.train import distributed
 from hwnas.train.data import load_data
 from tests.test_dsnas import SPACE, problem
 from tests.test_latency import made_table
@@ -326,31 +329,19 @@ def test_settings_that_mean_nothing_are_refused(given, rule):
         CDARTSSettings(**given)
 
 
-WORKER = """
-import json, sys
-import torch
-from hwnas.searches.cdarts import CDARTSTrainer, CDARTSSettings
-from hwnas.train import distributed
-from hwnas.train.data import load_data
-from tests.test_cdarts import on_cells
-
-_, out = sys.argv[1:]
-torch.set_num_threads(1)
-distributed.join()
-data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
-trainer = CDARTSTrainer(on_cells(data, epochs=6), CDARTSSettings(pretrain=0.2, search=0.8, cycles=2))
-for epoch in range(6):
-    for images, labels in data.train_batches(epoch):
-        figures = trainer.step(distributed.share(images), distributed.share(labels))
-state = {name: value.double().sum().item() for name, value in trainer.net.state_dict().items()}
-with open(f"{out}/{distributed.rank()}.json", "w") as file:
-    json.dump({"state": state, "taken": trainer.derived, "loss": figures["loss"]}, file)
-"""
+def search_in_cells(folder: Path) -> dict[str, Any]:
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    trainer = CDARTSTrainer(on_cells(data, epochs=6), CDARTSSettings(pretrain=0.2, search=0.8, cycles=2))
+    for epoch in range(6):
+        for images, labels in data.train_batches(epoch):
+            figures = trainer.step(distributed.share(images), distributed.share(labels))
+    state = {name: value.double().sum().item() for name, value in trainer.net.state_dict().items()}
+    return {"state": state, "taken": trainer.derived, "loss": figures["loss"]}
 
 
 @needs_gloo
 def test_processes_stay_one_network_though_each_sees_its_share_of_the_images(tmp_path):
-    first, second = run_processes(2, "search", tmp_path / "two", WORKER)
+    first, second = run_processes(2, search_in_cells, tmp_path / "two")
     assert first["state"] == second["state"]  # bit for bit: weights of both nets, heads, logits and statistics
     assert first["taken"] == second["taken"] is not None
     assert first["loss"] != second["loss"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import hwnas
 import hwnas.train.loop as loop
 from hwnas.campaign.journal import Journal, RepetitionRecord
+from hwnas.child import ChildNetwork
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.latency.additive import AdditivePredictor
@@ -36,19 +39,28 @@ def damaged(path: Path, at: float) -> bytes:
     return whole
 
 
-@pytest.fixture
-def trained(tmp_path):
-    """A run with two checkpoints, the child that it gives, and what trains it."""
+def train(folder: Path) -> ChildNetwork:
+    """With a checkpoint after every step."""
     data = load_data("digits", 16, batch_size=8, workers=0, limit_train=24)
     architecture = get_space("tiny", 16, 10, 0.25).decode([3] * 7)
+    with pytest.MonkeyPatch.context() as every_step:
+        every_step.setattr(loop.train, "__defaults__", (None, 0.0))
+        return train_child(architecture, data, Run(folder, {}), epochs=2)
 
-    def train():
-        return train_child(architecture, data, Run(tmp_path / "run", {}), epochs=2)
 
-    every_step = pytest.MonkeyPatch()
-    every_step.setattr(loop.train, "__defaults__", (None, 0.0))
-    yield tmp_path / "run", train(), train
-    every_step.undo()
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, ChildNetwork]:
+    """A run with two checkpoints, and the child that it gives."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, train(folder)
+
+
+@pytest.fixture
+def trained(finished, tmp_path):
+    """Its copy, the child that it gives, and what trains it."""
+    folder, child = finished
+    shutil.copytree(folder, tmp_path / "run")
+    return tmp_path / "run", child, partial(train, tmp_path / "run")
 
 
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch.func import functional_call
 
 import hwnas.searches.darts as darts_module
 from hwnas.errors import UsageError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.searches.darts import DARTSSettings, DARTSTrainer
@@ -26,7 +28,11 @@ from tests.test_latency import made_table
 
 CELLS = nas_bench_201(resolution=8, width=0.25, cells_per_stage=1)
 SEARCHING = DARTSSettings(pretrain=0.0, search=1.0, label_smoothing=0.0)
-PREDICTOR = fit(made_table(CELLS, networks=12))
+
+
+@cache
+def fitted() -> AdditivePredictor:
+    return fit(made_table(CELLS, networks=12))
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +41,9 @@ def digits():
 
 
 def problem(data, share: float = 0.5) -> SearchProblem:
-    fastest, slowest = (PREDICTOR.predict(a).ms for a in PREDICTOR.extremes(CELLS))
-    return SearchProblem(data, Budget(fastest + share * (slowest - fastest), CELLS, PREDICTOR), epochs=2)
+    predictor = fitted()
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(CELLS))
+    return SearchProblem(data, Budget(fastest + share * (slowest - fastest), CELLS, predictor), epochs=2)
 
 
 def in_double(trainer: DARTSTrainer) -> DARTSTrainer:
@@ -160,7 +167,7 @@ def test_a_mixture_is_the_weighted_sum_of_all_candidates_also_where_some_do_not_
 def ends_ms() -> dict[tuple[int, ...], float]:
     """Where the interval of every cell ends."""
     codes = list(itertools.product(range(5), repeat=6))
-    predictions = PREDICTOR.predict_many([CELLS.decode(code) for code in codes])
+    predictions = fitted().predict_many([CELLS.decode(code) for code in codes])
     return {code: prediction.high_ms for code, prediction in zip(codes, predictions, strict=True)}
 
 

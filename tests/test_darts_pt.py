@@ -14,7 +14,7 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.snas import SNASSettings, SNASTrainer
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
-from tests.test_darts import CELLS, PREDICTOR
+from tests.test_darts import CELLS, fitted
 
 PROJECTING = DARTSPTSettings(pretrain=0.0, supernet=0.5, search=1.0)
 
@@ -25,8 +25,9 @@ def digits():
 
 
 def problem(data, share: float = 1.5, epochs: int = 6) -> SearchProblem:
-    fastest, slowest = (PREDICTOR.predict(a).ms for a in PREDICTOR.extremes(CELLS))
-    return SearchProblem(data, Budget(fastest + share * (slowest - fastest), CELLS, PREDICTOR), epochs)
+    predictor = fitted()
+    fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(CELLS))
+    return SearchProblem(data, Budget(fastest + share * (slowest - fastest), CELLS, predictor), epochs)
 
 
 def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
@@ -46,8 +48,13 @@ def digits():
     return load_data("digits", resolution=16, batch_size=64, limit_train=256, workers=0)
 
 
+@cache
+def fitted() -> AdditivePredictor:
+    return fit(made_table(SPACE, networks=12))
+
+
 def problem(data, epochs=2, budget_share=0.5, seed=0) -> SearchProblem:
-    predictor = fit(made_table(SPACE, networks=12))
+    predictor = fitted()
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(SPACE))
     return SearchProblem(data, Budget(fastest + budget_share * (slowest - fastest), SPACE, predictor), epochs, seed)
 
@@ -335,7 +342,7 @@ def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_
     class Stop(Exception):
         pass
 
-    for stop_at in (1, digits.steps_per_epoch, digits.steps_per_epoch + 1, steps - 1):
+    for stop_at in (1, digits.steps_per_epoch, steps - 1):
         run = Run(tmp_path / f"stopped-{stop_at}", {})
 
         def stop(done, _total, _figures, at=stop_at):

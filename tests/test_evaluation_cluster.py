@@ -85,9 +85,9 @@ def silent(done: int, total: int, task: Task) -> None:
 @pytest.mark.slow
 def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, digest):
     """A worker is killed with SIGKILL while it trains, and the one that follows it, too."""
-    alone = trainings(tmp_path / "alone", digest, 40, 2, 2)
+    alone = trainings(tmp_path / "alone", digest, 20, 1, 1)
     expected = ThisProcess().run(alone, silent)
-    tasks = trainings(tmp_path / "killed", digest, 40, 2, 2)
+    tasks = trainings(tmp_path / "killed", digest, 20, 1, 1)
     killed: list[int] = []
 
     def kill_who_trains() -> None:

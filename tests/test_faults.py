@@ -351,7 +351,7 @@ class Android:
     serial = sys.argv[1]
 
 lab = Lab(Android, Path(sys.argv[2]))
-lab.measure(entries(30), lambda progress: print(progress.done, flush=True))
+lab.measure(entries(10), lambda progress: print(progress.done, flush=True))
 """
 
 
@@ -363,9 +363,9 @@ def test_a_killed_hwnas_leaves_nothing_behind_for_the_next_one(lab: Lab, tmp_pat
         time.sleep(0.2)  # in the middle of a repetition
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert 2 <= lab.kinds()["entry"] < 30
-    assert len(lab.measure(entries(30))) == 30
-    assert lab.kinds()["entry"] == 30 and lab.kinds()["start"] == 2
+    assert 2 <= lab.kinds()["entry"] < 10
+    assert len(lab.measure(entries(10))) == 10
+    assert lab.kinds()["entry"] == 10 and lab.kinds()["start"] == 2
     assert not list(lab.folder.glob("*model-*"))
 
 
@@ -381,7 +381,7 @@ from tests.test_faults import entries, model
 device = Device.model_validate_json(Path(sys.argv[1]).read_text())
 seen = lambda _: print(date.today().year, flush=True)
 with open_runner(device) as runner:
-    Campaign(device, runner, Path(sys.argv[2]), model(), progress=seen).run(entries(20))
+    Campaign(device, runner, Path(sys.argv[2]), model(), progress=seen).run(entries(12))
 """
 
 
@@ -413,6 +413,6 @@ def test_the_clock_is_set_back_and_forth(lab: Lab, tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert len(set(printed.split())) >= 2, "the clock never jumped between two repetitions"
     runs_us = [run for record in lab.records() if "entry" in record for run in record["runs_us"]]
-    assert lab.kinds()["entry"] == 20 and not lab.kinds()["failed"] and not lab.kinds()["lost"]
+    assert lab.kinds()["entry"] == 12 and not lab.kinds()["failed"] and not lab.kinds()["lost"]
     assert 0 < min(runs_us) <= max(runs_us) < 1e6 * (time.monotonic() - begin)
     assert lab.phone.processes() == []

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,6 +46,12 @@ def made_table(space=TINY, networks=0, scale=1.0, per_block=0.0, bias=0.0, noise
     return table
 
 
+@cache
+def fitted(**made) -> AdditivePredictor:
+    """A predictor of `tiny`, which several tests share."""
+    return fit(made_table(**made))
+
+
 @pytest.fixture(scope="module")
 def pixel1(shared_data) -> AdditivePredictor:
     """The published Pixel 1 table of Single-Path NAS: ms of its 22 layers; stem and head are the constant 19.5999."""
@@ -84,7 +91,7 @@ def test_the_published_network_costs_80_44_ms(pixel1):
 @given(st.integers(0, 10**6))
 def test_expected_ms_is_the_prediction_for_one_hot_choices(seed):
     """Invariant 35."""
-    predictor = fit(made_table(networks=12, scale=0.9, per_block=0.02, bias=0.1))
+    predictor = fitted(networks=12, scale=0.9, per_block=0.02, bias=0.1)
     architecture = TINY.sample(random.Random(seed))
     one_hot = [
         torch.eye(len(d.candidates), dtype=torch.float64)[i]
@@ -94,7 +101,7 @@ def test_expected_ms_is_the_prediction_for_one_hot_choices(seed):
 
 
 def test_expected_ms_is_differentiable_and_its_gradient_is_the_cost():
-    predictor = fit(made_table(networks=8))
+    predictor = fitted(networks=8)
     uniform = [
         torch.full((len(d.candidates),), 1 / len(d.candidates), dtype=torch.float64, requires_grad=True)
         for d in TINY.decisions
@@ -105,7 +112,7 @@ def test_expected_ms_is_differentiable_and_its_gradient_is_the_cost():
 
 
 def test_expected_ms_is_the_mean_over_sampled_architectures():
-    predictor = fit(made_table(networks=8))
+    predictor = fitted(networks=8)
     probabilities = [torch.softmax(torch.arange(len(d.candidates), dtype=torch.float64), 0) for d in TINY.decisions]
     total = 0.0
     for code in itertools.product(*[range(len(d.candidates)) for d in TINY.decisions[:2]]):
@@ -220,7 +227,7 @@ def test_an_absent_table_says_how_to_make_one(tmp_path):
 
 
 def test_a_budget_below_the_fastest_names_it():
-    predictor = fit(made_table(networks=10))
+    predictor = fitted(networks=10)
     fastest = predictor.extremes(TINY)[0]
     with pytest.raises(HwnasError, match=f"code {fastest.code}"):
         Budget(0.5 * predictor.predict(fastest).ms, TINY, predictor).check_feasible()
@@ -249,7 +256,7 @@ def random_log_probabilities(seed: int, concentration: float = 1.0) -> list[np.n
 @pytest.mark.parametrize("per_ms", [0.0, 3.0])
 def test_decoding_is_exact_against_all_40000_architectures(per_ms):
     """The knapsack's answer equals brute force over the whole space, for several limits, tilted or not."""
-    predictor = fit(made_table(networks=10))
+    predictor = fitted(networks=10)
     log_p = random_log_probabilities(0)
     ms, gain = all_of_tiny(predictor, log_p)
     for quantile in (0.001, 0.05, 0.5, 0.95):
@@ -303,7 +310,7 @@ def test_decoding_ends_where_every_architecture_is_worth_taking(shufflenet):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_tilt_is_the_least_with_which_the_likeliest_costs_what_the_mean_does(seed):
-    predictor = fit(made_table(networks=10))
+    predictor = fitted(networks=10)
     log_p = random_log_probabilities(seed, concentration=5)
     ms, gain = all_of_tiny(predictor, log_p)
     mean_ms = (np.exp(gain) * ms).sum()
@@ -321,7 +328,7 @@ def test_the_tilt_is_the_least_with_which_the_likeliest_costs_what_the_mean_does
 
 def test_a_tilt_is_not_for_more_than_the_budget():
     """Where the mean is over the target, as at the largest budgets of a frontier's end, the target counts."""
-    predictor = fit(made_table(networks=10))
+    predictor = fitted(networks=10)
     log_p = random_log_probabilities(0, concentration=5)
     ms, gain = all_of_tiny(predictor, log_p)
     small = Budget(float(ms[gain.argmax()]), TINY, predictor)
@@ -332,7 +339,7 @@ def test_a_tilt_is_not_for_more_than_the_budget():
 
 
 def test_decoding_within_nothing_gives_the_fastest():
-    predictor = fit(made_table(networks=10))
+    predictor = fitted(networks=10)
     uniform = [np.zeros(len(d.candidates)) for d in TINY.decisions]
     assert most_probable_within(Budget(1e-9, TINY, predictor), uniform) == predictor.extremes(TINY)[0]
 
@@ -355,7 +362,7 @@ def test_decoding_counts_a_repeated_decision_each_time_it_stands():
 
 def test_the_multiplier_drives_the_expected_latency_to_the_budget():
     """Dual ascent on logits alone, with nothing but latency in the loss: from the mean of the space to the target."""
-    predictor = fit(made_table(networks=10))
+    predictor = fitted(networks=10)
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(TINY))
     budget = Budget(fastest + 0.25 * (slowest - fastest), TINY, predictor)
     multiplier = Multiplier()

@@ -5,6 +5,7 @@ What qemu takes is no latency: these tests look at what is there and whether it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,9 +89,11 @@ def test_an_exported_model_is_benched_by_the_serial(folder: Path, phone: Phone) 
     assert not phone.processes()
 
 
-def test_every_model_computes_the_same_as_here(folder: Path) -> None:
-    networks = [network_model(architecture, "tflite") for architecture in spread_sample(SPACE, NETWORKS)]
-    blocks = [block_model(spec, shape, "tflite") for spec, shape in SPACE.distinct_blocks()]
+def test_networks_and_one_block_of_each_form_compute_the_same_as_here(folder: Path) -> None:
+    networks = [network_model(architecture, "tflite") for architecture in spread_sample(SPACE, NETWORKS)[:2]]
+    forms = {re.sub(r"\d+->\d+", "", str(spec)): (spec, shape) for spec, shape in SPACE.distinct_blocks()}
+    assert len(forms) >= 8
+    blocks = [block_model(spec, shape, "tflite") for spec, shape in forms.values()]
     with open_runner(load_device(folder / "emulated.toml")) as runner:
         for model in networks + blocks:
             check_outputs(runner, model)

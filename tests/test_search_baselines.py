@@ -10,7 +10,6 @@ from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.budget import Budget
-from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
@@ -23,18 +22,16 @@ from hwnas.searches.registry import SEARCHES, get_search
 from hwnas.searches.resource import decision_mflops
 from hwnas.searches.result import SearchResult
 from hwnas.searches.snas import SNASSettings, SNASTrainer, concrete
-from hwnas.spaces.nas_bench_201 import nas_bench_201
 from hwnas.supernet.mixed import gated, mixed
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.child import ChildTrainer, train_child, trained_accuracy
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+from tests.test_darts import CELLS, fitted
 from tests.test_dsnas import SPACE, problem
-from tests.test_latency import made_table
 from tests.test_superkernel import set_choice
 
-CELLS = nas_bench_201(resolution=8, width=0.25, cells_per_stage=1)
 QUICK = {
     "spos": {"evaluations": 12, "population": 6},
     "random": {"evaluations": 8},
@@ -177,6 +174,7 @@ def test_random_architectures_lie_within_the_budget(digits):
     assert len(found) > 20
 
 
+@pytest.mark.usefixtures("few_evaluations")
 @pytest.mark.parametrize("name", SEARCHES)
 def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test_split(tmp_path, name):
     data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
@@ -188,11 +186,12 @@ def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test
     assert data.splits_read <= {"train", "val"}
 
 
+@pytest.mark.usefixtures("few_evaluations")
 @pytest.mark.parametrize("name", SEARCHES)
 def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(tmp_path, name):
     """At a tight budget most sampled cells have edges that lead nowhere, and some no path at all."""
     data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
-    predictor = fit(made_table(CELLS, networks=12))
+    predictor = fitted()
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(CELLS))
     task = SearchProblem(data, Budget(fastest + 0.2 * (slowest - fastest), CELLS, predictor), epochs=2)
     method = get_search(name)
@@ -208,7 +207,7 @@ def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(
 
 def test_gates_of_edges_that_did_not_run_have_a_gradient_of_zero():
     data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
-    predictor = fit(made_table(CELLS, networks=12))
+    predictor = fitted()
     budget = Budget(2 * predictor.predict(predictor.extremes(CELLS)[1]).ms, CELLS, predictor)
     trainer = ProxylessTrainer(SearchProblem(data, budget, epochs=2), ProxylessSettings(pretrain=0.0, search=1.0))
     for path, ran in (([3, 3, 0, 3, 0, 3], [1, 3, 5]), ([0] * 6, [])):

@@ -19,7 +19,7 @@ from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
-from tests.commands import run_command
+from tests.commands import final_measurements_in_one_round, run_command  # noqa: F401
 from tests.test_dsnas import SPACE, problem
 from tests.test_latency import latency, made_table
 
@@ -96,10 +96,11 @@ def table(tmp_path_factory):
 
 
 def quick_search(table, out, *more: object) -> list[object]:
-    quick = ["--space", "tiny", "--resolution", 16, "--width", 0.25, "--epochs", 2, "--limit-train", 96]
+    quick = ["--space", "tiny", "--resolution", 16, "--width", 0.25, "--epochs", 1, "--limit-train", 64]
     return ["search", *quick, "--latency", table, "--accept-conditions", "--out", out, "--json", *more]
 
 
+@pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_wanted(
     monkeypatch, capsys, tmp_path, table
 ):

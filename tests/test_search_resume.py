@@ -1,7 +1,6 @@
 """Every search, killed at random steps and continued, equals one that was never stopped: bit for bit."""
 
 import hashlib
-import multiprocessing
 import os
 import random
 import signal
@@ -12,13 +11,14 @@ import pytest
 import torch
 
 from hwnas.run import Run
+from hwnas.searches import reranked
 from hwnas.searches.evaluators import EVALUATIONS_FILE, LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.registry import SEARCHES, get_search
 from hwnas.searches.result import SearchResult
 from hwnas.train.data import load_data
+from tests.processes import started
 from tests.test_dsnas import problem
 
-KILLS = 2
 SHORT = {
     "spos": {"evaluations": 10, "population": 5},
     "random": {"evaluations": 8},
@@ -28,12 +28,17 @@ SHORT = {
 
 
 def search(name: str, folder: Path) -> SearchResult:
-    """A short search with a checkpoint after every step; on one thread, so that all processes round alike."""
+    """A short search with a checkpoint after every step; on one thread, so that all processes round alike.
+
+    It evaluates 4 networks where 16 are the least that a person gets.
+    """
     torch.set_num_threads(1)
     data = load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.2, workers=0)
     method = get_search(name)
     settings = method.resolve(SHORT.get(name, {}) | {"checkpoint_seconds": 0.0})
-    return method.search(problem(data, epochs=4), Run(folder, {}), None, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reranked, "LEAST_NETWORKS", 4)
+        return method.search(problem(data, epochs=2), Run(folder, {}), None, settings)
 
 
 def digest(result: SearchResult) -> str:
@@ -56,12 +61,7 @@ def lines_logged(folder: Path) -> int:
 
 def kill_after(lines: int, name: str, folder: Path) -> int:
     """The exit code of a search that is killed some ms after it has logged so many lines."""
-    # forked from a server that has imported torch, what its optimisers import when they are first used, and all of
-    # this, but run nothing: a fresh process, without the wait
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "torch._dynamo"])
-    process = context.Process(target=search, args=(name, folder))
-    process.start()
+    process = started(search, name, folder)
     assert process.pid is not None
     while lines_logged(folder) < lines and process.is_alive():
         time.sleep(0.001)
@@ -81,9 +81,10 @@ def threads_as_they_were():
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_killed_at_random_steps_and_continued_equals_uninterrupted(tmp_path, name):
+    """Once, and one of them twice; every verb, and many more times: ``benchmarks/run_kills.py``."""
     whole = search(name, tmp_path / "whole")
     total = lines_logged(tmp_path / "whole")
-    stops = sorted(random.Random(name).sample(range(1, 2 * total // 3), KILLS))
+    stops = sorted(random.Random(name).sample(range(1, 2 * total // 3), 2 if name == "dsnas" else 1))
     for stop in stops:
         assert kill_after(stop, name, tmp_path / "killed") == -signal.SIGKILL
     again = search(name, tmp_path / "killed")

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.product_model import product_factors
 from hwnas.searches.registry import get_search
 from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer, single_path
+from hwnas.space import SearchSpace
 from hwnas.spaces import get_space
 from hwnas.supernet.indicator import Indicator
 from hwnas.supernet.superkernel import BlockIndicators
@@ -37,8 +39,13 @@ def digits():
     return load_data("digits", resolution=16, batch_size=64, limit_train=256, workers=0)
 
 
+@cache
+def fitted(space: SearchSpace) -> AdditivePredictor:
+    return fit(made_table(space, networks=12))
+
+
 def problem(data, epochs=3, budget_share=0.5, seed=0, space=SPACE) -> SearchProblem:
-    predictor = fit(made_table(space, networks=12))
+    predictor = fitted(space)
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(space))
     return SearchProblem(data, Budget(fastest + budget_share * (slowest - fastest), space, predictor), epochs, seed)
 

@@ -12,7 +12,7 @@ from hwnas.cli.output import print_json
 
 
 def bundle(
-    abi: Annotated[str, typer.Option("--abi", help="What the device runs: arm64 or x86_64.")] = "arm64",
+    abi: Annotated[str, typer.Option("--abi", help="Instruction set of the device: arm64 or x86_64.")] = "arm64",
     out: Annotated[Path | None, typer.Option("--out", help="Copy it into this folder, too.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -40,8 +40,8 @@ def show(context: typer.Context, as_json: Json = False) -> None:
 
 @devices.command()
 def add(
-    serial: Annotated[str, typer.Argument(help="Of a phone, as `hwnas devices` and `adb devices` show it.")],
-    name: Annotated[str | None, typer.Option("--name", help="What to call it [after its model].")] = None,
+    serial: Annotated[str, typer.Argument(help="Serial of the phone, as `hwnas devices` and `adb devices` show it.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the device [after its model].")] = None,
     as_json: Json = False,
 ) -> None:
     """Write devices/NAME.toml for a phone that is connected, from what the phone reports. An existing file stays.

@@ -44,22 +44,20 @@ def export(
     full_range: Annotated[
         bool, typer.Option("--full-range", help="int8 .onnx weights of 8 bits: not for x86 without VNNI.")
     ] = False,
-    licence: Annotated[str | None, typer.Option(help="Of the model, for its card: CARD.md beside the files.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the model, for its card, CARD.md beside the files.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a run's network as .tflite and .onnx: checked against PyTorch, and on the test images.
 
     Example: `hwnas export runs/demo --precision float32,int8 --uint8-input`
     """
-    from rich.text import Text
-
     from hwnas.child import load_child
     from hwnas.exporter.export import ExportOptions
     from hwnas.exporter.export import export as export_child
     from hwnas.exporter.precision import get_precision
-    from hwnas.report.console import CONSOLE
     from hwnas.report.model_card import write_model_card
-    from hwnas.report.model_tables import export_table, layers_table
     from hwnas.report.progress import progress_bars
 
     child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
@@ -74,14 +72,24 @@ def export(
     if as_json:
         print_json({"models": [model.to_json() | {"path": str(model.path)} for model in models]})
     else:
-        CONSOLE.print(export_table(str(folder), models, max_loss))
-        for model in models:
-            if model.noisiest_layers:
-                CONSOLE.print(layers_table(model))
-            for warning in model.rounding_warnings:
-                CONSOLE.print(Text(f"! {model.path.name}: {warning}", style="yellow"))
+        _print_models(folder, models, max_loss)
     _check_loss(models, max_loss, int8_repair)
     _check_agreement(models)
+
+
+def _print_models(folder: Path, models: list[ExportedModel], max_loss: float) -> None:
+    """The table of the files, and for each the layers that int8 hurts and its warnings."""
+    from rich.text import Text
+
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.model_tables import export_table, layers_table
+
+    CONSOLE.print(export_table(str(folder), models, max_loss))
+    for model in models:
+        if model.noisiest_layers:
+            CONSOLE.print(layers_table(model))
+        for warning in model.rounding_warnings:
+            CONSOLE.print(Text(f"! {model.path.name}: {warning}", style="yellow"))
 
 
 def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,7 @@ from hwnas.errors import HwnasError, UsageError
 if TYPE_CHECKING:
     from hwnas.latency.measuring.table_campaign import SpaceTable
     from hwnas.latency.measuring.until_accurate import UntilAccurate
+    from hwnas.space import SearchSpace
 
 MANY_NETWORKS, FEW_NETWORKS = 30, 10
 """How many whole networks are measured for a space, and for a device that is like a known one."""
@@ -89,11 +90,7 @@ def measure(
         _measure_known(device or ["local"], runtime, threads, resolution, classes, tables, precision, as_json)
         return
     from hwnas.devices.device import load_device
-    from hwnas.latency.measuring.measure import measure as measure_space
-    from hwnas.latency.measuring.measure import measure_like
-    from hwnas.latency.measuring.until_accurate import measure_until
     from hwnas.latency.tables.precision import USUAL_PRECISION
-    from hwnas.latency.tables.table import LatencyTable
     from hwnas.spaces import get_space
 
     if known and until_mape is not None:
@@ -102,15 +99,25 @@ def measure(
     chosen = get_space(space, resolution, classes, width)
     options: dict[str, Any] = {"runtime": runtime, "tables": tables, "precision": precision or USUAL_PRECISION}
     options["networks"] = _count(networks) or (FEW_NETWORKS if known else MANY_NETWORKS)
-    work: Callable[..., SpaceTable | UntilAccurate]
-    if known:
-        work = partial(measure_like, [LatencyTable.load(folder) for folder in known], **options)
-    elif until_mape is not None:
-        work = partial(measure_until, chosen, until_mape, **options)
-    else:
-        work = partial(measure_space, chosen, **options)
+    work = partial(_measuring(chosen, known, until_mape), **options)
     results, failures = measure_all(targets, work, None if known else chosen, until_mape)
     print_measured(targets, results, failures, "networks of known tables" if known else space, as_json)
+
+
+def _measuring(
+    space: SearchSpace, known: list[Path] | None, until_mape: float | None
+) -> Callable[..., SpaceTable | UntilAccurate]:
+    """The function that measures a space, as much of it as is needed, or a device like those of known tables."""
+    from hwnas.latency.measuring.measure import measure as measure_space
+    from hwnas.latency.measuring.measure import measure_like
+    from hwnas.latency.measuring.until_accurate import measure_until
+    from hwnas.latency.tables.table import LatencyTable
+
+    if known:
+        return partial(measure_like, [LatencyTable.load(folder) for folder in known])
+    if until_mape is not None:
+        return partial(measure_until, space, until_mape)
+    return partial(measure_space, space)
 
 
 def _count(networks: str | None) -> int | None:

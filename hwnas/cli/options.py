@@ -67,7 +67,9 @@ ImportFile = Annotated[
 ]
 UntilMape = Annotated[
     float | None,
-    typer.Option("--until-mape", help="Measure what tells most, until the error is at this percentage."),
+    typer.Option(
+        "--until-mape", help="Measure the most informative models first, until the error is at most this percentage."
+    ),
 ]
 
 # search, design: what is not said comes from --config, or from the defaults of DesignConfig
@@ -75,7 +77,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any 
 OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [by the images].")]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
 OptionalRuntime = Annotated[
-    str | None, typer.Option("--runtime", help=f"What the budget is for: {_RUNTIMES} [the device's own].")
+    str | None, typer.Option("--runtime", help=f"The runtime that the budget limits: {_RUNTIMES} [the device's own].")
 ]
 OptionalTables = Annotated[Path | None, typer.Option("--tables", help="Folder of measured tables [latency_models].")]
 OptionalNetworks = Annotated[int | None, typer.Option("--networks", help="Whole networks to calibrate with [30].")]

@@ -12,7 +12,9 @@ from hwnas.cli.output import print_json
 
 
 def price(
-    code: Annotated[str, typer.Option("--code", help="Of the architecture: one index per decision, such as 0,4,2.")],
+    code: Annotated[
+        str, typer.Option("--code", help="Code of the architecture: one index per decision, such as 0,4,2.")
+    ],
     latency: Annotated[Path, typer.Option("--latency", help="A latency table: its folder, or one of `hwnas devices`.")],
     space: SpaceName = "tiny",
     resolution: Resolution = None,

@@ -30,14 +30,14 @@ _METHODS = ", ".join(name for name in SEARCHES if name != "random")
 
 Studies = Annotated[
     list[Path] | None,
-    typer.Argument(help="Nothing is run: show the study in this folder, or compare the second of two with the first."),
+    typer.Argument(help="Show the study in this folder, or compare the second of two with the first; nothing is run."),
 ]
 Methods = Annotated[
     str | None,
     typer.Option("--methods", help=f"Separated by commas: {_METHODS}; random-search, with a supernet."),
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Runs of each method on each data set and budget [3].")]
-FirstSeed = Annotated[int | None, typer.Option("--first-seed", help="The others follow it [0].")]
+FirstSeed = Annotated[int | None, typer.Option("--first-seed", help="Seed of the first run; the others follow it [0].")]
 DataSets = Annotated[
     list[str] | None, typer.Option("--data", help="Folder of images, or digits; may be repeated [digits].")
 ]
@@ -46,7 +46,7 @@ Budgets = Annotated[
 ]
 Ranked = Annotated[
     int | None,
-    typer.Option("--ranked", help="Train so many random networks more, to see how supernets rank them [0]."),
+    typer.Option("--ranked", help="Train this many more random networks, to see how supernets rank them [0]."),
 ]
 TruthFile = Annotated[
     Path | None, typer.Option("--truth", help="CSV of published accuracies, columns code and accuracy: for regrets.")

@@ -21,6 +21,7 @@ from hwnas.exporter.graph.graph import Graph
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.graph.module_copy import module_copy
 from hwnas.exporter.images import ExportImages
+from hwnas.exporter.model_file.format import Format
 from hwnas.exporter.model_file.metadata import ModelMetadata
 from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.parity import check_parity
@@ -135,11 +136,7 @@ def export(
     metadata = _metadata(shape, images, options)
     settings = Int8Settings(options.uint8_input, options.reduce_range)
     exporter = Exporter(target, metadata, images, settings, options.keep_float, report)
-    files: list[FileDraft] = []
-    for done, (format, precision) in enumerate(pairs):
-        report("export", done, len(pairs), precision.file_name(format.name))
-        files.append(exporter.make(format, precision))
-    report("export", len(pairs), len(pairs), "")
+    files = _made(exporter, pairs, report)
     pytorch = None
     if images and images.classes:
         most_points = options.max_loss if options.list_noisy_layers or options.repair else None
@@ -148,6 +145,16 @@ def export(
     about = _about(module, target, images, options, pytorch)
     write_export_json(Path(folder), exported, about)
     return exported
+
+
+def _made(exporter: Exporter, pairs: Sequence[tuple[Format, Precision]], report: ExportProgress) -> list[FileDraft]:
+    """The files in memory, one by one."""
+    files = []
+    for done, (format, precision) in enumerate(pairs):
+        report("export", done, len(pairs), precision.file_name(format.name))
+        files.append(exporter.make(format, precision))
+    report("export", len(pairs), len(pairs), "")
+    return files
 
 
 def _put(file: FileDraft, folder: Path, block_error: float) -> ExportedModel:

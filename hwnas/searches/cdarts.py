@@ -13,18 +13,16 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import UsageError
-from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.cdarts_settings import CDARTSSettings
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.cyclic_losses import count_skips, l1, l1_weight, regularised_candidates
 from hwnas.searches.cyclic_training import CyclicTraining, Figures
-from hwnas.searches.derivation import Derivation
-from hwnas.searches.derivers import MostProbable, derive_together
+from hwnas.searches.derivers import MostProbable
+from hwnas.searches.deriving import DerivingTrainer, search_with
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import one_hot
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.space import SearchSpace
@@ -33,19 +31,19 @@ from hwnas.supernet.cyclic import CyclicNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
 from hwnas.train.data import Batch
-from hwnas.train.loop import TrainingProgress, seeded, train
+from hwnas.train.loop import TrainingProgress, seeded
 from hwnas.train.phases import phase_ends
 
 PRETRAINING, SEARCHING, FINISHING = "warm-up of the search net", "search", "training of the derived architecture"
 """The phases."""
 
 
-class CDARTSTrainer:
-    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+class CDARTSTrainer(DerivingTrainer):
+    """The state of a search in cycles, and its step."""
 
     def __init__(self, problem: SearchProblem, settings: CDARTSSettings) -> None:
-        self.problem, self.settings = problem, settings
-        self.budget, self.multiplier = problem.budget, Multiplier()
+        super().__init__(problem, settings.checkpoint_seconds)
+        self.settings = settings
         self._validation = ValidationBatches(problem, "CDARTS", 2 * distributed.world_size())
         space = problem.budget.space
         self.total_steps = problem.epochs * problem.data.steps_per_epoch
@@ -53,16 +51,8 @@ class CDARTSTrainer:
         steps = phase_ends(self.total_steps, ends, given_up=(FINISHING, PRETRAINING))
         self.pretrain_steps, self.search_steps = steps[PRETRAINING], steps[SEARCHING]
         self.step_count, self.cycle = 0, -1
-        self.run: Run | None = None
-        """Keeps what is evaluated to derive the architecture; None: nothing is kept."""
-        self.progress: TrainingProgress | None = None
-        """Told of these evaluations."""
         self.path: list[int] = [0] * len(space.decisions)
         """The evaluation net, from the first cycle on: an index per decision."""
-        self.derived: list[int] | None = None
-        """The architecture, once it is derived."""
-        self.derivation: Derivation | None = None
-        """How it was derived."""
         with seeded(problem.seed):
             net = CyclicNet(space, evaluation_space(space, settings.evaluation))
         if problem.start is not None:
@@ -156,34 +146,26 @@ class CDARTSTrainer:
         probabilities = self.net.probabilities() if derived is None else one_hot(self.net.alphas, derived)
         return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
 
-    def derive(self) -> None:
-        """Decide the architecture within the budget, measured if the problem says how."""
-        architecture, self.derivation = derive_together(self.problem, self.deriver())
-        self.derived = list(self.budget.space.indices(architecture))
-
     def deriver(self) -> Deriver:
         """The deriver of the search net as it is now."""
         probable = self.probable()
         if self.settings.derive == "probable":
             return probable
-        taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, None, self.run, self.progress, taken)
+        return self.reranked(probable, None)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
             "cycle": self.cycle,
             "path": self.path,
-            "taken": self.derived,
-            "derivation": None if self.derivation is None else self.derivation.to_json(),
+            **self.derived_state(),
             "multiplier": self.multiplier.value,
             "nets": self.nets.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.cycle, self.path = state["step"], state["cycle"], state["path"]
-        self.derived, known = state["taken"], state["derivation"]
-        self.derivation = None if known is None else Derivation(**known)
+        self.load_derived(state)
         self.multiplier.value = state["multiplier"]
         self.nets.load_state_dict(state["nets"], derived=self.derived is not None)
 
@@ -214,13 +196,7 @@ def cdarts(
     """
     problem.budget.check_feasible()
     trainer = CDARTSTrainer(problem, settings or CDARTSSettings())
-    trainer.run, trainer.progress = run, progress
-    train(trainer, problem.data, run, progress, trainer.settings.checkpoint_seconds)
-    if trainer.derived is None:
-        trainer.derive()
-    assert trainer.derived is not None
-    architecture = problem.budget.space.decode(trainer.derived)
-    return SearchResult(problem, trainer.net, architecture, trainer.deriver(), trainer.derivation)
+    return search_with(trainer, run, progress)
 
 
 CDARTS = Method(

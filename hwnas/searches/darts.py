@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from hwnas.latency.arrays import Floats
 from hwnas.run import Run
 from hwnas.searches.derivers import Decode, MostProbable
+from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known, search_paths
+from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import choices_in
 from hwnas.supernet.mixed import mixed
@@ -246,7 +247,7 @@ def darts(
 ) -> SearchResult:
     """Search with DARTS. Goes on from the run's checkpoint if there is one. Raises as `hwnas.searches.dsnas.dsnas`."""
     problem.budget.check_feasible()
-    return search_paths(DARTSTrainer(problem, settings or DARTSSettings()), problem, run, progress)
+    return search_with(DARTSTrainer(problem, settings or DARTSSettings()), run, progress)
 
 
 DARTS = Method(

@@ -15,12 +15,13 @@ from hwnas.errors import UsageError
 from hwnas.files import write_json
 from hwnas.run import Run
 from hwnas.searches.darts import DARTSSettings, DARTSTrainer
+from hwnas.searches.deriving import search_with
 from hwnas.searches.evaluators import InheritedEvaluator, KeptBatches
 from hwnas.searches.method import Method
 from hwnas.searches.perturbation import Perturbation, Projection, mixture_accuracy, projection_order
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import FINISHING, SEARCHING, PathDerive, search_paths
+from hwnas.searches.sampled_path import FINISHING, SEARCHING, PathDerive
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress
 from hwnas.train.weights import WeightTraining
@@ -197,7 +198,7 @@ def darts_pt(
     """
     problem.budget.check_feasible()
     trainer = DARTSPTTrainer(problem, settings or DARTSPTSettings())
-    result = search_paths(trainer, problem, run, progress)
+    result = search_with(trainer, run, progress)
     if distributed.rank() == 0:
         write_json(run.folder / PROJECTION_FILE, trainer.record())
     return result

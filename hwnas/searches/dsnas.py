@@ -16,11 +16,12 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.run import Run
+from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import compare_paths, compare_with_mean, estimate_gradients
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, check_known, search_paths
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, check_known
 from hwnas.train.loop import TrainingProgress
 
 Reward = Literal["gradient", "loss"]
@@ -118,7 +119,7 @@ def dsnas(
     Raises HwnasError if the budget cannot be met, the checkpoint is damaged, or the disk is full.
     """
     problem.budget.check_feasible()
-    return search_paths(DSNASTrainer(problem, settings or DSNASSettings()), problem, run, progress)
+    return search_with(DSNASTrainer(problem, settings or DSNASSettings()), run, progress)
 
 
 DSNAS = Method(

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.run import Run
+from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path, gumbel, one_hot
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, search_paths
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import Choice
 from hwnas.train import distributed
@@ -163,7 +164,7 @@ def gdas(
 ) -> SearchResult:
     """Search with GDAS. Goes on from the run's checkpoint if there is one. Raises as `hwnas.searches.dsnas.dsnas`."""
     problem.budget.check_feasible()
-    return search_paths(GDASTrainer(problem, settings or GDASSettings()), problem, run, progress)
+    return search_with(GDASTrainer(problem, settings or GDASSettings()), run, progress)
 
 
 GDAS = Method(

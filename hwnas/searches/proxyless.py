@@ -14,10 +14,11 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.run import Run
+from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, search_paths
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.mixed import gated
 from hwnas.train.data import Batch
@@ -87,7 +88,7 @@ def proxyless(
 ) -> SearchResult:
     """Search with ProxylessNAS's gates. Goes on from the run's checkpoint. Raises as `hwnas.searches.dsnas.dsnas`."""
     problem.budget.check_feasible()
-    return search_paths(ProxylessTrainer(problem, settings or ProxylessSettings()), problem, run, progress)
+    return search_with(ProxylessTrainer(problem, settings or ProxylessSettings()), run, progress)
 
 
 PROXYLESS = Method(

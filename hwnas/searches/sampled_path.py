@@ -6,7 +6,7 @@ Phases, budget, early fixing, hand-over and checkpoints are the same, so that th
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -16,23 +16,19 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.latency.arrays import Floats
-from hwnas.latency.multiplier import Multiplier
-from hwnas.run import Run
 from hwnas.searches.contracts import Deriver
-from hwnas.searches.derivation import Derivation
-from hwnas.searches.derivers import Decode, Derive, MostProbable, derive_together
+from hwnas.searches.derivers import Decode, Derive, MostProbable
+from hwnas.searches.deriving import DerivingTrainer
 from hwnas.searches.evaluators import KeptBatches
 from hwnas.searches.path_gradients import Path, one_hot, sample_path
 from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.perturbation import Perturbation, projection_order
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.reranked import reranked
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
-from hwnas.searches.result import SearchResult
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
-from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, seeded, step_generator
 from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
@@ -101,12 +97,12 @@ def check_known(name: str, value: str, known: tuple[str, ...]) -> None:
         raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
 
 
-class SampledPathTrainer(ABC):
-    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+class SampledPathTrainer(DerivingTrainer):
+    """The state of a search of sampled paths, and its step."""
 
     def __init__(self, problem: SearchProblem, settings: SampledPathSettings) -> None:
-        self.problem, self.settings = problem, settings
-        self.budget, self.multiplier = problem.budget, Multiplier()
+        super().__init__(problem, settings.checkpoint_seconds)
+        self.settings = settings
         steps_per_epoch = problem.data.steps_per_epoch
         self.total_steps = problem.epochs * steps_per_epoch
         self.phase_steps = phase_ends(self.total_steps, self.phases(), given_up=(FINISHING, PRETRAINING))
@@ -115,14 +111,6 @@ class SampledPathTrainer(ABC):
         self.fixing_steps = max(1, min(steps_per_epoch, -(-(self.search_steps - self.pretrain_steps) // 2)))
         """Every so many steps of the search, decisions are fixed."""
         self.step_count = 0
-        self.run: Run | None = None
-        """Keeps what is evaluated to derive the architecture; None: nothing is kept."""
-        self.progress: TrainingProgress | None = None
-        """Told of these evaluations."""
-        self.derived: list[int] | None = None
-        """The architecture, once it is derived: an index per decision."""
-        self.derivation: Derivation | None = None
-        """How it was derived."""
         self.fixed: dict[int, list[float]] = {}
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
@@ -261,11 +249,6 @@ class SampledPathTrainer(ABC):
             if decision not in self.fixed and highest[0] - highest[1:].sum() >= self.settings.fixing_gap:
                 self.fixed[decision] = self.net.alphas[decision].tolist()
 
-    def derive(self) -> None:
-        """Decide the architecture within the budget, measured if the problem says how."""
-        architecture, self.derivation = derive_together(self.problem, self.deriver())
-        self.derived = list(self.budget.space.indices(architecture))
-
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
         probable = self.probable()
@@ -274,8 +257,7 @@ class SampledPathTrainer(ABC):
         if self.settings.derive == "perturbed":
             order = projection_order(self.problem.seed, len(self.net.alphas))
             return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
-        taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, self.candidate_losses(), self.run, self.progress, taken)
+        return self.reranked(probable, self.candidate_losses())
 
     def probable(self) -> MostProbable:
         """The most probable architecture of the net as it is now."""
@@ -288,8 +270,7 @@ class SampledPathTrainer(ABC):
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
-            "taken": self.derived,
-            "derivation": None if self.derivation is None else self.derivation.to_json(),
+            **self.derived_state(),
             "fixed": self.fixed,
             "net": self.net.state_dict(),
             "weights": self.weights.state_dict(),
@@ -299,24 +280,10 @@ class SampledPathTrainer(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step_count, self.derived, self.fixed = state["step"], state["taken"], state["fixed"]
-        known = state.get("derivation")
-        self.derivation = None if known is None else Derivation(**known)
+        self.step_count, self.fixed = state["step"], state["fixed"]
+        self.load_derived(state)
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
         self.multiplier.value = state["multiplier"]
         self.path_losses.load_state_dict(state["path_losses"])
-
-
-def search_paths(
-    trainer: SampledPathTrainer, problem: SearchProblem, run: Run, progress: TrainingProgress | None
-) -> SearchResult:
-    """Make all steps of a search that are not made yet; the result holds the architecture that it derived."""
-    trainer.run, trainer.progress = run, progress
-    train(trainer, problem.data, run, progress, trainer.settings.checkpoint_seconds)
-    if trainer.derived is None:
-        trainer.derive()
-    assert trainer.derived is not None
-    architecture = problem.budget.space.decode(trainer.derived)
-    return SearchResult(problem, trainer.net, architecture, trainer.deriver(), trainer.derivation)

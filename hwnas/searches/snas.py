@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from hwnas.run import Run
+from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path, gumbel
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, search_paths
+from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer
 from hwnas.supernet.mixed import mixed
 from hwnas.train.loop import TrainingProgress, step_generator
 
@@ -72,7 +73,7 @@ def snas(
 ) -> SearchResult:
     """Search with SNAS. Goes on from the run's checkpoint if there is one. Raises as `hwnas.searches.dsnas.dsnas`."""
     problem.budget.check_feasible()
-    return search_paths(SNASTrainer(problem, settings or SNASSettings()), problem, run, progress)
+    return search_with(SNASTrainer(problem, settings or SNASSettings()), run, progress)
 
 
 SNAS = Method(

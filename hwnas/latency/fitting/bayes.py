@@ -72,9 +72,9 @@ def fit_weights(
     """
     rows = values / measured_ms[:, None]
     target = 1.0 - rows @ prior_mean
-    members = [groups == group for group in range(groups.max() + 1)]
+    sizes = np.bincount(groups)
     if start is None:
-        share = np.array([(rows[:, which] ** 2).sum(1).mean() for which in members])
+        share = np.bincount(groups, (rows**2).mean(0))
         variances, noise_variance, sample_weight = 0.3 / np.maximum(share, 1e-12), 0.01, np.ones(len(rows))
     else:
         variances, noise_variance, sample_weight = start.variances, start.noise_variance, start.sample_weight
@@ -82,7 +82,7 @@ def fit_weights(
         mean, covariance = _solve(rows, target, sample_weight, variances[groups], noise_variance)
         squared = (target - rows @ mean) ** 2 + ((rows @ covariance) * rows).sum(1)
         second_moment = mean**2 + np.diag(covariance)
-        variances = np.array([max(second_moment[which].mean(), LEAST_VARIANCE) for which in members])
+        variances = np.maximum(np.bincount(groups, second_moment) / sizes, LEAST_VARIANCE)
         before, noise_variance = noise_variance, max(float((sample_weight * squared).mean()), LEAST_VARIANCE)
         if heavy_tails:
             sample_weight = 1 / np.maximum(np.sqrt(squared / noise_variance), SMALLEST_RESIDUAL)

@@ -1,0 +1,86 @@
+"""The deriving trainer: what trainers share that decide the architecture themselves when their search ends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from hwnas.latency.arrays import Floats
+from hwnas.latency.multiplier import Multiplier
+from hwnas.run import Run
+from hwnas.searches.contracts import Deriver
+from hwnas.searches.derivation import Derivation
+from hwnas.searches.derivers import MostProbable, derive_together
+from hwnas.searches.problem import SearchProblem
+from hwnas.searches.reranked import reranked
+from hwnas.searches.result import SearchResult
+from hwnas.supernet.cyclic import CyclicNet
+from hwnas.supernet.sampled import SampledNet
+from hwnas.train.loop import TrainingProgress, train
+
+
+class DerivingTrainer(ABC):
+    """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
+
+    net: SampledNet | CyclicNet
+    step_count: int
+    total_steps: int
+
+    def __init__(self, problem: SearchProblem, checkpoint_seconds: float) -> None:
+        self.problem, self.checkpoint_seconds = problem, checkpoint_seconds
+        self.budget, self.multiplier = problem.budget, Multiplier()
+        self.run: Run | None = None
+        """Keeps what is evaluated to derive the architecture; None: nothing is kept."""
+        self.progress: TrainingProgress | None = None
+        """Told of these evaluations."""
+        self.derived: list[int] | None = None
+        """The architecture, once it is derived: an index per decision."""
+        self.derivation: Derivation | None = None
+        """How it was derived."""
+
+    @abstractmethod
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """One update for images (N, C, H, W) and labels (N,); returns its figures."""
+
+    @abstractmethod
+    def deriver(self) -> Deriver:
+        """The deriver of the net as it is now."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def derive(self) -> None:
+        """Decide the architecture within the budget, measured if the problem says how."""
+        architecture, self.derivation = derive_together(self.problem, self.deriver())
+        self.derived = list(self.budget.space.indices(architecture))
+
+    def reranked(self, probable: MostProbable, losses: Sequence[Floats] | None) -> Deriver:
+        """The Reranked deriver of the net as it is now; `losses`: see `hwnas.searches.reranked.Reranked`."""
+        taken = None if self.derived is None else self.budget.space.decode(self.derived)
+        return reranked(self.problem, probable, losses, self.run, self.progress, taken)
+
+    def derived_state(self) -> dict[str, Any]:
+        """The part of the state that says what is derived, and how."""
+        return {"taken": self.derived, "derivation": None if self.derivation is None else self.derivation.to_json()}
+
+    def load_derived(self, state: dict[str, Any]) -> None:
+        self.derived, known = state["taken"], state.get("derivation")
+        self.derivation = None if known is None else Derivation(**known)
+
+
+def search_with(trainer: DerivingTrainer, run: Run, progress: TrainingProgress | None) -> SearchResult:
+    """Make all steps of a search that are not made yet; the result holds the architecture that it derived."""
+    trainer.run, trainer.progress = run, progress
+    problem = trainer.problem
+    train(trainer, problem.data, run, progress, trainer.checkpoint_seconds)
+    if trainer.derived is None:
+        trainer.derive()
+    assert trainer.derived is not None
+    architecture = problem.budget.space.decode(trainer.derived)
+    return SearchResult(problem, trainer.net, architecture, trainer.deriver(), trainer.derivation)
