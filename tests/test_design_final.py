@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from hwnas.campaign.bench import bench
 from hwnas.child import build_child
 from hwnas.designer.closing import _export
-from hwnas.designer.final import Repetition, measure_models, undisturbed
+from hwnas.designer.final import RETAKES, Repetition, measure_models, undisturbed, undisturbed_ms
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
 from hwnas.spaces import get_space
@@ -45,6 +46,28 @@ def test_a_machine_that_stays_slower_is_measured_as_it_is(tmp_path, monkeypatch)
     assert final.measured_ms["litert"] > 0 and final.reference_us["litert"] > 0
 
 
+@pytest.mark.parametrize(
+    ("usual_us", "times"),
+    [(1e9, 1), (1e-6, 1 + RETAKES), (None, 1)],
+    ids=["as fast as usual", "always slower", "unknown"],
+)
+def test_what_the_search_measures_is_measured_again_while_the_machine_is_slower(tmp_path, monkeypatch, usual_us, times):
+    """A moment in which the machine is slower would lower the limit for good, and leave the budget unused."""
+    monkeypatch.setattr("hwnas.designer.final.PAUSE_S", 0.0)
+    monkeypatch.setattr("hwnas.designer.final.RETAKES", RETAKES)
+    (model,) = export(feature_net(), tmp_path, ("tflite",), (1, 3, 8, 8))
+    quick = Device(name="test", min_runs=1, min_ms=0, max_runs=3, visits=1, extra_visits=0, warmup_ms=0)
+    measured = []
+
+    def counted(*args, **options):
+        measured.append(bench(*args, **options))
+        return measured[-1]
+
+    monkeypatch.setattr("hwnas.designer.final.bench", counted)
+    assert undisturbed_ms(model.path.read_bytes(), quick, "litert", usual_us) > 0
+    assert len(measured) == times
+
+
 def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path):
     formats, precisions = ("tflite", "onnx"), ("float32", "int8-weights")
     models = export(feature_net(), tmp_path, formats, IMAGE_SHAPE, precisions)
@@ -62,7 +85,7 @@ def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path
 def test_a_design_without_the_package_for_int8_keeps_what_was_found(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     child = build_child(get_space("tiny", RESOLUTION, 10, 0.25).decode([0] * 7))
-    task = SimpleNamespace(table=SimpleNamespace(publication=None), data=digits(), precision="float32")
+    task = SimpleNamespace(table=SimpleNamespace(publication=None), data=digits(), precision="float32", is_proxy=False)
     with caplog.at_level(logging.WARNING, "hwnas"):
         models = _export(child, task.data, task, SimpleNamespace(folder=tmp_path), lambda *_: None)
     assert [model.path.name for model in models] == ["model.tflite", "model.onnx"]

@@ -16,6 +16,7 @@ from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress
+from hwnas.designer.final import undisturbed_ms, usual_us_of
 from hwnas.designer.judged import judged_network
 from hwnas.designer.shipped import choose_for
 from hwnas.designer.sustained_budget import in_first_runs
@@ -181,8 +182,9 @@ class Task:
         return isinstance(self.predictor, ProxySpacePredictor)
 
     def measured_ms(self, architecture: Architecture) -> float:
-        """Median ms of a network with random weights on the device."""
-        return random_ms(self.device, self.runtime, self.precision, architecture)
+        """Median ms of a network with random weights on the device, undisturbed as far as that can be had."""
+        model = network_model(architecture, format_of(self.runtime), self.precision)
+        return undisturbed_ms(model, self.device, self.runtime, usual_us_of(self.table))
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
