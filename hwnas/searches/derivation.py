@@ -64,6 +64,9 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
     if end_ms >= least_ms:
         return f"its 90 % interval ends at {100 * end_ms / budget.budget_ms:.0f} % of the budget"
     if architecture not in known:
+        if known:
+            measured = f"none of the {len(known)} evaluated networks was within it as measured"
+            return f"{measured}; of the faster ones this is the most probable"
         return "it is the most probable one; no other was evaluated"
     predictions = budget.predictor.predict_many(list(known))
     larger = [known[each] for each, p in zip(known, predictions, strict=True) if p.high_ms >= least_ms]
