@@ -1,8 +1,11 @@
 """Shared fixtures: the public data beside the checkout, and quiet, repeatable torch."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,9 @@ def shared_data() -> Path:
         pytest.skip("no ../shared/data beside this checkout: the published tables are not there")
     return folder
 
+
+BUNDLES = "bundles"
+"""In the cache: programs that are built once for all."""
 
 DEVICES = {"android", "phone", "fake_phone", "board"}
 SLOW = [
@@ -72,6 +78,26 @@ SLOW = [
     "search_page",
 ]
 """Files of tests of which many take seconds, those with the longest tests first."""
+
+
+def pytest_configure():
+    """A cache of its own for each process of tests, with what the others know in it.
+
+    Their phones and boards have one address, each in a network of its own, and locks of devices lie in the cache.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    from hwnas.files import cache_folder
+
+    known, own = cache_folder(), Path(tempfile.mkdtemp(prefix="hwnas-cache-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    (known / BUNDLES).mkdir(parents=True, exist_ok=True)
+    for folder in [*known.parent.iterdir(), known / BUNDLES]:
+        if folder != known:
+            link = own / folder.relative_to(known.parent)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(folder)
+    os.environ["XDG_CACHE_HOME"] = str(own)
 
 
 @pytest.hookimpl(optionalhook=True)
