@@ -34,7 +34,7 @@ from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.tables.table import LatencyTable
-from hwnas.runners import runtime_suffix
+from hwnas.runners import runtime_format
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
 
@@ -71,8 +71,8 @@ def decoded(predictor: AdditivePredictor, seed: int) -> list[tuple[float, Archit
 def exported(network: Architecture, runtime: str, folder: Path) -> ExportedModel:
     """The network's file for a runtime, with random weights."""
     torch.manual_seed(0)
-    suffix = runtime_suffix(runtime).removeprefix(".")
-    return next(model for model in export(ChildNetwork(network).eval(), folder) if model.format == suffix)
+    format = runtime_format(runtime)
+    return next(model for model in export(ChildNetwork(network).eval(), folder) if model.format == format)
 
 
 def evaluate(path: Path, seed: int, rounds: int) -> list[dict[str, Any]]:

@@ -77,7 +77,8 @@ def test_a_model_is_compared_with_the_file_before_it(folder: Path) -> None:
 def test_a_bench_is_a_baseline_of_one_round(folder: Path) -> None:
     found = json.loads((folder / "bench.json").read_text())
     (each,) = read_baseline(folder / "bench.json").rounds
-    assert each.ratio == found["repetitions_us"][0] / found["reference_us"][0]
+    assert (each.ms, each.reference_ms) == (found["repetitions_us"][0] / 1000, found["reference_us"][0] / 1000)
+    assert each.ratio == each.ms / each.reference_ms
 
 
 def test_a_baseline_of_other_conditions_is_refused_after_one_round(folder: Path) -> None:

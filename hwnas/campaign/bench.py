@@ -15,7 +15,7 @@ from hwnas.devices.device import Device, load_device
 from hwnas.devices.preconditions import Preconditions
 from hwnas.errors import UsageError
 from hwnas.progress import silent
-from hwnas.runners import default_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
+from hwnas.runners import chosen_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
 from hwnas.runners.base import Runner
 from hwnas.runners.benchmark_model import BenchmarkModel, BenchmarkModelRunner
 from hwnas.runners.operator_profile import OperatorProfile
@@ -97,7 +97,7 @@ def bench(
     """
     model = Path(model) if isinstance(model, str) else model
     device = load_device(device).with_threads(threads)
-    chosen = default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)
+    chosen = chosen_runtime(device, model, runtime)
     with temporary_folder() as folder:
 
         def as_file(name: str, given: Path | bytes) -> Path:

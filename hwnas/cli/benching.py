@@ -99,14 +99,14 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
     from hwnas.report.pictures import save_sustained_picture
     from hwnas.report.progress import progress_bars
     from hwnas.report.sustained_table import sustained_table
-    from hwnas.runners import default_runtime, resolve_runtime
+    from hwnas.runners import chosen_runtime
 
     if out is not None:
         if out.suffix != ".json":
             raise UsageError(f"the samples are written as JSON, so --out ends in .json, not {out.name!r}.")
         check_ours(out)
         check_ours(out.with_suffix(".png"))
-    chosen = default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)
+    chosen = chosen_runtime(device, model, runtime)
     latest: list[Sustained] = []
 
     def keep(found: Sustained) -> None:
@@ -132,10 +132,10 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
 def _reference(model: Path, device: Device, runtime: str | None) -> bytes | None:
     """The model that `hwnas gate` compares machines by; None for a device whose models take several images."""
     from hwnas.latency.measuring.model_files import reference_model
-    from hwnas.runners import default_runtime, resolve_runtime, runtime_suffix
+    from hwnas.runners import chosen_runtime, runtime_format
 
-    chosen = default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)
-    return reference_model(runtime_suffix(chosen).removeprefix(".")) if device.batch == 1 else None
+    chosen = chosen_runtime(device, model, runtime)
+    return reference_model(runtime_format(chosen)) if device.batch == 1 else None
 
 
 def _show_operators(model: Path, device: str, runtime: str | None, threads: int | None, as_json: bool) -> None:

@@ -134,10 +134,10 @@ def _gated(
     from hwnas.foreign import read_bytes
     from hwnas.latency.measuring.model_files import reference_model
     from hwnas.report.progress import progress_bars
-    from hwnas.runners import default_runtime, resolve_runtime, runtime_suffix
+    from hwnas.runners import chosen_runtime, runtime_format, runtime_suffix
 
     target = load_device(device).with_threads(threads)
-    chosen = default_runtime(target, model) if runtime is None else resolve_runtime(target, runtime)
+    chosen = chosen_runtime(target, model, runtime)
     limit: Limit | None
     if baseline is not None and baseline.suffix in MODELS:
         _check_suffix(baseline, runtime_suffix(chosen))
@@ -147,7 +147,7 @@ def _gated(
         # a damaged baseline is found before anything is converted
         earlier = read_baseline(baseline) if baseline is not None and not baseline.is_dir() else None
         _check_batch(target)
-        reference = reference_model(runtime_suffix(chosen).removeprefix("."))
+        reference = reference_model(runtime_format(chosen))
         if earlier is not None and baseline is not None:
             limit = earlier.limit(baseline, digest_of(reference), allow_percent, accept_conditions)
         else:

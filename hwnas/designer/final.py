@@ -16,7 +16,7 @@ from hwnas.devices.device import Device
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.measuring.model_files import reference_model
 from hwnas.latency.tables.table import LatencyTable
-from hwnas.runners import runtime_suffix
+from hwnas.runners import runtime_format
 from hwnas.runtimes import installed_runtimes
 
 FINAL_ROUNDS = 4
@@ -94,7 +94,7 @@ def undisturbed_ms(model: bytes, device: Device, runtime: str, usual_us: float |
         model: the content of a file that the runtime takes.
         usual_us: how long the reference model takes as a rule; None: not known, and once is enough.
     """
-    reference = reference_model(runtime_suffix(runtime).removeprefix(".")) if usual_us else None
+    reference = reference_model(runtime_format(runtime)) if usual_us else None
     repetitions: list[Repetition] = []
     for left in range(RETAKES if usual_us else 0, -1, -1):
         measured = bench(model, device, runtime, reference=reference)
@@ -172,7 +172,7 @@ def _pairs(models: Sequence[ExportedModel], runtime: str, everywhere: bool) -> l
     names = list(dict.fromkeys([runtime, *(installed_runtimes() if everywhere else ())]))
     found = []
     for model in models:
-        taking = [name for name in names if runtime_suffix(name) == f".{model.format}"]
+        taking = [name for name in names if runtime_format(name) == model.format]
         everyone = model.precision == models[0].precision != "int8"
         found += [(name, model) for name in (taking if everyone else taking[:1])]
     return sorted(found, key=lambda pair: names.index(pair[0]))

@@ -35,7 +35,7 @@ from hwnas.latency.tables.table import LatencyTable
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
 from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
 from hwnas.progress import silent
-from hwnas.runners import runtime_suffix
+from hwnas.runners import runtime_format
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
@@ -100,7 +100,7 @@ class Task:
         check_pretrained(config)
         first_runs = in_first_runs(config)
         config = first_runs.config
-        distributed.from_first(lambda: check_can_make(format_of(runtime), _precision(config)))
+        distributed.from_first(lambda: check_can_make(runtime_format(runtime), _precision(config)))
         ms = partial(random_ms, device, runtime, _precision(config))
         choices = distributed.from_first(lambda: choose_for(config, folder, device, runtime, ms))
         config = choices.config
@@ -161,7 +161,7 @@ class Task:
 
     def judged(self, child: ChildNetwork, data: ImageData) -> nn.Module:
         """What the accuracy of a child is taken of: the file that the budget is for, as `judged_network` makes it."""
-        return judged_network(child, data, format_of(self.runtime), self.precision)
+        return judged_network(child, data, runtime_format(self.runtime), self.precision)
 
     @property
     def budget(self) -> Budget:
@@ -183,7 +183,7 @@ class Task:
 
     def measured_ms(self, architecture: Architecture) -> float:
         """Median ms of a network with random weights on the device, undisturbed as far as that can be had."""
-        model = network_model(architecture, format_of(self.runtime), self.precision)
+        model = network_model(architecture, runtime_format(self.runtime), self.precision)
         return undisturbed_ms(model, self.device, self.runtime, usual_us_of(self.table))
 
     def resolved(self) -> dict[str, Any]:
@@ -198,18 +198,13 @@ def pretrained_file(config: DesignConfig) -> Path | None:
     return None if config.pretrained in (None, "lite0") else Path(config.pretrained)
 
 
-def format_of(runtime: str) -> str:
-    """The format of the files that a runtime takes."""
-    return runtime_suffix(runtime).removeprefix(".")
-
-
 def _precision(config: DesignConfig) -> str:
     return config.precision or USUAL_PRECISION
 
 
 def random_ms(device: Device, runtime: str, precision: str, architecture: Architecture) -> float:
     """Median ms of a network with random weights on a device."""
-    model = network_model(architecture, format_of(runtime), precision)
+    model = network_model(architecture, runtime_format(runtime), precision)
     return bench(model, device, runtime).measurement.median_ms
 
 

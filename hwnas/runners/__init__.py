@@ -3,10 +3,12 @@
 from hwnas.runners.registry import (
     ALL_RUNTIMES,
     RUNNERS,
+    chosen_runtime,
     default_runtime,
     is_in_process,
     open_runner,
     resolve_runtime,
+    runtime_format,
     runtime_names,
     runtime_suffix,
 )
@@ -14,10 +16,12 @@ from hwnas.runners.registry import (
 __all__ = [
     "ALL_RUNTIMES",
     "RUNNERS",
+    "chosen_runtime",
     "default_runtime",
     "is_in_process",
     "open_runner",
     "resolve_runtime",
+    "runtime_format",
     "runtime_names",
     "runtime_suffix",
 ]

@@ -58,6 +58,11 @@ def runtime_suffix(name: str) -> str:
     return _SUFFIXES[name]
 
 
+def runtime_format(name: str) -> str:
+    """The format of the files that a runtime takes: ``tflite`` or ``onnx``. Raises UsageError for an unknown name."""
+    return runtime_suffix(name).removeprefix(".")
+
+
 def default_runtime(device: Device, model: bytes | Path) -> str:
     """The Device's own runtime if it takes the model, otherwise the first that does. Raises UsageError if none does."""
     suffix = model_suffix(model)
@@ -81,6 +86,11 @@ def resolve_runtime(device: Device, runtime: Runtime | str | None = None) -> str
     if name not in runtime_names(device.transport):
         raise unknown_name(f"runtime for {device.name} ({device.transport})", name, runtime_names(device.transport))
     return name
+
+
+def chosen_runtime(device: Device, model: bytes | Path, runtime: Runtime | str | None = None) -> str:
+    """The name of the runtime that is meant for a model: as `resolve_runtime`; None: as `default_runtime`."""
+    return default_runtime(device, model) if runtime is None else resolve_runtime(device, runtime)
 
 
 @contextmanager
