@@ -13,7 +13,8 @@ from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
 from hwnas.files import check_ours
 from hwnas.report.console import CONSOLE
-from hwnas.report.sustained_table import BLOCKS, series, sparkline
+from hwnas.report.sparkline import BLOCKS, sparkline
+from hwnas.report.sustained_table import series
 from tests.commands import completed
 from tests.small_models import feature_net, model_bytes
 

@@ -6,7 +6,9 @@ from functools import partial
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.report.watched_run import BARS, WatchedRun, curve, write_events
+from hwnas.report.console import CONSOLE
+from hwnas.report.sparkline import BLOCKS, sparkline
+from hwnas.report.watched_run import WatchedRun, write_events
 from hwnas.run import METRICS_FILE, Run
 from tests.commands import run_command
 
@@ -43,7 +45,7 @@ def test_the_table_shows_every_training_and_the_way_of_its_loss(run, hwnas):
     other.log({"step": 1, "epoch": 0, "loss": 2.0})
     code, _, shown = hwnas("watch", run.folder, "--once")
     assert code == 0
-    for text in ("search", "4 of 9", "expected ms 0.56", "plain-cnn-1-32px", "1 of 6", curve([2.5, 2.0, 1.5, 1.0])):
+    for text in ("search", "4 of 9", "expected ms 0.56", "plain-cnn-1-32px", "1 of 6", sparkline([2.5, 2.0, 1.5, 1.0])):
         assert text in shown
 
 
@@ -84,8 +86,9 @@ def test_tensorboard_reads_what_was_logged_once(run, tmp_path):
     assert events.Scalars("budget_ms")[-1].value == 0.5
 
 
-def test_a_curve_goes_from_its_lowest_to_its_highest_value():
-    assert curve([1.0, 2.0]) == BARS[0] + BARS[-1]
-    assert curve([]) == ""
-    assert curve([float("nan"), 1.0]) == BARS[0]
-    assert len(curve(list(range(1000)), width=20)) == 20
+def test_a_sparkline_goes_from_its_lowest_to_its_highest_value(monkeypatch):
+    monkeypatch.setattr(type(CONSOLE), "encoding", "utf-8")
+    assert sparkline([1.0, 2.0]) == BLOCKS[0] + BLOCKS[-1]
+    assert sparkline([]) == ""
+    assert sparkline([float("nan"), 1.0]) == BLOCKS[0]
+    assert len(sparkline(list(range(1000)), width=20)) == 20

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 
 from rich.table import Table
 from rich.text import Text
 
 from hwnas.campaign.sustained import FIRST, Sustained
-from hwnas.report.console import CONSOLE, key_value_table
-
-BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-"""Heights from low to high; the second where the terminal has no blocks."""
-WIDTH = 48
+from hwnas.report.console import key_value_table
+from hwnas.report.sparkline import sparkline
 
 
 def sustained_table(found: Sustained, model: Path) -> Table:
@@ -49,14 +45,3 @@ def series(found: Sustained) -> dict[str, list[float]]:
         name: [] if any(value is None for value in values) else [float(value or 0) for value in values]
         for name, values in told.items()
     }
-
-
-def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
-    """Heights between the lowest and the highest value; many values are averaged into `width` columns."""
-    count = min(width, len(values))
-    ends = [round(i * len(values) / count) for i in range(count + 1)]
-    columns = [fmean(values[ends[i] : ends[i + 1]]) for i in range(count)]
-    low, high = min(columns), max(columns)
-    blocks = BLOCKS if CONSOLE.encoding.lower().startswith("utf") else LETTERS
-    scale = (len(blocks) - 1) / (high - low) if high > low else 0.0
-    return "".join(blocks[round((value - low) * scale)] for value in columns)

@@ -17,10 +17,10 @@ from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import checked
 from hwnas.records import read_records
+from hwnas.report.sparkline import sparkline
 from hwnas.run import METRICS_FILE, RUN_FILE
 
 CURVE_WIDTH = 32
-BARS = "▁▂▃▄▅▆▇█"
 INNER = ("compared", "retrained")
 """Folders of a run that hold trainings of their own."""
 END_FILES = ("report.json", WEIGHTS_FILE)
@@ -111,25 +111,11 @@ def watched_table(run: WatchedRun) -> Table:
         table.add_column(name, overflow="fold", justify="right" if name in ("steps", "last step") else "left")
     for each in run.trainings:
         steps = f"{each.step:,}" + (f" of {each.total_steps:,}" if each.total_steps else "")
-        losses = [float(record["loss"]) for record in each.records if isinstance(record.get("loss"), int | float)]
+        losses = [record["loss"] for record in each.records if isinstance(record.get("loss"), int | float)]
         figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in each.last.items())
         quiet = "" if each.quiet_s is None else f"{each.quiet_s:.0f} s ago"
-        table.add_row(Text(each.name), steps, curve(losses), Text(figures), quiet)
+        table.add_row(Text(each.name), steps, sparkline(losses, CURVE_WIDTH), Text(figures), quiet)
     return table
-
-
-def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
-    """A curve of block characters, from the first value to the last: each is the mean of a part of them."""
-    finite = [value for value in values if value == value and abs(value) != float("inf")]
-    if not finite:
-        return ""
-    parts = min(width, len(finite))
-    means = []
-    for k in range(parts):
-        part = finite[k * len(finite) // parts : (k + 1) * len(finite) // parts]
-        means.append(sum(part) / len(part))
-    low, high = min(means), max(means)
-    return "".join(BARS[round((len(BARS) - 1) * (mean - low) / ((high - low) or 1))] for mean in means)
 
 
 def write_events(run: WatchedRun, folder: Path, written: dict[str, int]) -> None:
