@@ -430,7 +430,7 @@ def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, 
     """Files, accuracy and figures are its own, within the budget; what was searched is kept beside it."""
     monkeypatch.setattr("hwnas.designer.comparison.SHARE", 0.5)  # a busy machine may not put it over the budget
     command = quick_design(tables, tmp_path / "run", "--data", "digits", "--method", "once-for-all", "--budget-ms", 1)
-    code, out, err = hwnas(*command, "--width", 0.25, "--epochs", 3)
+    code, out, err = hwnas(*command, "--width", 0.25, "--epochs", 10)
     assert code == 0, err
     report = json.loads(out)
     (rival,) = report["found_against"]
@@ -446,3 +446,5 @@ def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, 
     page = (tmp_path / "run" / "report.html").read_text()
     assert "plain-cnn is returned" in page and "what the search found, 16 px" in page
     assert hwnas("accuracy", tmp_path / "run", "--data", "digits")[0] == 0
+    assert hwnas("report", tmp_path / "run")[0] == 0
+    assert hwnas("export", tmp_path / "run", "--out", tmp_path / "again", "--data", "digits")[0] == 0

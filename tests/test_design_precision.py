@@ -58,6 +58,9 @@ def test_the_report_the_card_and_the_page_say_which_file_the_budget_is_for(desig
     report = read_json(designed.run / "report.json", "the report")
     assert report["precision"] == "int8" and report["accuracy"] == designed.accuracy
     assert report["float_accuracy"] == designed.float_accuracy is not None
+    counts = report["confusion"]  # of the same file
+    right = sum(row[label] for label, row in enumerate(counts))
+    assert right / sum(map(sum, counts)) == pytest.approx(report["accuracy"])
     card = (designed.run / "models" / "CARD.md").read_text()
     assert "ms for the int8 file on litert" in card and "one inference, int8 file" in card
     page = (designed.run / "report.html").read_text()

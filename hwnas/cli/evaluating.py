@@ -14,7 +14,6 @@ from hwnas.errors import HwnasError, UsageError
 if TYPE_CHECKING:
     from hwnas.train.model_accuracy import ModelAccuracy
 
-MODELS_FOLDER = "models"
 SUFFIXES = (".tflite", ".onnx")
 
 
@@ -80,6 +79,8 @@ def _files(model: Path) -> list[Path]:
     """The files that are meant: .tflite before .onnx, the plain one first. Raises HwnasError for a folder of none."""
     if not model.is_dir():
         return [model]
+    from hwnas.report.recorded import MODELS_FOLDER
+
     folder = model / MODELS_FOLDER if (model / MODELS_FOLDER).is_dir() else model
     found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not found:

@@ -59,6 +59,7 @@ def export(
     from hwnas.exporter.precision import get_precision
     from hwnas.report.model_card import write_model_card
     from hwnas.report.progress import progress_bars
+    from hwnas.report.recorded import MODELS_FOLDER
 
     child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
     options = ExportOptions(uint8_input, softmax, max_loss, int8_repair, tuple(_names(keep_float)), not full_range)
@@ -66,7 +67,7 @@ def export(
     with progress_bars() as bars:
         images = _images(run, child, data, calibration_images, required, bars)
         names = [precision.name for precision in wanted]
-        folder = out or run / "models"
+        folder = out or run / MODELS_FOLDER
         models = export_child(child, folder, _names(formats), None, names, images, options, bars)
     write_model_card(folder, _report(run), licence)
     if as_json:
@@ -173,8 +174,7 @@ def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:
 
 def _report(run: Path) -> dict[str, Any] | None:
     """What the design that this run is found of its network; None where there was none."""
-    from hwnas.designer.closing import REPORT_FILE
-    from hwnas.report.recorded import design_report
+    from hwnas.report.recorded import REPORT_FILE, design_report
 
     return design_report(run / REPORT_FILE)
 

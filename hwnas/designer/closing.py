@@ -13,7 +13,7 @@ from hwnas.designer.comparison import better_than, compared
 from hwnas.designer.config import DesignProgress
 from hwnas.designer.final import FinalMeasurement, measure_models, usual_us_of
 from hwnas.designer.judged import hint_of_loss
-from hwnas.designer.result import FOUND, DesignResult, Rival
+from hwnas.designer.result import DesignResult, Rival
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import ExportOptions, export
@@ -24,12 +24,11 @@ from hwnas.latency.wanted_budget import hint_above_slowest
 from hwnas.pricing import price_of
 from hwnas.report.model_card import write_model_card
 from hwnas.report.pictures import save_search_picture
-from hwnas.report.recorded import MISTAKES_FILE, evaluated_networks
-from hwnas.report.search_page import write_search_page
+from hwnas.report.recorded import FOUND, MISTAKES_FILE, MODELS_FOLDER, REPORT_FILE
+from hwnas.report.written import rewrite_page
 from hwnas.run import Run
 from hwnas.searches.frontier import save_frontier
 from hwnas.searches.result import SearchResult
-from hwnas.searches.single_path import INDICATORS_FILE
 from hwnas.train.confusion import confusion
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
@@ -37,7 +36,7 @@ from hwnas.train.export_images import export_images
 
 LOG = logging.getLogger(__name__)
 
-REPORT_FILE, MODELS_FOLDER, SEARCHED_FOLDER = "report.json", "models", "searched"
+SEARCHED_FOLDER = "searched"
 PRECISIONS = ("float32", "int8")
 """Of the files that every design has."""
 BUDGET_PICTURE = "budget_following.png"
@@ -186,17 +185,13 @@ def write_report(found: DesignResult, task: Task, run: Run) -> None:
     """report.json, the card beside the model files, and the page."""
     data = task.data_at(found.architecture.input_shape[1])
     described = found.to_json() | _data_json(data) | {"card": task.predictor.card.to_json()}
-    answers = confusion(load_child(run.folder), data)
+    answers = confusion(task.judged(load_child(run.folder), data), data)
     described |= {"method": task.config.method, "epochs": task.config.epochs, "confusion": answers.counts}
     write_json(run.folder / MISTAKES_FILE, answers.mistakes_json())
     write_json(run.folder / REPORT_FILE, described)
     if found.models:
         write_model_card(run.folder / MODELS_FOLDER, described)
-    indicators = run.folder / INDICATORS_FILE
-    recorded = read_json(indicators, "the run's indicators") if indicators.is_file() else []
-    mistakes = answers.mistakes_json()["mistakes"]
-    evaluated = evaluated_networks(run.folder)
-    write_search_page(run.folder, described, task.space, recorded, run.metrics(), evaluated, mistakes)
+    rewrite_page(run.folder)
 
 
 def _data_json(data: ImageData) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.predictor import Prediction
 from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.pricing import Price
+from hwnas.report.recorded import FOUND
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.frontier import FrontierPoint
 from hwnas.space import Architecture
-
-FOUND = "found"
-"""What is returned, as a rule: the network that the search found."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,14 @@ from hwnas.preprocessing import Crop, Resize
 from hwnas.records import read_records
 from hwnas.run import RUN_FILE
 
+REPORT_FILE, MODELS_FOLDER = "report.json", "models"
+"""Of a run: what came out, and the folder of its model files."""
 EVALUATED_FILES = "derivation-*.jsonl"
 """Of a run: what its networks got of the validation images when the best one was looked for."""
 MISTAKES_FILE = "mistakes.json"
 """Of a run: pictures of the test images that the network is surest of, and wrong."""
+FOUND = "found"
+"""What is returned, as a rule: the network that the search found."""
 CURE = "restore it, or delete it to export without what it says"
 
 MISTAKES_CURE = "delete it, and the page does without"
@@ -83,6 +87,7 @@ class _Report(BaseModel):
     budget_ms: Ms | None = None
     predicted_ms: Ms | None = None
     interval_ms: tuple[Finite, Finite] | None = None
+    returned: str = FOUND
     measured_ms: dict[str, Ms] = {}
     conditions: dict[str, _Conditions] = {}
     accuracy: Share | None = None
@@ -95,7 +100,9 @@ class _Report(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> _Report:
-        needed = ("runtime", "status", "budget_ms", "predicted_ms", "interval_ms")
+        needed = ["runtime", "status", "budget_ms"]
+        if self.returned == FOUND:  # no table predicts a known network
+            needed += ["predicted_ms", "interval_ms"]
         missing = [name for name in needed if getattr(self, name) is None]
         if self.measured_ms and (missing or self.runtime not in self.measured_ms):
             raise ValueError(f"measured_ms goes with {', '.join(missing or ['that of its runtime'])}")

@@ -16,10 +16,10 @@ from hwnas.report import page_facts as facts
 from hwnas.report.answers import confusion_table, mix_ups, pictures
 from hwnas.report.layers import layer_rows, strip
 from hwnas.report.page_charts import budget_chart, curve, network_points, pareto_chart
+from hwnas.report.recorded import MODELS_FOLDER, REPORT_FILE
 from hwnas.space import SearchSpace
 
 PAGE_FILE, TEMPLATE = "report.html", "search.html"
-MODELS_FOLDER = "models"
 
 Json = Mapping[str, Any]
 
@@ -123,7 +123,7 @@ def _other_files(folder: Path | None) -> list[tuple[str, str]]:
     known = {
         f"{MODELS_FOLDER}/{CARD_FILE}": "the model card: input, output, and code for Kotlin, Swift, Python and C++",
         "weights.safetensors": "the weights, which hwnas.load_child() of the run folder reads",
-        "report.json": "every figure of this page",
+        REPORT_FILE: "every figure of this page",
     }
     return [] if folder is None else [(link, what) for link, what in known.items() if (folder / link).is_file()]
 

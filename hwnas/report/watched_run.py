@@ -17,13 +17,14 @@ from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import checked
 from hwnas.records import read_records
+from hwnas.report.recorded import REPORT_FILE
 from hwnas.report.sparkline import sparkline
 from hwnas.run import METRICS_FILE, RUN_FILE
 
 CURVE_WIDTH = 32
 INNER = ("compared", "retrained")
 """Folders of a run that hold trainings of their own."""
-END_FILES = ("report.json", WEIGHTS_FILE)
+END_FILES = (REPORT_FILE, WEIGHTS_FILE)
 """Of a design and of a search: either is written at the end."""
 CURE = "restore it, or watch another run"
 

@@ -10,14 +10,12 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.records import read_records
-from hwnas.report.recorded import design_report, evaluated_networks, run_config, surest_mistakes
+from hwnas.report.recorded import REPORT_FILE, design_report, evaluated_networks, run_config, surest_mistakes
 from hwnas.report.search_page import write_search_page
 from hwnas.run import METRICS_FILE
 from hwnas.searches.single_path import INDICATORS_FILE
 from hwnas.space import SearchSpace
 from hwnas.spaces import get_space
-
-REPORT_FILE = "report.json"
 
 
 def read_run(folder: Path) -> dict[str, Any]:
