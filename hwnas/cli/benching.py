@@ -12,6 +12,9 @@ from hwnas.cli.output import print_json
 from hwnas.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hwnas.campaign.bench import Bench
     from hwnas.campaign.sustained import Sustained
     from hwnas.devices.device import Device
 
@@ -50,7 +53,7 @@ def bench(
     from hwnas.campaign.bench import bench as bench_model
     from hwnas.campaign.gate import digest_of
     from hwnas.devices.device import load_device
-    from hwnas.report.console import CONSOLE, key_value_table
+    from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
 
     if operators:
@@ -75,20 +78,26 @@ def bench(
             waiting=lambda reason: bars("bench", 0, 1, f"waiting: {reason}"),
         )
         bars("bench", 1, 1, model.name)
-    measured = result.measurement
     if as_json:
         values = result.to_json()
         shown = ("median_ms", "p5_ms", "p95_ms", "runs", "noisy", "repetitions_us", "reference_us", "conditions")
         print_json({k: values[k] for k in shown} | {"reference": reference and digest_of(reference)})
         return
-    identity = result.conditions.identity
+    CONSOLE.print(_bench_table(result, model))
+
+
+def _bench_table(result: Bench, model: Path) -> Table:
+    """One measurement for people."""
+    from hwnas.report.console import key_value_table
+
+    measured, identity = result.measurement, result.conditions.identity
     rows = {
         "median": f"{measured.median_ms:.4f} ms over {measured.runs} runs",
         "5 to 95 %": f"{measured.p5_ms:.4f} to {measured.p95_ms:.4f} ms",
         "between repetitions": f"{measured.between_visits_percent:.1f} %{' (noisy)' if measured.noisy else ''}",
         "under": "{runtime} {runtime_version}, threads: {threads}, {cpu}".format(**identity),
     }
-    CONSOLE.print(key_value_table(str(model), rows))
+    return key_value_table(str(model), rows)
 
 
 def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, out: Path | None, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from hwnas.designer.choices import lean_architecture
 from hwnas.networks.scaling import ScaledNetwork
-from hwnas.searches.once_for_all import FINISHING, LARGEST, SHRINKING, OnceForAllSettings
+from hwnas.searches.once_for_all import OnceForAllSettings
 from hwnas.searches.problem import SearchProblem
 from hwnas.space import Architecture
 from hwnas.supernet.start import largest_architecture
@@ -43,26 +43,34 @@ def planned(problem: SearchProblem, settings: Any, rivals: Sequence[ScaledNetwor
     if not isinstance(settings, OnceForAllSettings):
         return []
     largest, lean = largest_architecture(space), lean_architecture(space)
-    shares = {LARGEST: settings.largest, SHRINKING: settings.search - settings.largest, FINISHING: 1 - settings.search}
-    plan = [
-        PlannedTraining("search", largest if name == LARGEST else lean, round(share * total), teacher)
-        for name, share in shares.items()
-        for teacher in [None if name == LARGEST or not settings.largest else largest]
+    teacher = largest if settings.largest else None
+
+    def steps(share: float) -> int:
+        return round(share * total)
+
+    return [
+        PlannedTraining("search", largest, steps(settings.largest)),
+        PlannedTraining("search", lean, steps(settings.search - settings.largest), teacher),
+        PlannedTraining("search", lean, steps(1 - settings.search), teacher),
+        *(PlannedTraining(each.network, each.architecture, total) for each in rivals),
     ]
-    return plan + [PlannedTraining(each.network, each.architecture, total) for each in rivals]
 
 
 def expected_seconds(
     plan: Sequence[PlannedTraining], problem: SearchProblem, settings: FineTuningSettings
 ) -> dict[str, float]:
-    """Seconds by what is trained, with as many threads as torch has now; steps are timed on random images.
+    """Seconds by what is trained, with as many threads as torch has now; steps are timed on random images, once where
+    several trainings have the same.
 
     Evaluation, export and the last measurements come on top: a minute or so.
     """
     seconds: dict[str, float] = {}
+    step_s: dict[tuple[Architecture, Architecture | None], float] = {}
     for training in plan:
-        step_s = _step_seconds(training, problem, settings)
-        seconds[training.what] = seconds.get(training.what, 0.0) + training.steps * step_s
+        step = training.network, training.teacher
+        if step not in step_s:
+            step_s[step] = _step_seconds(training, problem, settings)
+        seconds[training.what] = seconds.get(training.what, 0.0) + training.steps * step_s[step]
     return seconds
 
 
