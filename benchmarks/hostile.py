@@ -1,10 +1,11 @@
 """Hostile files against everything that hwnas reads: each ends in one clear error, or in values that can be right.
 
-From good files (tables measured and published, predictors, architectures, weights, device files, configurations, run
-folders, journals) come damaged ones: bytes flipped, cut off and overwritten; values of JSON, CSV, YAML and TOML
-replaced by wrong types, NaN, negatives, huge and endless numbers; keys removed, added and repeated; rows repeated and
-shortened; nesting without end; folders, FIFOs, loops of links and other encodings in their place. Model files
-(`--models`) are damaged and examined as in mutated_files.py, in a process of their own.
+From good files (tables measured, published and shipped, predictors, architectures, weights, device files,
+configurations, run folders, journals, baselines, sustained speeds, studies) come damaged ones: bytes flipped, cut off
+and overwritten; values of JSON, CSV, YAML and TOML replaced by wrong types, NaN, negatives, huge and endless numbers;
+keys removed, added and repeated; rows repeated and shortened; nesting without end; folders, FIFOs, loops of links and
+other encodings in their place. Model files (`--models`) are damaged and examined as in mutated_files.py, in a process
+of their own.
 
 Counted are clear errors, what was accepted and can be right by an oracle that knows nothing of the reader, and what
 must not be: tracebacks, wrong values, hangs.
@@ -35,10 +36,12 @@ from typing import Any
 import torch
 from common import show
 from damage import flipped, huge_lengths, overwritten, swapped, truncated
-from hostile_files import SUBJECTS, Subject
+from hostile_files import FILES, Subject
+from hostile_results import RESULTS
 
 from hwnas.errors import HwnasError
 
+SUBJECTS = FILES | RESULTS
 LONGEST_S = 20
 OUTCOMES = ("clear error", "accepted, right", "traceback", "wrong value", "hang", "unclear error")
 BAD = ("traceback", "wrong value", "hang", "unclear error")

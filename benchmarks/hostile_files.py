@@ -247,7 +247,7 @@ def write_predictor(folder: Path) -> None:
     fit(table, SPACE).save(folder / "predictor.json")
 
 
-SUBJECTS: dict[str, Subject] = {
+FILES: dict[str, Subject] = {
     "table blocks": Subject("blocks.csv", write_table, read_table, wrong_table),
     "table networks": Subject("networks.csv", partial(write_table, networks=10), read_table, wrong_table),
     "table layers": Subject("layers.csv", write_table, read_table, wrong_table),

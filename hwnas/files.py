@@ -28,9 +28,11 @@ def cache_folder() -> Path:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place: a reader sees the old file or the new.
 
-    Both are on the disk before this returns, so that a power cut leaves one of them too. Raises HwnasError if the
-    folder cannot be written or the disk is full; the old file is then untouched.
+    Both are on the disk before this returns, so that a power cut leaves one of them too. A symbolic link stays, and the
+    file that it leads to is written. Raises HwnasError if the folder cannot be written, the disk is full, or what is
+    there is no regular file: `/dev/null` would be replaced by one. The old file is then untouched.
     """
+    path = _end_of_links(path)
     temporary = path.with_name(temporary_name())  # no longer for a long name: a system allows 255 bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +52,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
+def _end_of_links(path: Path) -> Path:
+    """Where a path leads. Raises HwnasError if something is there that a file must not replace."""
+    try:
+        end = path.resolve() if path.is_symlink() else path
+        if end.exists() and not end.is_file():
+            what = "a folder" if end.is_dir() else "no regular file"
+            raise HwnasError(f"cannot write {path}: {what} is there, which a file would replace. Name another place.")
+    except (OSError, RuntimeError) as error:  # a name that is too long; a loop of links
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise HwnasError(f"cannot write {path}: {reason}. Name another place.") from None
+    return end
+
+
 def check_ours(path: Path) -> None:
-    """Raise HwnasError if a file that hwnas did not write is where it is to write one: those that it did name it."""
-    if path.is_file() and b"hwnas" not in path.read_bytes():
+    """Raise HwnasError if what hwnas did not write is where it is to write a file: files that it wrote name it."""
+    if _end_of_links(path).is_file() and b"hwnas" not in path.read_bytes():
         raise HwnasError(
             f"{path} is there and was not written by hwnas, which would replace it. Move it elsewhere, or name another "
             "place for what is to be written."

@@ -104,7 +104,7 @@ def parse_json(text: str) -> Any:
     """
     try:
         data = json.loads(
-            text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+            text, object_pairs_hook=_object, parse_int=integer, parse_float=_float, parse_constant=_constant
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
@@ -237,7 +237,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _integer(digits: str) -> int:
+def integer(digits: str) -> int:
+    """An integer of JSON. Raises ValueError where 64 bits cannot hold it, and Python might not print it."""
     if len(digits.lstrip("-")) > MOST_DIGITS:
         raise ValueError(f"the integer {digits[:20]}... has {len(digits):,} digits; {MOST_DIGITS} are the most")
     return int(digits)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import read_bytes
+from hwnas.foreign import integer, read_bytes
 from hwnas.text import json_values
 
 MOST_BYTES = 2**30
@@ -31,7 +31,7 @@ def read_record(line: str) -> dict[str, Any] | None:
         if zlib.crc32(line.encode()) != int(recorded[1], 16):
             return None
     with suppress(ValueError, RecursionError):
-        record = json.loads(line)  # with NaN, which earlier versions wrote for a loss that was none
+        record = json.loads(line, parse_int=integer)  # with NaN, which earlier versions wrote for a loss that was none
         return record if isinstance(record, dict) else None
     return None
 

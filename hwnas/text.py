@@ -6,8 +6,11 @@ import math
 import re
 from typing import Any
 
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters (C0 and C1, but for tab and newline), what changes the direction of text, lone surrogates."""
+OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Control characters (C0 and C1, but for tab and newline), what changes the direction of text, lone surrogates, and
+the two that no XML may hold."""
 
 
 def shown(text: str) -> str:

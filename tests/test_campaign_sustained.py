@@ -107,3 +107,15 @@ def test_a_file_that_holds_something_else_is_no_sustained_speed(tmp_path: Path) 
     (tmp_path / "other.json").write_text('{"samples": []}')
     with pytest.raises(HwnasError, match=r"the sustained speed .*other.json: .*hwnas bench MODEL --minutes"):
         read_sustained(tmp_path / "other.json")
+
+
+def test_samples_out_of_order_are_refused_since_the_last_ones_are_what_is_kept_up(tmp_path: Path) -> None:
+    samples = [{"at_s": at_s, "ms": 1.0} for at_s in (60.0, 180.0, 120.0)]
+    conditions = {"identity": {}, "circumstances": {}}
+    written = {"model": "m", "minutes": 3.0, "samples": samples, "conditions": conditions}
+    (tmp_path / "s.json").write_text(json.dumps(written))
+    with pytest.raises(HwnasError, match="samples: at_s must not fall"):
+        read_sustained(tmp_path / "s.json")
+    (tmp_path / "s.json").write_text(json.dumps(written | {"samples": samples[:2], "conditions": {"identity": {}}}))
+    with pytest.raises(HwnasError, match="conditions: must hold identity and circumstances"):
+        read_sustained(tmp_path / "s.json")

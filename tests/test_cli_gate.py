@@ -13,7 +13,9 @@ import pytest
 from torch import nn
 
 from hwnas.campaign.baseline import read_baseline
+from hwnas.errors import HwnasError
 from hwnas.exporter.export import convert
+from hwnas.report.gate_report import write_junit
 from tests.commands import answer, completed
 from tests.small_models import feature_net, model_bytes
 
@@ -145,3 +147,17 @@ def test_a_model_that_cannot_be_measured_is_an_error_and_no_slow_model(folder: P
     )
     assert done.returncode == code and done.stdout == "" and name in done.stderr
     assert case_of(junit).find("error") is not None
+
+
+def test_a_name_that_no_xml_may_hold_is_written_out(tmp_path: Path) -> None:
+    write_junit(tmp_path / "j.xml", "a\ufffe\x1b\udce9<&>.tflite", "local", None, "\uffff")
+    case = case_of(tmp_path / "j.xml")
+    assert case.get("name") == "a\\ufffe\\x1b\\udce9<&>.tflite"
+
+
+def test_a_baseline_without_its_conditions_is_named(tmp_path: Path) -> None:
+    rounds = [{"model_us": [1.0], "reference_us": [1.0]}]
+    written = {"rounds": rounds, "reference": "a", "conditions": {"identity": {}}}
+    (tmp_path / "base.json").write_text(json.dumps(written))
+    with pytest.raises(HwnasError, match=r"base\.json: conditions: must hold identity and circumstances"):
+        read_baseline(tmp_path / "base.json")

@@ -1,14 +1,19 @@
 """`hwnas evaluate`: a whole small study from the command line, repeated, extended, shown, compared, and refused."""
 
+import gzip
 import json
 import shutil
 import statistics
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from hwnas.errors import HwnasError
 from hwnas.evaluation.study import REPORT_FILE
-from hwnas.evaluation.tasks import RESULT_FILE
+from hwnas.evaluation.tasks import RESULT_FILE, Task, keep_predictor
+from hwnas.evaluation.truth import Truth
 from hwnas.files import read_json, write_json
 from hwnas.spaces import get_space
 from tests.commands import answer, completed
@@ -169,3 +174,66 @@ def test_a_damaged_report_is_refused(folder, made, tmp_path):
         (tmp_path / REPORT_FILE).write_text(json.dumps(report | {"rows": without}))
         refused = completed("evaluate", tmp_path)
         assert refused.returncode == 1 and f"rows[0].{name}" in " ".join(refused.stderr.split())
+
+
+def test_a_study_goes_on_with_its_latencies_only(tmp_path):
+    """A table may get rows of other spaces meanwhile; what the study's networks are priced by stays as it was."""
+    table, file = made_table(SPACE, networks=12), tmp_path / "kept.json"
+    table.save(tmp_path / "table")
+    kept = keep_predictor(str(tmp_path / "table"), SPACE, file)
+    other = get_space("tiny", resolution=24, width=0.25)
+    table.blocks |= made_table(other).blocks
+    table.save(tmp_path / "table")
+    assert keep_predictor(str(tmp_path / "table"), SPACE, file).digest == kept.digest
+    block = SPACE.distinct_blocks()[0]
+    table.blocks[block] = replace(table.blocks[block], median_ms=1.01 * table.blocks[block].median_ms)
+    table.save(tmp_path / "table")
+    with pytest.raises(HwnasError, match="have changed since"):
+        keep_predictor(str(tmp_path / "table"), SPACE, file)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        {"accuracy": 0.5, "seconds": 1.0},
+        {"accuracy": 7.0, "val_accuracy": 0.5, "seconds": 1.0},
+        {"accuracy": "0.5", "val_accuracy": 0.5, "seconds": 1.0},
+    ],
+)
+def test_a_result_that_cannot_be_is_made_again(tmp_path, found):
+    task = Task("train", str(tmp_path), {"epochs": 1}, "digits", "", "")
+    right = {"accuracy": 0.5, "val_accuracy": 0.5, "seconds": 1.0}
+    write_json(tmp_path / RESULT_FILE, {"asked": task.asked, "found": right})
+    assert task.result == right
+    write_json(tmp_path / RESULT_FILE, {"asked": task.asked, "found": found})
+    assert task.result is None
+
+
+CODES = [SPACE.sample(Random(seed)).code for seed in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (f'"{CODES[0]}",50\n"{CODES[1]}",nan\n', r"line 3: an accuracy is 0 to 100, not 'nan'"),
+        (f'"{CODES[0]}",-1\n', "line 2: an accuracy is 0 to 100"),
+        (f'"{CODES[0]}",101\n', "line 2: an accuracy is 0 to 100"),
+        (f'"{CODES[0]}",50\n"{CODES[0]}",60\n', "line 3: the code .* is there twice"),
+        (f'"{CODES[0]}",50,1\n', "line 2 has 3 values for 2 columns"),
+        ('"1,2",50\n', "holds other accuracies than of space 'tiny'"),
+    ],
+)
+def test_published_accuracies_that_cannot_be_right_are_named(tmp_path, rows, said):
+    (tmp_path / "truth.csv").write_text(f"code,accuracy\n{rows}")
+    with pytest.raises(HwnasError, match=said):
+        Truth.read(tmp_path / "truth.csv").networks(SPACE)
+
+
+def test_packed_accuracies_are_read_and_damaged_ones_named(tmp_path):
+    packed = gzip.compress(f'code,accuracy\n"{CODES[0]}",50\n'.encode())
+    (tmp_path / "truth.csv.gz").write_bytes(packed)
+    assert Truth.read(tmp_path / "truth.csv.gz").accuracies == {CODES[0]: 50.0}
+    (tmp_path / "truth.csv.gz").write_bytes(packed[:12] + b"\xff" * 9 + packed[21:])
+    with pytest.raises(HwnasError, match="no whole gzip file"):
+        Truth.read(tmp_path / "truth.csv.gz")

@@ -8,7 +8,7 @@ import torch
 
 import hwnas
 from hwnas.errors import HwnasError
-from hwnas.files import json_text, read_json, write_atomically, write_json
+from hwnas.files import check_ours, json_text, read_json, write_atomically, write_json
 from hwnas.records import append_record, read_records
 from hwnas.run import Run
 
@@ -112,3 +112,32 @@ def test_a_number_that_json_lacks_is_written_as_null_and_read_back(tmp_path):
     append_record(tmp_path / "x.jsonl", nothing)
     assert read_records(tmp_path / "x.jsonl") == [expected]
     assert json.loads(json_text(nothing), parse_constant=pytest.fail) == expected
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "loop"])
+def test_only_a_file_is_replaced_by_a_file(tmp_path, kind):
+    """What /dev/null is to `--junit /dev/null`: hwnas, run by root, must not put a file in its place."""
+    path = tmp_path / "there"
+    {"fifo": os.mkfifo, "folder": os.mkdir, "loop": lambda path: path.symlink_to(path)}[kind](path)
+    before = path.lstat()
+    for write in (check_ours, lambda path: write_json(path, {})):
+        with pytest.raises(HwnasError, match=f"cannot write {path}"):
+            write(path)
+    assert path.lstat() == before and os.listdir(tmp_path) == ["there"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "link.json"
+    path.symlink_to(tmp_path / "there" / "a.json")
+    for data in ({"a": 1}, {"a": 2}):
+        write_json(path, data)
+        assert path.is_symlink() and read_json(tmp_path / "there" / "a.json", "it") == data
+    assert os.listdir(tmp_path / "there") == ["a.json"]
+
+
+def test_an_endless_integer_is_no_record(tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"step": 1, "loss": ' + "9" * 400 + '}\n{"step": 2}\n')
+    with pytest.raises(HwnasError, match="line 1, is damaged"):
+        read_records(path)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, Field
 
-from hwnas.campaign.conditions import Conditions, differences
+from hwnas.campaign.conditions import Conditions, ConditionsJson, differences
 from hwnas.campaign.gate import Limit
 from hwnas.campaign.rounds import Round
 from hwnas.errors import HwnasError
@@ -22,7 +21,7 @@ class Baseline(BaseModel):
 
     reference: str
     rounds: list[Round] = Field(min_length=1)
-    conditions: dict[str, Any]
+    conditions: ConditionsJson
 
     def limit(self, place: Path, reference: str, allowed_percent: float, accept_conditions: bool) -> Limit:
         """Not slower than this by more than `allowed_percent`, each measured by the reference beside it.

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from hwnas.devices.device import Device, load_device
 from hwnas.devices.machine import cpu_quota_cores
@@ -45,6 +47,16 @@ class Conditions:
             return Conditions(dict(data["identity"]), dict(data["circumstances"]))
         except (KeyError, TypeError, ValueError) as error:
             raise HwnasError(f"the conditions of a measurement are damaged ({error!r}); measure again.") from error
+
+
+def _both_parts(data: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(data.get(name), dict) for name in ("identity", "circumstances")):
+        raise ValueError("must hold identity and circumstances, which are objects")
+    return data
+
+
+ConditionsJson = Annotated[dict[str, Any], AfterValidator(_both_parts)]
+"""What `Conditions.to_json` wrote, in a file that is checked by pydantic."""
 
 
 def current_conditions(

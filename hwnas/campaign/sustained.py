@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import monotonic
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hwnas.campaign.bench import Bench, bench, bench_with
+from hwnas.campaign.conditions import ConditionsJson
 from hwnas.devices.device import Device
 from hwnas.errors import UsageError
 from hwnas.files import read_json
@@ -67,7 +69,15 @@ class Sustained(BaseModel):
     minutes: Annotated[float, Field(gt=0, le=LONGEST_MINUTES)]
     """As was asked for."""
     samples: tuple[Sample, ...] = Field(min_length=1)
-    conditions: dict[str, Any]
+    conditions: ConditionsJson
+
+    @field_validator("samples")
+    @classmethod
+    def _in_order(cls, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+        """What is kept up is read off the last ones."""
+        if any(later.at_s < earlier.at_s for earlier, later in pairwise(samples)):
+            raise ValueError("at_s must not fall from one sample to the next")
+        return samples
 
     @property
     def first_ms(self) -> float:

@@ -12,7 +12,7 @@ from hwnas.cli.options import Json
 from hwnas.cli.output import print_json
 from hwnas.errors import UsageError
 
-LEAST_S = 0.1
+LEAST_S, MOST_S = 0.1, 86_400.0
 
 
 def watch(
@@ -38,8 +38,8 @@ def watch(
     from hwnas.report.console import CONSOLE
     from hwnas.report.watched_run import WatchedRun, watched_table, write_events
 
-    if not every >= LEAST_S:
-        raise UsageError(f"--every takes {LEAST_S:g} seconds or more, not {every:g}.")
+    if not LEAST_S <= every <= MOST_S:  # NaN is neither
+        raise UsageError(f"--every takes {LEAST_S:g} seconds to a day, not {every:g}.")
     written: dict[str, int] = {}
 
     def look() -> WatchedRun:

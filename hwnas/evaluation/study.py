@@ -24,7 +24,7 @@ from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
 from hwnas.evaluation.gap import Correlation, Gap, Ranking
 from hwnas.evaluation.result import Cell, StudyResult
 from hwnas.evaluation.rules import RULES, depth
-from hwnas.evaluation.tasks import Task, kept_predictor
+from hwnas.evaluation.tasks import Task, keep_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import write_json
 from hwnas.latency.budget import Budget
@@ -144,8 +144,8 @@ class Study:
         )
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         place = self._place(number)
-        file = self.folder / "predictors" / f"{place}.json"
-        return Images(name, place, data, space, kept_predictor(str(self.latency), space, file), file)
+        file = self.folder / "predictors" / f"{place}-{len(data.classes)}.json"  # the head depends on the classes
+        return Images(name, place, data, space, keep_predictor(str(self.latency), space, file), file)
 
     def _place(self, number: int) -> str:
         """Of one of the sets of images in the names of folders: two of one name are told apart by their numbers."""
@@ -159,6 +159,8 @@ class Study:
     def cells(self) -> list[Cell]:
         """A cell for every contender, set of images, budget and seed; those of the rules know their networks."""
         for images in self.images:
+            if self.truth is not None:  # whatever is wrong with it is said before the work
+                self.truth.networks(images.space)
             for wanted in dict.fromkeys(self.config.budget_ms):
                 budget = Budget(resolve_budget(wanted, images.space, images.predictor), images.space, images.predictor)
                 budget.check_feasible()

@@ -14,12 +14,15 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
 
 from hwnas.child import save_child
 from hwnas.errors import HwnasError
 from hwnas.evaluation.gap import supernet_accuracies
 from hwnas.files import read_json, write_json
+from hwnas.foreign import Finite, NotNegative, checked
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.predictor import LatencyPredictor
@@ -42,10 +45,35 @@ PATIENCE_S = 30
 """How long a task waits for a folder that another process works in."""
 Json = dict[str, Any]
 Kind = Literal["search", "train", "rank"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 _ALONE = threading.Lock()
 """Random numbers and the number of threads are torch's own, one for a process: a worker of several threads does one
 task at a time."""
+
+
+class _Searched(BaseModel):
+    """What a search leaves."""
+
+    seconds: NotNegative
+    architecture: Json
+
+
+class _Trained(BaseModel):
+    """What a training leaves."""
+
+    seconds: NotNegative
+    accuracy: Share
+    val_accuracy: Share
+
+
+class _Ranked(BaseModel):
+    """What a ranking leaves."""
+
+    seconds: NotNegative
+    supernet: dict[str, Finite] = Field(min_length=1)
+    inherited: Share
+    ranked: list[Share]
 
 
 @dataclass(frozen=True)
@@ -75,9 +103,14 @@ class Task:
         """What it found, if it is done; None: it is not, or what is there is damaged or answers another question."""
         path = Path(self.folder) / RESULT_FILE
         with suppress(HwnasError):
-            found = read_json(path, "the result of a task")
-            if isinstance(found, dict) and found.get("asked") == self.asked:
-                return dict(found["found"])
+            written = read_json(path, "the result of a task")
+            if isinstance(written, dict) and written.get("asked") == self.asked:
+                found: Json = written.get("found") or {}
+                checked(FOUND[self.kind], found, str(path), "it is made again")
+                if self.kind == "search":
+                    Architecture.from_json(found["architecture"])
+                if self.kind != "rank" or len(found["ranked"]) == len(self.asked["ranked"]):
+                    return dict(found)
         return None
 
 
@@ -131,18 +164,34 @@ def space_of(asked: Json) -> SearchSpace:
     return get_space(asked["space"], asked["resolution"], asked["classes"], asked["width"])
 
 
-def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredictor:
-    """The predictor of a table, measured or published, as the study keeps it; fitted where it keeps none yet.
+def keep_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredictor:
+    """The predictor of a table, as a study that begins or goes on keeps it in a file.
 
-    It is fitted once: fits to the same numbers differ in their last digits from machine to machine.
+    What is kept counts: fits to the same numbers differ in their last digits from machine to machine.
+
+    Raises HwnasError if the table is not the one that was kept of.
     """
-    table = LatencyTable.load(latency)
-    if file.exists() and not table.publication:
-        return AdditivePredictor.load(file)
-    predictor = published_predictor(table, space) if table.publication else fit(table, space)
+    predictor = _fitted(LatencyTable.load(latency), space)
     if not file.exists():
         predictor.save(file)
-    return predictor.saved(file)
+    kept = predictor.saved(file)
+    if kept.digest != predictor.digest:
+        raise HwnasError(
+            f"the latencies in {latency} have changed since {file} was made of them, and a study has one table. "
+            "Restore them, or begin another study with --out."
+        )
+    return kept
+
+
+def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredictor:
+    """What `keep_predictor` has kept."""
+    table = LatencyTable.load(latency)
+    return _fitted(table, space).saved(file) if table.publication else AdditivePredictor.load(file)
+
+
+def _fitted(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
+    """Of a measured table or a published one."""
+    return published_predictor(table, space) if table.publication else fit(table, space)
 
 
 def _searched(task: Task, folder: Path) -> SearchResult:
@@ -201,4 +250,5 @@ def _val(inherited: InheritedEvaluator, architecture: Architecture) -> float:
     return found
 
 
+FOUND: dict[Kind, type[BaseModel]] = {"search": _Searched, "train": _Trained, "rank": _Ranked}
 KINDS: dict[Kind, Callable[[Task], Json]] = {"search": _search, "train": _train, "rank": _rank}

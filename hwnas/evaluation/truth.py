@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
+import io
 import math
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import read_bytes
+from hwnas.foreign import decoded, excerpt, parse_csv, read_bytes
 from hwnas.latency.budget import Budget
 from hwnas.space import Architecture, SearchSpace
 
@@ -23,44 +25,89 @@ class Truth:
 
     Attributes:
         path: of the file.
-        accuracies: of each code; the last row counts.
+        accuracies: of each code.
     """
 
     path: Path
     accuracies: dict[str, float]
     _best: dict[tuple[str, float], float] = field(default_factory=dict)
+    _networks: dict[SearchSpace, list[Architecture]] = field(default_factory=dict)
     _by_digest: dict[SearchSpace, dict[str, float]] = field(default_factory=dict)
 
     @staticmethod
     def read(path: Path) -> Truth:
-        """Read a CSV, perhaps gzipped, with the columns ``code`` and ``accuracy``. Raises HwnasError for another."""
+        """Read a CSV, perhaps gzipped, with the columns ``code`` and ``accuracy``.
+
+        Raises HwnasError for another, for a code that is there twice, and for an accuracy that is no percentage.
+        """
         content = read_bytes(path, "the published accuracies", MOST_BYTES)
         try:
-            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-            rows = list(csv.DictReader(text.splitlines()))
-            found = {row[CODE]: float(row[ACCURACY]) for row in rows}
-        except (OSError, EOFError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
+            rows = parse_csv(decoded(_unpacked(content) if path.suffix == ".gz" else content))
+            return Truth(path, _accuracies(rows))
+        except ValueError as error:
             raise HwnasError(
-                f"{path} holds no published accuracies ({type(error).__name__}: {error}): it must be a CSV with the "
-                f"columns {CODE!r}, a code of the space, and {ACCURACY!r}, in percent."
+                f"{path} holds no published accuracies ({error}): it must be a CSV with the columns {CODE!r}, a code "
+                f"of the space, and {ACCURACY!r}, in percent."
             ) from None
-        if not found or not all(map(math.isfinite, found.values())):
-            raise HwnasError(f"{path} holds no published accuracies, or one that is no number; restore it.")
-        return Truth(path, found)
+
+    def networks(self, space: SearchSpace) -> list[Architecture]:
+        """The networks, in the order of the accuracies. Raises HwnasError for a code that is none of the space."""
+        if space not in self._networks:
+            try:
+                self._networks[space] = [space.decode(code) for code in self.accuracies]
+            except HwnasError as error:
+                raise HwnasError(
+                    f"{self.path} holds other accuracies than of space {space.name!r}: {error} Correct the code, or "
+                    "name the file of this space."
+                ) from None
+        return self._networks[space]
 
     def regret(self, budget: Budget, architecture: Architecture) -> float | None:
         """Points between the best published network within a budget and this one; None where it is not published."""
         space = budget.space
         if space not in self._by_digest:  # codes of one network are one
-            self._by_digest[space] = {space.decode(code).digest: value for code, value in self.accuracies.items()}
+            digests = (network.digest for network in self.networks(space))
+            self._by_digest[space] = dict(zip(digests, self.accuracies.values(), strict=True))
         known, best = self._by_digest[space].get(architecture.digest), self._best_within(budget)
         return None if known is None or best is None else best - known
 
     def _best_within(self, budget: Budget) -> float | None:
         key = budget.predictor.digest, budget.budget_ms
         if key not in self._best:
-            networks = [budget.space.decode(code) for code in self.accuracies]
-            within = budget.are_within(networks)
+            within = budget.are_within(self.networks(budget.space))
             held = [a for a, fits in zip(self.accuracies.values(), within, strict=True) if fits]
             self._best[key] = max(held, default=math.nan)
         return None if math.isnan(self._best[key]) else self._best[key]
+
+
+def _unpacked(content: bytes) -> bytes:
+    """The content of a gzip file, of which a small one can hold a large one. Raises ValueError if it is damaged."""
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            found = file.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"it is no whole gzip file: {error}") from None
+    if len(found) > MOST_BYTES:
+        raise ValueError(f"unpacked it has more than {MOST_BYTES:,} bytes")
+    return found
+
+
+def _accuracies(rows: Sequence[tuple[int, Mapping[str, str]]]) -> dict[str, float]:
+    """Accuracies by code. Raises ValueError naming the line of one that cannot be right."""
+    found: dict[str, float] = {}
+    for line, row in rows:
+        if CODE not in row or ACCURACY not in row:
+            raise ValueError(f"its columns are {', '.join(map(excerpt, row))}")
+        code, text = row[CODE], row[ACCURACY]
+        try:
+            accuracy = float(text) if text.isascii() else math.nan
+        except ValueError:
+            accuracy = math.nan
+        if not 0 <= accuracy <= 100:  # NaN is neither
+            raise ValueError(f"line {line}: an accuracy is 0 to 100, not {excerpt(text)}")
+        if code in found:
+            raise ValueError(f"line {line}: the code {excerpt(code)} is there twice")
+        found[code] = accuracy
+    if not found:
+        raise ValueError("it has no row")
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from statistics import fmean
 
 from hwnas.report.console import CONSOLE
@@ -11,14 +10,15 @@ from hwnas.report.console import CONSOLE
 BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 """Heights from low to high; the second where the terminal has no blocks."""
 WIDTH = 48
+LARGEST = 1e300
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
     """Heights between the lowest and the highest value; many values are averaged into `width` columns.
 
-    What is not finite, such as a loss that was none, is left out.
+    What is not finite, such as a loss that was none, is left out; so is what is too large to be added up.
     """
-    finite = [value for value in values if isfinite(value)]
+    finite = [value for value in values if abs(value) < LARGEST]  # NaN is not
     count = min(width, len(finite))
     if count == 0:
         return ""
