@@ -172,7 +172,8 @@ def weights_edited(path: Path, dice: random.Random) -> None:
     """Good weights with a tensor of another name, shape or type, or with numbers that are none."""
     from safetensors.torch import load_file, save_file
 
-    weights = load_file(path)
+    of_torch = path.suffix == ".pth"
+    weights = torch.load(path, weights_only=True) if of_torch else load_file(path)
     name = dice.choice(sorted(weights))
     edits: tuple[Callable[[Any], Any], ...] = (
         lambda w: w.double(),
@@ -190,7 +191,7 @@ def weights_edited(path: Path, dice: random.Random) -> None:
         del weights[name]
     else:
         weights[f"{name}.extra"] = torch.zeros(3)
-    save_file(weights, path)
+    (torch.save if of_torch else save_file)(weights, path)
 
 
 def replaced(path: Path, dice: random.Random) -> None:
@@ -216,7 +217,7 @@ def damage(path: Path, dice: random.Random) -> str:
     kind = dice.choice(DAMAGES)
     if kind == "replaced":
         replaced(path, dice)
-    elif kind == "structure" and path.suffix == ".safetensors" and dice.random() < 0.6:
+    elif kind == "structure" and (path.suffix == ".pth" or (path.suffix == ".safetensors" and dice.random() < 0.6)):
         weights_edited(path, dice)
     elif kind == "structure":
         path.write_bytes(structured(path.read_bytes(), path.name, dice))

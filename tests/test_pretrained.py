@@ -122,6 +122,28 @@ def test_weights_of_another_shape_or_none_at_all_are_refused(tmp_path):
         load_pretrained(architecture, tmp_path / "list.pth")
 
 
+@pytest.mark.parametrize(("value", "said"), [(float("nan"), "not finite"), (-1.0, "below 0")])
+def test_weights_that_no_training_leaves_are_refused(tmp_path, value, said):
+    weights = torch.load(lite0_file(), weights_only=True)
+    weights["_bn1.running_var"].fill_(value)
+    torch.save(weights, tmp_path / "weights.pth")
+    with pytest.raises(HwnasError, match=said):
+        load_pretrained(largest(get_space("lite", 64, 10)), tmp_path / "weights.pth")
+
+
+def test_weights_with_a_zeroed_page_are_refused(tmp_path):
+    """torch reads them without a word: they have the right shapes, and are numbers."""
+    path = tmp_path / "weights.pth"
+    torch.save(torch.load(lite0_file(), weights_only=True), path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    path.write_bytes(data)
+    assert torch.load(path, weights_only=True)
+    with pytest.raises(HwnasError, match="the checksum of"):
+        load_pretrained(largest(get_space("lite", 64, 10)), path)
+
+
 @pytest.mark.parametrize(("side", "kernel", "pads"), [(8, 3, (0, 1)), (7, 3, (1, 1)), (8, 5, (1, 2)), (7, 5, (2, 2))])
 def test_same_padding_is_tensorflow_s(side, kernel, pads):
     convolution = SamePaddingConv2d(1, 1, kernel, 2, bias=False)
