@@ -65,12 +65,16 @@ def _end_of_links(path: Path) -> Path:
     return end
 
 
-def check_ours(path: Path) -> None:
-    """Raise HwnasError if what hwnas did not write is where it is to write a file: files that it wrote name it."""
-    if _end_of_links(path).is_file() and b"hwnas" not in path.read_bytes():
+def check_ours(path: Path, mark: bytes = b"hwnas") -> None:
+    """Raise HwnasError if there is something else where hwnas is to write a file: files that it wrote name it.
+
+    `mark` is what all files of the sort that is to be written hold, where a person names the place: so a model that
+    hwnas has exported is not replaced by a measurement of it.
+    """
+    if _end_of_links(path).is_file() and mark not in path.read_bytes():
         raise HwnasError(
-            f"{path} is there and was not written by hwnas, which would replace it. Move it elsewhere, or name another "
-            "place for what is to be written."
+            f"{path} is there and was not written by hwnas, or is something else than is to be written there now, and "
+            "would be replaced. Move it elsewhere, or name another place."
         )
 
 

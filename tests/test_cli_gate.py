@@ -115,6 +115,7 @@ def test_a_baseline_of_other_conditions_is_refused_after_one_round(folder: Path)
         (("--baseline", "before.onnx"), 1, "there is no baseline before.onnx"),
         (("--baseline", "{folder}/before.onnx"), 2, "must be a .tflite file"),
         (("--baseline", "{folder}/small.tflite", "--save", "x.json"), 2, "save in a run without"),
+        (("--budget-ms", "1", "--save", "{folder}/one", "--junit", "{folder}/one"), 2, "two files, not one"),
     ],
 )
 def test_what_cannot_be_compared_is_said_before_anything_is_measured(
@@ -133,10 +134,11 @@ def test_what_cannot_be_compared_is_said_before_anything_is_measured(
 
 @pytest.mark.parametrize("option", ["--save", "--junit"])
 def test_a_person_s_file_is_not_replaced(folder: Path, option: str) -> None:
-    (folder / "notes.xml").write_text("mine")
+    """Nor one that names hwnas, as a person's notes may and a model does that hwnas has exported."""
+    (folder / "notes.xml").write_text("mine, of hwnas")
     done = completed("gate", folder / "small.tflite", "--budget-ms", 1e4, option, folder / "notes.xml")
     assert done.returncode == 1 and "was not written by" in " ".join(done.stderr.split())
-    assert (folder / "notes.xml").read_text() == "mine"
+    assert (folder / "notes.xml").read_text() == "mine, of hwnas"
 
 
 @pytest.mark.parametrize(("name", "code"), [("absent.tflite", 1), ("model.pt", 2)])

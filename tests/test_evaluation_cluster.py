@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from importlib.util import find_spec
@@ -83,8 +84,10 @@ def silent(done: int, total: int, task: Task) -> None:
 
 @needs_dask
 @pytest.mark.slow
-def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, digest):
+def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, digest, monkeypatch):
     """A worker is killed with SIGKILL while it trains, and the one that follows it, too."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     alone = trainings(tmp_path / "alone", digest, 20, 1, 1)
     expected = ThisProcess().run(alone, silent)
     tasks = trainings(tmp_path / "killed", digest, 20, 1, 1)
@@ -109,6 +112,7 @@ def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, diges
     assert without_seconds(found) == without_seconds(expected)
     assert equal(weights(tasks), weights(alone))
     assert (Path(tasks[0].folder) / RUN_FOLDER / CHECKPOINT_FILE).exists()
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 @pytest.fixture

@@ -65,11 +65,11 @@ def test_a_damaged_report_is_an_error_and_the_page_stays(hwnas, run):
 
 def test_a_file_of_a_person_is_not_replaced_by_a_page(hwnas, run, tmp_path):
     shutil.copytree(run, tmp_path / "b")
-    (tmp_path / "mine.html").write_text("mine")
+    (tmp_path / "mine.html").write_text("mine, of hwnas")
     code, _, err = hwnas("report", run, tmp_path / "b", "--out", tmp_path / "mine.html")
     assert code == 1
     assert "was not written by hwnas" in err
-    assert (tmp_path / "mine.html").read_text() == "mine"
+    assert (tmp_path / "mine.html").read_text() == "mine, of hwnas"
 
 
 def test_one_run_has_no_other_place_and_no_run_is_named_twice(hwnas, run):

@@ -113,7 +113,7 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
     if out is not None:
         if out.suffix != ".json":
             raise UsageError(f"the samples are written as JSON, so --out ends in .json, not {out.name!r}.")
-        check_ours(out)
+        check_ours(out, b'"sustained_ms"')
         check_ours(out.with_suffix(".png"))
     chosen = chosen_runtime(device, model, runtime)
     latest: list[Sustained] = []

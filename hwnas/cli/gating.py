@@ -62,12 +62,13 @@ def gate(
     """
     from hwnas.files import check_ours, write_json
     from hwnas.report.console import CONSOLE
-    from hwnas.report.gate_report import explained, gate_table, write_junit
+    from hwnas.report.gate_report import JUNIT_MARK, explained, gate_table, write_junit
 
-    for written in filter(None, (save, junit)):
-        check_ours(written)
+    for written, mark in ((save, b'"reference_ms"'), (junit, JUNIT_MARK)):
+        if written is not None:
+            check_ours(written, mark)
     try:
-        _check(budget_ms, baseline, save)
+        _check(budget_ms, baseline, save, junit)
         gated = _gated(model, device, runtime, threads, budget_ms, baseline, allow_percent, max_s, accept_conditions)
     except HwnasError as error:
         if junit is not None:
@@ -85,8 +86,10 @@ def gate(
         raise TooSlow(f"{model} is too slow: {explained(gated)}")
 
 
-def _check(budget_ms: float | None, baseline: Path | None, save: Path | None) -> None:
+def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, junit: Path | None) -> None:
     """Raises UsageError where it is not said what is wanted, or what is wanted twice."""
+    if save is not None and junit is not None and save.resolve() == junit.resolve():
+        raise UsageError(f"--save and --junit write two files, not one: {save}.")
     if budget_ms is not None and not 0 < budget_ms <= LONGEST_MS:  # NaN is neither
         raise UsageError(f"a budget is more than 0 ms and no more than an hour, not {budget_ms:g}; such as 0.5.")
     if budget_ms is None and baseline is None and save is None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import HwnasError
 from hwnas.evaluation.tasks import Task, run_task
+from hwnas.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -124,9 +125,9 @@ def _local(count: int) -> Iterator[Client]:
     import dask
     from distributed import Client, LocalCluster
 
-    limits = {"distributed.scheduler.allowed-failures": MOST_DEATHS}
     with (
-        dask.config.set(limits),
+        temporary_folder() as scratch,
+        dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS, "temporary-directory": str(scratch)}),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,

@@ -13,6 +13,9 @@ from hwnas.files import write_atomically
 from hwnas.report.console import key_value_table
 from hwnas.text import shown
 
+SUITE = "hwnas gate"
+JUNIT_MARK = f'"{SUITE}"'.encode()
+"""What every file of `write_junit` holds."""
 COLOURS = {"within": "bold green", "too slow": "bold red", "undecided": "bold yellow", "measured": "bold"}
 ADVICE = {
     "undecided": "Noise does not let it be said whether that is within, so nothing is held against it: allow more time "
@@ -55,7 +58,7 @@ def write_junit(path: Path, model: str, device: str, gated: Gated | None, error:
     seconds = f"{gated.seconds:.3f}" if gated else "0"
     counts = {"tests": "1", "failures": str(int(failed)), "errors": str(int(gated is None)), "time": seconds}
     suites = Element("testsuites", counts)
-    suite = SubElement(suites, "testsuite", {"name": "hwnas gate"} | counts)
+    suite = SubElement(suites, "testsuite", {"name": SUITE} | counts)
     case = SubElement(
         suite, "testcase", {"classname": shown(f"hwnas.gate.{name}"), "name": shown(model), "time": seconds}
     )

@@ -15,6 +15,8 @@ from hwnas.report.search_page import PAGE_FILE, render
 from hwnas.report.written import read_run
 
 TEMPLATE = "runs.html"
+MARK = b'class="eyebrow">hwnas</p>'
+"""What every page of several runs holds, and no other one."""
 HEADS = ("run", "device", "budget", "ms", "accuracy", "95 % interval", "parameters", "returned", "method")
 
 Json = Mapping[str, Any]
@@ -30,7 +32,7 @@ def write_runs_page(folders: Sequence[Path], path: Path) -> Path:
     Raises HwnasError if a folder is no finished run, or the page cannot be written.
     """
     reports = {folder: read_run(folder) for folder in folders}
-    check_ours(path)
+    check_ours(path, MARK)
     try:
         text = runs_page(reports, path.parent)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
