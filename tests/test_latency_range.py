@@ -18,6 +18,7 @@ from hwnas.latency.measuring.latency_range import NEAR_MACS, NOT_PICKED, PICKED,
 from hwnas.latency.tables.imported.import_table import import_table
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.networks import NETWORKS, get_network, usual_networks
+from hwnas.report.pictures import check_picture
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
 from hwnas.specs.skip import Skip
@@ -237,6 +238,16 @@ def test_the_verb_prints_a_table_or_json_and_draws_a_picture(tables, tmp_path):
     assert "fastest of tiny: " in said and "slowest of tiny: " in said and "made up" in said
     assert f"{data['known'][0]['ms']:.4g}" in said and data["known"][0]["network"] in said
     assert "plain-cnn: the table holds no block of the kind max_pool, pool_linear" in said.replace(" │ │ │ ", " ")
+
+
+def test_a_person_s_picture_is_not_replaced(tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    path = tmp_path / "holiday.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    before = path.read_bytes()
+    with pytest.raises(HwnasError, match="would be replaced"):
+        check_picture(path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
     from hwnas.campaign.sustained import sustain
     from hwnas.files import check_ours, write_json
     from hwnas.report.console import CONSOLE
-    from hwnas.report.pictures import save_sustained_picture
+    from hwnas.report.pictures import PICTURE_MARK, save_sustained_picture
     from hwnas.report.progress import progress_bars
     from hwnas.report.sustained_table import sustained_table
     from hwnas.runners import chosen_runtime
@@ -114,7 +114,7 @@ def _sustain(model: Path, device: Device, runtime: str | None, minutes: float, o
         if out.suffix != ".json":
             raise UsageError(f"the samples are written as JSON, so --out ends in .json, not {out.name!r}.")
         check_ours(out, b'"sustained_ms"')
-        check_ours(out.with_suffix(".png"))
+        check_ours(out.with_suffix(".png"), PICTURE_MARK)
     chosen = chosen_runtime(device, model, runtime)
     latest: list[Sustained] = []
 

@@ -32,10 +32,12 @@ def choose_for(
         device, runtime: what the design is for.
 
     Raises:
-        UsageError: the device has no such runtime.
+        UsageError: the device has no such runtime, or there is no such space.
         HwnasError: there are no images; the device is not at hand, and nothing that is shipped prices the space.
     """
     resolve_runtime(device, runtime)
+    if config.space is not None:
+        get_space(config.space)  # an unknown one is no gap in what is shipped
     absent = None if config.latency else shipped_instead(device, runtime, config.tables)
     if absent is None:
         return choose(config, folder, measured_ms)

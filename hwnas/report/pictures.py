@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.files import write_atomically
+from hwnas.files import check_ours, write_atomically
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.space_range import LatencyRange
 from hwnas.latency.tables.table import LatencyTable
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from hwnas.campaign.sustained import Sustained
 
 NO_MATPLOTLIB = "pictures need matplotlib; install it with pip install 'hwnas[notebook]'."
+
+PICTURE_MARK = b"Software\0hwnas"
+"""What every picture of `_save` holds, and no other one."""
 
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
@@ -90,14 +93,15 @@ def save_search_picture(metrics: Sequence[dict[str, Any]], budget_ms: float, pat
 
 
 def check_picture(path: Path) -> None:
-    """Refuse early what `save_range_picture` would. Raises UsageError for another format, HwnasError as `new_figure`.
+    """Refuse early, since what is measured for a picture takes minutes.
 
-    What is measured for a picture takes minutes.
+    Raises UsageError for another format, HwnasError as `new_figure`, and for a picture that hwnas did not make.
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"a picture is written as PNG, so its name ends in .png, not {path.name!r}.")
     if find_spec("matplotlib") is None:
         raise HwnasError(NO_MATPLOTLIB)
+    check_ours(path, PICTURE_MARK)
 
 
 def plot_range(found: LatencyRange) -> Figure:
@@ -166,7 +170,7 @@ def save_sustained_picture(found: Sustained, path: Path) -> bool:
 def _save(figure: Figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    ours = {"Software": "hwnas"}  # a picture that somebody else made is never replaced: `hwnas.files.check_ours`
+    ours = {"Software": "hwnas"}  # a picture that somebody else made is never replaced
     write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, metadata=ours))
     pyplot.close(figure)
 
