@@ -4,7 +4,7 @@ Each verb is run once alone. Then it is begun in a fresh folder, stopped at a ra
 SIGINT, and repeated to its end, which is compared: bit for bit where nothing is measured. Left over means: files of an
 unfinished write, temporary folders, locks and processes.
 
-python benchmarks/run_kills.py [--json] [--kills 60] [--verbs measure,search,design,export,evaluate,gate]
+python benchmarks/run_kills.py [--json] [--kills 60] [--verbs measure,search,design,export]
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ VERBS = {
     "design": ["design", *SEARCH, "--latency", "../table", *QUICK, "--out", "out"],
     "help": ["--help"],
     "export": ["export", "out", "--precision", "float32,float16"],
-    "evaluate": ["evaluate", *SMALL, "--latency", "../table", "--config", "../study.toml", "--out", "out"],
-    "gate": ["gate", "../model.tflite", *QUICK, "--budget-ms", "1000", "--save", "out/g.json", "--junit", "out/g.xml"],
 }
 """The search is by a published table, so that nothing of it is measured."""
 
@@ -56,7 +54,6 @@ ENDS_WITHIN_S = 15.0
 
 def prepare(place: Path) -> None:
     """What all commands share: two tables, a device that is measured quickly, and settings."""
-    from hwnas.latency.measuring.model_files import reference_model
     from hwnas.latency.tables.table import Latency, LatencyTable
     from hwnas.spaces import get_space
 
@@ -69,10 +66,6 @@ def prepare(place: Path) -> None:
     limits = "visits = 1\nextra_visits = 0\nmin_runs = 5\nmax_ms = 20.0\nwarmup_ms = 0.5\nmin_ms = 1.0\n"
     (place / "fast.toml").write_text(f'name = "fast"\ntransport = "local"\nruntime = "litert"\n{limits}')
     (place / "search.toml").write_text("epochs = 2\nworkers = 0\n[settings]\ncheckpoint_seconds = 0.05\n")
-    checkpoints = "[settings.spos]\ncheckpoint_seconds = 0.05\nevaluations = 4\n"
-    one = 'methods = ["spos"]\nepochs = 1\nseeds = 1\nlimit_train = 96\nbudget_ms = 0.2\n'
-    (place / "study.toml").write_text(one + checkpoints)
-    (place / "model.tflite").write_bytes(reference_model("tflite"))
 
 
 def command(folder: str, arguments: list[str]) -> None:
@@ -114,12 +107,7 @@ def outcome(folder: Path, verb: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted((folder / "out").rglob("*")):
         name = str(path.relative_to(folder))
-        if path.name == "report.json" and verb == "evaluate":
-            runs = json.loads(path.read_text())["runs"]
-            found[name] = [
-                [run[key] for key in ("method", "digest", "accuracy", "val_accuracy", "gap")] for run in runs
-            ]
-        elif path.name == "report.json":
+        if path.name == "report.json":
             report = json.loads(path.read_text())
             found[name] = [report[key] for key in ("status", "architecture", "accuracy", "classes", "images")]
         elif path.name in ("blocks.csv", "networks.csv"):
@@ -127,8 +115,6 @@ def outcome(folder: Path, verb: str) -> dict[str, Any]:
                 found[name] = sorted(row.get("spec") or row["architecture"] for row in csv.DictReader(file))
         elif path.suffix in (".safetensors", ".tflite", ".onnx", ".jsonl") and verb != "measure":
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif path.name == "g.json":
-            found[name] = json.loads(path.read_text())["status"]
         elif path.name in ("architecture.json", "predictor.json", "run.json"):
             found[name] = path.read_text()
         elif path.is_file():
@@ -195,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--verbs", default="measure,search,design,export,evaluate,gate")
+    parser.add_argument("--verbs", default="measure,search,design,export")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     verbs, rng = arguments.verbs.split(","), random.Random(arguments.seed)
