@@ -1,6 +1,6 @@
 """Is what a design finds better than what one would have picked? On a folder of photographs, at several budgets.
 
-    python benchmarks/photos.py --data FOLDER [--budgets 30%,50%,70%] [--seeds 3] [--images-per-class N]
+    python benchmarks/photos.py --data FOLDER [--budgets 30%,50%,70%] [--seeds 3] [--limit-train N]
                                 [--pretrained none] [--precision int8] [--json]
 
 Each run is `hwnas design` with its defaults: found is what it returns, beside the known networks that it trains for the
