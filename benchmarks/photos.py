@@ -1,7 +1,7 @@
 """Is what a design finds better than what one would have picked? On a folder of photographs, at several budgets.
 
-    python benchmarks/photos.py --data FOLDER [--budgets 30%,50%,70%] [--seeds 3] [--images-per-class N]
-                                [--pretrained none] [--json]
+    python benchmarks/photos.py --data FOLDER [--budgets 30%,50%,70%] [--seeds 3] [--limit-train N]
+                                [--pretrained none] [--precision int8] [--json]
 
 Each run is `hwnas design` with its defaults: found is what it returns, beside the known networks that it trains for the
 same ms in the same way. A share of a budget is one of the space `lite` at 64 px on this machine. Runs lie in the
@@ -78,6 +78,9 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--limit-train", type=int, help="use only so many training images")
     parser.add_argument("--pretrained", choices=("none", "lite0"), help="[by the images]")
+    parser.add_argument(
+        "--precision", choices=("float32", "float16", "int8"), help="of the file that is for the budget"
+    )
     parser.add_argument("--compare-with", help="known networks, by commas [those of a design]")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -93,10 +96,11 @@ def main() -> None:
                 tables=str(cache / "tables"),
                 limit_train=options.limit_train,
                 pretrained=options.pretrained,
+                precision=options.precision,
                 compare_with=tuple(options.compare_with.split(",")) if options.compare_with else (),
             )
             name = f"{options.data.name}-{where}-{budget_ms:g}-{seed}-{options.limit_train}-{options.pretrained}"
-            name += f"-{options.compare_with}" if options.compare_with else ""
+            name += "".join(f"-{each}" for each in (options.compare_with, options.precision) if each)
             found += rows(design(config, cache / name), seed)
     show(f"found and picked: {options.data.name}", found, options.json)
 

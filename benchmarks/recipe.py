@@ -1,14 +1,17 @@
 """What is each part of the fine-tuning recipe worth? One network, trained with a part taken out or put in.
 
-    python benchmarks/recipe.py --data FOLDER [--resolution 64] [--epochs 20] [--seeds 3] [--only NAME,NAME] [--json]
+    python benchmarks/recipe.py --data FOLDER [--resolution 64] [--epochs 20] [--seeds 3] [--only NAME,NAME] [--whole]
+                                [--json]
 
-The network is what a design chooses its resolution by: one whole block a stage of EfficientNet-Lite0, from its weights.
-Each row is trained alone for as many epochs, on one thread; the difference to the row `default` is paired by seed.
+The network is what a design chooses its resolution by: one whole block a stage of EfficientNet-Lite0, from its weights;
+with `--whole` all of it, which has blocks that a drop path can leave out. Each row is trained alone for as many epochs,
+on one thread; the difference to the row `default` is paired by seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from collections.abc import Callable
@@ -55,6 +58,12 @@ class Recipe:
     """More augmentation of images in 0..1, for images of a side in pixels."""
     val_fraction: float = VAL_FRACTION
     """Share of the training images that is kept for validation."""
+    drop_path: float = 0.0
+    """How often the last residual block is left out for an image; the ones before it in proportion to their place."""
+    stops_early: bool = False
+    """Whether the weights are those of the epoch whose validation accuracy is best."""
+    teacher_epochs: int = 0
+    """For how many epochs the whole of EfficientNet-Lite0 is trained, whose answers are learnt from then."""
 
 
 def mixup(images: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
@@ -83,6 +92,22 @@ def rand_augment(_side: int) -> nn.Module:
     return RandAugment(n=2, m=9)
 
 
+def with_drop_path(child: ChildNetwork, rate: float) -> None:
+    """Stochastic depth (arXiv 1603.09382, equation 5) by images, as EfficientNet has it: linear from 0 to the rate."""
+    blocks = list(child.blocks)
+    for position, block in enumerate(blocks):
+        if getattr(block, "has_residual", False):
+            block.register_forward_hook(partial(_dropped, rate * position / len(blocks)))
+
+
+def _dropped(rate: float, block: nn.Module, given: tuple[Tensor], out: Tensor) -> Tensor:
+    """What is left of a residual block's output when its branch is left out for some images."""
+    if not block.training:
+        return out
+    kept = (torch.rand(len(out), 1, 1, 1) >= rate).to(out.dtype) / (1 - rate)
+    return given[0] + kept * (out - given[0])
+
+
 DEFAULT = FineTuningSettings()
 
 RECIPES = {
@@ -100,6 +125,9 @@ RECIPES = {
     "mixup 0.2": Recipe(mixed=partial(mixup, alpha=0.2)),
     "CutMix 1": Recipe(mixed=partial(cutmix, alpha=1.0)),
     "RandAugment": Recipe(extra=rand_augment),
+    "drop path 0.1": Recipe(drop_path=0.1),
+    "stopped early": Recipe(stops_early=True),
+    "a teacher": Recipe(teacher_epochs=5),
     "validation images too": Recipe(val_fraction=0.0),
 }
 
@@ -133,23 +161,49 @@ def trained(recipe: Recipe, options: argparse.Namespace, seed: int) -> dict[str,
         with_more(data, recipe.extra(options.resolution))
     with seeded(seed):
         space = get_space(PHOTOS_SPACE, options.resolution, len(data.classes))
-        architecture = lean_architecture(space)
+        whole = largest_architecture(space)
+        architecture = whole if options.whole else lean_architecture(space)
         start = started(architecture, space) if recipe.pretrained else None
+    teacher = None
+    if recipe.teacher_epochs:
+        large = ChildTrainer(
+            whole, data, recipe.teacher_epochs, seed, settings=recipe.settings, start=started(whole, space)
+        )
+        train(large, Recipe(), data, recipe.teacher_epochs)
+        teacher = large.net.eval()
     trainer = ChildTrainer(architecture, data, options.epochs, seed, settings=recipe.settings, start=start)
-    plain = trainer._loss
-    for epoch in range(options.epochs):
-        for images, labels in data.train_batches(epoch):
-            if recipe.mixed is not None:
-                with seeded(seed, trainer.step_count):
-                    images, others, share = recipe.mixed(images, labels)
-                trainer._loss = partial(_mixed_loss, plain, others, share)
-            trainer.step(images, labels)
-    child = trainer.trained()
+    if recipe.drop_path:
+        with_drop_path(trainer.net, recipe.drop_path)
+    child = train(trainer, recipe, data, options.epochs, teacher)
     return {
         "accuracy": accuracy(child, data.test_batches()),
         "val_accuracy": accuracy(child, data.val_batches()) if data.counts["val"] else np.nan,
         "cpu_s": time.process_time() - begin,
     }
+
+
+def train(
+    trainer: ChildTrainer, recipe: Recipe, data: ImageData, epochs: int, teacher: nn.Module | None = None
+) -> ChildNetwork:
+    """All steps of a training by a recipe; the network that it gives."""
+    plain, best, kept = trainer._loss, -1.0, None
+    for epoch in range(epochs):
+        for images, labels in data.train_batches(epoch):
+            if recipe.mixed is not None:
+                with seeded(trainer.seed, trainer.step_count):
+                    images, others, share = recipe.mixed(images, labels)
+                trainer._loss = partial(_mixed_loss, plain, others, share)
+            if teacher is not None:
+                with torch.no_grad():
+                    answers = teacher(images.to(memory_format=torch.channels_last))
+                trainer._loss = partial(recipe.settings.loss, teacher=answers)
+            trainer.step(images, labels)
+        if recipe.stops_early:
+            now = accuracy(trainer.trained(), data.val_batches())
+            if now > best:
+                best, kept = now, copy.deepcopy(trainer.trained())
+            trainer.net.train()
+    return kept or trainer.trained()
 
 
 def _mixed_loss(
@@ -181,6 +235,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--limit-train", type=int, help="use only so many training images")
     parser.add_argument("--only", help=f"beside the default: {', '.join(list(RECIPES)[1:])}")
+    parser.add_argument("--whole", action="store_true", help="train all of EfficientNet-Lite0")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)

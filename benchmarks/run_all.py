@@ -25,6 +25,7 @@ BENCHMARKS = (
     "step_cost.py",
     "design_prediction.py",
     "budget.py",
+    "training_free.py",
     "search_quality.py",
 )
 

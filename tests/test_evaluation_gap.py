@@ -59,7 +59,7 @@ def test_five_networks_are_all_among_the_best_five():
 
 def test_gaps_are_signed_as_they_are_said():
     ranking = Ranking.of([1.0], [1.0])
-    gap = Gap({"mixture": 0.6, "sampled": 0.5}, 0.4, 0.7, ranking, None, None)
+    gap = Gap({"mixture": 0.6, "sampled": 0.5}, 0.4, 0.7, ranking, None, None, None)
     assert gap.discretisation == pytest.approx(0.2)
     assert gap.retraining == pytest.approx(-0.3)
     assert gap.to_json()["retraining"] == gap.retraining

@@ -1,16 +1,28 @@
 """The rules that need no search: against brute force over a small space."""
 
 import itertools
+from random import Random
 
 import pytest
 
-from hwnas.evaluation.rules import RULES, at_random, depth, layers_and_macs, most_layers, most_macs
+from hwnas.evaluation.rules import (
+    RULES,
+    at_random,
+    best_naswot,
+    depth,
+    layers_and_macs,
+    most_layers,
+    most_macs,
+    naswot_scores,
+)
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
+from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.wanted_budget import resolve_budget
 from hwnas.space import OneOf, SearchSpace
 from hwnas.space.decisions import map_decisions
 from hwnas.spaces import get_space
+from hwnas.train.data import load_data
 from tests.latency_tables import CODES, SMALL, made_table
 from tests.test_latency import made_table as table_of
 
@@ -22,6 +34,12 @@ def budget(request) -> Budget:
     predictor = fit(made_table(SMALL, networks=12, seed=0), SMALL)
     fastest, slowest = (predictor.predict(each).high_ms for each in predictor.extremes(SMALL))
     return Budget(fastest + request.param * (slowest - fastest), SMALL, predictor)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    side = SMALL.input_shape[1]
+    return load_data("digits", side, batch_size=16, limit_train=40, workers=0)
 
 
 def layers(architecture) -> int:
@@ -48,9 +66,19 @@ def test_random_networks_are_within_and_depend_on_the_seed_alone(budget):
     assert len(set(drawn)) > 1
 
 
-@pytest.mark.parametrize("rule", [name for name in RULES if name != "random"])
-def test_rules_do_not_depend_on_the_seed(budget, rule):
-    assert RULES[rule](budget, 0) == RULES[rule](budget, 7)
+@pytest.mark.parametrize("rule", ["most-layers", "most-macs"])
+def test_rules_do_not_depend_on_the_seed(budget, digits, rule):
+    assert RULES[rule](budget, 0, digits) == RULES[rule](budget, 7, digits)
+
+
+def test_naswot_takes_the_best_score_of_networks_within(budget, digits, monkeypatch):
+    monkeypatch.setattr("hwnas.evaluation.rules.SCORED", 6)
+    found = best_naswot(budget, 3, digits)
+    draw, rng = UniformWithin(budget), Random(3)
+    score = naswot_scores(digits, 3)
+    assert score(found) == max(score(draw(rng)) for _ in range(6))
+    assert budget.is_within(found)
+    assert found == best_naswot(budget, 3, digits)
 
 
 def test_the_macs_of_a_chain_are_the_sum_of_its_decisions():

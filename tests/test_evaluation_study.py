@@ -60,7 +60,7 @@ def made(folder) -> dict:
 
 def test_random_networks_and_simple_rules_are_in_every_table(made):
     rows = {row["method"]: row for row in made["rows"]}
-    assert set(rows) == {"random", "most-layers", "most-macs", "random-search"}
+    assert set(rows) == {"random", "most-layers", "most-macs", "naswot", "random-search"}
     assert all(row.keys() >= CONTRACT for row in rows.values())
     assert all(row["seeds"] == len(row["accuracies"]) == 2 for row in rows.values())
     assert all(0 < row["budget_used"] <= 1 for row in rows.values())
@@ -78,7 +78,16 @@ def test_the_gap_of_every_supernet_is_measured(made):
     gap = gaps["random-search"]
     networks = {run["digest"] for run in made["runs"]}
     assert len(networks) < gap["networks"] <= len(networks) + 3
-    assert {"tau", "tau_error", "tau_top_quartile", "tau_macs", "tau_depth", "hit", "regret"} <= gap.keys()
+    assert {
+        "tau",
+        "tau_error",
+        "tau_top_quartile",
+        "tau_macs",
+        "tau_depth",
+        "tau_naswot",
+        "hit",
+        "regret",
+    } <= gap.keys()
     run = next(run for run in made["runs"] if run["gap"])
     assert run["gap"]["retraining"] == pytest.approx(run["gap"]["inherited"] - run["val_accuracy"])
 
@@ -137,7 +146,7 @@ def test_two_studies_are_compared(folder, made, tmp_path):
     same = answer("evaluate", tmp_path / "before", tmp_path / "before")["rows"]
     assert {row["relative_improvement"] for row in same} == {0} and {row["p"] for row in same} == {1}
     better = answer("evaluate", tmp_path / "before", tmp_path / "after")["rows"]
-    assert len(better) == 4
+    assert len(better) == 5
     assert all(row["relative_improvement"] > 0 for row in better)
     assert completed("evaluate", tmp_path / "before", tmp_path / "after").returncode == 0
 

@@ -502,7 +502,7 @@ def test_readers_can_be_sent_to_processes_that_share_no_memory(folder):
         ({"seed": -1}, "seed must be 0 or more, not -1"),
         ({"workers": -1}, "workers must be 0"),
         ({"memory_share": 2}, "memory_share must be from 0 to 1, not 2"),
-        ({"augment": "mixup"}, "unknown augmentation 'mixup'; known: crop, flip-crop, none"),
+        ({"augment": "mixup"}, "unknown augmentation 'mixup'; known: crop, cutout, flip-crop, none"),
         ({"limit_train": 9}, "each of the 10 classes an image; 9 is too few"),
     ],
 )

@@ -35,6 +35,8 @@ class _Gap(BaseModel):
     tau_macs_error: float | None
     tau_depth: float | None
     tau_depth_error: float | None
+    tau_naswot: float | None = None
+    tau_naswot_error: float | None = None
 
 
 class _Row(BaseModel):

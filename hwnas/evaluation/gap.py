@@ -110,7 +110,8 @@ class Gap:
         inherited: of the architecture that was taken, with inherited weights.
         retrained: of the same, trained alone.
         ranking: of all trained networks by their inherited accuracy.
-        by_macs, by_depth: how well multiply-accumulates, and the number of layers, order the same networks.
+        by_macs, by_depth, by_naswot: how well multiply-accumulates, the number of layers, and a score that needs no
+            training, order the same networks.
     """
 
     supernet: dict[str, float]
@@ -119,6 +120,7 @@ class Gap:
     ranking: Ranking
     by_macs: Correlation | None
     by_depth: Correlation | None
+    by_naswot: Correlation | None
 
     @property
     def discretisation(self) -> float:

@@ -155,6 +155,7 @@ def mean_gap(gaps: Sequence[Gap]) -> Json | None:
         "tau_top_quartile": [gap.ranking.top_quartile for gap in gaps],
         "tau_macs": [gap.by_macs for gap in gaps],
         "tau_depth": [gap.by_depth for gap in gaps],
+        "tau_naswot": [gap.by_naswot for gap in gaps],
     }
     found: Json = {
         "discretisation": fmean(gap.discretisation for gap in gaps),

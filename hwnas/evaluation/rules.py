@@ -1,4 +1,4 @@
-"""What needs no search: a random network within the budget, and simple rules. Every search has to beat them.
+"""What needs no training: a random network within the budget, and simple rules. Every search has to beat them.
 
 On NAS-Bench-Macro "most layers, then most MACs" is among the best 2 % of the networks within most budgets.
 """
@@ -16,35 +16,58 @@ from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_within
 from hwnas.latency.sampling import UniformWithin
+from hwnas.searches.training_free import scorer
 from hwnas.space import Architecture, SearchSpace
 from hwnas.supernet.start import largest_candidate
+from hwnas.train.data import ImageData
 
 RANDOM = "random"
 MOST_WAYS = 20_000
 """Cells that can be decided in more ways are taken for the sum of their edges, also of those that lead nowhere."""
 
-Rule = Callable[[Budget, int], Architecture]
-"""(budget, seed) -> a network within it."""
+SCORED = 50
+"""Networks within the budget that `best_naswot` scores."""
+
+Rule = Callable[[Budget, int, ImageData], Architecture]
+"""(budget, seed, images) -> a network within it."""
 
 
-def at_random(budget: Budget, seed: int) -> Architecture:
+def at_random(budget: Budget, seed: int, data: ImageData | None = None) -> Architecture:
     """A network drawn uniformly among those within the budget: the baseline of relative improvements."""
     return UniformWithin(budget)(random.Random(seed))
 
 
-def most_layers(budget: Budget, seed: int = 0) -> Architecture:
+def most_layers(budget: Budget, seed: int = 0, data: ImageData | None = None) -> Architecture:
     """The network within the budget with the most layers that are not the identity; of those, with the most MACs."""
     layers, macs = _gains(budget)
     more_than_all = 1.0 + sum(float(each.max()) for each in macs)
     return best_within(budget, [more_than_all * n + m for n, m in zip(layers, macs, strict=True)])
 
 
-def most_macs(budget: Budget, seed: int = 0) -> Architecture:
+def most_macs(budget: Budget, seed: int = 0, data: ImageData | None = None) -> Architecture:
     """The network within the budget with the most multiply-accumulates."""
     return best_within(budget, _gains(budget)[1])
 
 
-RULES: dict[str, Rule] = {RANDOM: at_random, "most-layers": most_layers, "most-macs": most_macs}
+def best_naswot(budget: Budget, seed: int, data: ImageData) -> Architecture:
+    """Of `SCORED` random networks within the budget, the one with the best training-free score: naswot's."""
+    draw, rng = UniformWithin(budget), random.Random(seed)
+    networks = list(dict.fromkeys(draw(rng) for _ in range(SCORED)))
+    return max(networks, key=naswot_scores(data, seed))
+
+
+def naswot_scores(data: ImageData, seed: int = 0) -> Callable[[Architecture], float]:
+    """The score of networks with random weights, on one batch of the training images."""
+    images, labels = next(data.train_batches(epoch=0))
+    return scorer("naswot", images, labels, seed)
+
+
+RULES: dict[str, Rule] = {
+    RANDOM: at_random,
+    "most-layers": most_layers,
+    "most-macs": most_macs,
+    "naswot": best_naswot,
+}
 """Always in the table of a study."""
 
 

@@ -23,7 +23,7 @@ from hwnas.evaluation.cluster import workers
 from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
 from hwnas.evaluation.gap import Correlation, Gap, Ranking
 from hwnas.evaluation.result import Cell, StudyResult
-from hwnas.evaluation.rules import RULES, depth
+from hwnas.evaluation.rules import RULES, depth, naswot_scores
 from hwnas.evaluation.tasks import Task, keep_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import write_json
@@ -112,6 +112,8 @@ class Study:
     _trained: dict[Training, dict[str, Any] | None] = field(default_factory=dict)
     _networks: dict[str, dict[str, Architecture]] = field(default_factory=dict)
     """By images and digest: everything that is trained."""
+    _scores: dict[str, list[float]] = field(default_factory=dict)
+    """By images: those of everything that is trained."""
 
     @cached_property
     def seeds(self) -> range:
@@ -173,7 +175,7 @@ class Study:
         cell = Cell(method, images.name, wanted, budget, seed)
         self._cells.append(cell)
         if method in RULES:
-            cell.architecture = RULES[method](budget, seed)
+            cell.architecture = RULES[method](budget, seed, images.data)
             return
         settings = self.config.settings.get(method, {})
         name = f"{method}-{images.place}-{budget.budget_ms:.9g}ms-{seed}"
@@ -258,7 +260,15 @@ class Study:
                 ranking=Ranking.of(found["ranked"], trained),
                 by_macs=Correlation.of([float(each.macs) for each in networks.values()], trained),
                 by_depth=Correlation.of([float(depth(each)) for each in networks.values()], trained),
+                by_naswot=Correlation.of(self._naswot(cell.data), trained),
             )
+
+    def _naswot(self, data: str) -> list[float]:
+        """The training-free score of everything that was trained on some images; worked out once."""
+        if data not in self._scores:
+            score = naswot_scores(next(images for images in self.images if images.name == data).data)
+            self._scores[data] = [score(network) for network in self._networks[data].values()]
+        return self._scores[data]
 
     @property
     def _searched(self) -> list[Cell]:

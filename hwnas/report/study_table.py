@@ -37,6 +37,7 @@ GAP_HEADS = {
     "tau_top_quartile": "top quarter",
     "tau_macs": "tau: MACs",
     "tau_depth": "depth",
+    "tau_naswot": "naswot",
     "hit": "top-5 hit %",
     "regret": "regret",
 }

@@ -6,14 +6,46 @@ import numpy as np
 import torch
 from torch import nn
 
-AUGMENTATIONS = ("photo", "flip-crop", "crop", "none")
+AUGMENTATIONS = ("photo", "flip-crop", "crop", "cutout", "none")
 
 PHOTO_SCALE, PHOTO_COLOUR = (0.6, 1.0), 0.3
 """Of ``photo``: the share of the area that a crop keeps, and how far brightness, contrast and saturation vary."""
 
 
-def augmentation(name: str, resolution: int) -> nn.Module:
-    """Maps images (N, 3, H, W) in 0..1 to images of the same shape; its randomness is torch's global one."""
+CUTOUT_SHARE = 0.5
+"""Of the side of an image: that of the square that is cut out, 16 of 32 pixels as in DARTS."""
+
+
+class Cutout(nn.Module):
+    """Cuts a square out of each image (arXiv 1708.04552); a part of it may lie outside.
+
+    Args:
+        side: of the square in pixels.
+        fill: a value for each channel.
+    """
+
+    def __init__(self, side: int, fill: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.side, self.fill = side, fill
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        inside = []
+        for size in images.shape[2:]:
+            first = torch.randint(size, (len(images), 1)) - self.side // 2
+            position = torch.arange(size)
+            inside.append((position >= first) & (position < first + self.side))
+        square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+        return torch.where(square, torch.tensor(self.fill, dtype=images.dtype).view(3, 1, 1), images)
+
+
+def augmentation(name: str, resolution: int, mean: tuple[float, float, float]) -> nn.Module:
+    """Maps images (N, 3, H, W) in 0..1 to images of the same shape; its randomness is torch's global one.
+
+    Args:
+        name: one of `AUGMENTATIONS`.
+        resolution: H and W.
+        mean: of the channels, what is cut out becomes.
+    """
     if name == "none":
         return nn.Identity()
     from kornia.augmentation import ColorJiggle, RandomCrop, RandomHorizontalFlip, RandomResizedCrop
@@ -24,7 +56,10 @@ def augmentation(name: str, resolution: int) -> nn.Module:
         return nn.Sequential(crop, RandomHorizontalFlip(p=0.5), ColorJiggle(*vary, hue=0.0, p=1.0))
 
     crop = RandomCrop((resolution, resolution), padding=resolution // 8)
-    return crop if name == "crop" else nn.Sequential(crop, RandomHorizontalFlip(p=0.5))
+    ways = [crop] if name == "crop" else [crop, RandomHorizontalFlip(p=0.5)]
+    if name == "cutout":
+        ways.append(Cutout(round(CUTOUT_SHARE * resolution), mean))
+    return nn.Sequential(*ways)
 
 
 def augmented(images: torch.Tensor, how: nn.Module, seed: int, epoch: int, step: int) -> torch.Tensor:

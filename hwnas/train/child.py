@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from hwnas.child import ChildNetwork
 from hwnas.run import Run
 from hwnas.space import Architecture
 from hwnas.train import distributed
+from hwnas.train.cell_training import CellSettings, CellTraining, trained_parts
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
 from hwnas.train.finetuning import FineTuning, FineTuningSettings
@@ -40,7 +42,13 @@ class ChildTrainer:
         with seeded(seed):
             net = ChildNetwork(architecture) if start is None else copy.deepcopy(start)
         self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        settings, named = settings or WeightSettings(), self.net.named_parameters()
+        settings = settings or WeightSettings()
+        self.cells: CellTraining | None = None
+        """What a network of cells is trained with and is exported without."""
+        if isinstance(settings, CellSettings):
+            with seeded(seed):
+                self.cells = CellTraining(self.net, settings, self.total_steps).to(torch_device)
+        named = trained_parts(self.net, self.cells)
         self.average: AveragedModel | None = None
         """Follows the weights where they are fine-tuned: what the training gives."""
         self.weights: WeightTraining | FineTuning
@@ -52,14 +60,22 @@ class ChildTrainer:
         else:
             self.weights = WeightTraining(named, settings, self.total_steps, data.batch_size)
             self._loss = self.weights.loss_function
+            if self.cells is not None:
+                self._loss = partial(self.cells.loss, loss=self.weights.loss_function)
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights. Returns its figures."""
         images = images.to(self.torch_device, memory_format=torch.channels_last)
+        if self.cells is not None:
+            self.cells.begin_step(self.step_count)
         with seeded(self.seed, self.step_count):
             loss = self._loss(self.net(images), labels.to(self.torch_device))
         torch.autograd.backward(loss)
-        distributed.average(self.net.parameters(), self.net.buffers())
+        modules = (self.net,) if self.cells is None else (self.net, self.cells)
+        distributed.average(
+            (each for module in modules for each in module.parameters()),
+            (each for module in modules for each in module.buffers()),
+        )
         self.weights.step()
         if self.average is not None:
             self.average.update_parameters(self.net)
@@ -68,17 +84,23 @@ class ChildTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         state = {"step": self.step_count, "net": self.net.state_dict(), "weights": self.weights.state_dict()}
+        if self.cells is not None:
+            state["cells"] = self.cells.state_dict()
         return state if self.average is None else state | {"average": self.average.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count = state["step"]
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
+        if self.cells is not None:
+            self.cells.load_state_dict(state["cells"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
     def trained(self) -> ChildNetwork:
         """The network as it is trained by now, on the CPU, in evaluation mode."""
+        if self.cells is not None:
+            self.cells.end()
         net: ChildNetwork = self.net if self.average is None else self.average.module  # type: ignore[assignment]
         return net.cpu().eval()
 

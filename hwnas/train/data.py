@@ -65,9 +65,10 @@ def load_data(
             never the last; 0 for none. A folder with ``val/`` has its own.
         seed: decides the validation split, the subset of `limit_train`, the order and the augmentation.
         workers: processes that decode files, 0 for none; as a rule one per CPU core, and four at most.
-        augment: "photo", "flip-crop", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for digits, which
-            have no mirror images. Crops move the image by up to an eighth of `resolution`, black fills the border;
-            those of "photo" keep 60 to 100 % of its area, and its colours vary.
+        augment: "photo", "flip-crop", "cutout", "crop" or "none"; as a rule "flip-crop" for folders, and "crop" for
+            digits, which have no mirror images. Crops move the image by up to an eighth of `resolution`, black fills
+            the border; those of "photo" keep 60 to 100 % of its area, and its colours vary. "cutout" is "flip-crop",
+            and a square of half the side is cut out.
         limit_train: keep only this many training images, as equally from each class as possible; val stays whole.
         normalisation: mean and standard deviation of the channels, pixels in 0..1, that images are normalised with;
             None: those of the training images.
@@ -150,7 +151,7 @@ class ImageData:
         self._train = train
         self._val = val
         self._test: ImageSet | None = None
-        self._augmentation = augmentation(augment, self.resolution)
+        self._augmentation = augmentation(augment, self.resolution, self.mean)
         self._class_counts = np.bincount(train.labels.numpy(), minlength=len(source.classes))
         self._draw = _shares_of(train.labels.numpy(), self._class_counts, balance) if balance else None
         listed = fingerprints(source.fingerprint, source.test, train.reader.workers)
