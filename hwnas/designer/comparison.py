@@ -58,12 +58,12 @@ def _as_large_as_fits(name: str, task: Task) -> ScaledNetwork | None:
         whole = None
         for resolution in RESOLUTIONS:
             network = get_network(PRETRAINED, 1.0, resolution, classes)
-            if (ms := task.measured_ms(network)) > budget_ms:
+            if (ms := task.limited_ms(network)) > budget_ms:
                 break
             whole = ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)
         return whole
     resolutions = [PLAIN_RESOLUTION] if name == PLAIN else list(OTHER_RESOLUTIONS)
-    found = scaled_to(name, budget_ms, task.measured_ms, resolutions, classes)
+    found = scaled_to(name, budget_ms, task.limited_ms, resolutions, classes)
     return max(found, key=lambda scaled: scaled.architecture.macs, default=None)
 
 
