@@ -113,9 +113,7 @@ class DesignConfig(BaseModel):
     @model_validator(mode="after")
     def _sustained_of_one_device(self) -> DesignConfig:
         if self.sustained is not None and self.budgets:
-            raise ValueError(
-                "sustained is about one device, and there are budgets for several; leave it out, or all but one budget"
-            )
+            raise ValueError("sustained goes with one budget, and there are several; leave it out, or all but one")
         if unknown := self.latencies.keys() - self.budgets.keys():
             raise ValueError(f"latencies names {min(unknown)!r}, for which there is no further budget")
         return self

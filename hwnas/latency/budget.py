@@ -86,17 +86,24 @@ class Budget:
         """(n,): where each one's own 90 % interval ends, as a share of the limit that this leaves least of."""
         return largest_shares(self.limits, architectures)
 
+    @property
+    def leaning(self) -> tuple[Limit, ...]:
+        """The limits that are worth using up."""
+        return tuple(limit for limit in self.limits if limit.leans)
+
+    def used_shares(self, architectures: Sequence[Architecture]) -> Floats:
+        """(n,): as `end_shares`, of the limits that are worth using up."""
+        return largest_shares(self.leaning, architectures)
+
     def share(self, architecture: Architecture) -> float:
         """What an architecture is predicted to take of the limit that it uses most."""
-        leaning = [limit for limit in self.limits if limit.leans]
-        return max(limit.model.predict(architecture).ms / limit.most for limit in leaning)
+        return max(limit.model.predict(architecture).ms / limit.most for limit in self.leaning)
 
     @property
     def largest_share(self) -> float:
         """What the largest networks are predicted to take of the limits, of that of which they take most."""
-        leaning = [limit for limit in self.limits if limit.leans]
-        largest = [limit.model.predict(limit.model.extremes(self.space)[1]).ms / limit.most for limit in leaning]
-        return max(largest)
+        limits, space = self.leaning, self.space
+        return max(limit.model.predict(limit.model.extremes(space)[1]).ms / limit.most for limit in limits)
 
     def tightened(self, architecture: Architecture, excess: Sequence[float]) -> Budget:
         """The budget under which this architecture is over by as much as it measured over each limit.
@@ -166,7 +173,7 @@ def _not_together(budget: Budget) -> str:
     """What is to be known of limits that can be met each by itself and not together."""
     space, limits = budget.space, budget.limits
     least = []
-    for limit in filter(lambda limit: limit.leans, limits):
+    for limit in budget.leaning:
         others = [each for each in limits if each is not limit]
         gains = [-cost for cost in limit.row(space).costs]
         found = best_within_all(space, others, gains)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwnas.errors import HwnasError
 from hwnas.latency.additive import expectation
 from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.curve import STRAIGHT, Curve
@@ -94,8 +95,10 @@ class CountedModel:
 
     def _chosen(self, architecture: Architecture) -> list[float]:
         """What each block of a network has."""
-        own = architecture.input_shape == self.space.input_shape and len(architecture.blocks) == len(self.space.nodes)
-        code = list(self.space.indices(architecture if own else self.space.decode(architecture.code)))
+        try:
+            code = list(self.space.indices(architecture))
+        except HwnasError:  # of a copy of the space, whose codes are the same
+            code = list(self.space.indices(self.space.decode(architecture.code)))
         chosen = []
         for cost in self.costs:
             chosen.append(float(cost[tuple(code[: cost.ndim])]))

@@ -92,8 +92,7 @@ def _leaning_costs(budget: Budget) -> tuple[float, list[Floats]]:
 
     A further limit counts by its share: a tenth of it is as much as a tenth of the budget.
     """
-    limits = [limit for limit in budget.limits if limit.leans]
-    most_ms, total = 0.0, None
+    most_ms, total, limits = 0.0, None, budget.leaning
     for limit in limits:
         fixed, costs = limit.model.decision_costs(budget.space)
         in_ms = budget.budget_ms / limit.most / len(limits)

@@ -88,7 +88,7 @@ def together(rows: Sequence[Row], weights: Floats) -> Row:
 def _excess_rest(row: Row) -> float:
     """What may be spent beyond the cheapest code."""
     least = sum(float(cost.min()) for cost in row.costs)
-    return row.rest - least + ROUNDING * (abs(row.rest) + abs(least))
+    return row.rest - least + (ROUNDING * (abs(row.rest) + abs(least)) if np.isfinite(row.rest) else 0.0)
 
 
 def _unit(row: Row) -> float:

@@ -51,7 +51,7 @@ class Derivation:
 
 def uses_most(budget: Budget, architecture: Architecture) -> bool:
     """Whether an architecture, with its 90 % interval, uses `LEAST_SHARE` of a budget or more."""
-    return bool(budget.end_shares([architecture])[0] >= LEAST_SHARE)
+    return bool(budget.used_shares([architecture])[0] >= LEAST_SHARE)
 
 
 def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architecture, Evaluation]) -> str:
@@ -59,7 +59,7 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
     percent = f"{100 * LEAST_SHARE:g} %"
     if budget.largest_share < LEAST_SHARE:
         return f"no network of the space takes {percent} of the budget"
-    end = float(budget.end_shares([architecture])[0])
+    end = float(budget.used_shares([architecture])[0])
     if end >= LEAST_SHARE:
         return f"its 90 % interval ends at {100 * end:.0f} % of the budget"
     if architecture not in known:
@@ -67,7 +67,7 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
             measured = f"none of the {len(known)} evaluated networks was within it as measured"
             return f"{measured}; of the faster ones this is the most probable"
         return "it is the most probable one; no other was evaluated"
-    ends = budget.end_shares(list(known))
+    ends = budget.used_shares(list(known))
     larger = [known[each] for each, end in zip(known, ends, strict=True) if end >= LEAST_SHARE]
     if not larger:
         return f"no network whose 90 % interval ends at {percent} of the budget or later was among the evaluated ones"
