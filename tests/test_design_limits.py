@@ -12,13 +12,16 @@ from hwnas.designer.config import DesignConfig, default_folder
 from hwnas.designer.design_table import design_table
 from hwnas.designer.result import DesignResult
 from hwnas.designer.target import further_places
+from hwnas.designer.task import Task
 from hwnas.designer.wanted_limits import parse_amount, parse_pairs, parse_place
 from hwnas.devices.device import load_device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.files import read_json
 from hwnas.latency.measuring.measure import measure
+from hwnas.progress import silent
 from hwnas.spaces import get_space
-from tests.commands import completed
+from hwnas.train.loop import open_run
+from tests.commands import completed, final_measurements_in_one_round  # noqa: F401
 from tests.test_design_precision import QUICK
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
@@ -119,7 +122,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> DesignConfig:
 
 
 @pytest.fixture(scope="module")
-def designed(config: DesignConfig, tmp_path_factory: pytest.TempPathFactory) -> DesignResult:
+def designed(
+    config: DesignConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+    final_measurements_in_one_round: None,  # noqa: F811
+) -> DesignResult:
     return hwnas.design(config, tmp_path_factory.mktemp("runs") / "run")
 
 
@@ -148,8 +155,7 @@ def test_one_network_is_within_all_and_each_limit_has_a_record(designed: DesignR
 
 
 def test_a_run_goes_on_with_the_same_limits_only(designed: DesignResult, config: DesignConfig) -> None:
-    again = hwnas.design(config, designed.run)
-    assert again.architecture == designed.architecture and again.limits[3] == designed.limits[3]
+    open_run(designed.run, Task.of(config, silent, designed.run).resolved())  # is not refused
     for other in ({"limits": {"parameters": 16e3}}, {"budgets": {"local/onnxruntime": 999.0}}):
         with pytest.raises(HwnasError, match="is the run of another configuration"):
             hwnas.design(config.model_copy(update=other), designed.run)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hwnas.errors import HwnasError
+from hwnas.latency import sampling
 from hwnas.latency.budget import Budget
 from hwnas.latency.counted import macs_model, parameters_model
 from hwnas.latency.decoding import best_networks_within, best_within
@@ -16,10 +17,10 @@ from hwnas.latency.fitting.fit import fit
 from hwnas.latency.limit import Limit, PeakLimit
 from hwnas.latency.measuring.file_models import (
     file_size_model,
+    network_bytes,
     network_peak_bytes,
     peak_memory_model,
 )
-from hwnas.latency.measuring.model_files import network_model
 from hwnas.latency.multiplier import Multiplier
 from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.uncertainty import Floor
@@ -84,6 +85,15 @@ def test_every_network_within_all_limits_is_drawn_equally_often_and_no_other():
     assert chisquare(list(found.values())).pvalue > 1e-3
 
 
+def test_where_hardly_any_code_is_within_a_random_walk_finds_different_ones(monkeypatch):
+    rng = np.random.default_rng(6)
+    budget = next(b for b, _, within in (problem(rng, 3) for _ in range(99)) if 20 < within.sum() < 60)
+    monkeypatch.setattr(sampling, "DRAWS", 0)
+    draw, drawn = UniformWithin(budget), random.Random(0)
+    found = [draw(drawn) for _ in range(12)]
+    assert all(budget.are_within(found)) and len({network.code for network in found}) > 4
+
+
 def test_a_limit_that_cannot_be_met_is_named_with_the_least_that_can():
     parameters = parameters_model(SMALL)
     least = min(network.params for network in NETWORKS)
@@ -130,7 +140,7 @@ def test_the_size_of_a_file_is_predicted_and_its_peak_memory_exact(format):
     peak = peak_memory_model(TINY, format, "float32")
     for seed in range(4):
         network = TINY.sample(random.Random(seed))
-        assert size.predict(network).holds(len(network_model(network, format)))
+        assert size.predict(network).holds(network_bytes(network, format, "float32"))
         assert peak.predict(network).ms == network_peak_bytes(network, format, "float32")
 
 

@@ -11,7 +11,7 @@ from hwnas.child import build_child
 from hwnas.exporter.export import ExportOptions, export
 from hwnas.latency.counted import macs_model, parameters_model
 from hwnas.latency.limit import Limit, PeakLimit
-from hwnas.latency.measuring.file_models import file_size_model, network_peak_bytes, peak_memory_model
+from hwnas.latency.measuring.file_models import file_size_model, network_bytes, network_peak_bytes, peak_memory_model
 from hwnas.latency.measuring.model_files import network_model
 from hwnas.space import Architecture, SearchSpace
 from hwnas.train.data import ImageData
@@ -56,7 +56,7 @@ def _file_size(
     model = file_size_model(space, format, precision, further)
 
     def measured(architecture: Architecture) -> float:
-        return len(network_model(architecture, format, precision)) + further
+        return network_bytes(architecture, format, precision) + further
 
     return Limit(name, most, model, "B", None if data is None else measured)
 

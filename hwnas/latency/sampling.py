@@ -28,6 +28,9 @@ from hwnas.space import Architecture
 DRAWS = 10_000
 """Codes that are drawn for one architecture within the budget, at most."""
 
+STEPS = 300
+"""Of a walk to a network, where drawing finds none."""
+
 LARGEST_BATCH = 128
 """So many codes are asked for their intervals at once, at most."""
 
@@ -52,14 +55,30 @@ class UniformWithin:
         self._rows = rows if budget.further else []
 
     def __call__(self, rng: Random) -> Architecture:
-        """One of them; the surest one in the improbable case that none of `DRAWS` codes is within the budget."""
+        """One of them; in the improbable case that none of `DRAWS` codes is within, where a random walk ends."""
         codes = (code for _ in range(DRAWS) if (code := self._codes.draw(rng)) is not None and self._may_be(code))
         for batch in _growing_batches(codes):
             architectures = [self._budget.space.decode(code) for code in batch]
             within = self._budget.are_within(architectures)
             if any(within):
                 return architectures[within.index(True)]
-        return self._budget.surest
+        return self._walked(rng)
+
+    def _walked(self, rng: Random) -> Architecture:
+        """The end of a walk from the surest network, by changes of one or two decisions, over networks within.
+
+        A long one would end at each of those that it can reach equally often.
+        """
+        budget, at = self._budget, self._budget.surest
+        sizes = [len(decision.candidates) for decision in budget.space.decisions]
+        for _ in range(STEPS):
+            code = list(budget.space.indices(at))
+            for _ in range(1 + int(rng.random() < 0.5)):
+                decision = int(rng.random() * len(sizes))
+                code[decision] = int(rng.random() * sizes[decision])
+            if self._may_be(code) and budget.is_within(changed := budget.space.decode(code)):
+                at = changed
+        return at
 
     def _may_be(self, code: list[int]) -> bool:
         """Whether a code keeps the sums of all limits: to be asked before the intervals, which take longer."""

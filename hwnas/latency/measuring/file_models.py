@@ -12,8 +12,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
+from hwnas.blocks import build_block
+from hwnas.child import build_child
 from hwnas.errors import HwnasError
+from hwnas.exporter.export import convert
 from hwnas.inspection.counts import peak_activation_bytes
 from hwnas.inspection.network import FileNetwork
 from hwnas.inspection.onnx_file import read_onnx
@@ -44,14 +48,14 @@ def file_size_model(space: SearchSpace, format: str, precision: str, further_byt
     def block_bytes(spec: Spec, shape: Shape) -> float:
         if spec.is_identity:
             return 0.0
-        return sum(float(len(block_model(*part, format, precision))) for part in spec.parts(shape))
+        return sum(_bytes(build_block(part), own, format, precision, True) for part, own in spec.parts(shape))
 
     def block_number(spec: Spec, shape: Shape) -> float:
         return float(sum(not part.is_identity for part, _ in spec.parts(shape)))
 
     alone, numbers = counted_model(space, block_bytes), counted_model(space, block_number)
     seen = [*alone.extremes(space), *(space.sample(random.Random(seed)) for seed in range(NETWORKS))]
-    rest = np.array([len(network_model(each, format, precision)) - alone.predict(each).ms for each in seen])
+    rest = np.array([network_bytes(each, format, precision) - alone.predict(each).ms for each in seen])
     # what a file has once, and what of a block's own file each block has not
     counts = np.array([[1.0, numbers.predict(each).ms] for each in seen])
     (once, per_block), *_ = np.linalg.lstsq(counts, rest, rcond=None)
@@ -59,6 +63,19 @@ def file_size_model(space: SearchSpace, format: str, precision: str, further_byt
     model = CountedModel(space, alone.fixed + once + per_block * numbers.fixed + further_bytes, costs)
     off = np.abs(counts @ [once, per_block] - rest) / [alone.predict(each).ms for each in seen]
     return replace(model, half_width=max(LEAST_HALF_WIDTH, 2 * float(off.max())))
+
+
+def network_bytes(architecture: Architecture, format: str, precision: str) -> float:
+    """The bytes of a network's file, without labels and the like."""
+    return _bytes(build_child(architecture), architecture.input_shape, format, precision)
+
+
+def _bytes(module: nn.Module, shape: Shape, format: str, precision: str, integer_ends: bool = False) -> float:
+    """Of a module's file as it is when it is trained: equal numbers, as in new batch norms, are written once."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.running_mean)  # type: ignore[arg-type]
+    return float(len(convert(module, (1, *shape), format, precision, integer_ends=integer_ends)))
 
 
 def peak_memory_model(space: SearchSpace, format: str, precision: str) -> PeakModel:
