@@ -241,9 +241,10 @@ def _check_amounts(values: dict[str, Any]) -> None:
     from hwnas.latency.wanted_budget import parse_budget
 
     with_first_budget(values)
-    for name, amount in (values.get("limits") or {}).items():
+    limits, budgets = ({} if not isinstance(values.get(key), dict) else values[key] for key in ("limits", "budgets"))
+    for name, amount in limits.items():
         parse_amount(name, amount)
-    for place, budget in (values.get("budgets") or {}).items():
+    for place, budget in budgets.items():
         try:
             parse_budget(budget)
         except UsageError as error:

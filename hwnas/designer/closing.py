@@ -167,7 +167,7 @@ def _close(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: D
     measured = [] if task.table.publication else models
     final = measure_models(measured, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
     further_ms: dict[str, float] = {}
-    for target in filter(lambda target: target.is_measured, task.further):
+    for target in filter(lambda target: target.is_measured, task.further.targets):
         place = target.place
         own = [m for m in models if m.precision == task.precision and m.format == runtime_format(place.runtime)]
         usual_us = usual_us_of(target.table)
@@ -182,7 +182,7 @@ def _records(task: Task, closed: Closed, found: Architecture | None) -> list[Lim
     """What is taken of each limit, the budget's first; `found`: the network, if it is of the space."""
     own, *further = task.budget.limits
     records = [record_of(own, found, closed.final.measured_ms.get(task.runtime), task.table.publication)]
-    sources = {target.name: target.table.publication for target in task.further}
+    sources = {target.name: target.table.publication for target in task.further.targets}
     for limit in further:
         if limit.name in sources:
             records.append(record_of(limit, found, closed.further_ms.get(limit.name), sources[limit.name]))

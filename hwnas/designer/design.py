@@ -18,7 +18,6 @@ from hwnas.designer.comparison import compare, kept_candidates
 from hwnas.designer.config import DesignConfig, DesignProgress, default_folder
 from hwnas.designer.duration import expected_seconds, planned, told
 from hwnas.designer.result import DesignResult
-from hwnas.designer.target import Target
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
 from hwnas.latency.predictor import LatencyPredictor
@@ -64,7 +63,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
     task = Task.of(config, report, folder)
     run = open_run(folder, task.resolved())
     kept = distributed.from_first(lambda: _kept_predictor(task, run.folder / PREDICTOR_FILE))
-    task = replace(task, predictor=kept, further=distributed.from_first(lambda: _kept_further(task, run.folder)))
+    task = replace(task, predictor=kept, further=task.further.kept(run.folder))
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))
@@ -103,14 +102,6 @@ def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
         return task.predictor.saved(path)
     task.predictor.save(path)
     return task.predictor.saved(path)
-
-
-def _kept_further(task: Task, folder: Path) -> tuple[Target, ...]:
-    """As `_kept_predictor`, for the further devices."""
-    names = [target.name.replace("/", "-") for target in task.further]
-    return tuple(
-        each.with_predictor(folder / f"predictor-{n}.json") for each, n in zip(task.further, names, strict=True)
-    )
 
 
 class _Children:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,16 @@ from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress, without_empty
-from hwnas.designer.counted_limits import counted_limits
 from hwnas.designer.final import undisturbed_ms, usual_us_of
+from hwnas.designer.further_limits import FurtherLimits, random_ms_of_all
 from hwnas.designer.judged import judged_network
 from hwnas.designer.shipped import choose_for
 from hwnas.designer.sustained_budget import in_first_runs
-from hwnas.designer.target import Place, Target, check_one_size, further_places, said_of, targets
+from hwnas.designer.target import further_places, targets
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit, published_predictor
-from hwnas.latency.limit import Limit
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.measuring.model_files import check_can_make, network_model
 from hwnas.latency.measuring.table_campaign import check_table_conditions
@@ -69,8 +67,7 @@ class Task:
         start: pretrained weights of the largest network; None: they are random.
         chosen: what was left open and how it was decided.
         slowdown: what budgets that are for sustained speed were divided by; None: they are for first runs.
-        further: other devices whose budgets hold, too.
-        limits: on what can be counted.
+        further: other limits that hold, too.
     """
 
     config: DesignConfig
@@ -87,8 +84,7 @@ class Task:
     start: ChildNetwork | None = None
     chosen: tuple[str, ...] = ()
     slowdown: float | None = None
-    further: tuple[Target, ...] = ()
-    limits: tuple[Limit, ...] = ()
+    further: FurtherLimits = field(default_factory=FurtherLimits)
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
@@ -110,7 +106,8 @@ class Task:
         config = first_runs.config
         distributed.from_first(lambda: check_can_make(runtime_format(runtime), _precision(config)))
         places = distributed.from_first(lambda: further_places(config, device, runtime))
-        ms = partial(_random_ms_of_all, config, places, partial(random_ms, device, runtime, _precision(config)))
+        own_ms = partial(random_ms, device, runtime, _precision(config))
+        ms = partial(random_ms_of_all, config, places, _precision(config), own_ms)
         choices = distributed.from_first(lambda: choose_for(config, folder, device, runtime, ms))
         config = choices.config
         assert config.space is not None and config.method is not None
@@ -133,18 +130,8 @@ class Task:
         fitting = published_predictor if table.publication else fit
         predictor = distributed.from_first(lambda: fitting(table, space))
         budget_ms, *frontier_ms = _budgets_ms(config, space, predictor)
-        further = distributed.from_first(lambda: targets(config, places, space, _precision(config), report))
-        check_one_size(predictor, further)
-        is_proxy = isinstance(predictor, ProxySpacePredictor)
-        formats = [runtime_format(each) for each in (runtime, *(t.place.runtime for t in further if t.is_measured))]
-        limits = counted_limits(
-            config.limits,
-            predictor.space if isinstance(predictor, ProxySpacePredictor) else space,
-            formats,
-            _precision(config),
-            None if is_proxy else data,
-        )
-        said = (*first_runs.said, *choices.said, *filter(None, map(said_of, further)))
+        devices = distributed.from_first(lambda: targets(config, places, space, _precision(config), report))
+        further = FurtherLimits.of(config, devices, space, data, runtime, predictor, _precision(config))
         task = Task(
             config,
             device,
@@ -158,10 +145,9 @@ class Task:
             budget_ms,
             tuple(frontier_ms),
             start,
-            said,
+            (*first_runs.said, *choices.said, *further.said),
             first_runs.slowdown,
             further,
-            limits,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
@@ -174,8 +160,8 @@ class Task:
     @property
     def compares(self) -> bool:
         """Whether known networks are trained too: as a rule where they can be trained as what is found was."""
-        predicted = self.table.publication or not all(target.is_measured for target in self.further)
-        possible = isinstance(self.settings, FineTuningSettings) and not predicted
+        measured = not self.table.publication and self.further.all_measured
+        possible = isinstance(self.settings, FineTuningSettings) and measured
         return possible if self.config.compare is None else self.config.compare and possible
 
     @property
@@ -189,9 +175,8 @@ class Task:
 
     @property
     def budget(self) -> Budget:
-        further = (*(target.limit for target in self.further), *self.limits)
-        name = f"{self.device.name}/{self.runtime}" if self.further else "latency"
-        return Budget(self.budget_ms, self.space, self.predictor, further, name)
+        name = f"{self.device.name}/{self.runtime}"
+        return Budget(self.budget_ms, self.space, self.predictor, self.further.limits, name)
 
     @property
     def problem(self) -> SearchProblem:
@@ -214,14 +199,7 @@ class Task:
 
     def limited_ms(self, architecture: Architecture) -> float:
         """Measured ms; where a further limit leaves less room, as many ms as that share of it is of the budget."""
-        shares = [self.measured_ms(architecture) / self.budget_ms]
-        for limit in self.budget.further:
-            if limit.measured is not None:
-                shares.append(limit.measured(architecture) / limit.most)
-            else:
-                amount = architecture.params if limit.name == "parameters" else architecture.macs
-                shares.append(amount / limit.most)
-        return self.budget_ms * max(shares)
+        return self.further.limited_ms(architecture, self.measured_ms(architecture), self.budget_ms)
 
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
@@ -243,20 +221,6 @@ def random_ms(device: Device, runtime: str, precision: str, architecture: Archit
     """Median ms of a network with random weights on a device."""
     model = network_model(architecture, runtime_format(runtime), precision)
     return bench(model, device, runtime).measurement.median_ms
-
-
-def _random_ms_of_all(
-    config: DesignConfig, places: Sequence[Place], own_ms: Callable[[Architecture], float], architecture: Architecture
-) -> float:
-    """As `random_ms`; where a further device leaves less room, as many ms as that share of its budget is of the first.
-
-    Devices that are not at hand, and budgets that are shares of a space, have no part in it.
-    """
-    ms, budget_ms = own_ms(architecture), config.budget_ms
-    for place in places:
-        if place.absent is None and not isinstance(place.wanted, str) and not isinstance(budget_ms, str):
-            ms = max(ms, place.random_ms(_precision(config), architecture) * budget_ms / place.wanted)
-    return ms
 
 
 def _for_all_budgets(config: DesignConfig, method: Method) -> dict[str, Any]:
