@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import hwnas
-from hwnas.cli.designing import _design_config
+from hwnas.cli.designing import _check_within, _design_config
 from hwnas.designer.config import DesignConfig, default_folder
 from hwnas.designer.design_table import design_table
 from hwnas.designer.result import DesignResult
@@ -174,3 +175,11 @@ def test_a_search_without_a_table_of_a_further_device_says_how_to_get_one(tmp_pa
         *("--tables", str(tmp_path), "--epochs", "1"),
     )
     assert done.returncode == 1 and "hwnas measure --space tiny --device local" in " ".join(done.stderr.split())
+
+
+def test_a_network_over_one_of_its_limits_is_a_failure_that_names_it(designed: DesignResult) -> None:
+    first, second, *others = designed.limits
+    _check_within(designed)
+    over = replace(designed, limits=(first, replace(second, measured=2000.0), *others))
+    with pytest.raises(HwnasError, match=r"over 1 of its 9 limits \(local/onnxruntime: 2000 ms measured: over 1000 ms"):
+        _check_within(over)
