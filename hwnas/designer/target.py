@@ -38,17 +38,21 @@ class Place:
     """A device and a runtime that a further budget is for.
 
     Attributes:
-        name: ``DEVICE/RUNTIME``.
+        asked: the device, and the runtime if one was named.
         wanted: the budget as it was asked for.
         absent: why nothing can be measured there, where a table that comes with hwnas serves instead; None: it can.
     """
 
-    name: str
+    asked: str
     wanted: WantedBudget
     device: Device
     runtime: str
     latency: str | None
     absent: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.device.name}/{self.runtime}"
 
     def random_ms(self, precision: str, architecture: Architecture) -> float:
         """Median ms of a network with random weights; it must be at hand."""
@@ -68,7 +72,8 @@ class Target:
 
     @property
     def name(self) -> str:
-        return self.place.name
+        """``DEVICE/RUNTIME``; of a device that is not measured as it was asked for: a published table has no runtime."""
+        return self.place.name if self.is_measured else self.place.asked
 
     @property
     def is_measured(self) -> bool:
@@ -118,7 +123,8 @@ def further_places(config: DesignConfig, device: Device, runtime: str) -> list[P
         seen.add((each.name, each_runtime))
         latency = config.latencies.get(text)
         absent = None if latency else shipped_instead(each, each_runtime, config.tables)
-        found.append(Place(f"{each.name}/{each_runtime}", wanted, each, each_runtime, latency, absent))
+        asked = each.name if own is None else f"{each.name}/{own}"
+        found.append(Place(asked, wanted, each, each_runtime, latency, absent))
     return found
 
 
