@@ -72,7 +72,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """``DEVICE/RUNTIME``; of a device that is not measured as it was asked for: a published table has no runtime."""
+        """``DEVICE/RUNTIME``; where nothing is measured, as it was asked for: a published table has no runtime."""
         return self.place.name if self.is_measured else self.place.asked
 
     @property
