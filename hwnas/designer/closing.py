@@ -91,14 +91,13 @@ def finish(
 
     leaks, judged = closed.data.some_are_leaked, task.judged(closed.child, closed.data)
     rounded = task.precision != USUAL_PRECISION
-    records = _records(task, closed, None if better else result.architecture)
+    kept = _status_and_limits(_records(task, closed, None if better else result.architecture))
     of_the_space = {} if better else _of_the_space(task, result)
     return DesignResult(
         config=task.config,
         budget_ms=task.budget_ms,
         budget_hint=hint_above_slowest(task.budget),
         runtime=task.runtime,
-        status="over" if any(each.status == "over" for each in records) else records[0].status,
         architecture=closed.child.architecture,
         drift_percent=closed.final.drift_percent(task.table, task.runtime),
         measured_ms=closed.final.measured_ms,
@@ -120,7 +119,7 @@ def finish(
         returned=better.network if better else FOUND,
         searched=found if better else None,
         files_ms=closed.final.files_ms,
-        limits=tuple(records) if len(records) > 1 else (),
+        **kept,
         **of_the_space,
     )
 
@@ -176,6 +175,12 @@ def _close(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: D
         if place.device.name == task.device.name:  # of this device the more careful measurement counts everywhere
             final = final.with_further(found)
     return Closed(child, data, models, final, further_ms)
+
+
+def _status_and_limits(records: Sequence[LimitRecord]) -> dict[str, Any]:
+    """Over if any limit is exceeded, else as the first budget is; the limits, where there are several."""
+    status = "over" if any(each.status == "over" for each in records) else records[0].status
+    return {"status": status, "limits": tuple(records) if len(records) > 1 else ()}
 
 
 def _records(task: Task, closed: Closed, found: Architecture | None) -> list[LimitRecord]:
