@@ -17,6 +17,7 @@ BENCHMARKS = (
     "hostile.py",
     "predictor_accuracy.py",
     "interval_promise.py",
+    "limits.py",
     "table_speed.py",
     "native_agreement.py",
     "noise.py",

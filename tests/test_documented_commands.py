@@ -50,7 +50,7 @@ def test_commands_are_found_at_all():
     assert len(shown((ROOT / "README.md").read_text(encoding="utf-8"))) > 15
 
 
-@pytest.mark.parametrize("command", ["hwnas desing --data photos", "hwnas design --budget 3", "hwnas devices --add X"])
+@pytest.mark.parametrize("command", ["hwnas desing --data photos", "hwnas design --budgets 3", "hwnas devices --add X"])
 def test_a_wrong_one_is_noticed(command):
     with pytest.raises(Exception, match=r"no verb|No such option"):
         checked(command)

@@ -10,6 +10,8 @@ from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.budget import Budget
+from hwnas.latency.counted import macs_model, parameters_model
+from hwnas.latency.limit import Limit
 from hwnas.run import Run
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
@@ -184,6 +186,32 @@ def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
     assert 0 <= result.val_accuracy(result.derive()) <= 1
     assert data.splits_read <= {"train", "val"}
+
+
+@pytest.mark.usefixtures("few_evaluations")
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp_path, name):
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    parameters, macs = parameters_model(SPACE), macs_model(SPACE)
+    less, more = (parameters.predict(network).ms for network in parameters.extremes(SPACE))
+    low, high = (macs.predict(network).ms for network in macs.extremes(SPACE))
+    asked = []
+
+    def measured(architecture):  # a second device, which takes a third more than is thought
+        asked.append(architecture)
+        return 4 / 3 * architecture.macs
+
+    further = (
+        Limit("parameters", less + 0.5 * (more - less), parameters, ""),
+        Limit("other", low + 0.7 * (high - low), macs, "ms", measured),
+    )
+    task = problem(data, budget_share=0.6)
+    task = replace(task, budget=replace(task.budget, further=further))
+    method = get_search(name)
+    result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
+    assert task.budget.is_within(result.architecture)
+    assert result.architecture in asked
+    assert measured(result.architecture) <= further[1].most
 
 
 @pytest.mark.usefixtures("few_evaluations")

@@ -58,7 +58,7 @@ def problem(predictor, share, factor, but=None):
 def likes_slow_blocks(task):
     costs = task.budget.predictor.decision_costs(TINY)[1]
     log_p = [3 * cost / cost.max() for cost in costs]
-    return lambda budget_ms: most_probable_within(replace(task.budget, budget_ms=budget_ms), log_p)
+    return lambda budget: most_probable_within(budget, log_p)
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.0, 1.1, 1.3])
@@ -76,7 +76,7 @@ def test_the_last_replacement_is_measured_too_and_the_fastest_taken_if_it_is_ove
     machine.factor = 100.0
     steps = iter(np.linspace(1.0, 0.7, 10))
     picks = likes_slow_blocks(task)
-    taken = within_as_measured(task, lambda _: picks(next(steps) * task.budget.budget_ms))
+    taken = within_as_measured(task, lambda _: picks(task.budget.loosened([next(steps)])))
     assert taken == fastest
     assert len(machine.measured) == 1 + MEASURED_TRIES + 1
     assert machine.measured[-1] == fastest

@@ -250,9 +250,11 @@ def test_the_limit_falls_from_the_largest_network_to_the_budget(digits):
     limits = []
     for step in range(trainer.warmup_steps, trainer.search_steps):
         trainer.step_count = step
-        limits.append(trainer.limit_ms())
+        limits.append(trainer.descending_budget().budget_ms)
     budget = trainer.problem.budget
-    assert limits[0] / (1 + budget.predictor.half_width) == pytest.approx(trainer.largest_ms)
+    assert limits[0] / (1 + budget.predictor.half_width) == pytest.approx(
+        budget.predictor.predict(budget.predictor.extremes(budget.space)[1]).ms
+    )
     assert limits == sorted(limits, reverse=True)
     assert limits[-1] == budget.budget_ms
 

@@ -97,7 +97,7 @@ def test_a_short_descent_reaches_the_budget(one_batch):
     for epochs in (2, 4, 5, 8):
         trainer = SinglePathTrainer(problem(one_batch, epochs=epochs), SinglePathSettings())
         trainer.step_count = trainer.search_steps - 1
-        assert trainer.limit_ms() == pytest.approx(trainer.problem.budget.budget_ms), epochs
+        assert trainer.descending_budget().budget_ms == pytest.approx(trainer.problem.budget.budget_ms), epochs
 
 
 def test_decisions_are_fixed_in_a_search_of_less_than_an_epoch():

@@ -12,6 +12,7 @@ from hwnas.cli.options import (
     Balance,
     BudgetMs,
     BudgetPrecision,
+    Budgets,
     Compare,
     CompareWith,
     Config,
@@ -20,6 +21,7 @@ from hwnas.cli.options import (
     Frontier,
     Json,
     Latency,
+    Limits,
     LimitTrain,
     Method,
     OptionalDevice,
@@ -43,6 +45,7 @@ from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
+    from hwnas.designer.config import DesignConfig
     from hwnas.designer.result import DesignResult
     from hwnas.latency.wanted_budget import WantedBudget
 
@@ -54,6 +57,8 @@ def search(
     method: Method = None,
     data: Data = None,
     budget_ms: BudgetMs = None,
+    budgets: Budgets = None,
+    limits: Limits = None,
     frontier: Frontier = None,
     sustained: Sustained = None,
     device: OptionalDevice = None,
@@ -95,6 +100,8 @@ def design(
     method: Method = None,
     data: Data = None,
     budget_ms: BudgetMs = None,
+    budgets: Budgets = None,
+    limits: Limits = None,
     frontier: Frontier = None,
     sustained: Sustained = None,
     device: OptionalDevice = None,
@@ -126,6 +133,9 @@ def design(
     Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
 
     For the int8 file: `hwnas design --device local --data photos/ --budget-ms 0.3 --precision int8`
+
+    One network for several devices: `hwnas design --data digits --budget local=0.5 --budget local/onnxruntime=0.6
+    --budget pixel-1=60 --limit parameters=300k`
     """
     _design(needs_table=False, **locals())
 
@@ -151,6 +161,9 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
             precision = wanted.precision or USUAL_PRECISION
             find = partial(find_table, wanted.tables, wanted.device, runtime, space, precision, shipped)
             wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
+        if needs_table:
+            found = distributed.from_first(lambda: _further_tables(wanted))
+            wanted = wanted.model_copy(update={"latencies": found})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)
         else:
@@ -163,8 +176,34 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
         _check_within(result)
 
 
+def _further_tables(wanted: DesignConfig) -> dict[str, str]:
+    """The tables of the devices of further budgets. Raises HwnasError, with the cure, where there is none."""
+    from hwnas.designer.choices import USUAL_SPACE
+    from hwnas.designer.wanted_limits import parse_place
+    from hwnas.devices.device import comes_with_hwnas, load_device
+    from hwnas.latency.tables.known import find_table
+    from hwnas.latency.tables.precision import USUAL_PRECISION
+    from hwnas.spaces import get_space
+
+    space, precision = get_space(wanted.space or USUAL_SPACE), wanted.precision or USUAL_PRECISION
+    found = dict(wanted.latencies)
+    for place in wanted.budgets.keys() - found.keys():
+        name, runtime = parse_place(place)
+        device = load_device(name)
+        shipped, runtime = comes_with_hwnas(device), runtime or device.runtime
+        found[place] = str(find_table(wanted.tables, name, runtime, space, precision, shipped))
+    return dict(sorted(found.items()))
+
+
 def _check_within(result: DesignResult) -> None:
     """Raises HwnasError if what was designed measures over its budget."""
+    if over := [record for record in result.limits if record.status == "over"]:
+        told = "; ".join(f"{record.name}: {record.told}" for record in over)
+        raise HwnasError(
+            f"the network is over {len(over)} of its {len(result.limits)} limits ({told}). Its files are kept in "
+            f"{result.run}. Raise what is exceeded by the difference, or measure the tables again if the machine was "
+            "busy."
+        )
     if result.status == "over":
         others = " Even this, the fastest of the space, is." if result.is_fastest else ""
         raise HwnasError(
@@ -177,11 +216,16 @@ def _check_within(result: DesignResult) -> None:
 def _design_config(options: dict[str, Any], path: Path | None) -> Any:
     """The configuration of a TOML file, overridden by the flags that were given. Raises UsageError."""
     from hwnas.designer.config import DesignConfig
+    from hwnas.designer.wanted_limits import parse_pairs
     from hwnas.latency.wanted_budget import largest
 
     values = read_configuration(path)
     given = {k: value for k, value in options.items() if value is not None and (value is not False or k == "compare")}
     values |= {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    for option, name in (("--budget", "budgets"), ("--limit", "limits")):
+        if isinstance(values.get(name), list):
+            values[name] = parse_pairs(values[name], option)
+    _check_amounts(values)
     if isinstance(values.get("compare_with"), str):
         values["compare_with"] = tuple(filter(None, map(str.strip, values["compare_with"].split(","))))
     if isinstance(values.get("frontier"), str):
@@ -189,6 +233,22 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
         if "budget_ms" not in values:
             values["budget_ms"] = largest(values["frontier"])
     return configured(DesignConfig, values, path, "design")
+
+
+def _check_amounts(values: dict[str, Any]) -> None:
+    """Raise UsageError, in the words of the options, for a budget or a limit that is none, and for two firsts."""
+    from hwnas.designer.wanted_limits import parse_amount, with_first_budget
+    from hwnas.latency.wanted_budget import parse_budget
+
+    with_first_budget(values)
+    limits, budgets = ({} if not isinstance(values.get(key), dict) else values[key] for key in ("limits", "budgets"))
+    for name, amount in limits.items():
+        parse_amount(name, amount)
+    for place, budget in budgets.items():
+        try:
+            parse_budget(budget)
+        except UsageError as error:
+            raise UsageError(f"--budget {place}={budget}: {error}") from None
 
 
 def _budgets(text: str) -> list[WantedBudget]:

@@ -94,6 +94,20 @@ BudgetMs = Annotated[
         help="Limit on the latency of one inference: ms, or 60% for what 60 % of the networks take at most.",
     ),
 ]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        help="DEVICE=MS or DEVICE/RUNTIME=MS, such as pixel-1=60; repeat it: one network is to be within all of them.",
+    ),
+]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        help="NAME=MOST of parameters, macs, file-size or peak-memory, such as parameters=2M; may be repeated.",
+    ),
+]
 Sustained = Annotated[
     Path | None,
     typer.Option("--sustained", help="JSON of `hwnas bench --minutes`: the budget is for what the device keeps up."),

@@ -13,6 +13,7 @@ from hwnas.designer.comparison import better_than, compared
 from hwnas.designer.config import DesignProgress
 from hwnas.designer.final import FinalMeasurement, measure_models, usual_us_of
 from hwnas.designer.judged import hint_of_loss
+from hwnas.designer.limit_records import LimitRecord, counted_of, record_of
 from hwnas.designer.result import DesignResult, Rival
 from hwnas.designer.task import Task
 from hwnas.errors import HwnasError
@@ -27,8 +28,10 @@ from hwnas.report.pictures import save_search_picture
 from hwnas.report.recorded import FOUND, MISTAKES_FILE, MODELS_FOLDER, REPORT_FILE
 from hwnas.report.written import rewrite_page
 from hwnas.run import Run
+from hwnas.runners import runtime_format
 from hwnas.searches.frontier import save_frontier
 from hwnas.searches.result import SearchResult
+from hwnas.space import Architecture
 from hwnas.train.confusion import confusion
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
@@ -53,6 +56,8 @@ class Closed:
     data: ImageData
     models: list[ExportedModel]
     final: FinalMeasurement
+    further_ms: dict[str, float]
+    """By the names of further devices: the ms of the file that their budgets are for."""
 
 
 def finish(
@@ -86,13 +91,13 @@ def finish(
 
     leaks, judged = closed.data.some_are_leaked, task.judged(closed.child, closed.data)
     rounded = task.precision != USUAL_PRECISION
+    kept = _status_and_limits(_records(task, closed, None if better else result.architecture))
     of_the_space = {} if better else _of_the_space(task, result)
     return DesignResult(
         config=task.config,
         budget_ms=task.budget_ms,
         budget_hint=hint_above_slowest(task.budget),
         runtime=task.runtime,
-        status=closed.final.status(task.runtime, task.budget_ms),
         architecture=closed.child.architecture,
         drift_percent=closed.final.drift_percent(task.table, task.runtime),
         measured_ms=closed.final.measured_ms,
@@ -114,6 +119,7 @@ def finish(
         returned=better.network if better else FOUND,
         searched=found if better else None,
         files_ms=closed.final.files_ms,
+        **kept,
         **of_the_space,
     )
 
@@ -146,10 +152,10 @@ def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Cl
     What the run returned before it returns again: measured anew, files may be over the budget that were within it.
     """
     closed = _close(load_child(better.folder), task.data_at(better.resolution), task, run, report)
-    if _before(run) == better.network or closed.final.status(task.runtime, task.budget_ms) != "over":
+    if _before(run) == better.network or all(each.status != "over" for each in _records(task, closed, None)):
         return closed
     LOG.warning(
-        "%s got more validation images right than what was found, but is over the budget as measured now",
+        "%s got more validation images right than what was found, but is over a budget as measured now",
         better.network,
     )
     return None
@@ -159,7 +165,38 @@ def _close(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: D
     models = _export(child, data, task, run, report)
     measured = [] if task.table.publication else models
     final = measure_models(measured, task.device, task.runtime, report, usual_us=usual_us_of(task.table))
-    return Closed(child, data, models, final)
+    further_ms: dict[str, float] = {}
+    for target in filter(lambda target: target.is_measured, task.further.targets):
+        place = target.place
+        own = [m for m in models if m.precision == task.precision and m.format == runtime_format(place.runtime)]
+        usual_us = usual_us_of(target.table)
+        found = measure_models(own, place.device, place.runtime, report, everywhere=False, usual_us=usual_us)
+        further_ms[target.name] = found.measured_ms[place.runtime]
+        if place.device.name == task.device.name:  # of this device the more careful measurement counts everywhere
+            final = final.with_further(found)
+    return Closed(child, data, models, final, further_ms)
+
+
+def _status_and_limits(records: Sequence[LimitRecord]) -> dict[str, Any]:
+    """Over if any limit is exceeded, else as the first budget is; the limits, where there are several."""
+    status = "over" if any(each.status == "over" for each in records) else records[0].status
+    return {"status": status, "limits": tuple(records) if len(records) > 1 else ()}
+
+
+def _records(task: Task, closed: Closed, found: Architecture | None) -> list[LimitRecord]:
+    """What is taken of each limit, the budget's first; `found`: the network, if it is of the space."""
+    own, *further = task.budget.limits
+    records = [record_of(own, found, closed.final.measured_ms.get(task.runtime), task.table.publication)]
+    sources = {target.name: target.table.publication for target in task.further.targets}
+    for limit in further:
+        if limit.name in sources:
+            records.append(record_of(limit, found, closed.further_ms.get(limit.name), sources[limit.name]))
+        else:
+            counted = (
+                None if task.is_proxy else counted_of(limit, closed.child.architecture, closed.models, task.precision)
+            )
+            records.append(record_of(limit, found, counted))
+    return records
 
 
 def _export(child: ChildNetwork, data: ImageData, task: Task, run: Run, report: DesignProgress) -> list[ExportedModel]:

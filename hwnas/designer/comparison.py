@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import nn
@@ -44,7 +44,10 @@ FOLDER, NETWORKS_FILE = "compared", "networks.json"
 def candidates(task: Task) -> list[ScaledNetwork]:
     """The known networks that are compared, each as large as fits."""
     names = task.config.compare_with or ((PLAIN,) if task.start is None else (PLAIN, PRETRAINED))
-    return [network for name in names if (network := _as_large_as_fits(name, task)) is not None]
+    found = [network for name in names if (network := _as_large_as_fits(name, task)) is not None]
+    if task.budget.further:  # they were scaled to the limit that leaves least room
+        return [replace(each, ms=task.measured_ms(each.architecture)) for each in found]
+    return found
 
 
 def _as_large_as_fits(name: str, task: Task) -> ScaledNetwork | None:
@@ -58,12 +61,12 @@ def _as_large_as_fits(name: str, task: Task) -> ScaledNetwork | None:
         whole = None
         for resolution in RESOLUTIONS:
             network = get_network(PRETRAINED, 1.0, resolution, classes)
-            if (ms := task.measured_ms(network)) > budget_ms:
+            if (ms := task.limited_ms(network)) > budget_ms:
                 break
             whole = ScaledNetwork(PRETRAINED, 1.0, resolution, ms, network)
         return whole
     resolutions = [PLAIN_RESOLUTION] if name == PLAIN else list(OTHER_RESOLUTIONS)
-    found = scaled_to(name, budget_ms, task.measured_ms, resolutions, classes)
+    found = scaled_to(name, budget_ms, task.limited_ms, resolutions, classes)
     return max(found, key=lambda scaled: scaled.architecture.macs, default=None)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from hwnas.designer.wanted_limits import parse_amount, with_first_budget
 from hwnas.errors import UsageError
 from hwnas.exporter.precision import get_precision
 from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
@@ -47,6 +48,13 @@ class DesignConfig(BaseModel):
     """In ms, or as a share of the space's networks, such as ``60%``: see `hwnas.latency.wanted_budget`."""
     frontier: tuple[BudgetField, ...] = Field((), strict=False)
     """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
+    budgets: dict[str, BudgetField] = {}
+    """Budgets of further devices, ``DEVICE`` or ``DEVICE/RUNTIME``, that the same network is to be within. Without
+    `budget_ms` the first of them is taken for it: see `hwnas.designer.wanted_limits.with_first_budget`."""
+    limits: dict[str, float] = {}
+    """The most of what can be counted, such as ``parameters``: see `hwnas.designer.wanted_limits.COUNTED`."""
+    latencies: dict[str, str] = {}
+    """The folders of further devices' latency tables, by the names of `budgets`; as `latency` is for the first."""
     sustained: str | None = None
     """The JSON of ``hwnas bench --minutes``: budgets in ms are for what the device keeps up; None: for first runs."""
     device: str = "local"
@@ -94,6 +102,32 @@ class DesignConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     torch_device: str = "cpu"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_first_budget(cls, given: Any) -> Any:
+        try:
+            return with_first_budget(given) if isinstance(given, dict) else given
+        except UsageError as error:  # pydantic takes a ValueError
+            raise ValueError(str(error).removesuffix(".")) from None
+
+    @model_validator(mode="after")
+    def _sustained_of_one_device(self) -> DesignConfig:
+        if self.sustained is not None and self.budgets:
+            raise ValueError("sustained goes with one budget, and there are several; leave it out, or all but one")
+        if unknown := self.latencies.keys() - self.budgets.keys():
+            raise ValueError(f"latencies names {min(unknown)!r}, for which there is no further budget")
+        return self
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _amounts(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        try:
+            return {name: parse_amount(str(name), amount) for name, amount in given.items()}
+        except UsageError as error:
+            raise ValueError(str(error).removesuffix(".")) from None
+
     @field_validator("compare_with")
     @classmethod
     def _known_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,9 +159,15 @@ LONGEST_PART_BYTES = 80
 """Of a name that becomes a part of a folder's name, of which a system allows 255 bytes."""
 
 
+def without_empty(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without further budgets and limits if there are none: runs of before there were any go on."""
+    return {name: value for name, value in config.items() if value or name not in ("budgets", "limits", "latencies")}
+
+
 def default_folder(config: DesignConfig) -> Path:
     """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``; see `hwnas.run.place`."""
-    wanted = {name: place(name, value) for name, value in config.model_dump(exclude=DECIDES_NOTHING).items()}
+    wanted = {name: place(name, value) for name, value in without_empty(config.model_dump()).items()}
+    wanted = {name: value for name, value in wanted.items() if name not in DECIDES_NOTHING}
     text = json.dumps(wanted, sort_keys=True)
     data, target = _short(Path(wanted["data"]).name), config.runtime or _short(Path(config.device).name)
     budget = written(config.budget_ms).replace(" ", "").replace("%", "percent")

@@ -63,7 +63,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
     task = Task.of(config, report, folder)
     run = open_run(folder, task.resolved())
     kept = distributed.from_first(lambda: _kept_predictor(task, run.folder / PREDICTOR_FILE))
-    task = replace(task, predictor=kept)
+    task = replace(task, predictor=kept, further=task.further.kept(run.folder))
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
         report("search", done, total, ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items()))

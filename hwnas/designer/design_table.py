@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.designer.limit_records import LimitRecord
 from hwnas.designer.result import DesignResult
 from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.wanted_budget import told_in_ms
@@ -57,6 +58,13 @@ def _measured_row(result: DesignResult) -> Text:
     )
 
 
+def _limit_row(record: LimitRecord) -> Text:
+    """What is taken of a further limit."""
+    style = {"within": "bold green", "over": "bold red", "predicted": ""}[record.status]
+    before, status, after = record.told.partition(f": {record.status} ")
+    return Text(before) if not status else Text.assemble(before, ": ", (record.status, style), " ", after)
+
+
 def _compared_rows(result: DesignResult) -> dict[str, str | Text]:
     """Found against picked, and which of them is returned."""
     rows: dict[str, str | Text] = {}
@@ -75,6 +83,7 @@ def design_table(result: DesignResult) -> Table:
     """The closing table of a design: the budget, what was predicted, what was measured, and what came out."""
     target = result.runtime
     rows = _latency_rows(result)
+    rows |= {record.name: _limit_row(record) for record in result.limits[1:]}
     if result.chosen:
         rows["chosen"] = "\n".join(result.chosen)
     if result.drift_percent is not None:

@@ -41,6 +41,16 @@ class FinalMeasurement:
             return "predicted"
         return "within" if self.measured_ms[runtime] <= budget_ms else "over"
 
+    def with_further(self, other: FinalMeasurement) -> FinalMeasurement:
+        """With what another measurement of the same files on the same device found, in the place of its own."""
+        files_ms = {name: own | other.files_ms.get(name, {}) for name, own in self.files_ms.items()}
+        return FinalMeasurement(
+            self.measured_ms | other.measured_ms,
+            self.reference_us | other.reference_us,
+            self.conditions | other.conditions,
+            other.files_ms | files_ms,
+        )
+
     def drift_percent(self, table: LatencyTable, runtime: str) -> float | None:
         """How much longer the reference model takes now than for the table; None if either is not known.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwnas.designer.config import DesignConfig
+from hwnas.designer.limit_records import LimitRecord
 from hwnas.exporter.exported import ExportedModel
 from hwnas.latency.predictor import Prediction
 from hwnas.latency.tables.precision import USUAL_PRECISION
@@ -106,6 +107,9 @@ class DesignResult:
     files_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     """By the name of each exported file: median ms per runtime."""
 
+    limits: tuple[LimitRecord, ...] = ()
+    """What is taken of each limit, the first budget's first, where there are several."""
+
     @property
     def in_interval(self) -> bool | None:
         """Whether the measured latency lies in the predicted 90 % interval; None where either is not known."""
@@ -162,6 +166,7 @@ class DesignResult:
             "seconds": self.seconds,
             "derivation": None if self.derivation is None else self.derivation.to_json(),
             "budget_used": self.budget_used,
+            "limits": [record.to_json() for record in self.limits],
             "val_accuracy": self.val_accuracy,
             "found_against": [rival.to_json() for rival in self.found_against],
             "returned": self.returned,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
-from hwnas.designer.config import DesignConfig, DesignProgress
+from hwnas.designer.config import DesignConfig, DesignProgress, without_empty
 from hwnas.designer.final import undisturbed_ms, usual_us_of
+from hwnas.designer.further_limits import FurtherLimits, random_ms_of_all
 from hwnas.designer.judged import judged_network
 from hwnas.designer.shipped import choose_for
 from hwnas.designer.sustained_budget import in_first_runs
+from hwnas.designer.target import further_places, targets
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
@@ -65,6 +67,7 @@ class Task:
         start: pretrained weights of the largest network; None: they are random.
         chosen: what was left open and how it was decided.
         slowdown: what budgets that are for sustained speed were divided by; None: they are for first runs.
+        further: other limits that hold, too.
     """
 
     config: DesignConfig
@@ -81,6 +84,7 @@ class Task:
     start: ChildNetwork | None = None
     chosen: tuple[str, ...] = ()
     slowdown: float | None = None
+    further: FurtherLimits = field(default_factory=FurtherLimits)
 
     @staticmethod
     def of(config: DesignConfig, report: DesignProgress, folder: Path) -> Task:
@@ -101,7 +105,9 @@ class Task:
         first_runs = in_first_runs(config)
         config = first_runs.config
         distributed.from_first(lambda: check_can_make(runtime_format(runtime), _precision(config)))
-        ms = partial(random_ms, device, runtime, _precision(config))
+        places = distributed.from_first(lambda: further_places(config, device, runtime))
+        own_ms = partial(random_ms, device, runtime, _precision(config))
+        ms = partial(random_ms_of_all, config, places, _precision(config), own_ms)
         choices = distributed.from_first(lambda: choose_for(config, folder, device, runtime, ms))
         config = choices.config
         assert config.space is not None and config.method is not None
@@ -124,6 +130,8 @@ class Task:
         fitting = published_predictor if table.publication else fit
         predictor = distributed.from_first(lambda: fitting(table, space))
         budget_ms, *frontier_ms = _budgets_ms(config, space, predictor)
+        devices = distributed.from_first(lambda: targets(config, places, space, _precision(config), report))
+        further = FurtherLimits.of(config, devices, space, data, runtime, predictor, _precision(config))
         task = Task(
             config,
             device,
@@ -137,8 +145,9 @@ class Task:
             budget_ms,
             tuple(frontier_ms),
             start,
-            first_runs.said + choices.said,
+            (*first_runs.said, *choices.said, *further.said),
             first_runs.slowdown,
+            further,
         )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
@@ -151,7 +160,8 @@ class Task:
     @property
     def compares(self) -> bool:
         """Whether known networks are trained too: as a rule where they can be trained as what is found was."""
-        possible = isinstance(self.settings, FineTuningSettings) and not self.table.publication
+        measured = not self.table.publication and self.further.all_measured
+        possible = isinstance(self.settings, FineTuningSettings) and measured
         return possible if self.config.compare is None else self.config.compare and possible
 
     @property
@@ -165,7 +175,8 @@ class Task:
 
     @property
     def budget(self) -> Budget:
-        return Budget(self.budget_ms, self.space, self.predictor)
+        name = f"{self.device.name}/{self.runtime}"
+        return Budget(self.budget_ms, self.space, self.predictor, self.further.limits, name)
 
     @property
     def problem(self) -> SearchProblem:
@@ -186,11 +197,15 @@ class Task:
         model = network_model(architecture, runtime_format(self.runtime), self.precision)
         return undisturbed_ms(model, self.device, self.runtime, usual_us_of(self.table))
 
+    def limited_ms(self, architecture: Architecture) -> float:
+        """Measured ms; where a further limit leaves less room, as many ms as that share of it is of the budget."""
+        return self.further.limited_ms(architecture, self.measured_ms(architecture), self.budget_ms)
+
     def resolved(self) -> dict[str, Any]:
         """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
         decided: dict[str, Any] = {"runtime": self.runtime, "settings": asdict(self.settings)}
         decided |= {"slowdown": self.slowdown, "frontier": list(self.frontier_ms)}
-        return self.config.model_dump() | self.problem.identity | decided
+        return without_empty(self.config.model_dump()) | self.problem.identity | decided
 
 
 def pretrained_file(config: DesignConfig) -> Path | None:

@@ -193,10 +193,10 @@ class AdditivePredictor:
         for cost in costs:
             own, remaining = remaining[: cost.ndim], remaining[cost.ndim :]
             ms = torch.as_tensor(cost, dtype=own[0].dtype, device=own[0].device)
-            expected = _expectation(ms, own)
+            expected = expectation(ms, own)
             mean = mean + expected
             if self.curve.bend:
-                variance = variance + _expectation(ms.square(), own) - expected.square()
+                variance = variance + expectation(ms.square(), own) - expected.square()
         return self.curve.expected_ms(mean, variance)
 
     def extremes(self, space: SearchSpace) -> tuple[Architecture, Architecture]:
@@ -291,7 +291,7 @@ class AdditivePredictor:
         return values, (counts @ np.array(guessed, float) > 0).tolist()
 
 
-def _expectation(values: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
+def expectation(values: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
     """The mean (a scalar) of values with one axis per independent choice."""
     for probability in reversed(probabilities):
         values = values @ probability

@@ -7,6 +7,8 @@ then on the frontiers of tangents at the best one found (an outer approximation;
 candidate is asked for its own interval. So the architecture that is returned is always within. The first of a frontier
 being within proves that nothing better is; without that it is the best that was found, which by brute force over small
 spaces is nearly always the best there is.
+
+With further limits (`Budget.further`) it is a mixed-integer program: see `hwnas.latency.several`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ import numpy as np
 from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.budget import Budget
 from hwnas.latency.knapsack import best_first, frontier_within
+from hwnas.latency.limit import Limit, Row
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.program import together, weights_of
+from hwnas.latency.several import best_within_all
 from hwnas.space import Architecture, SearchSpace
 
 LEAST_LOG_PROBABILITY = -1e3
@@ -40,9 +45,14 @@ def most_probable_within(budget: Budget, log_probabilities: Sequence[Floats], pe
         log_probabilities: one vector per decision, in the order of ``space.decisions``.
         per_ms: what each ms adds to the logarithm of the probability, as `mean_per_ms` gives it.
     """
-    _, costs = budget.predictor.decision_costs(budget.space)
+    return best_within(budget, tilted_gains(budget, log_probabilities, per_ms))
+
+
+def tilted_gains(budget: Budget, log_probabilities: Sequence[Floats], per_ms: float) -> list[Floats]:
+    """The gain of every way to decide each block, where each ms adds `per_ms` to the log probability."""
+    costs = _leaning_costs(budget)[1]
     pairs = zip(joint_gains(log_probabilities, costs), costs, strict=True)
-    return best_within(budget, [gain + per_ms * cost for gain, cost in pairs])
+    return [gain + per_ms * cost for gain, cost in pairs]
 
 
 def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
@@ -56,11 +66,11 @@ def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
         budget: its target limits the mean.
         log_probabilities: one vector per decision, each of a distribution.
     """
-    predictor, target_ms = budget.predictor, budget.target_ms
-    fixed_ms, costs = predictor.decision_costs(budget.space)
+    target_ms = budget.target_ms
+    most_ms, costs = _leaning_costs(budget)
     gains = joint_gains(log_probabilities, costs)
     mean_ms = sum(float((np.exp(gain) * cost).sum()) for gain, cost in zip(gains, costs, strict=True))
-    goal_ms = min(mean_ms, predictor.curve.sum_ms(target_ms) - fixed_ms) * (1 - 1e-9)
+    goal_ms = min(mean_ms, most_ms) * (1 - 1e-9)
 
     def likeliest_ms(per_ms: float) -> float:
         pairs = zip(gains, costs, strict=True)
@@ -77,6 +87,22 @@ def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
     return 1.01 * high  # at the least itself two architectures are equally good
 
 
+def _leaning_costs(budget: Budget) -> tuple[float, list[Floats]]:
+    """What the choices may cost together at the target, and what each costs: the mean over the limits, in ms.
+
+    A further limit counts by its share: a tenth of it is as much as a tenth of the budget.
+    """
+    most_ms, total, limits = 0.0, None, budget.leaning
+    for limit in limits:
+        fixed, costs = limit.model.decision_costs(budget.space)
+        in_ms = budget.budget_ms / limit.most / len(limits)
+        most_ms += in_ms * (limit.model.curve.sum_ms(limit.target) - fixed)
+        own = [in_ms * cost for cost in costs]
+        total = own if total is None else [a + b for a, b in zip(total, own, strict=True)]
+    assert total is not None  # the latency's own, at least
+    return most_ms, total
+
+
 def best_within(budget: Budget, gains: Sequence[Floats]) -> Architecture:
     """The architecture of the largest gain within the budget; the surest one if none is within.
 
@@ -87,6 +113,8 @@ def best_within(budget: Budget, gains: Sequence[Floats]) -> Architecture:
     predictor, space, best = budget.predictor, budget.space, budget.surest
     if not budget.is_within(best):
         return best
+    if budget.further:
+        return best_within_all(space, budget.limits, gains) or best
     fixed_ms, costs = predictor.decision_costs(space)
     rest_ms = predictor.curve.sum_ms(predictor.largest_ms(budget.budget_ms)) - fixed_ms
     for share in SHARES_OF_TANGENT:
@@ -110,23 +138,25 @@ def best_networks_within(budget: Budget, gains: Sequence[Floats], count: int) ->
         budget: a limit on where the architecture's own 90 % interval ends.
         gains: per block an array of the shape of its `decision_costs`; the gain of a network is their sum.
     """
-    predictor, space = budget.predictor, budget.space
-    best = best_within(budget, gains)
-    ends = None if predictor.curve.bend else predictor.interval_ends(best)  # tangents of a bent one may be too late
-    if ends is None:
-        fixed_ms, costs = predictor.decision_costs(space)
-        rest = predictor.curve.sum_ms(predictor.largest_ms(budget.budget_ms)) - fixed_ms
-    else:
-        tangent, offset_ms = ends
-        fixed_ms, costs = tangent.decision_costs(space)
-        rest = budget.budget_ms - offset_ms - fixed_ms
-    found: dict[str, Architecture] = {}
+    space, best = budget.space, best_within(budget, gains)
+    costs, rest = _tightest(budget.limits, space, best, gains)
+    found: dict[str, Architecture] = {best.digest: best} if budget.further and budget.is_within(best) else {}
     codes = islice(best_first(costs, gains, rest), CHUNK * CHUNKS)
     while len(found) < count and (architectures := [space.decode(code) for code in islice(codes, CHUNK)]):
         for architecture, within in zip(architectures, budget.are_within(architectures), strict=True):
             if within:
                 found.setdefault(architecture.digest, architecture)
     return list(found.values())[:count]
+
+
+def _tightest(limits: Sequence[Limit], space: SearchSpace, best: Architecture, gains: Sequence[Floats]) -> Row:
+    """The one sum that says most of which networks are within the limits, and that all of these keep."""
+    # tangents of a bent model may be too late
+    rows = [(None if each.model.curve.bend else each.tangent(space, best)) or each.row(space) for each in limits]
+    if len(rows) == 1:
+        return rows[0]
+    weights = weights_of(gains, rows)
+    return together(rows, weights if weights.any() else np.ones(len(rows)))
 
 
 def _mixed(

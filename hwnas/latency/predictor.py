@@ -61,12 +61,8 @@ class BlockCost:
     """True where whole networks decide how much its own measurement counts."""
 
 
-class LatencyPredictor(Protocol):
-    """Predicts the latency of the architectures of a space on one device and runtime."""
-
-    @property
-    def card(self) -> ErrorCard:
-        """The errors on networks that the predictor had not seen."""
+class CostModel(Protocol):
+    """What the architectures of a space take of something that can be limited: as a rule ms, else what its unit is."""
 
     @property
     def half_width(self) -> float:
@@ -107,12 +103,22 @@ class LatencyPredictor(Protocol):
     def largest_ms(self, end_ms: float) -> float:
         """The largest prediction whose interval can end within `end_ms`."""
 
-    def interval_ends(self, architecture: Architecture) -> tuple[LatencyPredictor, float] | None:
+    def interval_ends(self, architecture: Architecture) -> tuple[CostModel, float] | None:
         """A straight predictor of where networks' own intervals end, and the ms to be added to its predictions.
 
         It is exact at this network, and elsewhere too early rather than too late. None if all intervals are equally
         wide, relative to their predictions.
         """
+
+
+class LatencyPredictor(CostModel, Protocol):
+    """Predicts the latency of the architectures of a space on one device and runtime."""
+
+    @property
+    def card(self) -> ErrorCard:
+        """The errors on networks that the predictor had not seen."""
+
+    def interval_ends(self, architecture: Architecture) -> tuple[LatencyPredictor, float] | None: ...
 
     def priced(self, architecture: Architecture) -> Architecture:
         """The architecture whose latency is predicted: this one, unless it is priced as one of another space."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.latency.arrays import Floats
-from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.predictor import CostModel
 from hwnas.latency.uniform_codes import UniformCodes
 from hwnas.space import Architecture, SearchSpace
 
@@ -26,11 +26,11 @@ DRAWS = 1024
 ROUNDING = 1e-12
 
 
-_known: deque[tuple[SearchSpace, LatencyPredictor, Architecture]] = deque(maxlen=8)
+_known: deque[tuple[SearchSpace, CostModel, Architecture]] = deque(maxlen=8)
 """What was found lately: the same for all budgets, of which a search tries many."""
 
 
-def surest_architecture(space: SearchSpace, predictor: LatencyPredictor) -> Architecture:
+def surest_architecture(space: SearchSpace, predictor: CostModel) -> Architecture:
     """The architecture whose interval ends first, by the search above: exact where all intervals are equally wide."""
     for known_space, known_predictor, known in tuple(_known):
         if known_space is space and known_predictor is predictor:
@@ -40,7 +40,7 @@ def surest_architecture(space: SearchSpace, predictor: LatencyPredictor) -> Arch
     return found
 
 
-def _search(space: SearchSpace, predictor: LatencyPredictor) -> Architecture:
+def _search(space: SearchSpace, predictor: CostModel) -> Architecture:
     best = predictor.extremes(space)[0]
     end_ms = predictor.predict(best).high_ms
     while True:
@@ -55,7 +55,7 @@ def _search(space: SearchSpace, predictor: LatencyPredictor) -> Architecture:
 
 
 def _candidates(
-    space: SearchSpace, predictor: LatencyPredictor, best: Architecture, end_ms: float
+    space: SearchSpace, predictor: CostModel, best: Architecture, end_ms: float
 ) -> Iterator[list[Architecture]]:
     """What may end earlier than the best so far: at first what costs little to look at."""
     ends = predictor.interval_ends(best)

@@ -98,6 +98,11 @@ def _accuracy_tile(report: Json) -> Json:
     return {"name": "Accuracy", "value": f"{100 * report['accuracy']:.1f} %", "told": told, "state": ""}
 
 
+def limit_rows(report: Json) -> list[Json]:
+    """Every limit where there are several, and what is taken of it."""
+    return [{key: each[key] for key in ("name", "told", "status")} for each in report.get("limits") or ()]
+
+
 def _size_tile(report: Json) -> Json:
     files = [model["bytes"] for model in report.get("models", ()) if model.get("bytes")]
     size = f"{report['macs'] / 1e6:.2f} M multiply-adds, {report['params'] / 1e3:,.1f} k parameters"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -60,6 +60,14 @@ class _Model(BaseModel):
     ms: dict[str, Ms] = {}
 
 
+class _Limit(BaseModel):
+    """What is taken of one of several limits."""
+
+    name: str
+    told: str
+    status: Literal["within", "over", "predicted"]
+
+
 class _Conditions(BaseModel):
     identity: dict[str, Any]
     circumstances: dict[str, Any]
@@ -97,6 +105,7 @@ class _Report(BaseModel):
     preprocessing: _Preprocessing | None = None
     images: dict[str, Annotated[int, Field(ge=0)]] | None = None
     models: list[_Model] = []
+    limits: list[_Limit] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> _Report:

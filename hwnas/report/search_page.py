@@ -81,6 +81,7 @@ def search_page(
         verdict=facts.verdict(report),
         tiles=facts.tiles(report),
         budget=budget_chart(report),
+        limits=facts.limit_rows(report),
         device=facts.device_name(report),
         pareto=pareto_chart(network_points(report), [report["budget_ms"]]),
         compared=bool(report.get("found_against")),

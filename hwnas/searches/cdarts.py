@@ -159,14 +159,14 @@ class CDARTSTrainer(DerivingTrainer):
             "cycle": self.cycle,
             "path": self.path,
             **self.derived_state(),
-            "multiplier": self.multiplier.value,
+            "multiplier": self.multiplier.state,
             "nets": self.nets.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.cycle, self.path = state["step"], state["cycle"], state["path"]
         self.load_derived(state)
-        self.multiplier.value = state["multiplier"]
+        self.multiplier.load(state["multiplier"])
         self.nets.load_state_dict(state["nets"], derived=self.derived is not None)
 
 

@@ -19,7 +19,7 @@ class Derivation:
     """How an architecture was derived, and how much of the budget it uses.
 
     Attributes:
-        budget_share: predicted ms / budget.
+        budget_share: predicted ms / budget; with further limits that of the one that it uses most.
         evaluations: networks that were compared on all validation images; 0: it was taken by probability alone.
         val_accuracy: of this one with inherited weights, 0 to 1; None where it was not evaluated.
         reason: why it uses less than `LEAST_SHARE` of the budget; None where it uses as much.
@@ -39,7 +39,7 @@ class Derivation:
             architecture: what was taken.
             found: what was evaluated on all validation images, of whatever budget.
         """
-        share = budget.predictor.predict(architecture).ms / budget.budget_ms
+        share = budget.share(architecture)
         known = {each: evaluation for each, evaluation in found.items() if budget.is_within(each)}
         own = known.get(architecture)
         reason = None if share >= LEAST_SHARE else _reason(budget, architecture, known)
@@ -51,25 +51,24 @@ class Derivation:
 
 def uses_most(budget: Budget, architecture: Architecture) -> bool:
     """Whether an architecture, with its 90 % interval, uses `LEAST_SHARE` of a budget or more."""
-    return budget.predictor.predict(architecture).high_ms >= LEAST_SHARE * budget.budget_ms
+    return bool(budget.used_shares([architecture])[0] >= LEAST_SHARE)
 
 
 def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architecture, Evaluation]) -> str:
     """Why an architecture was taken that uses less than `LEAST_SHARE` of the budget."""
-    least_ms, percent = LEAST_SHARE * budget.budget_ms, f"{100 * LEAST_SHARE:g} %"
-    slowest = budget.predictor.extremes(budget.space)[1]
-    if budget.predictor.predict(slowest).ms < least_ms:
+    percent = f"{100 * LEAST_SHARE:g} %"
+    if budget.largest_share < LEAST_SHARE:
         return f"no network of the space takes {percent} of the budget"
-    end_ms = budget.predictor.predict(architecture).high_ms
-    if end_ms >= least_ms:
-        return f"its 90 % interval ends at {100 * end_ms / budget.budget_ms:.0f} % of the budget"
+    end = float(budget.used_shares([architecture])[0])
+    if end >= LEAST_SHARE:
+        return f"its 90 % interval ends at {100 * end:.0f} % of the budget"
     if architecture not in known:
         if known:
             measured = f"none of the {len(known)} evaluated networks was within it as measured"
             return f"{measured}; of the faster ones this is the most probable"
         return "it is the most probable one; no other was evaluated"
-    predictions = budget.predictor.predict_many(list(known))
-    larger = [known[each] for each, p in zip(known, predictions, strict=True) if p.high_ms >= least_ms]
+    ends = budget.used_shares(list(known))
+    larger = [known[each] for each, end in zip(known, ends, strict=True) if end >= LEAST_SHARE]
     if not larger:
         return f"no network whose 90 % interval ends at {percent} of the budget or later was among the evaluated ones"
     best = max(larger, key=lambda evaluation: evaluation.rank)

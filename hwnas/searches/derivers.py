@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -56,7 +56,7 @@ class MostProbable:
         log_probabilities, per_ms = self.log_probabilities(problem.budget)
         return within_as_measured(
             problem,
-            lambda ms: most_probable_within(replace(problem.budget, budget_ms=ms), log_probabilities, per_ms),
+            lambda budget: most_probable_within(budget, log_probabilities, per_ms),
         )
 
     def within(self, budget: Budget) -> Architecture:
@@ -84,32 +84,42 @@ def best_evaluated(evaluations: Iterable[Evaluation], budget: Budget) -> Archite
     return max(within, key=lambda e: e.rank).architecture if within else budget.surest
 
 
-def within_as_measured(problem: SearchProblem, best: Callable[[float], Architecture]) -> Architecture:
+def within_as_measured(problem: SearchProblem, best: Callable[[Budget], Architecture]) -> Architecture:
     """The architecture that `best` picks within the budget, and within it as measured, where that can be measured.
 
-    Each pick that measures over the limit lowers the limit on the prediction by as much. The returned one was measured:
-    the first pick that is within; else the fastest network of the space; or, if that is over too, the least so.
+    Each pick that measures over a limit lowers that limit on the prediction by as much. The returned one was measured:
+    the first pick that is within; else the fastest network of the space (with further limits: the surest to be within
+    all); or, if that is over too, the least so.
 
     Args:
-        best: the best architecture known whose predicted 90 % interval ends within so many ms.
+        best: the best architecture known whose predicted 90 % intervals end within a budget.
     """
     budget = problem.budget
-    pick = best(budget.budget_ms)
-    if problem.measured_ms is None:
+    pick = best(budget)
+    if problem.measured_ms is None and not any(limit.measured for limit in budget.further):
         return pick
-    measured_ms: dict[Architecture, float] = {}
+    excess: dict[Architecture, list[float]] = {}
     for _ in range(1 + MEASURED_TRIES):
-        if pick in measured_ms:  # nothing is faster by so much
+        if pick in excess:  # nothing is faster by so much
             break
-        measured_ms[pick] = problem.measured_ms(pick)
-        excess = measured_ms[pick] / (REPEATABLE * budget.budget_ms)
-        if excess <= 1:
+        excess[pick] = _excess(problem, pick)
+        if max(excess[pick]) <= 1:
             return pick
-        pick = best(budget.predictor.predict(pick).high_ms / excess)
-    fastest = budget.predictor.extremes(budget.space)[0]
-    if fastest not in measured_ms:
-        measured_ms[fastest] = problem.measured_ms(fastest)
-    return min(measured_ms, key=measured_ms.__getitem__)
+        budget = budget.tightened(pick, excess[pick])
+        pick = best(budget)
+    budget = problem.budget
+    last = budget.surest if budget.further else budget.predictor.extremes(budget.space)[0]
+    if last not in excess:
+        excess[last] = _excess(problem, last)
+    return min(excess, key=lambda each: max(excess[each]))
+
+
+def _excess(problem: SearchProblem, architecture: Architecture) -> list[float]:
+    """Per limit, what an architecture measures as a share of what it may; 0 where it cannot be measured."""
+    own, *further = problem.budget.limits
+    measured = [(own.most * REPEATABLE, problem.measured_ms)]
+    measured += [(limit.most * limit.repeatable, limit.measured) for limit in further]
+    return [0.0 if measure is None else measure(architecture) / most for most, measure in measured]
 
 
 def derive_together(

@@ -8,7 +8,7 @@ sharing, arXiv 1902.07638): every search has to beat it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -114,7 +114,7 @@ class BestChild:
             evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress)
             self.evaluations |= evaluator.evaluations  # those for other budgets are kept, too
         known = list(self.evaluations.values())
-        return within_as_measured(problem, lambda ms: best_evaluated(known, replace(budget, budget_ms=ms)))
+        return within_as_measured(problem, lambda within: best_evaluated(known, within))
 
 
 def one_shot(

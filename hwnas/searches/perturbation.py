@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Perturbation:
             return taken
         while len(self.made) < len(self.order):
             self.made.append(self.project(problem.budget))
-        found = within_as_measured(problem, lambda ms: self.within(replace(problem.budget, budget_ms=ms)))
+        found = within_as_measured(problem, self.within)
         self.evaluations[found] = InheritedEvaluator(self.net, problem.data, problem.torch_device)(found)
         return found
 

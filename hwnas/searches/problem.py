@@ -63,4 +63,5 @@ class SearchProblem:
             "torch_device": self.torch_device,
             "processes": distributed.world_size(),
             "start": None if self.start is None else {"sha256": weights_checksum(self.start.state_dict())},
+            **({"further_limits": [limit.to_json() for limit in budget.further]} if budget.further else {}),
         }

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, combinations, islice, zip_longest
 
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
-from hwnas.latency.decoding import best_networks_within, joint_gains
+from hwnas.latency.decoding import best_networks_within, joint_gains, tilted_gains
 from hwnas.run import Run
 from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivation import uses_most
@@ -86,7 +86,7 @@ class Reranked:
             self._search(budget)
         elif taken not in self.evaluations:
             return taken
-        return within_as_measured(problem, lambda ms: self._within(replace(budget, budget_ms=ms)))
+        return within_as_measured(problem, self._within)
 
     def _search(self, budget: Budget) -> None:
         """Evaluate the candidates, and changes of the best one."""
@@ -139,8 +139,7 @@ class Reranked:
         By losses those that use most of the budget come first: see `_best`.
         """
         _, costs = budget.predictor.decision_costs(budget.space)
-        logs, per_ms = self.probable.log_probabilities(budget)
-        tilted = [gain + per_ms * cost for gain, cost in zip(joint_gains(logs, costs), costs, strict=True)]
+        tilted = tilted_gains(budget, *self.probable.log_probabilities(budget))
         by_probability = iter(best_networks_within(budget, tilted, self.most))
         if self.losses is None:
             return _different(chain([probable], by_probability))

@@ -275,7 +275,7 @@ class SampledPathTrainer(DerivingTrainer):
             "net": self.net.state_dict(),
             "weights": self.weights.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
-            "multiplier": self.multiplier.value,
+            "multiplier": self.multiplier.state,
             "path_losses": self.path_losses.state_dict(),
         }
 
@@ -285,5 +285,5 @@ class SampledPathTrainer(DerivingTrainer):
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
-        self.multiplier.value = state["multiplier"]
+        self.multiplier.load(state["multiplier"])
         self.path_losses.load_state_dict(state["path_losses"])

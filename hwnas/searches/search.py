@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hwnas.child import save_child
 from hwnas.latency.budget import Budget
+from hwnas.latency.limit import Limit
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
 from hwnas.searches.problem import SearchProblem
@@ -35,6 +36,7 @@ def search(
     settings: Mapping[str, Any] | None = None,
     torch_device: str = "cpu",
     measured_ms: Callable[[Architecture], float] | None = None,
+    further_limits: Sequence[Limit] = (),
 ) -> SearchResult:
     """Search a space for the best architecture within a budget; ``result.derive()`` is the network with its weights.
 
@@ -55,6 +57,7 @@ def search(
         settings: hyper-parameters of the method by name, such as those of `DSNASSettings`; None: its defaults.
         torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
         measured_ms: measures an architecture on the target; what is derived is then within the budget by measurement.
+        further_limits: of other devices, or of what is counted, that hold at the same time.
 
     Raises:
         UsageError: an unknown method or setting, or an impossible budget.
@@ -62,7 +65,7 @@ def search(
     """
     chosen = get_search(method)
     resolved = chosen.resolve(settings or {})
-    budget = Budget(resolve_budget(budget_ms, space, predictor), space, predictor)
+    budget = Budget(resolve_budget(budget_ms, space, predictor), space, predictor, tuple(further_limits))
     budget.check_feasible()
     problem = SearchProblem(data, budget, epochs, seed, distributed.join(torch_device), measured_ms)
     run = open_run(out, problem.identity | {"method": method, "settings": asdict(resolved)})

@@ -7,7 +7,7 @@ The order of phases, the dropout of indicators and the published loss follow dst
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import UsageError
 from hwnas.files import write_json
+from hwnas.latency.budget import Budget
 from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.contracts import Deriver
@@ -170,8 +171,7 @@ class SinglePathTrainer:
             if staged
             else warmup_cosine(self.optimizer, warmup_steps(LR_WARMUP, self.total_steps), self.total_steps)
         )
-        _, slowest = self.budget.predictor.extremes(self.budget.space)
-        self.largest_ms = self.budget.predictor.predict(slowest).ms
+        self.largest_ratios = self.budget.largest_ratios
         self.average = exponential_moving_average(self.net, settings.ema)
         self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
         product = settings.latency_model == "product"
@@ -213,13 +213,16 @@ class SinglePathTrainer:
 
     def latency_term(self, indicators: list[BlockIndicators]) -> tuple[Tensor, float]:
         """The latency term of the loss, and the ms of what the indicators choose."""
-        gates = self.net.candidate_gates(indicators)
+        gates = plain = self.net.candidate_gates(indicators)
         if self.factors:
             gates = [gate * factor for gate, factor in zip(gates, self.factors, strict=True)]
         if self.settings.latency_weight is None:
-            self.budget = replace(self.budget, budget_ms=self.limit_ms())
-            return self.multiplier.penalty(self.budget, gates)
-        expected_ms = self.budget.predictor.expected_ms(self.budget.space, gates)
+            self.budget = self.descending_budget()
+            return self.multiplier.penalty(self.budget, gates, plain)
+        budget = self.budget
+        expected_ms = budget.predictor.expected_ms(budget.space, gates)
+        for limit in budget.further:  # of several limits the one that leaves least room, in ms of the budget
+            expected_ms = torch.maximum(expected_ms, budget.target_ms * limit.ratio(budget.space, plain))
         return LAMBDA_UNIT * self.settings.latency_weight * expected_ms.log(), float(expected_ms.detach())
 
     @torch.no_grad()
@@ -234,11 +237,11 @@ class SinglePathTrainer:
         """Whether latency counts in this step."""
         return self.derived is None and self.step_count >= self.warmup_steps
 
-    def limit_ms(self) -> float:
-        """The limit in this step: from the largest network's latency down to the budget's, in equal ratios."""
-        budget, steps = self.problem.budget, self.descent_steps
+    def descending_budget(self) -> Budget:
+        """The budget of this step: from the largest network's latency down to the problem's own, in equal ratios."""
+        steps = self.descent_steps
         left = max(0.0, 1 - (self.step_count - self.warmup_steps) / steps) if steps else 0.0
-        return float(budget.budget_ms * max(1.0, self.largest_ms / budget.target_ms) ** left)
+        return self.problem.budget.loosened([max(1.0, ratio) ** left for ratio in self.largest_ratios])
 
     def derive(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
@@ -277,7 +280,7 @@ class SinglePathTrainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "multiplier": self.multiplier.value,
+            "multiplier": self.multiplier.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -289,7 +292,7 @@ class SinglePathTrainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.multiplier.value = state["multiplier"]
+        self.multiplier.load(state["multiplier"])
 
 
 def single_path(
