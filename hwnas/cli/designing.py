@@ -18,6 +18,7 @@ from hwnas.cli.options import (
     Data,
     Epochs,
     Frontier,
+    Int8MaxLoss,
     Json,
     Latency,
     LimitTrain,
@@ -59,6 +60,7 @@ def search(
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     precision: BudgetPrecision = None,
+    int8_max_loss: Int8MaxLoss = None,
     threads: Threads = None,
     pretrained: Pretrained = None,
     resolution: Resolution = None,
@@ -100,6 +102,7 @@ def design(
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     precision: BudgetPrecision = None,
+    int8_max_loss: Int8MaxLoss = None,
     threads: Threads = None,
     latency: Latency = None,
     tables: OptionalTables = None,
@@ -126,6 +129,8 @@ def design(
     Example: `hwnas design --device local --data photos/ --budget-ms 0.5`
 
     For the int8 file: `hwnas design --device local --data photos/ --budget-ms 0.3 --precision int8`
+
+    For float32 or int8, whichever file is better within the budget: `--precision auto`
     """
     _design(needs_table=False, **locals())
 
@@ -137,7 +142,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.designer.design_table import design_table
     from hwnas.devices.device import comes_with_hwnas, load_device
     from hwnas.latency.tables.known import find_table
-    from hwnas.latency.tables.precision import USUAL_PRECISION
+    from hwnas.latency.tables.precision import AUTO_PRECISION, AUTO_PRECISIONS, USUAL_PRECISION
     from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
@@ -148,9 +153,13 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
         if needs_table and wanted.latency is None:
             device, space = load_device(wanted.device), get_space(wanted.space or USUAL_SPACE)
             runtime, shipped = wanted.runtime or device.runtime, comes_with_hwnas(device)
-            precision = wanted.precision or USUAL_PRECISION
-            find = partial(find_table, wanted.tables, wanted.device, runtime, space, precision, shipped)
-            wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
+            find = partial(find_table, wanted.tables, wanted.device, runtime, space)
+            if wanted.precision == AUTO_PRECISION:  # both must be there; the design finds them by itself
+                for precision in AUTO_PRECISIONS:
+                    distributed.from_first(partial(find, precision))
+            else:
+                found = distributed.from_first(partial(find, wanted.precision or USUAL_PRECISION, shipped))
+                wanted = wanted.model_copy(update={"latency": str(found)})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)
         else:

@@ -20,6 +20,10 @@ from hwnas.space import Architecture, SearchSpace
 TOLERANCE = 1 + 1e-9
 
 
+class InfeasibleBudget(HwnasError):
+    """No network of a space is within a budget, as predicted."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """A latency limit for the architectures of a space, whose latencies a predictor knows.
@@ -68,14 +72,14 @@ class Budget:
         return self.is_within(self.surest)
 
     def check_feasible(self) -> None:
-        """Raise HwnasError, naming the least feasible budget, if no architecture is within this one."""
+        """Raise InfeasibleBudget, naming the least feasible budget, if no architecture is within this one."""
         if self.is_feasible:
             return
         least_ms = self.predictor.predict(self.surest).high_ms
         fastest, slowest = self.predictor.extremes(self.space)
         fastest_ms, slowest_ms = self.predictor.predict(fastest).ms, self.predictor.predict(slowest).ms
         surest = "" if self.surest == fastest else f" That of code {self.surest.code} ends first."
-        raise HwnasError(
+        raise InfeasibleBudget(
             f"a budget of {self.budget_ms:g} ms cannot be met: the fastest architecture of space "
             f"{self.space.name!r}, code {fastest.code}, takes {fastest_ms:.4g} ms, and its 90 % interval ends at "
             f"{self.predictor.predict(fastest).high_ms:.4g} ms (the slowest takes {slowest_ms:.3g}).{surest} Raise "
