@@ -183,11 +183,11 @@ def test_a_gpu_that_took_nothing_gives_no_number(local, tmp_path):
         model.time()
 
 
-def test_what_a_gpu_leaves_to_the_cpu_is_said_once_and_a_circumstance_of_the_number(local, tmp_path, caplog):
+def test_what_a_gpu_leaves_to_the_cpu_is_said_once_and_a_circumstance_of_the_number(transport, tmp_path, caplog):
     file = tmp_path / "model.tflite"
     file.write_bytes(MODEL)
     device = target(tmp_path, "partly", delegate="gpu")
-    with BenchmarkModelRunner(device, local) as runner:
+    with BenchmarkModelRunner(device, transport) as runner:
         assert "left_to_cpu" not in runner.circumstances()
         made = bench_with(runner, file, device)
     assert made.measurement.median_ms == TIME_US / 1000
