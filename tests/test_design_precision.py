@@ -124,9 +124,8 @@ def test_what_fine_tuning_brought_is_said(designed: DesignResult) -> None:
     found = Int8FineTuning(0.95, 0.9, 0.94, 4, kept=True)
     table = design_table(replace(designed, int8_fine_tuning=found))
     assert str(found) in [str(cell) for column in table.columns for cell in column.cells]
-    assert notes({**designed.to_json(), "int8_fine_tuning": found.to_json()}, {})[-1]["text"].startswith(
-        "Int8 took 5.0"
-    )
+    told = [note["text"] for note in notes({**designed.to_json(), "int8_fine_tuning": found.to_json()}, {})]
+    assert f"I{str(found)[1:]}." in told
     assert str(replace(found, after=0.9, kept=False)).endswith("so that the weights stay as they were")
 
 
