@@ -61,6 +61,7 @@ for delegate in "GPU $use_gpu" "NNAPI $use_nnapi"; do
     fallback*) say "Though ${delegate% *} delegate is explicitly applied, the model graph will not be executed by the delegate." ;;
     partly*)
       printf 'ERROR: Following operations are not supported by GPU delegate:\nUNPACK: \033[31m[/red]\n' >&2
+      echo '10 operations will run on the GPU, and the remaining 2 operations will run on the CPU.' >&2
       say "Explicitly applied ${delegate% *} delegate, and the model graph will be partially executed by the delegate w/ 1 delegate kernels."
       ;;
     *) say "Explicitly applied ${delegate% *} delegate, and the model graph will be completely executed by the delegate." ;;

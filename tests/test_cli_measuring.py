@@ -104,4 +104,7 @@ def test_a_file_is_benched_with_the_runtime_that_takes_it(folder: Path) -> None:
     result = answer("bench", folder / "model.onnx", "--device", folder / "quick.toml")
     assert result["conditions"]["identity"]["runtime"] == "onnxruntime" and result["median_ms"] > 0
     done = completed("bench", folder / "model.onnx", "--device", folder / "quick.toml", "--runtime", "tensorrt")
-    assert done.returncode == 2 and "known: benchmark-model, litert, native" in " ".join(done.stderr.split())
+    assert (
+        done.returncode == 2
+        and "known: benchmark-model, benchmark-model-gpu, benchmark-model-none, litert" in " ".join(done.stderr.split())
+    )

@@ -10,22 +10,27 @@ import pytest
 import torch
 
 import hwnas
+from hwnas.designer import int8_finetuning
 from hwnas.designer.comparison import compared
 from hwnas.designer.config import DesignConfig
 from hwnas.designer.design_table import design_table
 from hwnas.designer.final import _pairs
+from hwnas.designer.int8_finetuning import suited_to_int8
 from hwnas.designer.judged import hint_of_loss, judged_network
-from hwnas.designer.result import DesignResult
+from hwnas.designer.result import DesignResult, Int8FineTuning
+from hwnas.designer.task import Task
 from hwnas.devices.device import load_device
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import export
 from hwnas.files import read_json
 from hwnas.latency.measuring.measure import measure
+from hwnas.progress import silent
+from hwnas.report.page_facts import notes
 from hwnas.spaces import get_space
 from hwnas.train.evaluate import accuracy, accuracy_and_loss
 from hwnas.train.export_images import export_images
 from tests.commands import completed
-from tests.export_digits import RESOLUTION, digits, digits_child, digits_images, hard_for_int8
+from tests.export_digits import RESOLUTION, digits, digits_child, digits_images, hard_for_int8, low_bit_hard
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 QUICK = {"min_ms": 0.5, "warmup_ms": 0.0, "min_runs": 5, "visits": 1, "drift_limit_percent": 1e6}
@@ -99,6 +104,29 @@ def test_what_is_judged_is_the_file_that_is_exported(tmp_path: Path) -> None:
     rival = compared(child, judged, "found", 1.0, data, tmp_path)
     assert (rival.val_accuracy, rival.val_loss) == accuracy_and_loss(judged, data.val_batches())
     assert rival.val_loss != accuracy_and_loss(child, data.val_batches())[1]
+
+
+def test_a_network_that_int8_breaks_is_fine_tuned_and_others_are_left_alone(config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(int8_finetuning, "LEAST_EPOCHS", 1)
+    task, child, data = Task.of(config, silent, tmp_path), low_bit_hard(digits_child()), digits()
+    tuned, found = suited_to_int8(task, child, data, tmp_path / "fine-tuned", silent)
+    assert found is not None and found.float_accuracy - found.before > 0.01
+    assert found.after > found.before and found.kept and tuned is not child
+    assert accuracy(task.judged(tuned, data), data.val_batches()) == found.after
+    assert "1 epochs of fine-tuning with fake quantisation brought the file from" in str(found)
+    allowing = replace(task, config=config.model_copy(update={"int8_max_loss": 100.0}))
+    for other in (allowing, replace(task, config=config.model_copy(update={"precision": "float32"}))):
+        assert suited_to_int8(other, child, data, tmp_path / "other", silent) == (child, None)
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_fine_tuning_brought_is_said(designed: DesignResult) -> None:
+    found = Int8FineTuning(0.95, 0.9, 0.94, 4, kept=True)
+    table = design_table(replace(designed, int8_fine_tuning=found))
+    assert str(found) in [str(cell) for column in table.columns for cell in column.cells]
+    told = [note["text"] for note in notes({**designed.to_json(), "int8_fine_tuning": found.to_json()}, {})]
+    assert f"I{str(found)[1:]}." in told
+    assert str(replace(found, after=0.9, kept=False)).endswith("so that the weights stay as they were")
 
 
 def test_a_file_that_loses_too_much_is_said_to(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ from tests.small_models import IMAGE_SHAPE, classifier_net, example_output, feat
 RUNS = 7
 LIMITS = {"warmup_runs": 1, "warmup_ms": 0, "min_runs": RUNS, "max_runs": RUNS, "min_ms": 0, "max_ms": 60_000}
 
-WITHOUT = {"benchmark-model": "test_runners_benchmark_model.py"}
+GOOGLES = ("benchmark-model", "benchmark-model-gpu", "benchmark-model-none")
+WITHOUT = dict.fromkeys(GOOGLES, "test_runners_benchmark_model.py")
 """Google's program cannot be had here; that file has one that prints alike."""
 
 CASES = [
@@ -183,7 +184,7 @@ def test_names_of_runtimes() -> None:
     ):
         pass
     with (
-        pytest.raises(UsageError, match=r"'litert'; known: benchmark-model, native"),
+        pytest.raises(UsageError, match=rf"'litert'; known: {', '.join(GOOGLES)}, native"),
         open_runner(Device(name="phone", transport="adb", serial="x"), "litert"),
     ):
         pass
@@ -207,7 +208,8 @@ def test_a_runtime_is_found_by_its_name_as_an_object_and_as_the_devices_own() ->
     assert resolve_runtime(here) == resolve_runtime(here, "litert") == resolve_runtime(here, RUNTIMES["litert"])
     assert resolve_runtime(here, RUNTIMES["onnxruntime"]) == "onnxruntime"
     assert resolve_runtime(phone) == "benchmark-model"
-    with pytest.raises(UsageError, match=r"unknown runtime for phone \(adb\) 'litert'; known: benchmark-model, native"):
+    known = ", ".join(GOOGLES)
+    with pytest.raises(UsageError, match=rf"unknown runtime for phone \(adb\) 'litert'; known: {known}, native"):
         resolve_runtime(phone, RUNTIMES["litert"])
-    with pytest.raises(UsageError, match="unknown runtime 'tensorrt'; known: benchmark-model, litert, native"):
+    with pytest.raises(UsageError, match=f"unknown runtime 'tensorrt'; known: {known}, litert, native"):
         runtime_suffix("tensorrt")

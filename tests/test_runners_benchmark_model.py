@@ -21,10 +21,14 @@ from hwnas.campaign.bench import bench_with
 from hwnas.cli.benching import bench
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.fitting.held_out import measured_on
+from hwnas.latency.measuring.table_campaign import TableCampaign
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.native.abi import elf_kind
-from hwnas.runners import remote
+from hwnas.runners import RUNNERS, remote
 from hwnas.runners.benchmark_model import BenchmarkModel, BenchmarkModelRunner, flags_of, supported
 from hwnas.runtimes.files import file_sha256
+from hwnas.spaces import get_space
 from hwnas.transports.adb import Adb
 from hwnas.transports.base import DeviceLost, DeviceTimeout, Transport
 from hwnas.transports.local import Local
@@ -161,7 +165,7 @@ def test_old_builds_give_their_mean(local, tmp_path, build, delegate, expected_u
         assert model.time().runs_us == [expected_us]
 
 
-@pytest.mark.parametrize("delegate", ["xnnpack", "none", "gpu", "nnapi"])
+@pytest.mark.parametrize("delegate", ["xnnpack", "none", "gpu"])
 def test_one_delegate_is_on_and_all_others_are_off(tmp_path, delegate):
     flags = flags_of(target(tmp_path, delegate=delegate), "model.tflite")
     on = {name for name in ("use_xnnpack", "use_gpu", "use_nnapi") if flags[name] == "true"}
@@ -169,22 +173,56 @@ def test_one_delegate_is_on_and_all_others_are_off(tmp_path, delegate):
     assert on == ({f"use_{delegate}"} - {"use_none"}) and len(on | off) == 3
 
 
-@pytest.mark.parametrize("delegate", ["gpu", "nnapi"])
-def test_a_delegate_that_took_nothing_gives_no_number(local, tmp_path, delegate):
-    with loaded(target(tmp_path, delegate=delegate), local) as model:
+def test_a_gpu_that_took_nothing_gives_no_number(local, tmp_path):
+    with loaded(target(tmp_path, delegate="gpu"), local) as model:
         assert [applied.took for applied in model.launch().delegates] == ["all"]
     with (
-        loaded(target(tmp_path, "fallback", delegate=delegate), local) as model,
-        pytest.raises(HwnasError, match=f"{delegate.upper()} took no part"),
+        loaded(target(tmp_path, "fallback", delegate="gpu"), local) as model,
+        pytest.raises(HwnasError, match="the GPU took no part"),
     ):
         model.time()
 
 
-def test_what_a_gpu_leaves_to_the_cpu_is_a_note_beside_good_numbers(local, tmp_path, caplog):
-    with loaded(target(tmp_path, "partly", delegate="gpu"), local) as model:
-        assert model.time().runs_us == model.time().runs_us == [TIME_US]
+def test_what_a_gpu_leaves_to_the_cpu_is_said_once_and_a_circumstance_of_the_number(transport, tmp_path, caplog):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(MODEL)
+    device = target(tmp_path, "partly", delegate="gpu")
+    with BenchmarkModelRunner(device, transport) as runner:
+        assert "left_to_cpu" not in runner.circumstances()
+        made = bench_with(runner, file, device)
+    assert made.measurement.median_ms == TIME_US / 1000
     (note,) = caplog.messages
-    assert note.endswith(r"Following operations are not supported by GPU delegate: UNPACK: \x1b[31m[/red]")
+    assert note.endswith(r"the GPU leaves 2 of 12 operators (UNPACK: \x1b[31m[/red]) to the CPU")
+    assert made.conditions.circumstances["left_to_cpu"] == ["UNPACK: \x1b[31m[/red]"]
+
+
+@pytest.mark.parametrize(("runtime", "on"), [("benchmark-model-gpu", ["use_gpu"]), ("benchmark-model-none", [])])
+def test_a_delegate_is_a_runtime_of_its_own_whatever_the_device_file_says(local, tmp_path, runtime, on):
+    device = target(tmp_path, delegate="xnnpack")
+    with RUNNERS["local"][runtime](device, local) as runner:
+        assert (runner.runtime, runner.identity()["delegate"]) == (runtime, runtime.removeprefix("benchmark-model-"))
+        flags = flags_of(runner.device, "model.tflite")
+    assert [name for name, value in flags.items() if name.startswith("use_") and value == "true"] == on
+
+
+def test_a_table_of_the_gpu_stands_beside_that_of_the_cpu_and_names_what_the_gpu_left(tmp_path):
+    device = target(tmp_path, "partly", visits=1, drift_limit_percent=1e6)
+    space = get_space("tiny", 8, width=0.125)
+    blocks = space.distinct_blocks()[:2]
+    for runtime in ("benchmark-model", "benchmark-model-gpu"):
+        with TableCampaign.begin(device, runtime, tmp_path / "tables") as campaign:
+            campaign.measure(blocks, [])
+        assert campaign.result.folder == tmp_path / "tables" / "test" / runtime
+    of_gpu = LatencyTable.load(tmp_path / "tables" / "test" / "benchmark-model-gpu")
+    assert of_gpu.conditions["circumstances"]["left_to_cpu"] == ["UNPACK: \x1b[31m[/red]"]
+    assert measured_on(of_gpu.conditions)["left_to_cpu"] == of_gpu.conditions["circumstances"]["left_to_cpu"]
+    with TableCampaign.begin(device, "benchmark-model-gpu", tmp_path / "tables") as campaign:
+        campaign.measure(blocks, [])  # nothing is measured again, and nothing forgotten
+    again = LatencyTable.load(tmp_path / "tables" / "test" / "benchmark-model-gpu")
+    assert again.conditions["circumstances"]["left_to_cpu"] == of_gpu.conditions["circumstances"]["left_to_cpu"]
+    of_cpu = LatencyTable.load(tmp_path / "tables" / "test" / "benchmark-model")
+    assert "left_to_cpu" not in of_cpu.conditions["circumstances"]
+    assert "left_to_cpu" not in measured_on(of_cpu.conditions)
 
 
 def test_xnnpack_must_not_compute_where_it_is_not_asked_for(local, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hwnas.errors import HwnasError
 from hwnas.runners.benchmark_output import (
     AppliedDelegate,
+    LeftToCpu,
     RunStatistics,
     number,
     parse_benchmark_output,
@@ -72,6 +73,7 @@ READ = {
         "delegates": (AppliedDelegate("GPU", "part"),),
         "xnnpack": False,
         "threads": 1,
+        "left": LeftToCpu(("UNPACK: Operation is not supported.",), 22, 316),
         "notes": (
             "Following operations are not supported by GPU delegate: UNPACK: Operation is not supported. 294 "
             "operations will run on the GPU, and the remaining 22 operations will run on the CPU.",
@@ -92,6 +94,7 @@ def test_every_form_is_read(name):
     assert made.xnnpack == expected.get("xnnpack")
     assert made.threads == expected.get("threads")
     assert made.notes == expected.get("notes", ())
+    assert made.left_to_cpu == expected.get("left")
     if "init" in expected:
         assert made.init_us == pytest.approx(expected["init"], rel=1e-5)
     if "first" in expected:
@@ -105,6 +108,36 @@ def test_the_warm_up_is_not_taken_for_the_runs():
     assert made.warmup == RunStatistics(33, 15432.4, 14971.0, 18475.0, 651.0, None, None, None)
     assert made.runs == RunStatistics(66, 15170.2, 14950.0, 16866.0, 286.0, None, None, None)
     assert parse_benchmark_output(output("one_run.txt")).warmup is None
+
+
+GPU_PARTLY = output("gpu_in_part.txt")
+COMPLAINT = GPU_PARTLY[GPU_PARTLY.index("ERROR: Following") : GPU_PARTLY.index("INFO: Initialized OpenCL")]
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (
+            "ERROR: Next operations are not supported by GPU delegate:\nPAD: Only 4D.\nSPLIT: \n"
+            "First 5 operations will run on the GPU, and the remaining 7 on the CPU.\n",
+            LeftToCpu(("PAD: Only 4D.", "SPLIT:"), 7, 12),
+        ),
+        (
+            "I tflite  : Replacing 320 out of 321 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 2 "
+            "partitions for subgraph 0.\n",
+            LeftToCpu((), 1, 321),
+        ),
+        (
+            "E tflite  : Following operations are not supported by GPU delegate:\nE tflite  : GATHER: Only 1D\n"
+            "E tflite  : 320 operations will run on the GPU, and the remaining 1 operations will run on the CPU.\n",
+            LeftToCpu(("GATHER: Only 1D",), 1, 321),
+        ),
+        ("INFO: Replacing 9 out of 9 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1.\n", LeftToCpu()),
+    ],
+)
+def test_every_form_of_what_a_gpu_leaves_to_the_cpu_is_read(said, left):
+    made = parse_benchmark_output(GPU_PARTLY.replace(COMPLAINT, said))
+    assert made.left_to_cpu == left
 
 
 def test_standard_output_and_standard_error_come_in_any_order():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,10 +15,11 @@ from hwnas.devices.device import Device, load_device
 from hwnas.devices.preconditions import Preconditions
 from hwnas.errors import UsageError
 from hwnas.progress import silent
-from hwnas.runners import chosen_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
+from hwnas.runners import RUNNERS, chosen_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
 from hwnas.runners.base import Runner
 from hwnas.runners.benchmark_model import BenchmarkModel, BenchmarkModelRunner
 from hwnas.runners.operator_profile import OperatorProfile
+from hwnas.runners.remote import RemoteRunner
 from hwnas.runners.retrying import RetryingRunner
 from hwnas.runtimes.base import Runtime
 from hwnas.sandbox import MEMORY_BYTES, run_sandboxed
@@ -135,7 +136,7 @@ def profile_operators(
     """
     device = load_device(device).with_threads(threads)
     name = BenchmarkModelRunner.runtime if runtime is None else resolve_runtime(device, runtime)
-    if name != BenchmarkModelRunner.runtime:
+    if not issubclass(RUNNERS[device.transport].get(name, RemoteRunner), BenchmarkModelRunner):
         raise UsageError(
             f"the runtime {name} does not tell what single operators take; benchmark-model, Google's program, does."
         )
@@ -170,6 +171,8 @@ def bench_with(
                     references_us.append(median(retrying.time_reference().runs_us))
                 timing = retrying.time(lambda: model)
                 made.append(Repetition("", tuple(timing.runs_us), drift_percent=None))
+    told = conditions.circumstances | runner.circumstances()  # of a GPU: what it left to the CPU
+    conditions = replace(conditions, circumstances=told)
     return Bench(combine(made, device), conditions, tuple(references_us), tuple(each.median_us for each in made))
 
 

@@ -19,6 +19,7 @@ from hwnas.cli.options import (
     Data,
     Epochs,
     Frontier,
+    Int8MaxLoss,
     Json,
     Latency,
     Limits,
@@ -64,6 +65,7 @@ def search(
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     precision: BudgetPrecision = None,
+    int8_max_loss: Int8MaxLoss = None,
     threads: Threads = None,
     pretrained: Pretrained = None,
     resolution: Resolution = None,
@@ -107,6 +109,7 @@ def design(
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     precision: BudgetPrecision = None,
+    int8_max_loss: Int8MaxLoss = None,
     threads: Threads = None,
     latency: Latency = None,
     tables: OptionalTables = None,
@@ -136,6 +139,8 @@ def design(
 
     One network for several devices: `hwnas design --data digits --budget local=0.5 --budget local/onnxruntime=0.6
     --budget pixel-1=60 --limit parameters=300k`
+
+    For float32 or int8, whichever file is better within the budget: `--precision auto`
     """
     _design(needs_table=False, **locals())
 
@@ -147,7 +152,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.designer.design_table import design_table
     from hwnas.devices.device import comes_with_hwnas, load_device
     from hwnas.latency.tables.known import find_table
-    from hwnas.latency.tables.precision import USUAL_PRECISION
+    from hwnas.latency.tables.precision import AUTO_PRECISION, AUTO_PRECISIONS, USUAL_PRECISION
     from hwnas.report.console import CONSOLE
     from hwnas.report.progress import progress_bars
     from hwnas.spaces import get_space
@@ -158,12 +163,16 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
         if needs_table and wanted.latency is None:
             device, space = load_device(wanted.device), get_space(wanted.space or USUAL_SPACE)
             runtime, shipped = wanted.runtime or device.runtime, comes_with_hwnas(device)
-            precision = wanted.precision or USUAL_PRECISION
-            find = partial(find_table, wanted.tables, wanted.device, runtime, space, precision, shipped)
-            wanted = wanted.model_copy(update={"latency": str(distributed.from_first(find))})
-        if needs_table:
-            found = distributed.from_first(lambda: _further_tables(wanted))
-            wanted = wanted.model_copy(update={"latencies": found})
+            find = partial(find_table, wanted.tables, wanted.device, runtime, space)
+            if wanted.precision == AUTO_PRECISION:  # both must be there; the design finds them by itself
+                for precision in AUTO_PRECISIONS:
+                    distributed.from_first(partial(find, precision))
+            else:
+                found = distributed.from_first(partial(find, wanted.precision or USUAL_PRECISION, shipped))
+                wanted = wanted.model_copy(update={"latency": str(found)})
+        if needs_table and wanted.precision != AUTO_PRECISION:
+            further = distributed.from_first(lambda: _further_tables(wanted))
+            wanted = wanted.model_copy(update={"latencies": further})
         if distributed.rank() > 0:  # follows the first process, which alone speaks
             result = run_design(wanted, out)
         else:

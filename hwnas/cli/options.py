@@ -55,7 +55,18 @@ OptionalPrecision = Annotated[
 ]
 BudgetPrecision = Annotated[
     str | None,
-    typer.Option("--precision", help=f"Of the file that the budget is for: {', '.join(PRECISIONS)} [float32]."),
+    typer.Option(
+        "--precision",
+        help=f"Of the file that the budget is for: {', '.join(PRECISIONS)}, or auto: the better of float32 and int8 "
+        "[float32].",
+    ),
+]
+Int8MaxLoss = Annotated[
+    float | None,
+    typer.Option(
+        "--int8-max-loss",
+        help="Points of validation accuracy that int8 may lose before the network is fine-tuned with rounding [1].",
+    ),
 ]
 Known = Annotated[
     list[Path] | None,

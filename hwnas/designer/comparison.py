@@ -15,6 +15,7 @@ from torch import nn
 from hwnas.child import ChildNetwork, save_child
 from hwnas.designer.choices import RESOLUTIONS
 from hwnas.designer.config import DesignProgress
+from hwnas.designer.int8_finetuning import FINE_TUNED_FOLDER, suited_to_int8
 from hwnas.designer.result import Rival
 from hwnas.designer.task import Task, pretrained_file
 from hwnas.files import read_json, write_json
@@ -120,6 +121,7 @@ def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProg
         settings,
         start,
     )
+    child, _ = suited_to_int8(task, child, data, run.folder / FINE_TUNED_FOLDER, on_step)
     distributed.from_first(lambda: save_child(child, run.folder))
     return compared(child, task.judged(child, data), scaled.network, scaled.width, data, run.folder, scaled.ms)
 

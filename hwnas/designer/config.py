@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from hwnas.designer.wanted_limits import parse_amount, with_first_budget
 from hwnas.errors import UsageError
 from hwnas.exporter.precision import get_precision
-from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
+from hwnas.latency.tables.precision import AUTO_PRECISION, USUAL_PRECISION, table_name
 from hwnas.latency.wanted_budget import RULE, WantedBudget, check_none_above, parse_budget, written
 from hwnas.networks.registry import NETWORKS
 from hwnas.run import DECIDES_NOTHING, place
@@ -61,7 +61,11 @@ class DesignConfig(BaseModel):
     runtime: str | None = None
     """The runtime whose latency the budget limits; None: the device's own."""
     precision: str | None = None
-    """Of the file that the budget is for, whose accuracy is judged: see `hwnas.exporter.precision`; None: float32."""
+    """Of the file that the budget is for, whose accuracy is judged: see `hwnas.exporter.precision`; ``auto``: float32
+    or int8, whichever file is better within the budget (`hwnas.designer.auto_precision`); None: float32."""
+    int8_max_loss: float | None = Field(None, ge=0, le=100)
+    """Points of validation accuracy that an int8 file may lose before its network is fine-tuned with fake
+    quantisation (`hwnas.designer.int8_finetuning`); None: 1."""
     threads: int | None = Field(None, ge=1, le=1024)
     """Threads per inference; None: as the device says."""
     latency: str | None = None
@@ -139,7 +143,7 @@ class DesignConfig(BaseModel):
     @classmethod
     def _known_precision(cls, name: str | None) -> str | None:
         try:
-            return None if name is None else get_precision(name).name
+            return name if name in (None, AUTO_PRECISION) else get_precision(str(name)).name
         except UsageError as error:  # pydantic takes a ValueError
             raise ValueError(str(error).removesuffix(".")) from None
 

@@ -99,6 +99,8 @@ def design_table(result: DesignResult) -> Table:
         accuracy += f"; {100 * result.accuracy_without_leaked:.1f} % without those that are copies"
     if result.float_accuracy is not None:
         accuracy += f", as the {result.precision} file; {100 * result.float_accuracy:.1f} % in float32"
+    if result.int8_fine_tuning is not None:
+        rows["fine-tuned"] = str(result.int8_fine_tuning)
     if result.precision_hint:
         rows["rounding"] = Text(result.precision_hint, "bold yellow")
     rows |= {

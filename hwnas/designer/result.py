@@ -43,6 +43,66 @@ class Rival:
 
 
 @dataclass(frozen=True)
+class Int8FineTuning:
+    """What rounding costs a network on the validation images, and what fine-tuning brought back.
+
+    Attributes:
+        float_accuracy: of the network before, in float32, from 0 to 1.
+        before, after: of its int8 file, before and after fine-tuning.
+        epochs: of the fine-tuning.
+        kept: whether the fine-tuned weights are what the design goes on with: they are if the file got better.
+    """
+
+    float_accuracy: float
+    before: float
+    after: float
+    epochs: int
+    kept: bool
+
+    def __str__(self) -> str:
+        went = "" if self.kept else "; that is no better, so that the weights stay as they were"
+        return (
+            f"int8 took {100 * (self.float_accuracy - self.before):.1f} points of the validation accuracy of "
+            f"{100 * self.float_accuracy:.1f} %; {self.epochs} epochs of fine-tuning with fake quantisation brought "
+            f"the file from {100 * self.before:.1f} to {100 * self.after:.1f} %{went}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"told": str(self)}
+
+
+@dataclass(frozen=True)
+class PrecisionChoice:
+    """What ``--precision auto`` found in one precision, and whether it is what was taken.
+
+    Attributes:
+        val_accuracy: of the file, on the validation images (a share from 0 to 1), by which is chosen.
+        accuracy: of the file, on the test images.
+        measured_ms, status: of the file on the runtime that the budget is for.
+        folder: a whole run of its own.
+        reason: why nothing was designed in this precision; all that is above is then None.
+    """
+
+    precision: str
+    taken: bool = False
+    val_accuracy: float | None = None
+    accuracy: float | None = None
+    measured_ms: float | None = None
+    status: str | None = None
+    folder: Path | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        if self.reason is not None or self.val_accuracy is None:
+            return f"{self.precision} was left out: {self.reason}"
+        right = f"{100 * self.val_accuracy:.2f} % of the validation images right"
+        return f"the {self.precision} file gets {right} in {self.measured_ms:.4g} ms ({self.status} the budget)"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"folder": None if self.folder is None else str(self.folder)}
+
+
+@dataclass(frozen=True)
 class DesignResult:
     """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read.
 
@@ -104,6 +164,10 @@ class DesignResult:
     """Of the network before its file was rounded, where the budget is for another one than the float32 file."""
     precision_hint: str | None = None
     """What is to be known of rounding: that it loses more than it should."""
+    int8_fine_tuning: Int8FineTuning | None = None
+    """Where int8 took more than it may of what the search found; None: it did not, or the design is not for int8."""
+    precisions: tuple[PrecisionChoice, ...] = ()
+    """What ``--precision auto`` chose between; empty for other designs."""
     files_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     """By the name of each exported file: median ms per runtime."""
 
@@ -172,6 +236,8 @@ class DesignResult:
             "returned": self.returned,
             "searched": None if self.searched is None else self.searched.to_json(),
             "chosen": list(self.chosen),
+            "int8_fine_tuning": None if self.int8_fine_tuning is None else self.int8_fine_tuning.to_json(),
+            "precisions": [each.to_json() for each in self.precisions],
             "training_threads": self.training_threads,
         }
 

@@ -20,6 +20,11 @@ CORE_CLASSES = ("any", "big", "prime", "little")
 DEFAULT_RUNTIMES = dict.fromkeys(TRANSPORTS, "native") | {"local": "litert"}
 """The runtime where the device file names none, by transport: only this machine has Python runtimes of ours."""
 
+NNAPI_GONE = "https://developer.android.com/ndk/guides/neuralnetworks/migration-guide"
+NOT_TRIED = ("coreml", "qnn", "hexagon")
+"""Delegates of phones that people may look for."""
+CPU_GPU = 'say "gpu", or "xnnpack" or "none" for the CPU'
+
 ANY_PHONE = "android-arm64"
 """The device file of a phone that nothing else is known of."""
 
@@ -93,8 +98,8 @@ class Device(BaseModel):
     """Numbers of the cores to run on, or one of `CORE_CLASSES`; "any" leaves them to the operating system."""
     batch: int = Field(1, ge=1, le=MOST_BATCH)
     """Images per inference; models of another batch size are refused."""
-    delegate: Literal["xnnpack", "none", "gpu", "nnapi"] = "xnnpack"
-    """The kernels of ``benchmark-model``: XNNPACK's or TFLite's own for the CPU, those of the GPU, or NNAPI."""
+    delegate: Literal["xnnpack", "none", "gpu"] = "xnnpack"
+    """The kernels of ``benchmark-model``: XNNPACK's or TFLite's own for the CPU, or those of the GPU."""
     benchmark_model: Annotated[OneLine, AfterValidator(_expanded)] | None = None
     """Path, on this machine, of Google's benchmark_model for the device. None: there is none."""
     python: OneLine = "python3"
@@ -146,6 +151,17 @@ class Device(BaseModel):
             transport = given.get("transport")
             if isinstance(transport, str) and transport in DEFAULT_RUNTIMES:
                 return given | {"runtime": DEFAULT_RUNTIMES[transport]}
+        return given
+
+    @field_validator("delegate", mode="before")
+    @classmethod
+    def _delegate(cls, given: Any) -> Any:
+        if given == "nnapi":
+            raise ValueError(
+                f"NNAPI is deprecated since Android 15 ({NNAPI_GONE}), and hwnas measures it no more; {CPU_GPU}"
+            )
+        if given in NOT_TRIED:
+            raise ValueError(f"hwnas has no way to {given}, which was never tried with it; {CPU_GPU}")
         return given
 
     @field_validator("cores", mode="plain")

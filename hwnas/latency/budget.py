@@ -24,6 +24,10 @@ from hwnas.latency.surest import surest_architecture
 from hwnas.space import Architecture, SearchSpace
 
 
+class InfeasibleBudget(HwnasError):
+    """No network of a space is within a budget, as predicted."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """A latency limit for the architectures of a space, whose latencies a predictor knows.
@@ -132,7 +136,7 @@ class Budget:
         return self.is_within(self.surest)
 
     def check_feasible(self) -> None:
-        """Raise HwnasError, naming the least feasible budget, if no architecture is within this one.
+        """Raise InfeasibleBudget, naming the least feasible budget, if no architecture is within this one.
 
         With further limits it names the one that cannot be met, or the least of each where the others are met.
         """
@@ -142,13 +146,13 @@ class Budget:
             _check_alone(self.space, limit)
         alone = replace(self, further=())
         if alone.is_feasible:
-            raise HwnasError(_not_together(self))
+            raise InfeasibleBudget(_not_together(self))
         least_ms = self.predictor.predict(alone.surest).high_ms
         where = f" on {self.name}" if self.further else ""
         fastest, slowest = self.predictor.extremes(self.space)
         fastest_ms, slowest_ms = self.predictor.predict(fastest).ms, self.predictor.predict(slowest).ms
         surest = "" if alone.surest == fastest else f" That of code {alone.surest.code} ends first."
-        raise HwnasError(
+        raise InfeasibleBudget(
             f"a budget of {self.budget_ms:g} ms{where} cannot be met: the fastest architecture of space "
             f"{self.space.name!r}, code {fastest.code}, takes {fastest_ms:.4g} ms, and its 90 % interval ends at "
             f"{self.predictor.predict(fastest).high_ms:.4g} ms (the slowest takes {slowest_ms:.3g}).{surest} Raise "
@@ -162,7 +166,7 @@ def _check_alone(space: SearchSpace, limit: Limit) -> None:
     surest = surest_architecture(space, limit.model)
     least = limit.model.predict(surest).high_ms
     if least > limit.most * TOLERANCE:
-        raise HwnasError(
+        raise InfeasibleBudget(
             f"{limit.name} of {limit.written(limit.most)} cannot be met: the least that a network of space "
             f"{space.name!r} takes is {limit.written(round_up(least))}, that of code {surest.code}. Raise this limit "
             "to that or more, or choose a smaller resolution, width or space."

@@ -139,6 +139,8 @@ def _statistics(card: ErrorCard, interval_percent: float) -> list[list[str]]:
 
 def _conditions(card: ErrorCard) -> list[tuple[str, Any]]:
     shown = dict(card.measured_on or {})
+    if left := shown.pop("left_to_cpu", None):
+        shown["operators that the GPU left to the CPU"] = "; ".join(left)
     drift = shown.pop("drift", None) or {}
     low, high = shown.pop("drift_min_percent", None), shown.pop("drift_max_percent", None)
     if low is not None and high is not None:

@@ -51,9 +51,13 @@ def card_table(card: ErrorCard) -> Table:
         "within the 90 % interval": card.coverage90,
         "noise floor": card.noise_floor,
     }
-    rows = {"predictor": f"{card.predictor}: {card.n_blocks} blocks, {card.n_networks} whole networks"}
+    rows: dict[str, str | Text] = {
+        "predictor": f"{card.predictor}: {card.n_blocks} blocks, {card.n_networks} whole networks"
+    }
     if precision := (card.measured_on or {}).get("precision"):
         rows["files"] = str(precision)
+    if left := (card.measured_on or {}).get("left_to_cpu"):
+        rows["left to the CPU"] = Text("; ".join(left), "bold yellow")
     rows |= {name: f"{value:.2f} %" for name, value in percent.items() if value is not None}
     if card.spearman is not None:
         rows["rank correlation"] = f"{card.spearman:.4f} (Spearman)"

@@ -203,6 +203,7 @@ def _remarks(report: Json) -> list[str]:
         else f"{returned} is returned, a known network: it got more validation images right than what the search found"
         + (f", which gets {100 * searched['accuracy']:.1f} % of the test images right." if searched else "."),
         report.get("budget_hint") or "",
+        _sentence((report.get("int8_fine_tuning") or {}).get("told")),
         report.get("precision_hint") or "",
         unused(report),
         ""
@@ -210,6 +211,10 @@ def _remarks(report: Json) -> list[str]:
         else f"Without the test images that are copies of images it learnt from, {100 * leaked:.1f} % are right.",
         *(f"Chosen: {text}." for text in report.get("chosen", ())),
     ]
+
+
+def _sentence(text: str | None) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def unused(report: Json) -> str:

@@ -16,6 +16,8 @@ from hwnas.run import RUN_FILE
 
 REPORT_FILE, MODELS_FOLDER = "report.json", "models"
 """Of a run: what came out, and the folder of its model files."""
+PRECISIONS_FOLDER = "precisions"
+"""Of a run whose precision was open: a run for each, of which it holds a copy of the better one."""
 EVALUATED_FILES = "derivation-*.jsonl"
 """Of a run: what its networks got of the validation images when the best one was looked for."""
 MISTAKES_FILE = "mistakes.json"

@@ -17,12 +17,12 @@ from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.foreign import checked
 from hwnas.records import read_records
-from hwnas.report.recorded import REPORT_FILE
+from hwnas.report.recorded import PRECISIONS_FOLDER, REPORT_FILE
 from hwnas.report.sparkline import sparkline
 from hwnas.run import METRICS_FILE, RUN_FILE
 
 CURVE_WIDTH = 32
-INNER = ("compared", "retrained")
+INNER = ("compared", "retrained", "fine-tuned", PRECISIONS_FOLDER)
 """Folders of a run that hold trainings of their own."""
 END_FILES = (REPORT_FILE, WEIGHTS_FILE)
 """Of a design and of a search: either is written at the end."""

@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from hwnas.devices.cores import core_mask
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.native.abi import elf_kind
-from hwnas.runners.benchmark_output import BenchmarkOutput, parse_benchmark_output
+from hwnas.runners.benchmark_output import UNSUPPORTED, BenchmarkOutput, parse_benchmark_output
 from hwnas.runners.operator_profile import OperatorProfile, parse_operators
 from hwnas.runners.program_log import failure_in, last_words, log_lines
 from hwnas.runners.remote import READY, RemoteRunner, ending
@@ -38,10 +38,12 @@ SOURCE = "https://ai.google.dev/edge/litert/models/measurement#native_benchmark_
 """Where people get the program."""
 
 DELEGATE_FLAGS = {"xnnpack": "use_xnnpack", "gpu": "use_gpu", "nnapi": "use_nnapi"}
-"""The switch of each delegate. Builds differ in their defaults, so each is always given."""
+"""The switch of each delegate. Builds differ in their defaults, so each is always given; NNAPI's is always off."""
 
 FLAG = re.compile(r"--([a-z][a-z0-9_]*)=")
 """A flag in the output of ``--help``."""
+
+UNNAMED = "operators that the program does not name"
 
 PROFILE = {"enable_op_profiling": "true"}
 
@@ -91,9 +93,11 @@ class BenchmarkModel:
         try:
             made = parse_benchmark_output(text)
             check_delegate(made, self._runner.device)
+            self._runner.note_left_to_cpu(made, self._described)
         except HwnasError as error:
             raise HwnasError(f"{self._described} on {self._runner.transport.name}: {error}") from error
-        self._runner.tell(made.notes, self._described)
+        notes = (note for note in made.notes if made.left_to_cpu is None or not UNSUPPORTED.match(note))
+        self._runner.tell(tuple(notes), self._described)
         return made
 
 
@@ -102,10 +106,13 @@ class BenchmarkModelRunner(RemoteRunner):
 
     runtime = "benchmark-model"
     suffix = ".tflite"
+    delegate: Literal["none", "gpu"] | None = None
+    """Of this runtime, whatever the device file says; None: the device file's."""
 
     def __init__(self, device: Device, transport: Transport) -> None:
-        super().__init__(device, transport)
+        super().__init__(device.model_copy(update={"delegate": self.delegate or device.delegate}), transport)
         self._told: set[str] = set()
+        self._left_to_cpu: set[str] = set()
 
     @classmethod
     def availability(cls, _facts: Facts, devices: Sequence[Device]) -> str | None:
@@ -122,8 +129,10 @@ class BenchmarkModelRunner(RemoteRunner):
         return super().identity() | {"delegate": self.device.delegate}
 
     def circumstances(self) -> dict[str, Any]:
-        """As of every RemoteRunner, and the kind of program: 32-bit builds take several times as long."""
-        return super().circumstances() | {"program": elf_kind(self._program)}
+        """As of every RemoteRunner, and the kind of program: 32-bit builds take several times as long. Where a GPU did
+        not take all of the models that were timed by now: what it left to the CPU, sorted."""
+        left = {"left_to_cpu": sorted(self._left_to_cpu)} if self._left_to_cpu else {}
+        return super().circumstances() | {"program": elf_kind(self._program)} | left
 
     def load(self, model: bytes | Path) -> BenchmarkModel:
         """Bring a model to the device. Raises HwnasError if this machine's LiteRT already finds fault with it."""
@@ -155,6 +164,13 @@ class BenchmarkModelRunner(RemoteRunner):
             if note not in self._told:
                 self._told.add(note)
                 LOG.warning("%s", shown(f"note: benchmark_model on {self.transport.name} says of {described}: {note}"))
+
+    def note_left_to_cpu(self, made: BenchmarkOutput, described: str) -> None:
+        """Keep, and say of each model once, which of its operators the GPU left to the CPU: its time is of both."""
+        if made.left_to_cpu is None or self.device.delegate != "gpu":
+            return
+        self._left_to_cpu |= set(made.left_to_cpu.operators or (UNNAMED,))
+        self.tell([f"the GPU leaves {made.left_to_cpu} to the CPU"], described)
 
     @property
     def _program(self) -> Path:
@@ -195,6 +211,25 @@ class BenchmarkModelRunner(RemoteRunner):
         return {"runtime_version": f"build {self._sha256[:12]}", "library_sha256": self._sha256}
 
 
+class BenchmarkModelGpuRunner(BenchmarkModelRunner):
+    """The same on the GPU, as a runtime of its own: its tables and budgets stand beside those of the CPU."""
+
+    runtime = "benchmark-model-gpu"
+    delegate = "gpu"
+
+    @classmethod
+    def availability(cls, _facts: Facts, _devices: Sequence[Device]) -> str | None:
+        """Whether there is a GPU that takes models only a launch shows: None, try it."""
+        return None
+
+
+class BenchmarkModelPlainRunner(BenchmarkModelRunner):
+    """The same on the CPU with TFLite's own kernels, without XNNPACK."""
+
+    runtime = "benchmark-model-none"
+    delegate = "none"
+
+
 def flags_of(device: Device, model_name: str) -> dict[str, str]:
     """The Device's settings as flags of the program."""
     numbers = {
@@ -206,8 +241,6 @@ def flags_of(device: Device, model_name: str) -> dict[str, str]:
         "max_secs": device.max_ms / 1000,
     }
     delegates = {flag: str(name == device.delegate).lower() for name, flag in DELEGATE_FLAGS.items()}
-    if device.delegate == "nnapi":
-        delegates["disable_nnapi_cpu"] = "true"  # NNAPI's own CPU code is slow, and not what people ask it for
     return {"graph": model_name} | {name: str(value) for name, value in numbers.items()} | delegates
 
 
@@ -227,18 +260,17 @@ def supported(flags: dict[str, str], known: frozenset[str]) -> list[str]:
 def check_delegate(made: BenchmarkOutput, device: Device) -> None:
     """Raises HwnasError if something else computed than the Device's `delegate`.
 
-    The program goes on with the CPU when a GPU or NNAPI takes nothing, and prints that as any other result.
+    The program goes on with the CPU when a GPU takes nothing, and prints that as any other result.
     """
     if device.delegate == "none" and made.xnnpack:
         raise HwnasError(
             'the device file says delegate = "none", but this build of benchmark_model uses XNNPACK all the same; say '
             'delegate = "xnnpack", or take a newer build.'
         )
-    if device.delegate in ("gpu", "nnapi"):
-        name = device.delegate.upper()
-        took = [applied.took for applied in made.delegates if applied.name.upper() == name]
+    if device.delegate == "gpu":
+        took = [applied.took for applied in made.delegates if applied.name.upper() == "GPU"]
         if not took or "nothing" in took:
             raise HwnasError(
-                f"{name} took no part of this model, so the CPU computed, and its time stands for nothing: use "
-                f'delegate = "xnnpack", or a model of operators that {name} has.'
+                "the GPU took no part of this model, so the CPU computed, and its time stands for nothing: use the "
+                'runtime benchmark-model with delegate = "xnnpack", or a model of operators that the GPU has.'
             )

@@ -23,7 +23,14 @@ NOT_APPLIED = re.compile(r"Though (.+?) delegate is explicitly applied, the mode
 XNNPACK_CREATED = re.compile(r"Created TensorFlow Lite XNNPACK delegate|XNNPACK delegate created")
 XNNPACK_ASKED = re.compile(r"Use xnnpack\s*: \[(\w+)\]", re.IGNORECASE)
 DELEGATE_ASKED = re.compile(r"Use (?:gpu|nnapi)\s*: \[(?:1|true)\]", re.IGNORECASE)
-LISTED = re.compile(r"[A-Z][A-Z0-9_]+: |(?:First )?\d+ operations will run on ")
+UNSUPPORTED = re.compile(r"(?:Following|Next) operations are not supported by (.+?) delegate:")
+DIVIDED = re.compile(
+    r"(?:First )?(\d+) operations will run on the GPU, and the remaining (\d+) (?:operations will run )?on the CPU"
+)
+"""How the GPU delegate divides a model: ``tensorflow/lite/delegates/gpu/common/model_builder.cc``."""
+REPLACED = re.compile(r"Replacing (\d+) out of (\d+) node\(s\) with delegate \((.+?)\) node")
+"""How the interpreter does, in newer builds: ``tensorflow/lite/core/subgraph.cc``."""
+LISTED = re.compile(r"[A-Z][A-Z0-9_]+(?: \w+)?:(?: |$)|(?:First )?\d+ operations will run on ")
 THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference)\s*: \[(\d{1,4})\]")
 SESSION_MS = re.compile(rf"Initialized session in ({NUMBER})ms")
 FINALLY = re.compile(r"(?:Inference|Average inference) timings in us: ")
@@ -61,6 +68,21 @@ class AppliedDelegate:
 
 
 @dataclass(frozen=True)
+class LeftToCpu:
+    """The part of a model that the GPU delegate leaves to the CPU, as far as the program tells."""
+
+    operators: tuple[str, ...] = ()
+    """Each with the delegate's reason, such as ``UNPACK: Operation is not supported.``; empty: it names none."""
+    count: int | None = None
+    of: int | None = None
+    """So many operators of the model's `of`."""
+
+    def __str__(self) -> str:
+        share = "a part of the model" if self.count is None else f"{self.count} of {self.of} operators"
+        return share + (f" ({'; '.join(self.operators)})" if self.operators else "")
+
+
+@dataclass(frozen=True)
 class BenchmarkOutput:
     """One launch of ``benchmark_model``. None: this build does not print it."""
 
@@ -80,6 +102,8 @@ class BenchmarkOutput:
     delegates: tuple[AppliedDelegate, ...]
     xnnpack: bool | None
     """Whether XNNPACK took part."""
+    left_to_cpu: LeftToCpu | None
+    """What the GPU did not take of the model; None: the program does not say that there is something."""
     threads: int | None
     notes: tuple[str, ...] = ()
     """Its errors beside numbers that are good, such as operators that a GPU leaves to the CPU."""
@@ -115,6 +139,7 @@ def parse_benchmark_output(text: str) -> BenchmarkOutput:
         **_memory(lines),
         delegates=delegates,
         xnnpack=_xnnpack(lines),
+        left_to_cpu=_left_to_cpu(lines, delegates),
         threads=next((int(found[1]) for line in lines if (found := THREADS.match(line.text))), None),
         notes=tuple(_notes(lines)),
     )
@@ -203,6 +228,28 @@ def _delegates(lines: list[LogLine]) -> Iterator[AppliedDelegate]:
             yield AppliedDelegate(found[1], "all" if found[2] == "completely" else "part")
         elif found := NOT_APPLIED.match(line.text):
             yield AppliedDelegate(found[1], "nothing")
+
+
+def _left_to_cpu(lines: list[LogLine], delegates: tuple[AppliedDelegate, ...]) -> LeftToCpu | None:
+    """What the GPU did not take: the list under its complaint, and the counts, in either of their forms."""
+    operators: list[str] = []
+    count = of = None
+    listing = False
+    for line in lines:
+        if divided := DIVIDED.match(line.text):
+            count, of = int(divided[2]), int(divided[1]) + int(divided[2])
+        elif (replaced := REPLACED.search(line.text)) and "gpu" in replaced[3].lower():
+            count, of = int(replaced[2]) - int(replaced[1]), int(replaced[2])
+        if found := UNSUPPORTED.match(line.text):
+            listing = found[1].upper() == "GPU"
+        elif listing and LISTED.match(line.text) and not DIVIDED.match(line.text):
+            operators.append(line.text[:200])
+        else:
+            listing = False
+    partly = any(each.name.upper() == "GPU" and each.took == "part" for each in delegates)
+    if not (operators or count or partly):
+        return None
+    return LeftToCpu(tuple(dict.fromkeys(operators)), count or None, of if count else None)
 
 
 def _notes(lines: list[LogLine]) -> Iterator[str]:

@@ -15,7 +15,11 @@ from hwnas.devices.device import Device
 from hwnas.devices.lock import device_lock
 from hwnas.errors import UsageError, unknown_name
 from hwnas.runners.base import Runner
-from hwnas.runners.benchmark_model import BenchmarkModelRunner
+from hwnas.runners.benchmark_model import (
+    BenchmarkModelGpuRunner,
+    BenchmarkModelPlainRunner,
+    BenchmarkModelRunner,
+)
 from hwnas.runners.in_process import InProcessRunner
 from hwnas.runners.native import NativeRunner
 from hwnas.runners.remote import RemoteRunner
@@ -25,7 +29,13 @@ from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.files import model_suffix
 from hwnas.transports.registry import TRANSPORTS
 
-PROGRAMS: tuple[type[RemoteRunner], ...] = (NativeRunner, BenchmarkModelRunner, RemoteOnnxRunner)
+PROGRAMS: tuple[type[RemoteRunner], ...] = (
+    NativeRunner,
+    BenchmarkModelRunner,
+    BenchmarkModelGpuRunner,
+    BenchmarkModelPlainRunner,
+    RemoteOnnxRunner,
+)
 """The Runners whose models run in a program of its own, also on this machine."""
 
 RUNNERS: dict[str, dict[str, type[RemoteRunner]]] = {

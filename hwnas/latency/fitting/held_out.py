@@ -83,7 +83,7 @@ def measured_on(conditions: Mapping[str, Any]) -> dict[str, Any]:
     short = {name: identity[name] for name in names if identity.get(name) is not None}
     imported = conditions.get("imported", {})
     short |= {name: imported[name] for name in ("publication", "source") if name in imported}
-    short |= {name: circumstances[name] for name in ("device", "date") if circumstances.get(name)}
+    short |= {name: circumstances[name] for name in ("device", "date", "left_to_cpu") if circumstances.get(name)}
     short |= {name: summary[name] for name in ("drift_min_percent", "drift_max_percent", "drift") if name in summary}
     return short
 

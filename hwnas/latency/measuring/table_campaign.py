@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.progress import silent
 from hwnas.runners import open_runner
+from hwnas.runners.base import Runner
 from hwnas.runtimes import Runtime
 from hwnas.space import Architecture
 from hwnas.specs.spec import Shape, Spec
 from hwnas.temporary import temporary_folder
 
+LEFT = "left_to_cpu"
 JOURNAL_FILE = "journal.jsonl"
 TABLES_FOLDER = Path("latency_models")
 
@@ -50,9 +52,9 @@ class SpaceTable:
 class TableCampaign:
     """An open table of one device, runtime and precision, which measurements are added to."""
 
-    def __init__(self, campaign: Campaign, folder: Path, model_files: ModelFiles) -> None:
-        """`campaign`: entered, and left, by `begin`."""
-        self._campaign, self._folder, self._model_files = campaign, folder, model_files
+    def __init__(self, campaign: Campaign, runner: Runner, folder: Path, model_files: ModelFiles) -> None:
+        """`campaign`: of the runner; entered, and left, by `begin`."""
+        self._campaign, self._runner, self._folder, self._model_files = campaign, runner, folder, model_files
         self.table = _existing(folder, campaign.conditions)
         self.keys: set[str] = set()
         """Entries asked for, measured now or before."""
@@ -86,7 +88,7 @@ class TableCampaign:
             campaign = Campaign(
                 device, runner, folder / JOURNAL_FILE, reference, precision, progress=progress or silent
             )
-            made = TableCampaign(campaign, folder, model_files)
+            made = TableCampaign(campaign, runner, folder, model_files)
             check_can_make(model_files.format, precision)
             with campaign:
                 yield made
@@ -112,7 +114,10 @@ class TableCampaign:
         self.table.blocks |= {block: latencies[key] for key, block in keys.items() if key in latencies}
         self.table.networks |= {n: latencies[n.digest] for n in networks if n.digest in latencies}
         summary = self._campaign.summary.to_json()
-        self.table.conditions = self._campaign.conditions.to_json() | {"summary": summary}
+        circumstances = _with_all_left(self.table.conditions, self._runner.circumstances())
+        conditions = self._campaign.conditions
+        conditions = replace(conditions, circumstances=conditions.circumstances | circumstances)
+        self.table.conditions = conditions.to_json() | {"summary": summary}
         self.table.save(self._folder)
         return dict(self._campaign.failures)
 
@@ -122,6 +127,12 @@ class TableCampaign:
         summary = self._campaign.summary
         measured = summary.entries_measured
         return SpaceTable(self.table, self._folder, len(self.keys), measured, len(self.keys) - measured, summary)
+
+
+def _with_all_left(before: Mapping[str, Any], circumstances: dict[str, Any]) -> dict[str, Any]:
+    """The circumstances of the runner, with all that a GPU left to the CPU in any part of the campaign."""
+    left = {*before.get("circumstances", {}).get(LEFT, ()), *circumstances.get(LEFT, ())}
+    return circumstances | ({LEFT: sorted(left)} if left else {})
 
 
 def _key(spec: Spec, shape: Shape) -> str:

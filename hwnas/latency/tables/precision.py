@@ -8,6 +8,9 @@ from hwnas.latency.tables.table import LatencyTable
 USUAL_PRECISION = "float32"
 """Of model files, where nothing else is said."""
 
+AUTO_PRECISION, AUTO_PRECISIONS = "auto", ("float32", "int8")
+"""Of a design: whichever of these gives the better file within the budget."""
+
 
 def table_name(runtime: str, precision: str = USUAL_PRECISION) -> str:
     """The folder of a measured table among those of its device: ``litert``, ``litert-int8``."""
