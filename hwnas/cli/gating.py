@@ -10,7 +10,6 @@ import typer
 from hwnas.cli.options import Accept, DeviceName, Json, RuntimeName, Threads
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import LONGEST_MS
 
 if TYPE_CHECKING:
     from hwnas.campaign.gate import Gated, Limit
@@ -87,6 +86,8 @@ def gate(
 
 def _check(budget_ms: float | None, baseline: Path | None, save: Path | None) -> None:
     """Raises UsageError where it is not said what is wanted, or what is wanted twice."""
+    from hwnas.foreign import LONGEST_MS
+
     if budget_ms is not None and not 0 < budget_ms <= LONGEST_MS:  # NaN is neither
         raise UsageError(f"a budget is more than 0 ms and no more than an hour, not {budget_ms:g}; such as 0.5.")
     if budget_ms is None and baseline is None and save is None:
