@@ -29,12 +29,14 @@ def gate(
     device: DeviceName = "local",
     runtime: RuntimeName = None,
     threads: Threads = None,
-    budget_ms: Annotated[float | None, typer.Option("--budget-ms", help="What one inference may take.")] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option("--budget-ms", help="The most ms that one inference may take.")
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
             "--baseline",
-            help="What it may not be slower than: a JSON of --save or `bench --json`, or a model file, to be measured "
+            help="It may not be slower than this: a JSON of --save or `bench --json`, or a model file, to be measured "
             "beside it. With --budget-ms: a table, which says how fast the device is as a rule.",
         ),
     ] = None,

@@ -1,4 +1,5 @@
-"""What a page says of a run in words: the network in a sentence, its files, what is unusual, how far to trust it."""
+"""The facts of a run in words, for its page: the network in a sentence, its files, what is unusual, how far to trust
+it."""
 
 from __future__ import annotations
 
@@ -143,7 +144,7 @@ def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]
 
 
 def _input_text(file: Json | None) -> str:
-    """What the file takes, in words."""
+    """The input of the file, in words."""
     source = (file or {}).get("input")
     if not source:
         return ""
@@ -216,7 +217,7 @@ def unused(report: Json) -> str:
 
 
 def search_facts(report: Json, searched: str) -> list[tuple[str, str]]:
-    """What was searched, how, and for how long."""
+    """The space, the method and the duration of the search."""
     images = ", ".join(f"{count:,} {split}" for split, count in report.get("images", {}).items())
     seconds = report.get("seconds")
     rows = [
