@@ -1,4 +1,4 @@
-"""Baselines without a search: a random network within the budget, and simple rules. Every search has to beat them.
+"""What needs no search: a random network within the budget, and simple rules. Every search has to beat them.
 
 On NAS-Bench-Macro "most layers, then most MACs" is among the best 2 % of the networks within most budgets.
 """

@@ -1,5 +1,4 @@
-"""The facts of a run in words, for its page: the network in a sentence, its files, what is unusual, how far to trust
-it."""
+"""What a page says of a run in words: the network in a sentence, its files, what is unusual, how far to trust it."""
 
 from __future__ import annotations
 
@@ -144,7 +143,7 @@ def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]
 
 
 def _input_text(file: Json | None) -> str:
-    """The input of the file, in words."""
+    """What the file takes, in words."""
     source = (file or {}).get("input")
     if not source:
         return ""
@@ -217,7 +216,7 @@ def unused(report: Json) -> str:
 
 
 def search_facts(report: Json, searched: str) -> list[tuple[str, str]]:
-    """The space, the method and the duration of the search."""
+    """What was searched, how, and for how long."""
     images = ", ".join(f"{count:,} {split}" for split, count in report.get("images", {}).items())
     seconds = report.get("seconds")
     rows = [
