@@ -28,16 +28,16 @@ demo: $(STAMP)
 # The tests that need a phone or a board skip where the script could not bring all they need.
 test: $(STAMP)
 	@tests/android/install.sh || true
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not weekly' --nbmake --nbmake-timeout=600 notebooks tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not weekly' --nbmake --nbmake-timeout=600 notebooks tests
 
 # What is left without devices and long runs: for the minute before a commit.
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not weekly' tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow and not weekly' tests
 
 # What takes long, and of which the other tests prove most; and more examples of properties.
 test-weekly: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m weekly tests
-	$(BIN)/python -m pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile thorough tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m weekly tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m hypothesis --hypothesis-profile thorough tests
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

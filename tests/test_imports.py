@@ -12,7 +12,7 @@ PACKAGE = ROOT / "hwnas"
 
 ORDER = [
     {"errors", "text", "temporary", "foreign", "files", "locks", "records", "sandbox", "openmp", "progress"}
-    | {"preprocessing"},
+    | {"preprocessing", "registered"},
     {"run", "notation"},
     {"specs"},
     {"space"},
@@ -155,9 +155,26 @@ def test_a_child_is_built_and_exported_without_the_search(tmp_path):
     assert not {name for name in loaded if name.startswith(("hwnas.searches", "hwnas.supernet", "hwnas.train"))}
 
 
-@pytest.mark.parametrize("heavy", ["torch", "pandas", "onnxruntime", "ai_edge_litert"])
-def test_the_library_and_its_spaces_load_nothing_heavy(heavy):
-    assert heavy not in modules_after("import hwnas\nhwnas.get_space('tiny').size")
+HEAVY = {"torch", "numpy", "pandas", "scipy", "sklearn", "onnx", "onnxruntime", "ai_edge_litert"}
+
+
+def test_the_library_and_its_spaces_load_nothing_heavy():
+    assert not modules_after("import hwnas\nhwnas.get_space('tiny').size") & HEAVY
+
+
+def test_the_command_line_waits_for_no_package_and_no_method_before_it_knows_its_verb():
+    """Nor for pydantic, whose models take as long as all the rest of the command line."""
+    loaded = modules_after(
+        "import hwnas.cli.app\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(hwnas.cli.app.app, ['--help']).exit_code == 0"
+    )
+    assert loaded & (HEAVY | {"pydantic", "psutil"}) == set()
+    assert not {name for name in loaded if name.startswith(("hwnas.searches.", "hwnas.runners.", "hwnas.spaces."))} - {
+        "hwnas.searches.registry",
+        "hwnas.runners.registry",
+        "hwnas.spaces.registry",
+        "hwnas.spaces.options",
+    }
 
 
 def test_every_public_name_resolves():

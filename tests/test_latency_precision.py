@@ -79,11 +79,21 @@ def test_a_whole_network_takes_floats_as_an_exported_one_does() -> None:
     assert sizes["int8"] < sizes["float32"] and sizes["float16"] < sizes["float32"]
 
 
-def test_an_int8_file_is_made_once_for_all_its_repetitions(tmp_path: Path) -> None:
-    block, rounded = SPACE.distinct_blocks()[0], ModelFiles("tflite", "int8", tmp_path)
-    made = rounded.of_block("a block", block)
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_a_file_is_made_once_for_all_its_repetitions(tmp_path: Path, precision: str) -> None:
+    first, second = SPACE.distinct_blocks()[:2]
+    files = ModelFiles("tflite", precision, tmp_path)
+    made = files.of_block("a block", first)
     shutil.copy(tmp_path / "a block", tmp_path / "another block")
-    assert rounded.of_block("another block", SPACE.distinct_blocks()[1]) == made
+    assert files.of_block("another block", second) == made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a block", "another block"]
+
+
+def test_large_float32_files_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.latency.measuring.model_files.SMALL_BYTES", 100)
+    for precision, kept in (("float32", False), ("int8", True)):
+        ModelFiles("tflite", precision, tmp_path).of_block(precision, SPACE.distinct_blocks()[0])
+        assert (tmp_path / precision).exists() == kept
 
 
 def test_each_precision_has_a_table_of_its_own_and_says_so(table: LatencyTable) -> None:

@@ -124,8 +124,17 @@ def phones(shared_data):
     return blocks, frame
 
 
-@pytest.mark.parametrize("column", ["pixel1_ms", "pixel4_ms", "xiaomi11_ms"])
-@pytest.mark.parametrize(("train", "most_mape"), [(50, 4.5), (300, 2.5)])
+@pytest.mark.parametrize(
+    ("column", "train", "most_mape"),
+    [
+        ("pixel1_ms", 50, 4.5),
+        ("pixel4_ms", 50, 4.5),
+        ("xiaomi11_ms", 50, 4.5),
+        ("pixel1_ms", 300, 2.5),
+        pytest.param("pixel4_ms", 300, 2.5, marks=pytest.mark.weekly),
+        pytest.param("xiaomi11_ms", 300, 2.5, marks=pytest.mark.weekly),
+    ],
+)
 def test_real_phones(phones, column, train, most_mape):
     """A plain linear model has 4.2 to 5.1 % here, whatever the number of rows."""
     blocks, frame = phones

@@ -16,7 +16,6 @@ from hwnas.devices.device import DEFAULT_RUNTIMES, Device
 from hwnas.errors import HwnasError, UsageError
 from hwnas.runners import (
     ALL_RUNTIMES,
-    RUNNERS,
     default_runtime,
     open_runner,
     resolve_runtime,
@@ -39,7 +38,7 @@ WITHOUT = dict.fromkeys(GOOGLES, "test_runners_benchmark_model.py")
 
 CASES = [
     pytest.param((transport, name), id=f"{name}-{transport}")
-    for transport in RUNNERS
+    for transport in TRANSPORTS
     for name in runtime_names(transport)
     if name not in WITHOUT
 ]
@@ -77,12 +76,14 @@ def runner(case: tuple[Device, str]) -> Iterator[Runner]:
 
 
 def test_every_registered_runtime_is_tried_on_every_kind_of_device_that_can_have_it() -> None:
-    assert MACHINES.keys() | {"local"} == TRANSPORTS.keys() == RUNNERS.keys(), "a kind of device has no machine here"
+    assert MACHINES.keys() | {"local"} == TRANSPORTS.keys(), "a kind of device has no machine here"
     tried = {case.values[0] for case in CASES}
     missing = {(transport, name) for transport in TRANSPORTS for name in runtime_names(transport)} - tried
     assert {name for _, name in missing} == WITHOUT.keys()
     assert all((Path(__file__).parent / file).is_file() for file in WITHOUT.values())
-    assert {kind.runtime for kind in PROGRAMS} | RUNTIMES.keys() == set(ALL_RUNTIMES)
+    assert {name for transport in TRANSPORTS for name in runtime_names(transport)} == set(ALL_RUNTIMES)
+    assert all(kind.runtime == name for name, kind in PROGRAMS.items())
+    assert all(runtime.name == name for name, runtime in RUNTIMES.items())
     assert all(DEFAULT_RUNTIMES[transport] in runtime_names(transport) for transport in TRANSPORTS)
 
 

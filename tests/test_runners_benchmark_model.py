@@ -25,8 +25,9 @@ from hwnas.latency.fitting.held_out import measured_on
 from hwnas.latency.measuring.table_campaign import TableCampaign
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.native.abi import elf_kind
-from hwnas.runners import RUNNERS, remote
+from hwnas.runners import remote
 from hwnas.runners.benchmark_model import BenchmarkModel, BenchmarkModelRunner, flags_of, supported
+from hwnas.runners.registry import PROGRAMS
 from hwnas.runtimes.files import file_sha256
 from hwnas.spaces import get_space
 from hwnas.transports.adb import Adb
@@ -199,7 +200,7 @@ def test_what_a_gpu_leaves_to_the_cpu_is_said_once_and_a_circumstance_of_the_num
 @pytest.mark.parametrize(("runtime", "on"), [("benchmark-model-gpu", ["use_gpu"]), ("benchmark-model-none", [])])
 def test_a_delegate_is_a_runtime_of_its_own_whatever_the_device_file_says(local, tmp_path, runtime, on):
     device = target(tmp_path, delegate="xnnpack")
-    with RUNNERS["local"][runtime](device, local) as runner:
+    with PROGRAMS[runtime](device, local) as runner:
         assert (runner.runtime, runner.identity()["delegate"]) == (runtime, runtime.removeprefix("benchmark-model-"))
         flags = flags_of(runner.device, "model.tflite")
     assert [name for name, value in flags.items() if name.startswith("use_") and value == "true"] == on

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hwnas.blocks.layers import conv_bias, conv_bn
-from hwnas.blocks.squeeze_excite import SqueezeExcite
+from hwnas.blocks.layers import SqueezeExcite, conv_bias, conv_bn
 from hwnas.specs.convolutions import Convolution, ConvolutionBlock, Layer
+from hwnas.specs.mbconv import MBConv
 
 
 class LayersInARow(nn.Module):
@@ -28,6 +28,21 @@ class LayersInARow(nn.Module):
         for name in self.names:
             out = getattr(self, name)(out)
         return x + out if self.has_residual else out
+
+
+class MBConvBlock(LayersInARow):
+    """The module of an `MBConv`, whose layers supernets reach into; those that a block does not have are None."""
+
+    def __init__(self, spec: MBConv) -> None:
+        super().__init__(spec)
+        for name in ("expand", "squeeze_excite"):
+            if name not in self.names:
+                self.register_module(name, None)
+
+    expand: nn.Sequential | None
+    depthwise: nn.Sequential
+    squeeze_excite: SqueezeExcite | None
+    project: nn.Sequential
 
 
 def build_layer(layer: Layer) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What the blocks are made of: convolution with batch norm and activation, and their initialisation."""
+"""The layers of the blocks, with their first weights: convolution, batch norm, activation, squeeze-and-excitation."""
 
 from __future__ import annotations
 
@@ -67,3 +67,29 @@ def conv_bias(
     nn.init.normal_(conv.weight, 0.0, std or math.sqrt(2.0 / (kernel * kernel * out_channels)))
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return nn.Sequential(conv, *([ACTIVATIONS[activation]()] if activation is not None else []))
+
+
+class SqueezeExcite(nn.Module):
+    """Multiplies every channel by a gate that is computed from the whole image: (N, C, H, W) -> (N, C, H, W).
+
+    Squeeze-and-excitation (arXiv 1709.01507).
+
+    Args:
+        channels: C.
+        squeezed_channels: Channels between its two 1x1 convolutions, which have biases.
+        activation: Of the block around it. With ``silu`` it is EfficientNet's (SiLU inside, sigmoid gate), else
+            MobileNetV3's (ReLU inside, hard-sigmoid gate).
+    """
+
+    def __init__(self, channels: int, squeezed_channels: int, activation: str) -> None:
+        super().__init__()
+        smooth = activation == "silu"
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Conv2d(channels, squeezed_channels, 1)
+        self.activation = ACTIVATIONS["silu" if smooth else "relu"]()
+        self.expand = nn.Conv2d(squeezed_channels, channels, 1)
+        self.gate: nn.Module = nn.Sigmoid() if smooth else nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated: Tensor = x * self.gate(self.expand(self.activation(self.reduce(self.pool(x)))))
+        return gated

@@ -17,7 +17,7 @@ CURE = "write it again with `hwnas gate MODEL --save FILE`"
 
 
 class Baseline(BaseModel):
-    """What is used of the JSON of `gate` or `bench`."""
+    """The fields that are used of the JSON of `gate` or `bench`."""
 
     reference: str
     rounds: list[Round] = Field(min_length=1)

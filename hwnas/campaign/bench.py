@@ -15,10 +15,11 @@ from hwnas.devices.device import Device, load_device
 from hwnas.devices.preconditions import Preconditions
 from hwnas.errors import UsageError
 from hwnas.progress import silent
-from hwnas.runners import RUNNERS, chosen_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
+from hwnas.runners import chosen_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
 from hwnas.runners.base import Runner
 from hwnas.runners.benchmark_model import BenchmarkModel, BenchmarkModelRunner
 from hwnas.runners.operator_profile import OperatorProfile
+from hwnas.runners.registry import programs
 from hwnas.runners.remote import RemoteRunner
 from hwnas.runners.retrying import RetryingRunner
 from hwnas.runtimes.base import Runtime
@@ -136,7 +137,7 @@ def profile_operators(
     """
     device = load_device(device).with_threads(threads)
     name = BenchmarkModelRunner.runtime if runtime is None else resolve_runtime(device, runtime)
-    if not issubclass(RUNNERS[device.transport].get(name, RemoteRunner), BenchmarkModelRunner):
+    if not issubclass(programs(device.transport).get(name, RemoteRunner), BenchmarkModelRunner):
         raise UsageError(
             f"the runtime {name} does not tell what single operators take; benchmark-model, Google's program, does."
         )

@@ -27,7 +27,8 @@ PRECISE = 0.01
 
 @dataclass(frozen=True)
 class Limit:
-    """What a model is compared with. The values are of `Round.ratio` if `by_reference`, else of `Round.ms`."""
+    """The measurement that a model is compared with. The values are of `Round.ratio` if `by_reference`, else of
+    `Round.ms`."""
 
     than: tuple[float, ...]
     """One value, or one for each round of an earlier measurement."""
@@ -182,7 +183,7 @@ def gate(
 
 
 def _judge(limit: Limit | None, found: Excess | None) -> Status:
-    """What an interval says; without a limit, whether it is narrow enough."""
+    """The verdict of an interval; without a limit, whether it is narrow enough."""
     if found is None:
         return "undecided"
     if limit is None:

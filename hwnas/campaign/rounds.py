@@ -38,7 +38,7 @@ accident."""
 
 @checked_dataclass(frozen=True)
 class Round:
-    """What the repetitions of a model and of the reference before each of them took in one process."""
+    """The times of the repetitions of a model in one process, and of the reference before each of them."""
 
     model_us: tuple[Positive, ...] = Field(min_length=1)
     reference_us: tuple[Positive, ...] = Field(min_length=1)

@@ -56,12 +56,12 @@ class Sample(BaseModel):
     """Of the hottest CPU sensor."""
     frequency_khz: NotNegative | None = None
     max_frequency_khz: NotNegative | None = None
-    """What the first core may run at."""
+    """The highest frequency that the first core may run at."""
     thermal_status: int | None = None
 
 
 class Sustained(BaseModel):
-    """What a device keeps up."""
+    """The speed that a device keeps up."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,7 +139,7 @@ def sustain(
 
 
 def read_sustained(path: Path) -> Sustained:
-    """What `Sustained.to_json` wrote. Raises HwnasError for a file that is missing, damaged, or something else."""
+    """The Sustained that `to_json` wrote. Raises HwnasError for a file that is missing, damaged, or something else."""
     what = "the sustained speed"
     found: Sustained = checked(Sustained, read_json(path, what, CURE), f"{what} {path}", CURE)
     return found

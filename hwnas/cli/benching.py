@@ -36,7 +36,7 @@ def bench(
     ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", help="Run it without a pause for so long: what is kept up?"),
+        typer.Option("--minutes", help="Run it without a pause for so long, to see how heat slows it."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -50,11 +50,7 @@ def bench(
 
     Sustained speed: `hwnas bench model.tflite --device pixel-8 --minutes 10 --out sustained.json`
     """
-    from hwnas.campaign.bench import bench as bench_model
-    from hwnas.campaign.gate import digest_of
     from hwnas.devices.device import load_device
-    from hwnas.report.console import CONSOLE
-    from hwnas.report.progress import progress_bars
 
     if operators:
         _show_operators(model, device, runtime, threads, as_json)
@@ -65,12 +61,23 @@ def bench(
         return
     if out is not None:
         raise UsageError("--out is for the samples of --minutes; take the JSON of one measurement from --json.")
+    _bench_once(model, target, runtime, threads, timeout_s, as_json)
+
+
+def _bench_once(
+    model: Path, device: Device, runtime: str | None, threads: int | None, timeout_s: float | None, as_json: bool
+) -> None:
+    from hwnas.campaign.bench import bench as bench_model
+    from hwnas.campaign.gate import digest_of
+    from hwnas.report.console import CONSOLE
+    from hwnas.report.progress import progress_bars
+
     with progress_bars() as bars:
         bars("bench", 0, 1, model.name)
-        reference = _reference(model, target, runtime) if as_json else None
+        reference = _reference(model, device, runtime) if as_json else None
         result = bench_model(
             model,
-            target,
+            device,
             runtime,
             threads,
             reference,

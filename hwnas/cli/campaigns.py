@@ -1,4 +1,4 @@
-"""What `hwnas measure` does: a campaign on one device, or on several at once, and what is told of it."""
+"""The work of `hwnas measure`: a campaign on one device or on several at once, its progress and its result."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def print_measured(
 
 
 class _Watch:
-    """What the progress bars show of campaigns: repetitions, and the error after each round where there are rounds."""
+    """The progress bars of campaigns: repetitions, and the error after each round where there are rounds."""
 
     def __init__(self, bars: Callable[[str, int, int, str], None]) -> None:
         self._bars, self._error = bars, ""
@@ -86,7 +86,7 @@ class _Watch:
 
 
 def _result(found: Measured, space: SearchSpace | None, goal_mape: float | None) -> dict[str, Any]:
-    """What a campaign found, as JSON; with a space, also what its networks cost."""
+    """The result of a campaign as JSON; with a space, also the latency of its networks."""
     from hwnas.latency.fitting.fit import fit as fit_table
     from hwnas.latency.measuring.known_networks import KnownTable
     from hwnas.latency.measuring.until_accurate import UntilAccurate

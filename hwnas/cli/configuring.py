@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import faults_of, read_toml
 
-Config = TypeVar("Config", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Config = TypeVar("Config", bound="BaseModel")
 
 
 def read_configuration(path: Path | None) -> dict[str, Any]:
     """The options in a file; none without one. Raises UsageError for a file that cannot be read."""
+    from hwnas.foreign import read_toml
+
     if path is None:
         return {}
     try:
@@ -27,6 +29,10 @@ def read_configuration(path: Path | None) -> dict[str, Any]:
 
 def configured(kind: type[Config], values: Mapping[str, Any], path: Path | None, verb: str) -> Config:
     """The configuration that options and file say together. Raises UsageError for what it must not be."""
+    from pydantic import ValidationError
+
+    from hwnas.foreign import faults_of
+
     try:
         return kind.model_validate(values)
     except ValidationError as error:

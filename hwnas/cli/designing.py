@@ -86,8 +86,9 @@ def search(
 ) -> None:
     """Search under a budget with a latency table that exists; export what is found and measure it.
 
-    With a published table, from `hwnas measure --import`, no device is needed: what is found is predicted, and saved
-    with its weights and a page, `report.html`. Small images and widths then stand in for the published network.
+    With a published table, from `hwnas measure --import`, no device is needed: the result has a predicted
+    latency, and is saved with its weights and a page, `report.html`. Small images and widths then stand in for the
+    published network.
 
     Example: `hwnas search --space tiny --data digits --latency latency_models/local/litert --budget-ms 0.4`
 
@@ -146,7 +147,7 @@ def design(
 
 
 def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
-    """What `search` and `design` share: read the configuration, design with bars, print the closing table."""
+    """The work that `search` and `design` share: read the configuration, design with bars, print the closing table."""
     from hwnas.designer.choices import USUAL_SPACE
     from hwnas.designer.design import design as run_design
     from hwnas.designer.design_table import design_table

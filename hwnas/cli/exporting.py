@@ -173,7 +173,7 @@ def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:
 
 
 def _report(run: Path) -> dict[str, Any] | None:
-    """What the design that this run is found of its network; None where there was none."""
+    """The results of the design that made this run; None for a run of another kind."""
     from hwnas.report.recorded import REPORT_FILE, design_report
 
     return design_report(run / REPORT_FILE)

@@ -10,7 +10,6 @@ import typer
 from hwnas.cli.options import Accept, DeviceName, Json, RuntimeName, Threads
 from hwnas.cli.output import print_json
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import LONGEST_MS
 
 if TYPE_CHECKING:
     from hwnas.campaign.gate import Gated, Limit
@@ -30,12 +29,14 @@ def gate(
     device: DeviceName = "local",
     runtime: RuntimeName = None,
     threads: Threads = None,
-    budget_ms: Annotated[float | None, typer.Option("--budget-ms", help="What one inference may take.")] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option("--budget-ms", help="The most ms that one inference may take.")
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
             "--baseline",
-            help="What it may not be slower than: a JSON of --save or `bench --json`, or a model file, to be measured "
+            help="It may not be slower than this: a JSON of --save or `bench --json`, or a model file, to be measured "
             "beside it. With --budget-ms: a table, which says how fast the device is as a rule.",
         ),
     ] = None,
@@ -88,6 +89,8 @@ def gate(
 
 def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, junit: Path | None) -> None:
     """Raises UsageError where it is not said what is wanted, or what is wanted twice."""
+    from hwnas.foreign import LONGEST_MS
+
     if save is not None and junit is not None and save.resolve() == junit.resolve():
         raise UsageError(f"--save and --junit write two files, not one: {save}.")
     if budget_ms is not None and not 0 < budget_ms <= LONGEST_MS:  # NaN is neither

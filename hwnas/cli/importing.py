@@ -1,4 +1,4 @@
-"""What `hwnas measure --import` does: a published table in place of a measured one."""
+"""The work of `hwnas measure --import`: a published table in place of a measured one."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ MANY_NETWORKS, FEW_NETWORKS = 30, 10
 NETWORKS_RANGE = (3, 1000)
 
 KNOWN_NETWORKS, KNOWN_RESOLUTION, KNOWN_CLASSES = "known", 224, 1000
-"""What to type for the known networks, and what they are published with."""
+"""The word to type for the known networks, and the resolution and classes that they are published with."""
 
 
 def measure(

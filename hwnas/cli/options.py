@@ -25,7 +25,7 @@ Resolutions = Annotated[
 ]
 Width = Annotated[float | None, typer.Option("--width", help="Multiplier of all channel counts.")]
 
-# measure, bench: what is not said has a value
+# measure, bench: every option has a value if it is not given
 SpaceName = Annotated[str, typer.Option("--space", help=f"Search space: {_SPACES}.")]
 DeviceName = Annotated[str, typer.Option("--device", help="A device of `hwnas devices`, or the path of its TOML file.")]
 DeviceNames = Annotated[
@@ -83,7 +83,7 @@ UntilMape = Annotated[
     ),
 ]
 
-# search, design: what is not said comes from --config, or from the defaults of DesignConfig
+# search, design: an option that is not given comes from --config, or from the defaults of DesignConfig
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any of the options; flags override it.")]
 OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [by the images].")]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
@@ -121,7 +121,9 @@ Limits = Annotated[
 ]
 Sustained = Annotated[
     Path | None,
-    typer.Option("--sustained", help="JSON of `hwnas bench --minutes`: the budget is for what the device keeps up."),
+    typer.Option(
+        "--sustained", help="JSON of `hwnas bench --minutes`: the budget is for the speed that the device keeps up."
+    ),
 ]
 Frontier = Annotated[
     str | None,
@@ -150,7 +152,7 @@ CompareWith = Annotated[
     ),
 ]
 Retrain = Annotated[
-    bool, typer.Option("--retrain", help="Train what is found from scratch instead of inheriting its weights.")
+    bool, typer.Option("--retrain", help="Train the architecture found from scratch instead of inheriting its weights.")
 ]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", help="Use only this many training images.")]
 Balance = Annotated[

@@ -13,7 +13,6 @@ from typing import Any
 from rich.text import Text
 
 from hwnas.errors import HwnasError
-from hwnas.files import json_text
 from hwnas.report.console import CONSOLE
 from hwnas.text import json_values
 from hwnas.train.findings import DataWarning
@@ -51,6 +50,8 @@ def say_log() -> None:
 
 def print_json(data: dict[str, Any]) -> None:
     """Print one JSON object. Raises HwnasError if standard output does not take it all."""
+    from hwnas.files import json_text
+
     text = json_text(data)
     try:
         text.encode(sys.stdout.encoding or "utf-8")

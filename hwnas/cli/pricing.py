@@ -22,7 +22,7 @@ def price(
     width: Width = None,
     as_json: Json = False,
 ) -> None:
-    """What an architecture costs on a device, in all and block by block, from a latency table.
+    """The latency of an architecture on a device, in all and block by block, from a latency table.
 
     Example: `hwnas price --space single-path --code 0,0,0,4,3,0,0,0,3,0,0,0,3,2,2,2,3,3,3,3 --latency
     latency_models/pixel-1/single-path-nas`

@@ -40,7 +40,7 @@ def show_range(
     out: Picture = None,
     as_json: Json = False,
 ) -> None:
-    """What a device can do: the fastest and the slowest network of a space, and known networks between them.
+    """The range of a device: the fastest and the slowest network of a space, and known networks between them.
 
     Measures as much of the space as that takes, and the known networks at its resolution, and goes on where it was
     stopped. With --latency, or for a device that has a published table only, nothing is measured.

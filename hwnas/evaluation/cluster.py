@@ -37,7 +37,7 @@ class ThisProcess:
     """Does tasks one after the other, here."""
 
     def run(self, tasks: Sequence[Task], done: Done) -> Results:
-        """What each task found, in order. Those that are done are not done again."""
+        """The result of each task, in order. Those that are done are not done again."""
         results = []
         for number, task in enumerate(tasks, start=1):
             results.append(run_task(task.to_json()))

@@ -40,7 +40,7 @@ class _Gap(BaseModel):
 
 
 class _Row(BaseModel):
-    """What is shown or compared of a row of a report."""
+    """The part of a row of a report that is shown or compared."""
 
     method: str
     data: str

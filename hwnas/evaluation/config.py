@@ -16,16 +16,16 @@ from hwnas.searches.registry import SEARCHES
 from hwnas.specs.spec import LARGEST_SIDE
 
 RANDOM_SEARCH = "random-search"
-"""What the search method ``random`` is called here, where ``random`` is a network that nobody chose."""
+"""The name of the search method ``random`` here, where ``random`` is a network that nobody chose."""
 METHODS = {name if name not in RULES else RANDOM_SEARCH: name for name in SEARCHES}
 """By the name that a study calls it: the name of a search method."""
 
 GROWS = {"methods", "seeds", "first_seed", "data", "budget_ms", "settings", "ranked", "truth"}
-"""What may be another when a study goes on: each run of it knows for itself what decided it."""
+"""The options that may change when a study goes on: each run of it knows for itself what decided it."""
 
 
 class StudyConfig(BaseModel):
-    """What is compared. The options of `hwnas evaluate`, or a TOML file of the same names."""
+    """The configuration of a study. The options of `hwnas evaluate`, or a TOML file of the same names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -86,7 +86,7 @@ class StudyConfig(BaseModel):
 
     @property
     def shared(self) -> dict[str, Any]:
-        """What all runs of a study have in common: a folder of another study is refused."""
+        """The options that all runs of a study have in common: a folder of another study is refused."""
         return {name: value for name, value in self.model_dump(mode="json").items() if name not in GROWS}
 
 

@@ -103,7 +103,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Gap:
-    """What lies between a supernet and the networks taken out of it, all on the validation images (0 to 1).
+    """The gap between a supernet and the networks taken out of it, all on the validation images (0 to 1).
 
     Attributes:
         supernet: as `supernet_accuracies` gives it: before an architecture is taken out.

@@ -81,7 +81,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study found."""
+    """The results of a study."""
 
     config: StudyConfig
     folder: Path

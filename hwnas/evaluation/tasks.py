@@ -100,7 +100,7 @@ class Task:
 
     @property
     def result(self) -> Json | None:
-        """What it found, if it is done; None: it is not, or what is there is damaged or answers another question."""
+        """Its result, if it is done; None: it is not, or the file is damaged or answers another question."""
         path = Path(self.folder) / RESULT_FILE
         with suppress(HwnasError):
             written = read_json(path, "the result of a task")
@@ -132,7 +132,8 @@ def run_task(task: Json) -> Json:
 
 
 def _when_free(do: Callable[[], Json]) -> Json:
-    """What `do` gives once no other process works in its folder: one that is being killed holds it a moment longer."""
+    """The result of `do` once no other process works in its folder: one that is being killed holds it a moment
+    longer."""
     for _ in range(PATIENCE_S):
         try:
             return do()
@@ -231,7 +232,7 @@ def _train(task: Task) -> Json:
 
 
 def _rank(task: Task) -> Json:
-    """What a finished search's supernet says of networks that were trained alone, and of the one it gave."""
+    """The accuracies that a finished search's supernet gives to networks that were trained alone, and to its own."""
     asked, data = task.asked, images(task)
     result = _searched(task, Path(task.folder).parents[1] / "search" / asked["searched"])
     inherited = InheritedEvaluator(result.net, data, asked["torch_device"])

@@ -1,7 +1,7 @@
 """The exporter: a torch module -> Graph -> .tflite and .onnx files, each compared with PyTorch.
 
 ==================== =====================================================================================
-`export`             the verb `hwnas.export`, and `convert`, which writes one file that `unchecked` makes
+`export`             the verb `hwnas.export`, and `convert`, which writes one unchecked file
 `exporter`           the Exporter: makes the file of one format and precision, and compares it with PyTorch
 `evaluation`         accuracy of the files on images; int8 layers that are repaired
 `formats`            the list of formats; `precision`: the list of precisions
@@ -12,6 +12,6 @@
 `exported`           the result: ExportedModel and ``export.json``
 `graph/`             module -> Graph: tracing, `lowerings/`, folding
 `model_file/`        parts that all formats share: the Format, constants, metadata, int8 layers
-`tflite/`, `onnx/`   one package per format: ``format`` (its entry), ``writer``, ``model``, ``int8``
+`tflite/`, `onnx/`   one package per format: ``format`` (its entry), ``writer``, the file, ``int8``
 ==================== =====================================================================================
 """

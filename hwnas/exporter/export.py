@@ -17,6 +17,7 @@ from hwnas.exporter.evaluation import Evaluation
 from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE, ExportedModel, write_export_json
 from hwnas.exporter.exporter import Exporter, ExportProgress, FileDraft
 from hwnas.exporter.formats import FORMATS, get_format
+from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.graph.module_copy import module_copy
@@ -26,13 +27,16 @@ from hwnas.exporter.model_file.metadata import ModelMetadata
 from hwnas.exporter.model_file.quantizer import Int8Settings
 from hwnas.exporter.parity import check_parity
 from hwnas.exporter.precision import Precision, get_precision
+from hwnas.exporter.sensitivity import never_int8
 from hwnas.exporter.target import Target
-from hwnas.exporter.unchecked import unchecked_file
 from hwnas.files import check_ours, write_atomically
 from hwnas.inspection.examine import examine
 from hwnas.progress import silent
 from hwnas.runtimes.files import quiet_stderr
 from hwnas.space import Architecture
+
+RANDOM_IMAGES = 4
+"""For `convert` without images: how long an inference takes does not depend on the ranges of activations."""
 
 CLASSES_SHOWN = 5
 """How many classes an error names."""
@@ -75,14 +79,26 @@ def convert(
         module: One image in, one tensor out, made of supported layers; left as it was.
         input_shape: (N, C, H, W).
         format: ``tflite`` or ``onnx``.
-        precision, images, integer_ends: As `hwnas.exporter.unchecked.unchecked_file` takes them; the first by name.
+        precision: One of `hwnas.exporter.precision.PRECISIONS`.
+        images: (count, C, H, W), as the network takes them, to calibrate int8 with; None: random ones, which make a
+            file that takes as long as any other and answers nothing.
+        integer_ends: See `hwnas.exporter.model_file.quantizer.Int8Settings`.
 
     Raises:
         UsageError: For an unknown format or precision, or a wrong shape.
         HwnasError: For a layer that cannot be exported (named with its path), or a missing package.
     """
+    kind, wanted = get_format(format), get_precision(precision)
     graph = _not_empty(lower(module, input_shape))
-    return unchecked_file(graph, get_format(format), get_precision(precision), images, integer_ends)
+    if not wanted.needs_images:
+        file = kind.write(graph, "float16" if wanted.name == "float16" else "float32")
+        return kind.int8_weights(file) if wanted.name == "int8-weights" else file
+    friendly = decompose(graph)
+    if images is None:
+        shape = (RANDOM_IMAGES * graph.input.shape[0], *graph.input.shape[1:])
+        images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    quantizer = kind.quantizer(kind.write(friendly), images, Int8Settings(integer_ends=integer_ends))
+    return quantizer.quantized(never_int8(friendly))
 
 
 def export(

@@ -45,7 +45,7 @@ _TEXTS = (
 
 
 class Metadata(NamedTuple):
-    """What a .tflite says of itself; what it does not say is empty."""
+    """The metadata of a .tflite; fields that it lacks are empty."""
 
     entries: dict[str, str]
     labels: tuple[str, ...]

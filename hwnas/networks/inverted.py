@@ -1,4 +1,4 @@
-"""What networks of inverted residuals share: stages of MBConv blocks."""
+"""The parts that networks of inverted residuals share: stages of MBConv blocks."""
 
 from __future__ import annotations
 

@@ -8,33 +8,39 @@ are scaled as each paper does; MACs and parameters at full width and 224 px are 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
+from typing import TYPE_CHECKING
 
 from hwnas.errors import HwnasError, UsageError, unknown_name
+from hwnas.registered import Registered
 from hwnas.space import Architecture
 from hwnas.spaces.options import check_options
 
-NETWORKS = {
-    "dsnas-published": "hwnas.networks.searched:dsnas_published",
-    "efficientnet-lite0": "hwnas.networks.efficientnet:efficientnet_lite0",
-    "fbnet-c": "hwnas.networks.searched:fbnet_c",
-    "mnasnet": "hwnas.networks.mnasnet:mnasnet",
-    "mobilenet-v1": "hwnas.networks.mobilenet_v1:mobilenet_v1",
-    "mobilenet-v2": "hwnas.networks.mobilenet_v2:mobilenet_v2",
-    "mobilenet-v3-large": "hwnas.networks.mobilenet_v3:mobilenet_v3_large",
-    "mobilenet-v3-large-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_large_minimalistic",
-    "mobilenet-v3-small": "hwnas.networks.mobilenet_v3:mobilenet_v3_small",
-    "mobilenet-v3-small-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_small_minimalistic",
-    "mobilenet-v4-conv-small": "hwnas.networks.mobilenet_v4:mobilenet_v4_conv_small",
-    "plain-cnn": "hwnas.networks.plain_cnn:plain_cnn",
-    "proxylessnas-mobile": "hwnas.networks.searched:proxylessnas_mobile",
-    "shufflenet-v2": "hwnas.networks.shufflenet_v2:shufflenet_v2",
-    "single-path-published": "hwnas.networks.searched:single_path_published",
-    "spos-published": "hwnas.networks.searched:spos_published",
-    "squeezenet-1.0": "hwnas.networks.squeezenet:squeezenet_1_0",
-    "squeezenet-1.1": "hwnas.networks.squeezenet:squeezenet_1_1",
-}
-"""Module and function of each network."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NETWORKS: Registered[Callable[[float, int, int], Architecture]] = Registered(
+    {
+        "dsnas-published": "hwnas.networks.searched:dsnas_published",
+        "efficientnet-lite0": "hwnas.networks.efficientnet:efficientnet_lite0",
+        "fbnet-c": "hwnas.networks.searched:fbnet_c",
+        "mnasnet": "hwnas.networks.mnasnet:mnasnet",
+        "mobilenet-v1": "hwnas.networks.mobilenet_v1:mobilenet_v1",
+        "mobilenet-v2": "hwnas.networks.mobilenet_v2:mobilenet_v2",
+        "mobilenet-v3-large": "hwnas.networks.mobilenet_v3:mobilenet_v3_large",
+        "mobilenet-v3-large-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_large_minimalistic",
+        "mobilenet-v3-small": "hwnas.networks.mobilenet_v3:mobilenet_v3_small",
+        "mobilenet-v3-small-minimalistic": "hwnas.networks.mobilenet_v3:mobilenet_v3_small_minimalistic",
+        "mobilenet-v4-conv-small": "hwnas.networks.mobilenet_v4:mobilenet_v4_conv_small",
+        "plain-cnn": "hwnas.networks.plain_cnn:plain_cnn",
+        "proxylessnas-mobile": "hwnas.networks.searched:proxylessnas_mobile",
+        "shufflenet-v2": "hwnas.networks.shufflenet_v2:shufflenet_v2",
+        "single-path-published": "hwnas.networks.searched:single_path_published",
+        "spos-published": "hwnas.networks.searched:spos_published",
+        "squeezenet-1.0": "hwnas.networks.squeezenet:squeezenet_1_0",
+        "squeezenet-1.1": "hwnas.networks.squeezenet:squeezenet_1_1",
+    }
+)
+"""Every network by the name people type: the function that makes it."""
 
 USUAL_WIDTHS = {
     "mnasnet": (0.5, 0.75, 1.0),
@@ -64,9 +70,7 @@ def get_network(name: str, width: float = 1.0, resolution: int = 224, num_classe
     if name not in NETWORKS:
         raise unknown_name("network", name, list(NETWORKS))
     check_options(resolution, num_classes, width)
-    module, function = NETWORKS[name].split(":")
-    network: Architecture = getattr(import_module(module), function)(width, resolution, num_classes)
-    return replace(network, space=name, code=f"{width:g}x{resolution}")
+    return replace(NETWORKS[name](width, resolution, num_classes), space=name, code=f"{width:g}x{resolution}")
 
 
 def usual_networks(resolution: int, num_classes: int) -> dict[tuple[str, float], Architecture]:

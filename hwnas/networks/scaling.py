@@ -116,7 +116,7 @@ class _Search:
     budget_ms: float
     measured_ms: Callable[[Architecture], float]
     earlier: list[_Point]
-    """What is known of the same network at other resolutions."""
+    """The known facts of the same network at other resolutions."""
     known_ms: dict[int, float] = field(default_factory=dict)
 
     @property

@@ -22,17 +22,18 @@ PROXYLESSNAS_MOBILE = (
 
 
 def single_path_published(width: float, resolution: int, num_classes: int) -> Architecture:
-    """What Single-Path NAS found for the Pixel 1 (arXiv 1904.02877; dstamoulis/single-path-nas, `nnet-eval`)."""
+    """The network that Single-Path NAS found for the Pixel 1 (arXiv 1904.02877; dstamoulis/single-path-nas,
+    `nnet-eval`)."""
     return _decoded("single-path", "0,0,0,4,3,0,0,0,3,0,0,0,3,2,2,2,3,3,3,3", width, resolution, num_classes)
 
 
 def dsnas_published(width: float, resolution: int, num_classes: int) -> Architecture:
-    """What DSNAS found for a limit of 327 million FLOPs (arXiv 2002.09128; SNAS-Series/SNAS-Series)."""
+    """The network that DSNAS found for a limit of 327 million FLOPs (arXiv 2002.09128; SNAS-Series/SNAS-Series)."""
     return _decoded("shufflenet", "0,0,3,0,3,2,0,0,3,3,2,3,3,3,2,0,0,3,3,0", width, resolution, num_classes)
 
 
 def spos_published(width: float, resolution: int, num_classes: int) -> Architecture:
-    """What Single Path One-Shot found (arXiv 1904.00420; as the authors of DSNAS list it)."""
+    """The network that Single Path One-Shot found (arXiv 1904.00420; as the authors of DSNAS list it)."""
     return _decoded("shufflenet", "0,1,2,2,1,1,2,1,3,3,0,3,0,3,0,0,2,2,2,1", width, resolution, num_classes)
 
 
@@ -43,7 +44,8 @@ def fbnet_c(width: float, resolution: int, num_classes: int) -> Architecture:
 
 
 def proxylessnas_mobile(width: float, resolution: int, num_classes: int) -> Architecture:
-    """What ProxylessNAS found for the Pixel 1 (arXiv 1812.00332; mit-han-lab/proxylessnas, `proxyless_mobile`)."""
+    """The network that ProxylessNAS found for the Pixel 1 (arXiv 1812.00332; mit-han-lab/proxylessnas,
+    `proxyless_mobile`)."""
     channels, first = scaled(32, width), scaled(16, width)
     blocks: list[Spec] = [
         Conv(3, channels, stride=2, activation="relu6"),

@@ -1,4 +1,5 @@
-"""What a network answers to the test images, for its page: a table of the classes, the commonest mix-ups, pictures."""
+"""The answers of a network to the test images, for its page: a table of the classes, the commonest mix-ups,
+pictures."""
 
 from __future__ import annotations
 

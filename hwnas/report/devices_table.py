@@ -18,7 +18,7 @@ from hwnas.runners.remote import READY
 
 
 def device_tables(found: Discovery) -> Iterator[RenderableType]:
-    """What to print, from top to bottom."""
+    """The tables to print, from top to bottom."""
     reached = [*found.phones, *found.boards]
     if answering := [each for each in reached if each.problem is None]:
         yield _answering_table(answering)
@@ -31,7 +31,7 @@ def device_tables(found: Discovery) -> Iterator[RenderableType]:
 
 
 def latency_models_table(shipped: Sequence[ShippedTable]) -> RenderableType:
-    """What comes with hwnas, the better one of a device first."""
+    """The latency tables that come with hwnas, the better one of a device first."""
     title = (
         "latency models that come with hwnas: they predict, and measure nothing; for that the phone must be connected"
     )
@@ -56,7 +56,7 @@ def _remark(text: str) -> Text:
 
 
 def _remarks(found: DiscoveredDevice) -> list[str]:
-    """What keeps a phone or board from being measured, or one of its runtimes from being used."""
+    """The reasons why a phone or board cannot be measured, or one of its runtimes cannot be used."""
     if found.problem is not None:
         return [f"{found.address} does not answer. {found.problem}"]
     return [f"{found.address}, {name}: {state}" for name, state in found.runtimes.items() if state != READY]

@@ -1,4 +1,4 @@
-"""What a gate found, for people and for continuous integration: a table, and JUnit's XML."""
+"""The outcome of a gate, for people and for continuous integration: a table, and JUnit's XML."""
 
 from __future__ import annotations
 

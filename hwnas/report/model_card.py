@@ -90,7 +90,7 @@ def _latency(report: Json) -> list[str]:
 
 
 def _predicted_alone(report: Json) -> list[str]:
-    """What a published table says of a network that was never measured."""
+    """The latency by a published table of a network that was never measured."""
     if report.get("predicted_ms") is None or not report.get("publication"):
         return []
     low, high = report["interval_ms"]
@@ -99,7 +99,7 @@ def _predicted_alone(report: Json) -> list[str]:
 
 
 def _predicted(report: Json, measured_ms: float) -> str:
-    """What was predicted before, for a network of the space that was searched."""
+    """The earlier prediction, for a network of the space that was searched."""
     if report["predicted_ms"] is None:
         return ""
     predicted, (low, high) = report["predicted_ms"], report["interval_ms"]

@@ -1,4 +1,4 @@
-"""What the charts of a page show: values placed on axes, which `templates/charts.html` draws as SVG."""
+"""The contents of a page's charts: values placed on axes, which `templates/charts.html` draws as SVG."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _budget_row(name: str, precision: str, ms: float | None, report: Json, axis:
 
 
 def network_points(report: Json) -> list[Point]:
-    """What is returned, what it was compared with, and what a frontier holds."""
+    """The networks returned, compared with, and on the frontier."""
     images = report.get("images", {}).get("test")
 
     def point(name: str, ms: float | None, accuracy: float | None, kind: Kind) -> list[Point]:
@@ -115,7 +115,7 @@ def network_points(report: Json) -> list[Point]:
 
 
 def returned_name(report: Json) -> str:
-    """What the network is called in pictures."""
+    """The name of the network in pictures."""
     returned = report.get("returned") or "found"
     return "found (this network)" if returned == "found" else f"{returned} (this network)"
 

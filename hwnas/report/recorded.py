@@ -23,7 +23,7 @@ EVALUATED_FILES = "derivation-*.jsonl"
 MISTAKES_FILE = "mistakes.json"
 """Of a run: pictures of the test images that the network is surest of, and wrong."""
 FOUND = "found"
-"""What is returned, as a rule: the network that the search found."""
+"""The network that is returned as a rule: the one that the search found."""
 CURE = "restore it, or delete it to export without what it says"
 
 MISTAKES_CURE = "delete it, and the page does without"

@@ -110,7 +110,7 @@ def by_budget(rows: Sequence[Json]) -> dict[tuple[str, float], list[Json]]:
 
 
 def cells(row: Json) -> dict[str, str]:
-    """What a row shows, by column; nothing where nothing is known."""
+    """The cells of a row, by column; nothing where nothing is known."""
     interval = row["interval"]
     return {
         "method": row["method"],
@@ -129,7 +129,7 @@ def cells(row: Json) -> dict[str, str]:
 
 
 def gap_cells(row: Json) -> dict[str, str]:
-    """What the gap of a row's supernets shows, by column; accuracies in points."""
+    """The gap of a row's supernets, by column; accuracies in points."""
     gap = row["gap"]
     taus = {name: _with_error(gap[name], gap[f"{name}_error"]) for name in GAP_HEADS if name.startswith("tau")}
     points = {name: f"{100 * gap[name]:+.2f}" for name in ("discretisation", "retraining", "regret")}

@@ -32,7 +32,7 @@ def sustained_table(found: Sustained, model: Path) -> Table:
 
 
 def series(found: Sustained) -> dict[str, list[float]]:
-    """What changes over time, with its unit; empty where not every sample tells."""
+    """The values that change over time, with their units; empty where not every sample tells."""
     frequencies = [each.frequency_khz and each.frequency_khz / 1e6 for each in found.samples]
     limits = [each.max_frequency_khz and each.max_frequency_khz / 1e6 for each in found.samples]
     told: dict[str, Sequence[float | None]] = {

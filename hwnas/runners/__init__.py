@@ -2,7 +2,6 @@
 
 from hwnas.runners.registry import (
     ALL_RUNTIMES,
-    RUNNERS,
     chosen_runtime,
     default_runtime,
     is_in_process,
@@ -15,7 +14,6 @@ from hwnas.runners.registry import (
 
 __all__ = [
     "ALL_RUNTIMES",
-    "RUNNERS",
     "chosen_runtime",
     "default_runtime",
     "is_in_process",

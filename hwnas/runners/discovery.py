@@ -11,7 +11,7 @@ from hwnas.devices.connection import device_at, open_transport
 from hwnas.devices.cores import clusters
 from hwnas.devices.device import Device, known_devices, load_device
 from hwnas.errors import HwnasError
-from hwnas.runners.registry import RUNNERS
+from hwnas.runners.registry import programs
 from hwnas.runtimes import available_runtimes
 from hwnas.transports.adb import PHONE_READY, adb_devices, phone_problem
 from hwnas.transports.base import Facts, Health
@@ -175,8 +175,8 @@ def _devices_for(found: DiscoveredDevice, devices: dict[str, Device], alone: boo
 
 def local_runtimes() -> dict[str, str]:
     """For people: every runtime of this machine with its version, or why it cannot be used here."""
-    programs = {name: kind.availability_here() for name, kind in RUNNERS["local"].items()}
-    return available_runtimes() | {name: told for name, told in programs.items() if told is not None}
+    told = {name: kind.availability_here() for name, kind in programs("local").items()}
+    return available_runtimes() | {name: state for name, state in told.items() if state is not None}
 
 
 def remote_runtimes(transport: str, facts: Facts, devices: Sequence[Device]) -> dict[str, str]:
@@ -187,5 +187,5 @@ def remote_runtimes(transport: str, facts: Facts, devices: Sequence[Device]) -> 
         facts: as it reports them.
         devices: the Devices that it can be measured as.
     """
-    programs = {name: kind.availability(facts, devices) for name, kind in RUNNERS[transport].items()}
-    return {name: told for name, told in programs.items() if told is not None}
+    told = {name: kind.availability(facts, devices) for name, kind in programs(transport).items()}
+    return {name: state for name, state in told.items() if state is not None}

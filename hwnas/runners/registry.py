@@ -1,7 +1,7 @@
 """Every Runner by the Device's transport and the name of its runtime; from a Device to its open Runner.
 
 A runtime of this machine's Python is registered in `hwnas.runtimes`, a program of its own here: one module and one line
-in `PROGRAMS`.
+in `PROGRAMS`. The names alone import no Runner, for which a help text need not wait.
 """
 
 from __future__ import annotations
@@ -9,51 +9,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hwnas.devices.connection import open_transport
-from hwnas.devices.device import Device
-from hwnas.devices.lock import device_lock
 from hwnas.errors import UsageError, unknown_name
-from hwnas.runners.base import Runner
-from hwnas.runners.benchmark_model import (
-    BenchmarkModelGpuRunner,
-    BenchmarkModelPlainRunner,
-    BenchmarkModelRunner,
-)
-from hwnas.runners.in_process import InProcessRunner
-from hwnas.runners.native import NativeRunner
-from hwnas.runners.remote import RemoteRunner
-from hwnas.runners.remote_onnx import RemoteOnnxRunner
+from hwnas.registered import Registered
 from hwnas.runtimes import RUNTIMES
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.files import model_suffix
-from hwnas.transports.registry import TRANSPORTS
 
-PROGRAMS: tuple[type[RemoteRunner], ...] = (
-    NativeRunner,
-    BenchmarkModelRunner,
-    BenchmarkModelGpuRunner,
-    BenchmarkModelPlainRunner,
-    RemoteOnnxRunner,
+if TYPE_CHECKING:
+    from hwnas.devices.device import Device
+    from hwnas.runners.base import Runner
+    from hwnas.runners.remote import RemoteRunner
+
+PROGRAMS: Registered[type[RemoteRunner]] = Registered(
+    {
+        "native": "hwnas.runners.native:NativeRunner",
+        "benchmark-model": "hwnas.runners.benchmark_model:BenchmarkModelRunner",
+        "benchmark-model-gpu": "hwnas.runners.benchmark_model:BenchmarkModelGpuRunner",
+        "benchmark-model-none": "hwnas.runners.benchmark_model:BenchmarkModelPlainRunner",
+        "onnxruntime": "hwnas.runners.remote_onnx:RemoteOnnxRunner",
+    }
 )
-"""The Runners whose models run in a program of its own, also on this machine."""
+"""The Runners whose models run in a program of its own, also on this machine, by the name of the runtime."""
 
-RUNNERS: dict[str, dict[str, type[RemoteRunner]]] = {
-    transport: {kind.runtime: kind for kind in PROGRAMS if transport in kind.transports} for transport in TRANSPORTS
-}
-"""The same by the Device's transport, then by the name of the runtime."""
+ALL_RUNTIMES = tuple(dict.fromkeys([*RUNTIMES, *PROGRAMS]))
+"""Every name that people can type after ``--runtime``."""
+
+
+def programs(transport: str) -> dict[str, type[RemoteRunner]]:
+    """Those of `PROGRAMS` that a device reached by `transport` can have."""
+    return {name: kind for name, kind in PROGRAMS.items() if transport in kind.transports}
 
 
 def runtime_names(transport: str) -> tuple[str, ...]:
     """The runtimes that a device reached by `transport` can have; a machine's own Python runtimes come first."""
-    return tuple(dict.fromkeys([*(RUNTIMES if transport == "local" else ()), *RUNNERS[transport]]))
-
-
-ALL_RUNTIMES = tuple(dict.fromkeys(name for transport in TRANSPORTS for name in runtime_names(transport)))
-"""Every name that people can type after ``--runtime``."""
-
-
-_SUFFIXES = {kind.runtime: kind.suffix for kind in PROGRAMS} | {name: each.suffix for name, each in RUNTIMES.items()}
+    return tuple(dict.fromkeys([*(RUNTIMES if transport == "local" else ()), *programs(transport)]))
 
 
 def is_in_process(device: Device, runtime: str) -> bool:
@@ -63,9 +54,9 @@ def is_in_process(device: Device, runtime: str) -> bool:
 
 def runtime_suffix(name: str) -> str:
     """The files that a runtime takes: ``.tflite`` or ``.onnx``. Raises UsageError for an unknown name."""
-    if name not in _SUFFIXES:
+    if name not in ALL_RUNTIMES:
         raise unknown_name("runtime", name, ALL_RUNTIMES)
-    return _SUFFIXES[name]
+    return RUNTIMES[name].suffix if name in RUNTIMES else PROGRAMS[name].suffix
 
 
 def runtime_format(name: str) -> str:
@@ -115,11 +106,15 @@ def open_runner(device: Device, runtime: Runtime | str | None = None) -> Iterato
         UsageError: there is no such runtime for a device of this kind.
         HwnasError: the device cannot be reached, is measured by another process, or lacks what the runtime needs.
     """
+    from hwnas.devices.connection import open_transport
+    from hwnas.devices.lock import device_lock
+    from hwnas.runners.in_process import InProcessRunner
+
     name = resolve_runtime(device, runtime)
     if is_in_process(device, name):
         with InProcessRunner(device, RUNTIMES[name]) as here:
             yield here
         return
     transport = open_transport(device)
-    with device_lock(device, transport), RUNNERS[device.transport][name](device, transport) as there:
+    with device_lock(device, transport), PROGRAMS[name](device, transport) as there:
         yield there

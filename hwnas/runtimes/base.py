@@ -7,10 +7,11 @@ one Runtime with a fixed number of threads. Shapes are NCHW here, whatever layou
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Session(Protocol):

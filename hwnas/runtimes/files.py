@@ -8,12 +8,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from hwnas.errors import HwnasError
 
 TFLITE_IDENTIFIER = b"TFL3"
 """The flatbuffer file identifier of a TFLite file, at byte 4."""
+
+
+@cache
+def installed_version(distribution: str) -> str:
+    """Version of an installed package, read once: a campaign needs it with every model.
+
+    Raises PackageNotFoundError if it is missing.
+    """
+    return version(distribution)
 
 
 def is_tflite(model: bytes) -> bool:

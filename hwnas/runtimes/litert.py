@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
-from hwnas.runtimes.files import describe, file_sha256, is_tflite, quiet_stderr, read_model
+from hwnas.runtimes.files import describe, file_sha256, installed_version, is_tflite, quiet_stderr, read_model
 from hwnas.runtimes.tensors import DTYPES, StoredTensor, check_input, check_thread_count
 
 LIBRARIES = ("*pywrap_litert_common*", "_pywrap_tensorflow_interpreter_wrapper*")
@@ -76,7 +76,7 @@ class TFLiteRuntime:
     def version(self) -> str:
         """Version of the installed package. Raises HwnasError, naming the cure, if it is missing or unusable."""
         self._interpreter_class()
-        return version(self.distribution)
+        return installed_version(self.distribution)
 
     def library_sha256(self) -> str:
         """SHA-256 of the shared library that holds the kernels."""
@@ -114,11 +114,11 @@ class TFLiteRuntime:
 
     def _interpreter_class(self) -> Any:
         try:
-            version(self.distribution)
+            installed = installed_version(self.distribution)
             if self.needs_numpy_1 and int(np.__version__.split(".")[0]) >= 2:
                 # importing it works; the crash comes later, as a SystemError from the first interpreter
                 raise HwnasError(
-                    f"{self.distribution} {version(self.distribution)} was built for numpy 1 and fails under the "
+                    f"{self.distribution} {installed} was built for numpy 1 and fails under the "
                     f"installed numpy {np.__version__}; install numpy<2, or use the runtime litert."
                 )
             return import_module(f"{self.package}.interpreter").Interpreter
@@ -128,8 +128,7 @@ class TFLiteRuntime:
             ) from None
         except ImportError as error:
             raise HwnasError(
-                f"{self.distribution} {version(self.distribution)} is installed but cannot be imported: {error}; "
-                f"{self.cure}."
+                f"{self.distribution} {installed} is installed but cannot be imported: {error}; {self.cure}."
             ) from error
 
 

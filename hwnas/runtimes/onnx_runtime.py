@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
-from hwnas.runtimes.files import describe, file_sha256, is_tflite, read_model
+from hwnas.runtimes.files import describe, file_sha256, installed_version, is_tflite, read_model
 from hwnas.runtimes.tensors import StoredTensor, check_input, check_thread_count
 
 CURE = "install it with `pip install 'hwnas[onnx]'`"
@@ -105,7 +105,7 @@ def _onnxruntime() -> Any:
         return import_module("onnxruntime")
     except ImportError as error:
         try:
-            installed = version("onnxruntime")
+            installed = installed_version("onnxruntime")
         except PackageNotFoundError:
             raise HwnasError(
                 f"the runtime onnxruntime needs the package onnxruntime, which is not installed; {CURE}."
@@ -141,3 +141,6 @@ def _checked_input_shape(session: Any, described: str) -> tuple[int, ...]:
             f"export it for one image size."
         )
     return (batch if isinstance(batch, int) else 1, *rest)
+
+
+ONNX_RUNTIME = OnnxRuntime()

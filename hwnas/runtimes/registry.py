@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError, unknown_name
+from hwnas.registered import Registered
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.files import model_suffix
-from hwnas.runtimes.litert import LITERT, TFLITE_RUNTIME
-from hwnas.runtimes.onnx_runtime import OnnxRuntime
 
-RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, OnnxRuntime())}
+RUNTIMES: Registered[Runtime] = Registered(
+    {
+        "litert": "hwnas.runtimes.litert:LITERT",
+        "tflite-runtime": "hwnas.runtimes.litert:TFLITE_RUNTIME",
+        "onnxruntime": "hwnas.runtimes.onnx_runtime:ONNX_RUNTIME",
+    }
+)
 """Every runtime by the name people type; for one kind of file the first is the default."""
 
 

@@ -103,8 +103,8 @@ class CDARTSSettings(WeightSettings):
 
     @staticmethod
     def published() -> CDARTSSettings:
-        """What the authors' script runs on CIFAR-10, in batches of 256: two passes of the search net alone, then 30
-        cycles of a pass of the evaluation net and a pass of both. Half of the images are to be validation images."""
+        """The settings of the authors' script on CIFAR-10, in batches of 256: two passes of the search net alone, then
+        30 cycles of a pass of the evaluation net and a pass of both. Half of the images are to be validation images."""
         return CDARTSSettings(
             lr=0.4,  # 0.2 for a batch of 256
             lr_warmup=0.0,

@@ -47,7 +47,7 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """What is compared, larger is better: the accuracy, or else the negative loss."""
+        """The value that is compared, larger is better: the accuracy, or else the negative loss."""
         if self.accuracy is not None:
             return self.accuracy
         assert self.loss is not None
@@ -101,7 +101,8 @@ class Deriver(Protocol):
 
     @property
     def evaluations(self) -> Mapping[Architecture, Evaluation]:
-        """What it has compared, on all validation images, for whatever budget; empty: it goes by probability alone."""
+        """The evaluations that it has compared, on all validation images, for whatever budget; empty: it goes by
+        probability alone."""
         ...
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:

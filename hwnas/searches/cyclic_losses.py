@@ -1,4 +1,5 @@
-"""What Cyclic DARTS adds to the cross-entropy: the divergence of two networks' levels, and L1 on some raw logits."""
+"""The losses that Cyclic DARTS adds to the cross-entropy: the divergence of two networks' levels, and L1 on some raw
+logits."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def l1(alphas: Sequence[Tensor], counts: Sequence[Tensor]) -> Tensor:
 
 
 def l1_weight(coefficient: float, share: float, ratio: float) -> float:
-    """What multiplies the L1 term: it falls linearly to 0 in the first part of the search.
+    """The factor of the L1 term: it falls linearly to 0 in the first part of the search.
 
     Args:
         coefficient: at the start.

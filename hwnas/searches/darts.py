@@ -61,7 +61,7 @@ class DARTSSettings(SampledPathSettings):
 
     @staticmethod
     def published() -> DARTSSettings:
-        """What the authors' code runs on CIFAR-10, for 50 epochs in batches of 64."""
+        """The settings of the authors' code on CIFAR-10, for 50 epochs in batches of 64."""
         return DARTSSettings(
             lr=0.1,  # 0.025 for a batch of 64
             lr_warmup=0.0,

@@ -29,7 +29,7 @@ from hwnas.train.weights import WeightTraining
 SUPERNET = "training of the supernet"
 """The phase before the projections."""
 PROJECTION_FILE = "projection.json"
-"""What the supernet was, what DARTS would have taken, and every projection."""
+"""The supernet's accuracy, the architecture that DARTS would have derived, and every projection."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class DARTSPTSettings(DARTSSettings):
 
     @staticmethod
     def published() -> DARTSPTSettings:
-        """What the authors' code runs on NAS-Bench-201: 100 epochs in batches of 64, and 25 of fine-tuning."""
+        """The settings of the authors' code on NAS-Bench-201: 100 epochs in batches of 64, and 25 of fine-tuning."""
         return DARTSPTSettings(
             lr=0.1,  # 0.025 for a batch of 64
             lr_warmup=0.0,

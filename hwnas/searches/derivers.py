@@ -125,7 +125,7 @@ def _excess(problem: SearchProblem, architecture: Architecture) -> list[float]:
 def derive_together(
     problem: SearchProblem, deriver: Deriver, taken: Architecture | None = None
 ) -> tuple[Architecture, Derivation]:
-    """What `deriver` gives in the first of several processes, which alone evaluates and measures; and how it did."""
+    """The architecture that `deriver` gives in the first of several processes, which alone evaluates; and how."""
 
     def derive() -> tuple[tuple[int, ...], Derivation]:
         architecture = deriver(problem, taken)

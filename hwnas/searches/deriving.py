@@ -18,14 +18,16 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.cyclic import CyclicNet
+from hwnas.supernet.network import SuperNetwork
 from hwnas.supernet.sampled import SampledNet
+from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.loop import TrainingProgress, train
 
 
 class DerivingTrainer(ABC):
     """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
 
-    net: SampledNet | CyclicNet
+    net: SampledNet | CyclicNet | SuperKernelNet
     step_count: int
     total_steps: int
 
@@ -55,6 +57,11 @@ class DerivingTrainer(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
+    @property
+    def derived_from(self) -> SuperNetwork:
+        """The net that the architecture is derived from and inherits from: averaged, where a method averages."""
+        return self.net
+
     def derive(self) -> None:
         """Decide the architecture within the budget, measured if the problem says how."""
         architecture, self.derivation = derive_together(self.problem, self.deriver())
@@ -64,6 +71,14 @@ class DerivingTrainer(ABC):
         """The Reranked deriver of the net as it is now; `losses`: see `hwnas.searches.reranked.Reranked`."""
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
         return reranked(self.problem, probable, losses, self.run, self.progress, taken)
+
+    def result(self) -> SearchResult:
+        """The result: the derived architecture, or the one that is derived now."""
+        if self.derived is None:
+            self.derive()
+        assert self.derived is not None
+        architecture = self.problem.budget.space.decode(self.derived)
+        return SearchResult(self.problem, self.derived_from, architecture, self.deriver(), self.derivation)
 
     def derived_state(self) -> dict[str, Any]:
         """The part of the state that says what is derived, and how."""
@@ -77,10 +92,5 @@ class DerivingTrainer(ABC):
 def search_with(trainer: DerivingTrainer, run: Run, progress: TrainingProgress | None) -> SearchResult:
     """Make all steps of a search that are not made yet; the result holds the architecture that it derived."""
     trainer.run, trainer.progress = run, progress
-    problem = trainer.problem
-    train(trainer, problem.data, run, progress, trainer.checkpoint_seconds)
-    if trainer.derived is None:
-        trainer.derive()
-    assert trainer.derived is not None
-    architecture = problem.budget.space.decode(trainer.derived)
-    return SearchResult(problem, trainer.net, architecture, trainer.deriver(), trainer.derivation)
+    train(trainer, trainer.problem.data, run, progress, trainer.checkpoint_seconds)
+    return trainer.result()

@@ -53,7 +53,8 @@ class DSNASSettings(SampledPathSettings):
 
     @staticmethod
     def published() -> DSNASSettings:
-        """What the authors' code runs, for 240 epochs of ImageNet in batches of 1024, on the space ``shufflenet``."""
+        """The settings of the authors' code, for 240 epochs of ImageNet in batches of 1024, on the space
+        ``shufflenet``."""
         return DSNASSettings(
             lr_warmup=5 / 240,
             clip_norm=None,

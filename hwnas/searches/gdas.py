@@ -52,7 +52,7 @@ class GDASSettings(SampledPathSettings):
 
     @staticmethod
     def published() -> GDASSettings:
-        """What the authors' code runs on NAS-Bench-201, for 250 epochs of CIFAR-10 in batches of 64."""
+        """The settings of the authors' code on NAS-Bench-201, for 250 epochs of CIFAR-10 in batches of 64."""
         return GDASSettings(
             lr=0.1,  # 0.025 for a batch of 64
             lr_warmup=0.0,

@@ -1,4 +1,5 @@
-"""What a superkernel's decisions rest on: the size of every group of weights against its threshold, as plain data."""
+"""The evidence of a superkernel's decisions: the size of every group of weights against its threshold, as plain
+data."""
 
 from __future__ import annotations
 

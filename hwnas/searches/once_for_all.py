@@ -13,7 +13,7 @@ is one for all.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
@@ -24,18 +24,18 @@ from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.latency.sampling import UniformWithin
 from hwnas.run import Run
-from hwnas.searches.derivation import Derivation
-from hwnas.searches.derivers import Derive, MostProbable, derive_together
+from hwnas.searches.contracts import Deriver
+from hwnas.searches.derivers import Derive, MostProbable
+from hwnas.searches.deriving import DerivingTrainer, search_with
 from hwnas.searches.method import Method
 from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.start import largest_architecture, start_from
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
 from hwnas.train.finetuning import FineTuning, FineTuningSettings
-from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator
 from hwnas.train.optim import exponential_moving_average
 from hwnas.train.phases import phase_ends
 
@@ -85,21 +85,17 @@ class _ByLosses(SuperKernelNet):
         return [torch.softmax(-torch.from_numpy(effect) / TEMPERATURE, 0) for effect in self.losses.effects()]
 
 
-class OnceForAllTrainer:
+class OnceForAllTrainer(DerivingTrainer):
     """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
 
     def __init__(self, problem: SearchProblem, settings: OnceForAllSettings) -> None:
-        self.problem, self.settings = problem, settings
+        super().__init__(problem, settings.checkpoint_seconds)
+        self.settings = settings
         space = problem.budget.space
         self.total_steps = problem.epochs * problem.data.steps_per_epoch
         ends = {LARGEST: settings.largest, SHRINKING: settings.search, FINISHING: 1.0}
         self.ends = phase_ends(self.total_steps, ends, given_up=(FINISHING, LARGEST))
         self.step_count = 0
-        self.run: Run | None = None
-        """Keeps what is evaluated to derive the architecture; None: nothing is kept."""
-        self.progress: TrainingProgress | None = None
-        self.derived: list[int] | None = None
-        self.derivation: Derivation | None = None
         with seeded(problem.seed):
             net = _ByLosses(space)
         if problem.start is not None:
@@ -140,7 +136,7 @@ class OnceForAllTrainer:
         return {"loss": float(loss.detach())}
 
     def _path(self) -> list[int]:
-        """What this step trains."""
+        """The path that this step trains."""
         if self.phase == LARGEST:
             return self.largest
         if self.derived is not None:
@@ -173,30 +169,27 @@ class OnceForAllTrainer:
         child.to(self.problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return child.eval()
 
-    def derive(self) -> None:
-        """Decide the architecture within the budget, measured if the problem says how."""
+    def deriver(self) -> Deriver:
+        """The deriver of the net as it is now."""
         probable = MostProbable(self.net)
-        deriver: Any = probable
-        if self.settings.derive == "reranked":
-            deriver = reranked(self.problem, probable, self.net.losses.effects(), self.run, self.progress)
-        architecture, self.derivation = derive_together(self.problem, deriver)
-        self.derived = list(self.problem.budget.space.indices(architecture))
+        if self.settings.derive == "probable":
+            return probable
+        return self.reranked(probable, self.net.losses.effects())
+
+    @property
+    def derived_from(self) -> SuperKernelNet:
+        """The net, averaged since the derived architecture is trained."""
+        return self.net if self.average is None else self.average.module  # type: ignore[return-value]
 
     def result(self) -> SearchResult:
-        """What was found: the derived architecture, or the one that is derived now."""
-        if self.derived is None:
-            self.derive()
-        assert self.derived is not None
-        architecture = self.problem.budget.space.decode(self.derived)
-        net: SuperKernelNet = self.net if self.average is None else self.average.module  # type: ignore[assignment]
-        return SearchResult(self.problem, net, architecture, derivation=self.derivation)
+        """The result. For other budgets the losses alone decide, of which the average knows, too."""
+        return replace(super().result(), deriver=None)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
             "phase": self.phase,
-            "taken": self.derived,
-            "derivation": None if self.derivation is None else self.derivation.to_json(),
+            **self.derived_state(),
             "net": self.net.state_dict(),
             "teacher": None if self.teacher is None else self.teacher.state_dict(),
             "tuning": self.tuning.state_dict(),
@@ -205,9 +198,8 @@ class OnceForAllTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step_count, self.derived = state["step"], state["taken"]
-        known = state["derivation"]
-        self.derivation = None if known is None else Derivation(**known)
+        self.step_count = state["step"]
+        self.load_derived(state)
         self.net.load_state_dict(state["net"])
         self.net.losses.load_state_dict(state["path_losses"])
         if state["teacher"] is not None:
@@ -240,10 +232,7 @@ def once_for_all(
     """
     settings = settings or OnceForAllSettings()
     problem.budget.check_feasible()
-    trainer = OnceForAllTrainer(problem, settings)
-    trainer.run, trainer.progress = run, progress
-    train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
-    return trainer.result()
+    return search_with(OnceForAllTrainer(problem, settings), run, progress)
 
 
 ONCE_FOR_ALL = Method(

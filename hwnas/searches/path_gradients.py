@@ -1,4 +1,4 @@
-"""What one or two sampled paths say about the logits: DSNAS's estimator, and the comparison of two paths."""
+"""The gradients of the logits from one or two sampled paths: DSNAS's estimator, and the comparison of two paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the losses of sampled paths say about candidates: a ridge regression that each step of a search adds to."""
+"""The effect of each candidate on the loss, from the losses of sampled paths: a ridge regression that each step of a
+search adds to."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class PathLosses:
         self.mean_loss += MEAN_RATE * excess
 
     def effects(self, ridge: float = RIDGE) -> list[Floats]:
-        """What each candidate adds to the loss, one vector per decision: only differences within one mean anything."""
+        """The amount that each candidate adds to the loss, one vector per decision: only differences within one mean
+        anything."""
         steps = 2 / (self.count + 1)  # the mean weight of a step is made 1
         gram = steps * self.gram + ridge * np.eye(len(self.moment))
         return np.split(np.linalg.solve(gram, steps * self.moment), np.cumsum(self.sizes)[:-1])

@@ -51,7 +51,7 @@ class Projection:
     without: list[list[float] | None]
 
     def gains(self) -> Floats:
-        """What each candidate is worth: the accuracy that is lost without it; the chosen one is worth most."""
+        """The worth of each candidate: the accuracy that is lost without it; the chosen one is worth most."""
         known = [-found[0] if found is not None else LEAST_LOG_PROBABILITY for found in self.without]
         known[self.chosen] = max(known) + 1.0
         return np.array(known)
@@ -90,7 +90,8 @@ class Perturbation:
         return found
 
     def within(self, budget: Budget) -> Architecture:
-        """What was projected; within a smaller budget, what loses least of the accuracy that it was chosen for."""
+        """The projected architecture; within a smaller budget, the one that loses least of the accuracy that it was
+        chosen for."""
         gains = {each.decision: each.gains() for each in self.made}
         architecture = self.net.space.decode([int(gains[d].argmax()) for d in range(len(gains))])
         if budget.is_within(architecture):

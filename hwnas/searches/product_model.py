@@ -13,7 +13,7 @@ from hwnas.supernet.nesting import Nesting
 
 
 def product_factors(space: SearchSpace, predictor: LatencyPredictor) -> list[np.ndarray[Any, Any]]:
-    """What multiplies each candidate's cost, per decision, to make it the published model's.
+    """The factor of each candidate's cost, per decision, that makes it the published model's.
 
     That prices kernel k and width e as ``R[K, e] * R[k, E] / R[K, E]``, K and E being the largest. Both are linear in
     every indicator, so they are one function, with one gradient, if they agree on the candidates.

@@ -34,7 +34,7 @@ FORWARDS = 1.0
 LEAST_NETWORKS, MOST_NETWORKS = 16, 100
 """Networks that are evaluated for a budget, however short or long the training was."""
 DERIVATION_FILE = "derivation-{}-{{}}-images.jsonl"
-"""What was evaluated, by the weights and by how many images it took."""
+"""The evaluations, by the weights and by the number of images."""
 LOCAL = 1 / 3
 """Share of the evaluations that is left for the local search."""
 KEPT = 2
@@ -47,7 +47,7 @@ MOST_CHANGES = 512
 """So many changes are asked whether they are within the budget, at most."""
 
 _Change = tuple[float, dict[int, int]]
-"""What is gained, and the new candidate of each decision that changes."""
+"""The gain, and the new candidate of each decision that changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,8 @@ class Reranked:
         return _different(chain([probable], (each for group in mixed for each in group if each is not None)))
 
     def _changes(self, budget: Budget, best: Architecture) -> Iterator[Architecture]:
-        """What is within the budget and differs from the best in one or two decisions, the most promising first.
+        """The architectures within the budget that differ from the best in one or two decisions, the most promising
+        first.
 
         What was evaluated is left out.
         """

@@ -196,7 +196,7 @@ class SampledPathTrainer(DerivingTrainer):
         return loss.detach()
 
     def averaged_tensors(self) -> list[Tensor]:
-        """What several processes average besides gradients."""
+        """The tensors that several processes average besides gradients."""
         return list(self.net.buffers())
 
     def press(self, choices: list[int]) -> float:
@@ -264,7 +264,7 @@ class SampledPathTrainer(DerivingTrainer):
         return MostProbable(self.net, self.settings.decode)
 
     def candidate_losses(self) -> Sequence[Floats] | None:
-        """What each candidate adds to the training loss, one vector per decision; None: nobody knows."""
+        """The amount that each candidate adds to the training loss, one vector per decision; None: nobody knows."""
         return self.path_losses.effects()
 
     def state_dict(self) -> dict[str, Any]:

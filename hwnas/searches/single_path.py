@@ -16,22 +16,20 @@ from torch import Tensor, nn
 from hwnas.errors import UsageError
 from hwnas.files import write_json
 from hwnas.latency.budget import Budget
-from hwnas.latency.multiplier import Multiplier
 from hwnas.run import Run
 from hwnas.searches.contracts import Deriver
-from hwnas.searches.derivation import Derivation
-from hwnas.searches.derivers import Derive, MostProbable, derive_together
+from hwnas.searches.derivers import Derive, MostProbable
+from hwnas.searches.deriving import DerivingTrainer, search_with
 from hwnas.searches.indicator_record import indicator_record
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.product_model import product_factors
-from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.start import start_from
 from hwnas.supernet.superkernel import MASKS, SIZES, BlockIndicators, Mask, Size
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
-from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
+from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator
 from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine, warmup_steps
 from hwnas.train.phases import phase_ends
 
@@ -39,7 +37,7 @@ LAMBDA_UNIT = 1000.0
 """The authors' loss multiplies lambda by this; R stays in ms."""
 
 INDICATORS_FILE = "indicators.json"
-"""What was decided by: every indicator when the architecture was taken."""
+"""The evidence of the decision: every indicator when the architecture was derived."""
 
 WARMING_UP, DESCENDING, SEARCHING = "warm-up of the indicators", "descent of the limit", "search"
 FINISHING = "training of the derived architecture"
@@ -95,15 +93,11 @@ class SinglePathSettings:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("size", self.size, SIZES),
-            ("mask", self.mask, MASKS),
-            ("latency_model", self.latency_model, ("table", "product")),
-            ("schedule", self.schedule, ("cosine", "staircase")),
-            ("derive", self.derive, get_args(Derive)),
-        ):
-            if value not in known:
-                raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+        known = {"size": SIZES, "mask": MASKS}
+        known |= {"latency_model": get_args(LatencyModel), "schedule": get_args(Schedule), "derive": get_args(Derive)}
+        for name, values in known.items():
+            if (value := getattr(self, name)) not in values:
+                raise UsageError(f"{name} must be one of {', '.join(values)}, not {value!r}.")
         if not (0 <= self.warmup < self.search <= 1 and 0 <= self.descent <= 1 and 0 < self.keep <= 1):
             raise UsageError(
                 "warmup and search are shares of the steps, 0 <= warmup < search <= 1, descent is a share of what is "
@@ -126,7 +120,7 @@ class SinglePathSettings:
 
     @staticmethod
     def published(latency_weight: float = 0.020) -> SinglePathSettings:
-        """What the authors' code runs, for 8 epochs of ImageNet in batches of 1024; lambda is their README's."""
+        """The settings of the authors' code, for 8 epochs of ImageNet in batches of 1024; lambda is their README's."""
         return SinglePathSettings(
             schedule="staircase",
             warmup=0.625,
@@ -139,13 +133,12 @@ class SinglePathSettings:
         )
 
 
-class SinglePathTrainer:
+class SinglePathTrainer(DerivingTrainer):
     """The state of a search and its step. Everything that decides the next step is in `state_dict`."""
 
     def __init__(self, problem: SearchProblem, settings: SinglePathSettings) -> None:
-        self.problem, self.settings = problem, settings
-        self.budget, self.multiplier = problem.budget, Multiplier()
-        data = problem.data
+        super().__init__(problem, settings.checkpoint_seconds)
+        self.settings, data = settings, problem.data
         self.total_steps = problem.epochs * data.steps_per_epoch
         steps = settings.phases(self.total_steps)
         self.warmup_steps, self.search_steps = steps[WARMING_UP], steps[SEARCHING]
@@ -153,10 +146,6 @@ class SinglePathTrainer:
         if settings.descent < 1:  # the last step of the search, at least, is made under the budget's own limit
             self.descent_steps = min(self.descent_steps, self.search_steps - self.warmup_steps - 1)
         self.step_count = 0
-        self.run: Run | None = None
-        self.progress: TrainingProgress | None = None
-        self.derived: list[int] | None = None
-        self.derivation: Derivation | None = None
         self.derived_by: list[dict[str, Any]] = []
         with seeded(problem.seed):
             net = SuperKernelNet(problem.budget.space, settings.size, settings.mask)
@@ -245,37 +234,24 @@ class SinglePathTrainer:
 
     def derive(self) -> None:
         """Decide the architecture within the budget, by the averaged weights and thresholds; measured if it can be."""
-        architecture, self.derivation = derive_together(self.problem, self.deriver())
-        self.derived = list(self.budget.space.indices(architecture))
-        self.derived_by = indicator_record(self.averaged)
+        super().derive()
+        self.derived_by = indicator_record(self.derived_from)
 
     def deriver(self) -> Deriver:
         """The deriver of the averaged net as it is now."""
-        probable = MostProbable(self.averaged)
-        if self.settings.derive == "probable":
-            return probable
-        taken = None if self.derived is None else self.budget.space.decode(self.derived)
-        return reranked(self.problem, probable, None, self.run, self.progress, taken)
+        probable = MostProbable(self.derived_from)
+        return probable if self.settings.derive == "probable" else self.reranked(probable, None)
 
     @property
-    def averaged(self) -> SuperKernelNet:
+    def derived_from(self) -> SuperKernelNet:
         """The net with averaged weights, thresholds and batch-norm statistics."""
         return self.average.module  # type: ignore[return-value]
-
-    def result(self) -> SearchResult:
-        """What was found: the taken architecture, or the one that is taken now."""
-        if self.derived is None:
-            self.derive()
-        assert self.derived is not None
-        architecture = self.problem.budget.space.decode(self.derived)
-        return SearchResult(self.problem, self.averaged, architecture, self.deriver(), self.derivation)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step_count,
-            "taken": self.derived,
+            **self.derived_state(),
             "taken_by": self.derived_by,
-            "derivation": None if self.derivation is None else self.derivation.to_json(),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -284,10 +260,9 @@ class SinglePathTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step_count, self.derived = state["step"], state["taken"]
+        self.step_count = state["step"]
+        self.load_derived(state)
         self.derived_by = state.get("taken_by", [])  # checkpoints of earlier versions lack it
-        known = state.get("derivation")
-        self.derivation = None if known is None else Derivation(**known)
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -310,9 +285,7 @@ def single_path(
     settings = settings or SinglePathSettings()
     problem.budget.check_feasible()
     trainer = SinglePathTrainer(problem, settings)
-    trainer.run, trainer.progress = run, progress
-    train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
-    result = trainer.result()
+    result = search_with(trainer, run, progress)
     if distributed.rank() == 0:
         write_json(run.folder / INDICATORS_FILE, trainer.derived_by)
     return result

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import UsageError, unknown_name
-from hwnas.space import SearchSpace
+from hwnas.registered import Registered
 from hwnas.spaces.options import check_options
 
-SPACES = {
-    "darts": "hwnas.spaces.darts:darts",
-    "edgetpu": "hwnas.spaces.edgetpu:edgetpu",
-    "fbnet": "hwnas.spaces.fbnet:fbnet",
-    "lite": "hwnas.spaces.lite:lite",
-    "nas-bench-201": "hwnas.spaces.nas_bench_201:nas_bench_201",
-    "nas-bench-macro": "hwnas.spaces.nas_bench_macro:nas_bench_macro",
-    "shufflenet": "hwnas.spaces.shufflenet:shufflenet",
-    "single-path": "hwnas.spaces.single_path:single_path",
-    "single-path-se": "hwnas.spaces.single_path_se:single_path_se",
-    "tiny": "hwnas.spaces.tiny:tiny",
-}
-"""Module and function of each space."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hwnas.space import SearchSpace
+
+SPACES: Registered[Callable[..., SearchSpace]] = Registered(
+    {
+        "darts": "hwnas.spaces.darts:darts",
+        "edgetpu": "hwnas.spaces.edgetpu:edgetpu",
+        "fbnet": "hwnas.spaces.fbnet:fbnet",
+        "lite": "hwnas.spaces.lite:lite",
+        "nas-bench-201": "hwnas.spaces.nas_bench_201:nas_bench_201",
+        "nas-bench-macro": "hwnas.spaces.nas_bench_macro:nas_bench_macro",
+        "shufflenet": "hwnas.spaces.shufflenet:shufflenet",
+        "single-path": "hwnas.spaces.single_path:single_path",
+        "single-path-se": "hwnas.spaces.single_path_se:single_path_se",
+        "tiny": "hwnas.spaces.tiny:tiny",
+    }
+)
+"""Every space by the name people type: the function that makes it."""
 
 
 def get_space(
@@ -53,13 +59,12 @@ def get_space(
     if name not in SPACES:
         raise unknown_name("space", name, list(SPACES))
     check_options(resolution, num_classes, width)
-    module, function_name = SPACES[name].split(":")
-    function = getattr(import_module(module), function_name)
+    function = SPACES[name]
     unknown = sorted(own.keys() - signature(function).parameters.keys())
     if unknown:
         raise UsageError(
             f"space {name!r} has no option {unknown[0]!r}; it has {', '.join(signature(function).parameters)}."
         )
     given = {"resolution": resolution, "num_classes": num_classes, "width": width, **own}
-    space: SearchSpace = function(**{option: value for option, value in given.items() if value is not None})
+    space = function(**{option: value for option, value in given.items() if value is not None})
     return replace(space, make=partial(get_space, name))

@@ -238,5 +238,6 @@ class Reduction(Spec):
 
 
 def _candidates(edge: Any) -> tuple[Spec, ...]:
-    """What may stand on an edge: its candidates where it is a decision of a search space, itself otherwise."""
+    """The operators that may stand on an edge: its candidates where it is a decision of a search space, itself
+    otherwise."""
     return getattr(edge, "candidates", (edge,))

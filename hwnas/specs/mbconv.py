@@ -34,7 +34,7 @@ class MBConv(InvertedBottleneck):
     """
 
     kind: ClassVar[str] = "mbconv"
-    module: ClassVar[str] = "hwnas.blocks.mbconv.MBConvBlock"
+    module: ClassVar[str] = "hwnas.blocks.convolutions.MBConvBlock"
     in_channels: int
     out_channels: int
     kernel: int

@@ -29,7 +29,8 @@ Example = tuple["Spec", Shape]
 """A Spec, and the shape of an input that it can have."""
 
 MOST_CHANNELS, LARGEST_SIDE, LARGEST_KERNEL = 2**16, 2**13, 63
-"""What a network for a phone never reaches: more is a damaged file, and would fill the memory before it is seen."""
+"""Limits that a network for a phone never reaches: more is a damaged file, and would fill the memory before it is
+seen."""
 
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
 
@@ -60,7 +61,7 @@ class Spec:
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """What differs most among its blocks: the conformance tests try these."""
+        """Blocks of this kind that differ most: the conformance tests try these."""
         raise NotImplementedError
 
     def __post_init__(self) -> None:
@@ -85,16 +86,17 @@ class Spec:
         return False
 
     def canonical(self) -> Spec:
-        """What is built of it: equal for two Specs that are one network."""
+        """The blocks that are built of it: equal for two Specs that are one network."""
         return self
 
     def parts(self, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
-        """What a latency table measures of it, with input shapes: the block itself, or the operators of a cell."""
+        """The parts that a latency table measures of it, with input shapes: the block itself, or the operators of a
+        cell."""
         yield self, input_shape
 
     def summands(self, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
-        """What a latency is the sum of, with input shapes: the block as a whole, or its parts where nothing else
-        decides what it takes."""
+        """The parts that its latency is the sum of, with input shapes: the block as a whole, or its parts where
+        nothing else decides what it takes."""
         yield self, input_shape
 
     def to_json(self) -> dict[str, Any]:

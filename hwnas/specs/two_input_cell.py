@@ -139,19 +139,19 @@ class TwoInputCell(Spec):
 
     @property
     def preprocessing(self) -> tuple[Spec, Spec]:
-        """What gives the state before and the last one their channels, and one size."""
+        """The blocks that give the state before and the last one their channels, and one size."""
         before = _preprocessing(self.before_channels, self.channels, self.affine, self.after_reduction)
         return before, _preprocessing(self.in_channels, self.channels, self.affine, False)
 
     def fixed_parts(self, input_shape: Shape) -> list[tuple[Spec, Shape]]:
-        """What is executed however the nodes are decided, with input shapes."""
+        """The blocks that are executed however the nodes are decided, with input shapes."""
         _, height, width = input_shape
         scale = 2 if self.after_reduction else 1
         before, last = self.preprocessing
         return [(before, (self.before_channels, scale * height, scale * width)), (last, input_shape)]
 
     def node_parts(self, node: CellNode, input_shape: Shape) -> Iterator[tuple[Spec, Shape]]:
-        """What is executed of a node, with input shapes."""
+        """The blocks that are executed of a node, with input shapes."""
         _, height, width = input_shape
         outer = (self.channels, height, width)
         inner = self._node_shape(input_shape)

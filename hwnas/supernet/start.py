@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hwnas.blocks.mbconv import MBConvBlock
+from hwnas.blocks.convolutions import MBConvBlock
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.space import Architecture, OneOf, SearchSpace

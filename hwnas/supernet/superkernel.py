@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hwnas.blocks import build_block
-from hwnas.blocks.mbconv import MBConvBlock
-from hwnas.blocks.squeeze_excite import SqueezeExcite
+from hwnas.blocks.convolutions import MBConvBlock
+from hwnas.blocks.layers import SqueezeExcite
 from hwnas.space import OneOf
 from hwnas.specs.spec import Spec
 from hwnas.supernet.choice import Choice

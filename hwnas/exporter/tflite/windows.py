@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from hwnas.exporter.graph.graph import Operator, Tensor
-from hwnas.exporter.tflite.model import TFLiteModel, nhwc
+from hwnas.exporter.tflite.file import TFLiteModel, nhwc
 
 ACTIVATION = {
     None: schema.ActivationFunctionType.NONE,

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 from hwnas.exporter.model_file.format import Weights
-from hwnas.exporter.tflite.model import TFLiteModel, channels_last, nhwc
+from hwnas.exporter.tflite.file import TFLiteModel, channels_last, nhwc
 from hwnas.exporter.tflite.windows import (
     ACTIVATION,
     average_pool,

@@ -17,6 +17,9 @@ REFERENCE = (MBConv(32, 32, kernel=3, expand=6), (32, 28, 28))
 """The block that witnesses drift in every campaign, in float32 whatever is measured, so that tables of one device can
 be compared by it."""
 
+SMALL_BYTES = 2**20
+"""A float32 file up to here is kept: a thousand of them need a gigabyte of disk, which larger ones would multiply."""
+
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -25,8 +28,8 @@ class ModelFiles:
     Attributes:
         format: as `hwnas.exporter.formats` knows it.
         precision: as `hwnas.exporter.precision` knows it.
-        folder: An empty one. To round a network takes longer than to measure it, so that int8 files are kept here for
-            the next repetition of the same model.
+        folder: An empty one. To make a file takes longer than to measure a small network, and to round one much longer,
+            so that small files and all int8 files are kept here for the next repetition of the same model.
     """
 
     format: str
@@ -42,12 +45,15 @@ class ModelFiles:
         return self._kept(architecture.digest, lambda: network_model(architecture, self.format, self.precision))
 
     def _kept(self, key: str, make: Callable[[], bytes]) -> bytes:
-        if not get_precision(self.precision).needs_images:
-            return make()
         path = self.folder / key
-        if not path.exists():
-            path.write_bytes(make())
-        return path.read_bytes()
+        if path.exists():
+            return path.read_bytes()
+        data = make()
+        if get_precision(self.precision).needs_images or len(data) <= SMALL_BYTES:
+            half = path.with_suffix(".part")  # a full disk leaves no half of a file to be measured
+            half.write_bytes(data)
+            half.replace(path)
+        return data
 
 
 def check_can_make(format: str, precision: str) -> None:

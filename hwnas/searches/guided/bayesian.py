@@ -12,7 +12,7 @@ from hwnas.searches.guided.pool import CodePool, neighbours, unique_rows
 from hwnas.searches.guided.strategies import Strategy
 
 RANDOM_CODES, BEST_CODES, SECOND_STEPS = 500, 10, 20
-"""What is compared for the next batch: so many random codes, the neighbours of so many of the best, and the neighbours
+"""The candidates for the next batch: so many random codes, the neighbours of so many of the best, and the neighbours
 of so many neighbours of the best one."""
 
 

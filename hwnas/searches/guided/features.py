@@ -1,4 +1,4 @@
-"""What a predictor sees of a code: its decisions, how often each operator occurs where, and the paths of a cell.
+"""The features of a code for a predictor: its decisions, how often each operator occurs where, and the paths of a cell.
 
 Each block of features has a length scale of its own in the Gaussian process. The decisions tell all codes apart. Counts
 over stretches of a chain carry what depth and the share of large blocks are worth, wherever they stand. A path of a
@@ -20,7 +20,7 @@ from hwnas.specs.cell import Cell, Zero, edge_ends
 from hwnas.specs.spec import Spec
 
 Words = tuple[str, ...]
-"""What is said of a candidate: its operator, its kernel ... Candidates that share words are alike."""
+"""The words that describe a candidate: its operator, its kernel ... Candidates that share words are alike."""
 
 WINDOWS = (1, 2, 4)
 """Into so many stretches a chain is cut, within each of which operators are counted."""
@@ -128,7 +128,8 @@ def _said(candidates: Sequence[Words], vocabulary: Sequence[str] | None = None) 
 
 
 def _words(spec: Spec) -> Words:
-    """What tells a candidate from others: itself, its kind, and each of its fields but channels and stride."""
+    """The features that tell a candidate from others: itself, its kind, and each of its fields but channels and
+    stride."""
     fields = {name: value for name, value in spec.to_json().items() if not name.endswith("channels")}
     fields.pop("stride", None)
     if spec.is_identity:

@@ -73,7 +73,7 @@ class ArchitectureProcess:
                 self._factor, self._logs = factor, logs
 
     def posterior(self, blocks: Sequence[Floats]) -> Posterior:
-        """What is expected of other rows of features."""
+        """The posterior at other rows of features."""
         cross = np.exp(-self._weighted(self._blocks, blocks))
         lower = self._factor.lower
         solved = solve_triangular(lower, cross, lower=True, check_finite=False)

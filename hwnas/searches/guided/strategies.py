@@ -22,7 +22,7 @@ DRAWS = 64
 
 
 class Strategy(ABC):
-    """What all strategies share: what was asked and told, and that nothing is asked twice.
+    """The part that all strategies share: the codes asked and told, of which none is asked twice.
 
     Args:
         pool: what may be asked for.
