@@ -63,7 +63,7 @@ WAYS: dict[str, Way] = {
     ),
     "hwnas accuracy models/model.tflite --data photos": suite("accuracy model.tflite --data photos --split train"),
     # from images to files, in the order in which each needs what the one before made
-    "hwnas measure --space S --device D": weekly(f"measure {SMALL} --device quick.toml --networks 8"),
+    "hwnas measure --space S --device D": weekly(f"measure {SMALL} --classes 2 --device quick.toml --networks 8"),
     "hwnas measure --space S --precision int8": weekly(
         f"measure {SMALL} --device quick.toml --networks 5 --precision int8"
     ),
