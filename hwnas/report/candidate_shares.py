@@ -117,8 +117,8 @@ def _chart(name: str, steps: Sequence[int], found: Sequence[Shares], names: Sequ
         "told": f"{name}, from {_largest(found[0])} to {_largest(found[-1])}",
         "areas": areas[::-1],
         "spots": [
-            {"x": round(max(0.0, (n - 0.5) * width), 2), "width": round(width, 2), "told": text}
-            for n, text in enumerate(told)
+            {"x": round(x, 2), "width": round(min(width, 100 - x), 2), "told": text}
+            for x, text in ((max(0.0, (n - 0.5) * width), text) for n, text in enumerate(told))
         ],
     }
 
