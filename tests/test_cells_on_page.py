@@ -73,7 +73,7 @@ def test_the_share_of_an_edge_is_summed_over_the_pairs_that_hold_it():
     assert charts["normal 1 to 5"]["told"].endswith("to no edge 100 %, max pool 3x3 0 %")
     for chart in found["charts"]:
         assert len(chart["spots"]) == SAMPLES
-        assert all(0 <= spot["x"] and spot["x"] + spot["width"] < 100.1 for spot in chart["spots"])
+        assert all(spot["x"] >= 0 and spot["x"] + spot["width"] < 100.1 for spot in chart["spots"])
     skips = sum(graph.told.count("skip of") for graph in cells_of(PUBLISHED))
     assert found["skips"]["told"].endswith(f"to {skips} at last")
 
