@@ -113,8 +113,7 @@ def test_what_is_tested_elsewhere_is_a_test_that_there_is():
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands name: photographs, a model, a device that is measured in moments."""
     place = tmp_path_factory.mktemp("commands")
-    make_folder(place / "photos" / "train", {"apple": 24, "pear": 24})
-    make_folder(place / "photos" / "test", {"apple": 8, "pear": 8})
+    make_folder(place / "photos", {"train/apple": 24, "train/pear": 24, "test/apple": 8, "test/pear": 8})
     (place / "quick.toml").write_text(DEVICE)
     space = get_space("tiny", resolution=16, num_classes=2, width=0.25)
     child = build_child(space.sample(random.Random(1)))
