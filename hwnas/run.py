@@ -1,6 +1,7 @@
 """The Run: a folder in which a command keeps what it was asked, how far it is, and what came out.
 
-``run.json`` holds the configuration and the versions it was started with, ``metrics.jsonl`` one line per logged step.
+``run.json`` holds the configuration and the versions it was started with, ``metrics.jsonl`` one line per logged step,
+``probabilities.jsonl`` those of the candidates at some of them (`hwnas.searches.deriving.search_with`).
 A command that finds its own run goes on with it; a folder of another configuration is refused and left as it is.
 """
 
@@ -19,7 +20,9 @@ from hwnas.locks import LOCK_FILE, FolderLock
 from hwnas.records import append_record, read_records, record_line
 from hwnas.temporary import FILES
 
-RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
+RUN_FILE, METRICS_FILE, PROBABILITIES_FILE = "run.json", "metrics.jsonl", "probabilities.jsonl"
+LOGS = (METRICS_FILE, PROBABILITIES_FILE)
+"""Files of records with a ``step`` each."""
 
 DECIDES_NOTHING = {"workers", "train_threads"}
 """What is recorded of a configuration and may be another when the run goes on."""
@@ -114,13 +117,16 @@ class Run:
                 "or repeat that configuration to go on with it."
             )
 
-    def log(self, record: dict[str, Any]) -> None:
-        """Append one line to the metrics. Raises HwnasError if the disk is full or read-only."""
-        append_record(self.folder / METRICS_FILE, record)
+    def log(self, record: dict[str, Any], file: str = METRICS_FILE) -> None:
+        """Append one line to the metrics, or another of `LOGS`. Raises HwnasError if the disk is full or read-only."""
+        append_record(self.folder / file, record)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every logged record in order, without a last line that was cut off. Raises HwnasError for a damaged one."""
-        path = self.folder / METRICS_FILE
+        return self._logged(METRICS_FILE)
+
+    def _logged(self, file: str) -> list[dict[str, Any]]:
+        path = self.folder / file
         records = read_records(path)
         for number, record in enumerate(records, start=1):
             if not isinstance(record.get("step"), int):
@@ -131,13 +137,18 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after `step`: the run goes on from a checkpoint taken there."""
-        text = "".join(record_line(record) for record in self.metrics() if record["step"] <= step)
-        write_atomically(self.folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+        for file in LOGS:
+            if file == METRICS_FILE or (self.folder / file).exists():
+                self._keep(file, "".join(record_line(each) for each in self._logged(file) if each["step"] <= step))
+
+    def _keep(self, file: str, text: str) -> None:
+        write_atomically(self.folder / file, lambda path: path.write_text(text, encoding="utf-8"))
 
     def sync(self) -> None:
         """Wait until what was logged is on the disk: a checkpoint that is taken now must not be ahead of it."""
-        if (self.folder / METRICS_FILE).exists():
-            sync(self.folder / METRICS_FILE)
+        for file in LOGS:
+            if (self.folder / file).exists():
+                sync(self.folder / file)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

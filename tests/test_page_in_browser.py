@@ -15,14 +15,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from hwnas.files import write_json
 from hwnas.report.runs_page import write_runs_page
 from hwnas.report.search_page import write_search_page
+from hwnas.report.study_page import write_study_page
 from tests.device_environment import lacking
+from tests.test_cells_on_page import DARTS, PUBLISHED, one_hot
 from tests.test_search_page import LARGEST, TINY, report
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 LONG = "a-class-whose-name-is-far-too-long-for-the-screen-of-any-phone-" * 3
 CLASSES = ["cat", "dog", HOSTILE, LONG]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-WIDTHS_PX = (390, 1280)
+KINDS = ("one run", "cells", "several", "study")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,8 @@ def whole_report(folder: Path) -> dict:
             | {"ms": ms, "accuracy": 0.5}
         )
     (folder / "models" / "CARD.md").write_text("# A card")
+    counted = {"path": "model.tflite", "bytes": 50_000, "macs": 9, "parameters": 9, "peak_activation_bytes": 9}
+    write_json(folder / "models" / "export.json", {"files": [counted | {"warnings": [HOSTILE]}]})
     known = {"network": HOSTILE, "width": 1.0, "resolution": 32, "measured_ms": 1.5, "accuracy": 0.4, "params": 900}
     near = {"network": "plain-cnn", "width": 1.0, "resolution": 32, "measured_ms": 1.52, "accuracy": 0.41, "params": 9}
     return report(
@@ -86,11 +90,35 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def study_row(method: str, accuracies: list[float], interval: list[float] | None) -> dict:
+    found = {"method": method, "data": LONG, "budget_ms": 0.123456, "seeds": len(accuracies), "rank": 1}
+    found |= {"accuracies": accuracies, "accuracy_mean": sum(accuracies) / len(accuracies), "interval": interval}
+    numbers = ("relative_improvement", "p", "p_holm", "least_p", "superiority", "smallest_improvement")
+    gap = {"discretisation": 0.1, "retraining": 0.1, "regret": 0.1, "hit": 0.5}
+    gap |= {name + end: 0.1 for name in ("tau", "tau_top_quartile", "tau_macs", "tau_depth") for end in ("", "_error")}
+    return found | dict.fromkeys(numbers, None if interval is None else 0.01) | {"budget_used": 0.9, "gap": gap}
+
+
 @pytest.fixture(scope="module")
-def runs_page(run: Path) -> Path:
+def pages(run: Path) -> dict[str, Path]:
+    """A page of each kind."""
     other = run.parent / "run 2"
     shutil.copytree(run, other)
-    return write_runs_page([run, other], run.parent / "runs.html")
+    cells, study = run.parent / "cells", run.parent / "study"
+    for folder in (cells, study):
+        folder.mkdir()
+    uniform = [[1 / len(d.candidates)] * len(d.candidates) for d in DARTS.decisions]
+    states = enumerate((uniform, one_hot(DARTS, DARTS.indices(PUBLISHED))))
+    probabilities = [{"step": step, "probabilities": state} for step, state in states]
+    told = report(LARGEST, architecture=PUBLISHED.to_json(), price=None)
+    config = {"space": "tiny", "first_seed": 0, "seeds": 2, "epochs": 1, "batch_size": 2, "latency": "", "device": LONG}
+    rows = [study_row("random", [0.1, 0.3], None), study_row(HOSTILE, [0.4, 0.5], [1.0, 2.0])]
+    return {
+        "one run": run / "report.html",
+        "several": write_runs_page([run, other], run.parent / "runs.html"),
+        "cells": write_search_page(cells, told, DARTS, probabilities=probabilities),
+        "study": write_study_page(study, {"config": config | {"ranked": 0}, "rows": rows}),
+    }
 
 
 def opened(browser: Browser, path: Path, width_px: int = 1280, scheme: str = "light") -> tuple[Page, list[str]]:
@@ -104,10 +132,10 @@ def opened(browser: Browser, path: Path, width_px: int = 1280, scheme: str = "li
     return page, said
 
 
-@pytest.mark.parametrize("kind", ["one run", "several"])
-@pytest.mark.parametrize("width_px", WIDTHS_PX)
-def test_nothing_is_cut_off_or_complained_of(browser, run, runs_page, kind, width_px):
-    page, said = opened(browser, runs_page if kind == "several" else run / "report.html", width_px)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
+def test_nothing_is_cut_off_or_complained_of_and_axe_finds_no_barrier(browser, pages, kind, width_px, scheme):
+    page, said = opened(browser, pages[kind], width_px, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == width_px
     outside = """[...document.querySelectorAll('svg text, p, dd, li, h1, h2')]
@@ -115,14 +143,6 @@ def test_nothing_is_cut_off_or_complained_of(browser, run, runs_page, kind, widt
       .map(each => each.textContent)"""
     assert page.evaluate(outside) == []
     assert said == []
-    page.close()
-
-
-@pytest.mark.parametrize("kind", ["one run", "several"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_that_keeps_a_person_out(browser, run, runs_page, kind, scheme):
-    page, _ = opened(browser, runs_page if kind == "several" else run / "report.html", 390, scheme)
-    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     page.close()
@@ -155,7 +175,7 @@ def test_names_from_outside_are_text_and_nothing_else(browser, run):
 def test_the_keyboard_reaches_files_and_opens_the_table(browser, run):
     page, _ = opened(browser, run / "report.html")
     reached = []
-    for _ in range(40):
+    for _ in range(60):
         page.keyboard.press("Tab")
         active = page.evaluate("[document.activeElement.tagName, document.activeElement.getAttribute('href')]")
         reached.append(active)
@@ -169,3 +189,50 @@ def test_the_keyboard_reaches_files_and_opens_the_table(browser, run):
     for link in {link for link in links if not link.startswith("#")}:
         assert (run / link).is_file()
     page.close()
+
+
+def test_a_chart_is_read_by_keyboard_and_under_the_pointer(browser, run):
+    page, _ = opened(browser, run / "report.html")
+    slider = page.get_by_role("slider", name="Values of Expected latency")
+    assert slider.get_attribute("aria-valuetext") == "step 149: 1.51 ms"
+    slider.focus()
+    page.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext").startswith("step 1: 2.9")
+    page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext").startswith("step 3: 2.9")  # a value stands for two steps
+    chart = page.locator("figure.chart", has=slider)
+    assert chart.locator("output").inner_text() == slider.get_attribute("aria-valuetext")
+    chart.locator(".spot").last.hover()
+    assert slider.get_attribute("aria-valuetext") == "step 149: 1.51 ms"
+    page.close()
+
+
+def test_every_chart_can_be_read_value_by_value(browser, pages):
+    for kind in KINDS:
+        page, _ = opened(browser, pages[kind])
+        charts = """[...document.querySelectorAll('figure.chart')].map(each =>
+          [each.querySelectorAll('.spot').length, each.querySelector('.reader').hidden])"""
+        found = page.evaluate(charts)
+        assert found and all(hidden == (spots < 2) for spots, hidden in found), kind
+        page.close()
+
+
+def test_the_graph_of_a_cell_can_be_read_on_a_phone(browser, pages):
+    page, _ = opened(browser, pages["cells"], 390)
+    graph = page.get_by_role("img", name="normal cell: node 2 is sep conv 3x3 of 0 plus")
+    assert graph.count() == 1
+    sizes = "each => each.map(text => text.getBoundingClientRect().height)"
+    assert min(graph.locator("text").evaluate_all(sizes)) >= 11
+    assert graph.locator("g.spot").count() == 8
+    page.close()
+
+
+def test_pages_are_small_and_open_at_once(browser, pages, record_property):
+    for kind in KINDS:
+        page, _ = opened(browser, pages[kind])
+        took = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+        size, ms = pages[kind].stat().st_size, page.evaluate(took)
+        print(f"{kind}: {size / 1024:.0f} KiB, {ms:.0f} ms to open")
+        record_property(kind, f"{size} bytes, {ms:.0f} ms")
+        assert size < 400_000
+        page.close()

@@ -107,7 +107,8 @@ def test_nothing_of_a_person_becomes_markup(tmp_path: Path):
     evil = "<script>alert(1)</script>"
     told = report(LARGEST, device=evil, method=evil, publication=evil, status=evil, images={evil: 3})
     page = search_page(told, TINY)
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own, which reads charts
+    assert "alert(1)</script" not in page
     assert "&lt;script&gt;" in page
 
 
@@ -115,7 +116,7 @@ def test_the_file_needs_nothing_else(tmp_path: Path):
     path = write_search_page(tmp_path, report(LARGEST), TINY)
     page = path.read_text()
     assert path.name == "report.html"
-    assert not re.search(r"https?:|<script|<link|@import|url\(|<img", page)
+    assert not re.search(r"https?:|<script \w|<link|@import|url\(|<img", page)
 
 
 def test_the_loss_is_never_called_a_latency():

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas.space import Architecture, OneOf, SearchSpace
+from hwnas.specs.cell import Cell
 from hwnas.specs.spec import Spec
+from hwnas.specs.two_input_cell import TwoInputCell
 
 GAUGE_PX, BAR_PX = 70, 60
 STRIP_PX = 110
@@ -29,7 +31,7 @@ def layer_rows(report: Json, space: SearchSpace | None, indicators: Sequence[Jso
     price = report.get("price")
     architecture = Architecture.from_json((price or report)["architecture"], "the architecture of the report")
     nodes = () if space is None or price is None else space.nodes
-    names = [node.name if isinstance(node, OneOf) else "" for node in nodes]
+    names = list(map(_decided_by, nodes))
     names += [""] * (len(architecture.blocks) - len(names))
     costs = {block["place"]: block for block in (price or {}).get("blocks", ())}
     gauges = _gauges(indicators)
@@ -57,6 +59,15 @@ def layer_rows(report: Json, space: SearchSpace | None, indicators: Sequence[Jso
             }
         )
     return rows
+
+
+def _decided_by(node: Spec | OneOf) -> str:
+    """The name of a block's decision; of a cell, how many of its edges or nodes are decided; nothing: it is fixed."""
+    if isinstance(node, OneOf):
+        return node.name
+    parts = {name: getattr(node, name, ()) for name in ("edges", "nodes")}
+    counts = {name: sum(isinstance(part, OneOf) for part in found) for name, found in parts.items()}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def strip(rows: Sequence[Json]) -> Json:
@@ -98,6 +109,9 @@ def label(spec: Spec) -> str:
         return "skip"
     kernel, expand = getattr(spec, "kernel", None), getattr(spec, "expand", None)
     channels = getattr(spec, "out_channels", None) or getattr(spec, "num_classes", None)
+    if isinstance(spec, Cell | TwoInputCell):
+        kind = "cell" if isinstance(spec, Cell) else "reduction cell" if spec.reduction else "normal cell"
+        return f"{kind} →{spec.channels * (1 if isinstance(spec, Cell) else len(spec.concat))}"
     parts = [
         "" if spec.kind in ("mbconv", "fused_mbconv") and kernel else spec.kind.replace("_", " "),
         f"k{kernel}" if isinstance(kernel, int) else "",

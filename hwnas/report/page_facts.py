@@ -1,23 +1,18 @@
-"""What a page says of a run in words: the network in a sentence, its files, what is unusual, how far to trust it."""
+"""What a page says of a run in words: the network in a sentence, what is unusual, how far to trust it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
+from hwnas.report.file_facts import file_size
 from hwnas.report.page_charts import accuracy_interval, percents
 
 CLASSES_NAMED = 12
 """So many classes are named in the first sentences; more are counted."""
 SAME_SPEED_PERCENT = 2.0
 """A machine whose reference model differs by less is as fast as it was."""
-
-USES = {
-    "tflite": ("LiteRT", 'ai_edge_litert.interpreter.Interpreter("{name}")'),
-    "onnx": ("ONNX Runtime", 'onnxruntime.InferenceSession("{name}")'),
-}
-"""By the format of a file: what runs it, and how Python opens it."""
 
 Json = Mapping[str, Any]
 
@@ -27,7 +22,7 @@ def headline(report: Json) -> str:
     classes = report.get("classes") or ()
     what = f"tells {len(classes)} classes apart" if classes else "sorts images into classes"
     return (
-        f"This network {what} in {_speed(report)} on {device_name(report)} "
+        f"This network {what} in {_speed(report)} on {_device(report)} "
         f"and gets {100 * report['accuracy']:.1f} % of the test images right."
     )
 
@@ -40,6 +35,12 @@ def _speed(report: Json) -> str:
 def device_name(report: Json) -> str:
     """The device as a person calls it: it may have been given as a file."""
     return PurePath(report["device"]).name.removesuffix(".toml")
+
+
+def _device(report: Json) -> str:
+    """The device, with its processor where its name says nothing."""
+    cpu = (report.get("conditions") or {}).get(report["runtime"], {}).get("identity", {}).get("cpu")
+    return f"this computer ({cpu})" if device_name(report) == "local" and cpu else device_name(report)
 
 
 def class_names(report: Json) -> str:
@@ -112,49 +113,6 @@ def _size_tile(report: Json) -> Json:
     return {"name": "Size", "value": file_size(min(files)), "told": smallest, "state": ""}
 
 
-def file_size(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 1024:.0f} KiB"
-
-
-def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]:
-    """The files to take, with what each is, and a link where it is there.
-
-    Args:
-        report: ``report.json``.
-        folder: of the run, which links are relative to; None: no links.
-        exported: ``export.json`` beside the files; empty where there is none.
-    """
-    described = {file.get("path"): file for file in exported.get("files", ())}
-    found: list[Json] = []
-    for model in report.get("models", ()):
-        path = PurePath(model["path"])
-        link = f"{path.parent.name}/{path.name}"
-        runs, opened = USES.get(model["format"], (model["format"], "{name}"))
-        facts = [file_size(model["bytes"])] if model.get("bytes") else []
-        facts += [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
-        if model.get("accuracy") is not None:
-            facts.append(f"{100 * model['accuracy']:.1f} % right")
-        found.append(
-            {
-                "name": path.name,
-                "link": link if folder is not None and (folder / link).is_file() else "",
-                "what": f"{runs}, {model['precision']}",
-                "facts": facts,
-                "use": opened.format(name=path.name),
-                "input": _input_text(described.get(path.name)),
-            }
-        )
-    return found
-
-
-def _input_text(file: Json | None) -> str:
-    """What the file takes, in words."""
-    source = (file or {}).get("input")
-    if not source:
-        return ""
-    return f"takes {source['dtype']} {' × '.join(map(str, source['shape']))}"
-
-
 def notes(report: Json, exported: Json) -> list[Json]:
     """Everything unusual, in plain words; the worst first."""
     worse = [*_latency_warnings(report), *report.get("data_warnings", ())]
@@ -168,7 +126,9 @@ def _latency_warnings(report: Json) -> list[str]:
     measured = report["measured_ms"].get(report["runtime"])
     found = []
     if measured is None:
-        return [f"It was not measured: {report.get('publication') or 'there was no device'} says what its parts take."]
+        publication = report.get("publication")
+        why = f"{publication} says what its parts take" if publication else "there was no device"
+        return [f"It was not measured: {why}."]
     if report["status"] == "over":
         rest = " Even this, the fastest network of the space, is." if report.get("is_fastest") else ""
         found.append(f"It measures {measured:.4g} ms, over the budget of {report['budget_ms']:g} ms.{rest}")

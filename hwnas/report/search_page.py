@@ -14,10 +14,13 @@ from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE
 from hwnas.files import read_json, write_page
 from hwnas.report import page_facts as facts
 from hwnas.report.answers import confusion_table, mix_ups, pictures
+from hwnas.report.candidate_shares import share_charts
+from hwnas.report.cell_graph import cells_of, drawn
+from hwnas.report.file_facts import memory_rows, model_files
 from hwnas.report.layers import layer_rows, strip
 from hwnas.report.page_charts import budget_chart, curve, network_points, pareto_chart
 from hwnas.report.recorded import MODELS_FOLDER, REPORT_FILE
-from hwnas.space import SearchSpace
+from hwnas.space import Architecture, SearchSpace
 
 PAGE_FILE, TEMPLATE = "report.html", "search.html"
 
@@ -32,6 +35,7 @@ def write_search_page(
     metrics: Sequence[Json] = (),
     evaluated: Sequence[Json] = (),
     mistakes: Sequence[Json] = (),
+    probabilities: Sequence[Json] = (),
 ) -> Path:
     """Write the page into a run folder.
 
@@ -43,12 +47,13 @@ def write_search_page(
         metrics: what was logged at each step; empty: nothing was.
         evaluated: the networks that were judged by validation images, in this order.
         mistakes: on test images, those that the network is surest of: see `hwnas.train.confusion.Mistake`.
+        probabilities: of the candidates, at some steps: see `hwnas.searches.deriving`; empty: the method has none.
 
     Raises HwnasError if the report lacks what a page is made of, or the folder cannot be written.
     """
     path = folder / PAGE_FILE
     try:
-        text = search_page(report, space, indicators, metrics, evaluated, mistakes, folder)
+        text = search_page(report, space, indicators, metrics, evaluated, mistakes, probabilities, folder)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise HwnasError(
             f"the page: the report of {folder} lacks what a page is made of ({error!r}); repeat the design."
@@ -64,6 +69,7 @@ def search_page(
     metrics: Sequence[Json] = (),
     evaluated: Sequence[Json] = (),
     mistakes: Sequence[Json] = (),
+    probabilities: Sequence[Json] = (),
     folder: Path | None = None,
 ) -> str:
     """The page as HTML; see `write_search_page`. Without a folder it has no links to files."""
@@ -72,6 +78,7 @@ def search_page(
     if folder is not None:
         with suppress(HwnasError):  # the page does without it
             exported = read_json(folder / MODELS_FOLDER / EXPORT_FILE, "the export")
+    shares = share_charts(probabilities, space)
     counts, classes = report.get("confusion") or (), report.get("classes") or ()
     return render(
         TEMPLATE,
@@ -85,10 +92,13 @@ def search_page(
         device=facts.device_name(report),
         pareto=pareto_chart(network_points(report), [report["budget_ms"]]),
         compared=bool(report.get("found_against")),
-        files=facts.model_files(report, folder, exported),
+        files=model_files(report, folder, exported),
         others=_other_files(folder),
+        memory=memory_rows(exported),
         notes=facts.notes(report, exported),
-        curves=_curves(report, metrics, evaluated),
+        curves=_curves(report, metrics, evaluated, shares),
+        shares=shares,
+        cells=[drawn(graph) for graph in cells_of(_network(report))],
         confusion=confusion_table(counts, classes),
         mix_ups=mix_ups(counts, classes),
         pictures=pictures(mistakes),
@@ -100,6 +110,10 @@ def search_page(
         trust=facts.trust(report),
         conditions=facts.conditions(report),
     )
+
+
+def _network(report: Json) -> Architecture:
+    return Architecture.from_json(report["architecture"], "the architecture of the report")
 
 
 def render(template: str, **values: Any) -> str:
@@ -129,7 +143,7 @@ def _other_files(folder: Path | None) -> list[tuple[str, str]]:
     return [] if folder is None else [(link, what) for link, what in known.items() if (folder / link).is_file()]
 
 
-def _curves(report: Json, metrics: Sequence[Json], evaluated: Iterable[Json]) -> list[Json]:
+def _curves(report: Json, metrics: Sequence[Json], evaluated: Iterable[Json], shares: Json | None) -> list[Json]:
     """What was recorded over the search."""
     tried = [{"step": number, "accuracy": 100 * each["accuracy"]} for number, each in enumerate(evaluated, 1)]
     found = [
@@ -137,6 +151,7 @@ def _curves(report: Json, metrics: Sequence[Json], evaluated: Iterable[Json]) ->
         curve("Expected latency", " ms", metrics, "expected_ms", report["budget_ms"]),
         curve("Multiplier of the latency", "", metrics, "multiplier"),
         curve("Validation accuracy of each network that was tried", " %", tried, "accuracy", joined=False),
+        (shares or {}).get("skips"),
     ]
     return [each for each in found if each is not None]
 

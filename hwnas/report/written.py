@@ -12,7 +12,7 @@ from hwnas.files import read_json
 from hwnas.records import read_records
 from hwnas.report.recorded import REPORT_FILE, design_report, evaluated_networks, run_config, surest_mistakes
 from hwnas.report.search_page import write_search_page
-from hwnas.run import METRICS_FILE
+from hwnas.run import METRICS_FILE, PROBABILITIES_FILE
 from hwnas.searches.single_path import INDICATORS_FILE
 from hwnas.space import SearchSpace
 from hwnas.spaces import get_space
@@ -42,10 +42,15 @@ def rewrite_page(folder: Path) -> Path:
         report,
         _space(config),
         read_json(indicators, "the run's indicators") if indicators.is_file() else (),
-        [each for each in read_records(folder / METRICS_FILE) if isinstance(each.get("step"), int)],
+        _logged(folder / METRICS_FILE),
         evaluated_networks(folder),
         surest_mistakes(folder),
+        _logged(folder / PROBABILITIES_FILE),
     )
+
+
+def _logged(path: Path) -> list[dict[str, Any]]:
+    return [each for each in read_records(path) if isinstance(each.get("step"), int)]
 
 
 def _space(config: Mapping[str, Any]) -> SearchSpace | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hwnas.latency.arrays import Floats
 from hwnas.latency.multiplier import Multiplier
-from hwnas.run import Run
+from hwnas.run import PROBABILITIES_FILE, Run
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable, derive_together
@@ -22,6 +22,9 @@ from hwnas.supernet.network import SuperNetwork
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.loop import TrainingProgress, train
+
+RECORDS = 100
+"""At so many steps of a search, equally far apart, the probabilities of all candidates are recorded."""
 
 
 class DerivingTrainer(ABC):
@@ -50,6 +53,17 @@ class DerivingTrainer(ABC):
     @abstractmethod
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
+
+    def probabilities(self) -> list[Tensor]:
+        """The probability of every candidate while the architecture is searched, one vector per decision."""
+        return self.net.probabilities()
+
+    def record_probabilities(self, step: int) -> None:
+        """Write them into the run if it is time; what is derived is certain, and not written."""
+        if self.run is None or self.derived is not None or step % max(1, self.total_steps // RECORDS):
+            return
+        found = [[round(share, 5) for share in vector.tolist()] for vector in self.probabilities()]
+        self.run.log({"step": step, "probabilities": found}, PROBABILITIES_FILE)
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]: ...
@@ -92,5 +106,11 @@ class DerivingTrainer(ABC):
 def search_with(trainer: DerivingTrainer, run: Run, progress: TrainingProgress | None) -> SearchResult:
     """Make all steps of a search that are not made yet; the result holds the architecture that it derived."""
     trainer.run, trainer.progress = run, progress
-    train(trainer, trainer.problem.data, run, progress, trainer.checkpoint_seconds)
+
+    def on_step(done: int, total: int, figures: dict[str, float]) -> None:
+        trainer.record_probabilities(done)
+        if progress is not None:
+            progress(done, total, figures)
+
+    train(trainer, trainer.problem.data, run, on_step, trainer.checkpoint_seconds)
     return trainer.result()

@@ -210,10 +210,6 @@ class SampledPathTrainer(DerivingTrainer):
             torch.autograd.backward(penalty)
         return expected_ms
 
-    def probabilities(self) -> list[Tensor]:
-        """The probability of every candidate while the architecture is searched, one vector per decision."""
-        return self.net.probabilities()
-
     @torch.no_grad()
     def expected_ms(self) -> float:
         """Expected latency of the path that the next step samples."""

@@ -1,0 +1,78 @@
+"""What a page says of the files of a run: what each is, how to open it, and what it takes in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+USES = {
+    "tflite": ("LiteRT", 'ai_edge_litert.interpreter.Interpreter("{name}")'),
+    "onnx": ("ONNX Runtime", 'onnxruntime.InferenceSession("{name}")'),
+}
+"""By the format of a file: what runs it, and how Python opens it."""
+
+Json = Mapping[str, Any]
+
+
+def file_size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 1024:.0f} KiB"
+
+
+def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]:
+    """The files to take, with what each is, and a link where it is there.
+
+    Args:
+        report: ``report.json``.
+        folder: of the run, which links are relative to; None: no links.
+        exported: ``export.json`` beside the files; empty where there is none.
+    """
+    described = {file.get("path"): file for file in exported.get("files", ())}
+    found: list[Json] = []
+    for model in report.get("models", ()):
+        path = PurePath(model["path"])
+        link = f"{path.parent.name}/{path.name}"
+        runs, opened = USES.get(model["format"], (model["format"], "{name}"))
+        facts = [file_size(model["bytes"])] if model.get("bytes") else []
+        facts += [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
+        if model.get("accuracy") is not None:
+            facts.append(f"{100 * model['accuracy']:.1f} % right")
+        found.append(
+            {
+                "name": path.name,
+                "link": link if folder is not None and (folder / link).is_file() else "",
+                "what": f"{runs}, {model['precision']}",
+                "facts": facts,
+                "use": opened.format(name=path.name),
+                "input": _input_text(described.get(path.name)),
+            }
+        )
+    return found
+
+
+def _input_text(file: Json | None) -> str:
+    """What the file takes, in words."""
+    source = (file or {}).get("input")
+    if not source:
+        return ""
+    return f"takes {source['dtype']} {' × '.join(map(str, source['shape']))}"
+
+
+def memory_rows(exported: Json) -> list[Json]:
+    """A row for each file: size, parameters, multiply-adds and peak activation memory; none where nothing counted them.
+
+    Args:
+        exported: ``export.json``; one of an earlier version counts nothing.
+    """
+    found: list[Json] = []
+    for file in exported.get("files", ()):
+        if isinstance(file.get("macs"), int):
+            peak, bound = file.get("peak_activation_bytes"), "at least " if file.get("is_lower_bound") else ""
+            cells = [
+                file_size(file["bytes"]),
+                f"{bound}{file['parameters']:,}",
+                f"{bound}{file['macs'] / 1e6:,.2f} M",
+                "not known" if peak is None else file_size(peak),
+            ]
+            found.append({"name": file["path"], "cells": cells})
+    return found
