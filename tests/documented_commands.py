@@ -115,6 +115,20 @@ WAYS: dict[str, Way] = {
     ),
     "hwnas evaluate runs/study-tiny-1a2b3c": weekly("evaluate runs/after"),
     "hwnas evaluate runs/before runs/after": weekly("evaluate runs/before runs/after"),
+    "hwnas design --budget local=0.5 --budget pixel-1=60 --limit parameters=2M": elsewhere(
+        "test_design_limits.py::test_one_network_is_within_all_and_each_limit_has_a_record"
+    ),
+    "hwnas measure --space tiny --precision int8": weekly(
+        f"measure {SMALL} --device quick.toml --networks 5 --precision int8"
+    ),
+    "hwnas fit": NAMED,
+    "hwnas design --precision auto": elsewhere(
+        "test_design_auto_precision.py::test_each_precision_has_a_run_and_the_better_one_is_what_the_run_holds"
+    ),
+    "hwnas measure --space S --device PHONE --runtime benchmark-model-gpu": elsewhere(
+        "test_runners_benchmark_model.py::test_a_table_of_the_gpu_stands_beside_that_of_the_cpu_and_names_what_the_gpu_left"
+    ),
+    "hwnas design --runtime benchmark-model-gpu": NAMED,
     # with other values, many on an emulated phone
     "hwnas devices add SERIAL": elsewhere(ADDED),
     "hwnas measure --space single-path --device pixel-8": elsewhere(MEASURED),
