@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import hwnas
+from hwnas.designer.begun_latencies import begun_with, keep
 from hwnas.designer.config import DesignConfig, default_folder
 from hwnas.errors import HwnasError
 from hwnas.files import write_json
@@ -97,6 +98,24 @@ def test_a_run_does_not_go_on_with_other_latencies(tmp_path, pictures):
     elsewhere = replace(made_table(space, networks=2), conditions={"identity": {"threads": 2}})
     with pytest.raises(HwnasError, match="the latencies have changed since"):
         Run(tmp_path / "run", task(pictures, elsewhere).identity)
+
+
+def test_a_run_goes_on_with_the_latencies_that_it_measured_when_they_are_measured_further(tmp_path):
+    space = get_space("tiny", 16, 2, 0.25)
+    conditions = {"identity": {"threads": 1}}
+    before = replace(made_table(space, networks=5), conditions=conditions)
+    after = replace(made_table(space, networks=6), conditions=conditions)
+    fitted, again = fit(before, space), fit(after, space)
+    assert begun_with(tmp_path, fitted, before).digest == fitted.digest != again.digest  # no run began yet
+    kept = keep(tmp_path, fitted, before)
+    assert kept.digest == fitted.digest
+    assert begun_with(tmp_path, again, after).digest == fitted.digest
+    assert keep(tmp_path, again, after).digest == fitted.digest
+    assert begun_with(tmp_path, again, after, "board/native").digest == again.digest  # another device's
+    elsewhere = replace(after, conditions={"identity": {"threads": 2}})
+    assert begun_with(tmp_path, again, elsewhere).digest == again.digest
+    (tmp_path / "predictor.json").write_text("{")
+    assert begun_with(tmp_path, again, after).digest == again.digest
 
 
 def test_every_way_to_search_keeps_to_it(tmp_path, pictures):

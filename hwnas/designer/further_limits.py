@@ -76,9 +76,7 @@ class FurtherLimits:
 
     def kept(self, folder: Path) -> FurtherLimits:
         """With the predictors that the run in `folder` began with."""
-        files = [folder / f"predictor-{target.name.replace('/', '-')}.json" for target in self.targets]
-        pairs = list(zip(self.targets, files, strict=True))
-        found = distributed.from_first(lambda: tuple(target.with_predictor(file) for target, file in pairs))
+        found = distributed.from_first(lambda: tuple(target.kept(folder) for target in self.targets))
         return replace(self, targets=found)
 
     def limited_ms(self, architecture: Architecture, ms: float, budget_ms: float) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwnas.child import ChildNetwork
+from hwnas.designer.begun_latencies import keep
 from hwnas.designer.closing import finish, write_report
 from hwnas.designer.comparison import compare, kept_candidates
 from hwnas.designer.config import DesignConfig, DesignProgress
@@ -15,8 +15,6 @@ from hwnas.designer.duration import expected_seconds, planned
 from hwnas.designer.int8_finetuning import FINE_TUNED_FOLDER, suited_to_int8
 from hwnas.designer.result import DesignResult, Int8FineTuning
 from hwnas.designer.task import Task
-from hwnas.errors import HwnasError
-from hwnas.latency.predictor import LatencyPredictor
 from hwnas.run import Run
 from hwnas.searches.frontier import frontier
 from hwnas.searches.result import SearchResult
@@ -25,7 +23,7 @@ from hwnas.train.loop import CHECKPOINT_FILE, TrainingProgress, open_run
 from hwnas.train.threads import training_threads
 from hwnas.train.weights import WeightSettings
 
-PREDICTOR_FILE, RETRAINED_FOLDER = "predictor.json", "retrained"
+RETRAINED_FOLDER = "retrained"
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class PreparedDesign:
         """Measure and fit what is needed, and open the run, new or as it was left. Raises as `Task.of` and `Run`."""
         task = Task.of(config, report, folder)
         run = open_run(folder, task.resolved())
-        kept = distributed.from_first(lambda: _kept_predictor(task, run.folder / PREDICTOR_FILE))
+        kept = distributed.from_first(lambda: keep(run.folder, task.predictor, task.table))
         return PreparedDesign(replace(task, predictor=kept, further=task.further.kept(run.folder)), run)
 
     def expected_seconds(self) -> dict[str, float]:
@@ -85,14 +83,6 @@ class PreparedDesign:
         )
         distributed.from_first(lambda: write_report(designed, task, run))
         return designed
-
-
-def _kept_predictor(task: Task, path: Path) -> LatencyPredictor:
-    """The predictor that the run began with: a fit to the same numbers differs in its last digits on other threads."""
-    with suppress(HwnasError):  # it is not there yet, or damaged, and then made again from the same table
-        return task.predictor.saved(path)
-    task.predictor.save(path)
-    return task.predictor.saved(path)
 
 
 class _Children:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hwnas.campaign.conditions import current_conditions
 from hwnas.campaign.progress import CampaignProgress
+from hwnas.designer.begun_latencies import begun_with, keep
 from hwnas.designer.config import DesignConfig, DesignProgress
 from hwnas.designer.final import undisturbed_ms, usual_us_of
 from hwnas.designer.wanted_limits import parse_place
@@ -90,13 +91,9 @@ class Target:
         measured = self.measured_ms if self.is_measured else None
         return Limit(self.name, self.budget_ms, self.predictor, "ms", measured, REPEATABLE)
 
-    def with_predictor(self, path: Path) -> Target:
-        """With the predictor that a run began with, which `path` keeps."""
-        try:
-            return replace(self, predictor=self.predictor.saved(path))
-        except HwnasError:  # it is not there yet, or damaged, and then made again from the same table
-            self.predictor.save(path)
-            return replace(self, predictor=self.predictor.saved(path))
+    def kept(self, folder: Path) -> Target:
+        """With the predictor that the run in `folder` began with, which is open."""
+        return replace(self, predictor=keep(folder, self.predictor, self.table, self.name))
 
 
 def further_places(config: DesignConfig, device: Device, runtime: str) -> list[Place]:
@@ -129,16 +126,23 @@ def further_places(config: DesignConfig, device: Device, runtime: str) -> list[P
 
 
 def targets(
-    config: DesignConfig, places: Sequence[Place], space: SearchSpace, precision: str, report: DesignProgress
+    config: DesignConfig,
+    places: Sequence[Place],
+    space: SearchSpace,
+    precision: str,
+    folder: Path,
+    report: DesignProgress,
 ) -> tuple[Target, ...]:
-    """The further devices with their tables; what is not measured yet is measured.
+    """The further devices with their tables; what is not measured yet is measured. `folder`: the run's.
 
     Raises HwnasError: a device that cannot be reached, or a table that does not serve.
     """
-    return tuple(_target(config, place, space, precision, report) for place in places)
+    return tuple(_target(config, place, space, precision, folder, report) for place in places)
 
 
-def _target(config: DesignConfig, place: Place, space: SearchSpace, precision: str, report: DesignProgress) -> Target:
+def _target(
+    config: DesignConfig, place: Place, space: SearchSpace, precision: str, folder: Path, report: DesignProgress
+) -> Target:
     table = _known_table(place, space, precision)
     if table is None:
         check_can_make(runtime_format(place.runtime), precision)
@@ -160,6 +164,8 @@ def _target(config: DesignConfig, place: Place, space: SearchSpace, precision: s
             current = current_conditions(place.device, place.runtime, precision)
             check_table_conditions(table.conditions, current, str(table.folder))
     predictor = published_predictor(table, space) if table.publication else fit(table, space)
+    if place.latency is None and not table.publication:
+        predictor = begun_with(folder, predictor, table, place.name)
     return Target(place, table, predictor, resolve_budget(place.wanted, space, predictor), precision)
 
 

@@ -14,6 +14,7 @@ from hwnas.campaign.bench import bench
 from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.child import ChildNetwork
+from hwnas.designer.begun_latencies import begun_with
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress, without_empty
 from hwnas.designer.final import undisturbed_ms, usual_us_of
@@ -128,9 +129,10 @@ class Task:
             _check_usable(table, config, space, conditions)
         # what a published table lacks is said by who prices with it, and its conditions are nobody's here
         fitting = published_predictor if table.publication else fit
-        predictor = distributed.from_first(lambda: fitting(table, space))
+        fitted = distributed.from_first(lambda: fitting(table, space))
+        predictor = fitted if config.latency else distributed.from_first(lambda: begun_with(folder, fitted, table))
         budget_ms, *frontier_ms = _budgets_ms(config, space, predictor)
-        devices = distributed.from_first(lambda: targets(config, places, space, _precision(config), report))
+        devices = distributed.from_first(lambda: targets(config, places, space, _precision(config), folder, report))
         further = FurtherLimits.of(config, devices, space, data, runtime, predictor, _precision(config))
         task = Task(
             config,
