@@ -67,6 +67,8 @@ CONDITIONS: dict[str, Any] = {
     "circumstances": {"device": "made up"},
 }
 ROUNDS = [{"model_us": [100.0 + i, 101.0], "reference_us": [50.0 + i, 50.5]} for i in range(4)]
+OWN_SCRIPTS = 1
+"""Of a page, which lets its charts be read; any other is somebody's."""
 NOW = tuple(Round((103.0 + i, 104.0), (50.0, 51.0 + i)) for i in range(4))
 
 
@@ -233,7 +235,7 @@ def read_paged(folder: Path) -> Any:
 
 
 def wrong_page(page: Any) -> str:
-    return "a script" if "<script" in page else ""
+    return "a script" if page.count("<script") > OWN_SCRIPTS else ""
 
 
 def write_pretrained(folder: Path) -> None:

@@ -131,7 +131,8 @@ def cells(row: Json) -> dict[str, str]:
 def gap_cells(row: Json) -> dict[str, str]:
     """The gap of a row's supernets, by column; accuracies in points."""
     gap = row["gap"]
-    taus = {name: _with_error(gap[name], gap[f"{name}_error"]) for name in GAP_HEADS if name.startswith("tau")}
+    # studies of earlier versions lack some
+    taus = {name: _with_error(gap.get(name), gap.get(f"{name}_error")) for name in GAP_HEADS if name.startswith("tau")}
     points = {name: f"{100 * gap[name]:+.2f}" for name in ("discretisation", "retraining", "regret")}
     place = f"{row['method']}, {row['data']}, {row['budget_ms']:g} ms"
     return {"method": place, "hit": _written(gap["hit"], ".0%").removesuffix("%"), **points, **taus}
