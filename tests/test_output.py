@@ -106,3 +106,12 @@ def file(folder: Path) -> Path:
     path = folder / "model.tflite"
     path.write_bytes(model_bytes(feature_net(), ".tflite"))
     return path
+
+
+def test_what_is_logged_is_said_once_whatever_other_packages_set_up():
+    code = (
+        "import logging; from hwnas.cli.output import say_log; say_log(); logging.basicConfig(level=logging.INFO); "
+        "logging.getLogger('hwnas.x').info('said here')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, (done.stdout + done.stderr).count("said here")) == (0, 1)

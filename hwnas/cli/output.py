@@ -46,6 +46,8 @@ def say_log() -> None:
     if not any(isinstance(handler, ConsoleHandler) for handler in package.handlers):
         package.setLevel(logging.INFO)
         package.addHandler(ConsoleHandler())
+        # a package that finds no handler here sets up one, and all would be said twice
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def print_json(data: dict[str, Any]) -> None:
