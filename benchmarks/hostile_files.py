@@ -160,7 +160,7 @@ def read_config(folder: Path) -> Any:
 
 def wrong_config(config: Any) -> str:
     in_ms = [budget for budget in (config.budget_ms, *config.frontier) if not isinstance(budget, str)]
-    right = is_latency(*in_ms) and config.epochs >= 1 and config.batch_size >= 2
+    right = is_latency(*in_ms) and (config.epochs is None or config.epochs >= 1) and config.batch_size >= 2
     return "" if right else f"{config}"
 
 

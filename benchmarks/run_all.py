@@ -27,6 +27,7 @@ BENCHMARKS = (
     "design_prediction.py",
     "budget.py",
     "training_free.py",
+    "int8_search.py",
     "search_quality.py",
 )
 
