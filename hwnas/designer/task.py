@@ -119,18 +119,12 @@ class Task:
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
-        pretrained = config.pretrained != "none"
-        start = (
-            load_pretrained(largest_architecture(space), pretrained_file(config), config.seed) if pretrained else None
-        )
+        start = _start(config, space)  # what is wrong with it is said before anything is measured
         if table is None:
             table = distributed.from_first(lambda: _measured(config, space, device, runtime, report))
         elif conditions is not None:
             _check_usable(table, config, space, conditions)
-        # what a published table lacks is said by who prices with it, and its conditions are nobody's here
-        fitting = published_predictor if table.publication else fit
-        fitted = distributed.from_first(lambda: fitting(table, space))
-        predictor = fitted if config.latency else distributed.from_first(lambda: begun_with(folder, fitted, table))
+        predictor = distributed.from_first(lambda: _fitted(config, table, space, folder))
         budget_ms, *frontier_ms = _budgets_ms(config, space, predictor)
         devices = distributed.from_first(lambda: targets(config, places, space, _precision(config), folder, report))
         further = FurtherLimits.of(config, devices, space, data, runtime, predictor, _precision(config))
@@ -213,6 +207,20 @@ class Task:
 def pretrained_file(config: DesignConfig) -> Path | None:
     """The file of pretrained weights; None: the package's."""
     return None if config.pretrained in (None, "lite0") else Path(config.pretrained)
+
+
+def _start(config: DesignConfig, space: SearchSpace) -> ChildNetwork | None:
+    """The largest network with the weights that the configuration names; None: they are random."""
+    if config.pretrained == "none":
+        return None
+    return load_pretrained(largest_architecture(space), pretrained_file(config), config.seed)
+
+
+def _fitted(config: DesignConfig, table: LatencyTable, space: SearchSpace, folder: Path) -> LatencyPredictor:
+    """The predictor of a table; of one that the run measures by itself, that which the run in `folder` began with."""
+    # what a published table lacks is said by who prices with it, and its conditions are nobody's here
+    fitted = published_predictor(table, space) if table.publication else fit(table, space)
+    return fitted if config.latency else begun_with(folder, fitted, table)
 
 
 def _precision(config: DesignConfig) -> str:
