@@ -92,7 +92,9 @@ def test_whatever_ends_the_command_ends_the_campaigns_too(tmp_path: Path, how: s
     command = [sys.executable, str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        names = {line.split()[0] for line, _ in zip(process.stdout, range(12), strict=False)}
+        names: set[str] = set()
+        while not {"one", "two"} <= names and (line := process.stdout.readline()):
+            names.add(line.split()[0])
         assert {"one", "two"} <= names
         process.send_signal(how)
         process.wait(60)
