@@ -1,6 +1,7 @@
 """The page of a run as a person has it: in Chromium, on a phone and a wide screen, in light and dark, by keyboard."""
 
 import io
+import json
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
@@ -104,6 +105,9 @@ def pages(run: Path) -> dict[str, Path]:
     """A page of each kind."""
     other = run.parent / "run 2"
     shutil.copytree(run, other)
+    for folder, steps in ((run, 300), (other, 200)):
+        records = [json.dumps({"step": k, "loss": 2 - k / steps, "expected_ms": 0.1}) for k in range(1, steps + 1)]
+        (folder / "metrics.jsonl").write_text("\n".join(records) + "\n")
     cells, study = run.parent / "cells", run.parent / "study"
     for folder in (cells, study):
         folder.mkdir()

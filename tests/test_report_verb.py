@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.files import write_json
+from hwnas.report.page_charts import laid_over
 from tests.commands import run_command
 from tests.test_search_page import LARGEST, report
 
@@ -43,6 +44,21 @@ def test_runs_are_laid_over_each_other_under_names_that_tell_them_apart(hwnas, r
     assert page.count('<circle class="run"') == 2
     assert f"{tmp_path.name}/old" in page and "more/old" in page
     assert 'href="old/report.html"' in page and 'href="more/old/report.html"' not in page  # that one has no page
+
+
+def test_searches_are_laid_over_each_other_on_the_same_axes():
+    long = [{"step": k, "loss": 2.0 - k / 400} for k in range(1, 401)]
+    short = [{"step": k, "loss": 1.0} for k in range(1, 201)] + [{"step": 201, "loss": None}]
+    chart = laid_over("Loss", "", {"long": long, "short": short}, "loss")
+    assert chart is not None
+    assert chart["told"].startswith("Loss of 2 runs, at last: long 1") and chart["told"].endswith("short 1")
+    ends = {each["name"]: each["points"].split()[-1] for each in chart["lines"]}
+    assert ends["long"].startswith("100.0,") and ends["short"].startswith("50.0,")
+    told = [spot["told"] for spot in chart["spots"]]
+    assert told[58].startswith("step 197: long 1.5") and told[58].endswith("short 1")
+    assert "short" not in told[-1]
+    assert {each["style"] for each in chart["lines"]} == {0, 1}
+    assert laid_over("Loss", "", {"long": long, "none": []}, "loss") is None
 
 
 @pytest.mark.parametrize(("spoil", "said"), [("missing", "no such folder"), ("empty", "holds no report.json")])

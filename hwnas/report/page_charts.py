@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 from typing import Any, Literal
+
+import numpy as np
 
 from hwnas.exporter.accuracy import wilson_interval
 from hwnas.report.axis import Axis
@@ -15,6 +18,8 @@ PARETO_PX, LABEL_PX = 280, 17
 """Height of the picture of accuracies, and of a line of text in it."""
 BINS = 120
 """A curve of more values is drawn from so many means."""
+STYLES = 6
+"""Lines that can be told apart without colour, in `style.css`; with more runs they come again."""
 LONGEST_NAME = 30
 """In characters: a longer one is cut in the picture, and whole in its hover text."""
 
@@ -214,6 +219,60 @@ def curve(
         "across": across.ticks(),
         "up": up.ticks(),
     }
+
+
+def laid_over(name: str, unit: str, runs: Mapping[str, Iterable[Json]], key: str) -> Json | None:
+    """A value over the steps of several searches, on the same axes; None where fewer than two runs have recorded it.
+
+    Args:
+        name, unit, key: as of `curve`.
+        runs: the records of each run, by its name.
+    """
+    recorded = {
+        run: [(float(each["step"]), float(each[key])) for each in records if _is_number(each.get(key))]
+        for run, records in runs.items()
+    }
+    values = {run: _binned(each) for run, each in recorded.items() if len(each) > 1}
+    if len(values) < 2:
+        return None
+    across = Axis(0.0, max(each[-1][0] for each in values.values()))
+    up = Axis.around([value for each in values.values() for _, value in each])
+    places = np.linspace(0, across.high, BINS + 1)[1:]
+    spots = []
+    for number, step in enumerate(places):
+        told = [
+            f"{run} {_at(step, each):.4g}{unit}" for run, each in values.items() if each[0][0] <= step <= each[-1][0]
+        ]
+        x, width = 100 * number / BINS, 100 / BINS
+        if told:
+            text = f"step {step:,.0f}: {', '.join(told)}"
+            spots.append({"x": round(x, 2), "width": round(width, 2), "told": text})
+    lines = [
+        {
+            "name": run,
+            "style": number % STYLES,
+            "points": " ".join(f"{across.percent(step)},{round(100 - up.percent(value), 2)}" for step, value in each),
+        }
+        for number, (run, each) in enumerate(values.items())
+    ]
+    ends = ", ".join(f"{run} {each[-1][1]:.3g}{unit}" for run, each in values.items())
+    ticks = {"across": across.ticks(), "up": up.ticks()}
+    return {
+        "name": name,
+        "told": f"{name} of {len(values)} runs, at last: {ends}",
+        "lines": lines,
+        "spots": spots,
+        **ticks,
+    }
+
+
+def _at(step: float, values: Sequence[tuple[float, float]]) -> float:
+    steps, found = zip(*values, strict=True)
+    return float(np.interp(step, steps, found))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _binned(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

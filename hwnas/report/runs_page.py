@@ -9,10 +9,11 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.files import check_ours, write_page
-from hwnas.report.page_charts import Point, accuracy_interval, pareto_chart, percents
+from hwnas.report.page_charts import Point, accuracy_interval, laid_over, pareto_chart, percents
 from hwnas.report.page_facts import device_name
 from hwnas.report.search_page import PAGE_FILE, render
-from hwnas.report.written import read_run
+from hwnas.report.written import logged, read_run
+from hwnas.run import METRICS_FILE
 
 TEMPLATE = "runs.html"
 MARK = b'class="eyebrow">hwnas</p>'
@@ -32,29 +33,37 @@ def write_runs_page(folders: Sequence[Path], path: Path) -> Path:
     Raises HwnasError if a folder is no finished run, or the page cannot be written.
     """
     reports = {folder: read_run(folder) for folder in folders}
+    metrics = {folder: logged(folder / METRICS_FILE) for folder in folders}
     check_ours(path, MARK)
     try:
-        text = runs_page(reports, path.parent)
+        text = runs_page(reports, path.parent, metrics)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise HwnasError(f"a report lacks what a page is made of ({error!r}); repeat that design.") from error
     write_page(path, text)
     return path
 
 
-def runs_page(reports: Mapping[Path, Json], beside: Path) -> str:
+def runs_page(reports: Mapping[Path, Json], beside: Path, metrics: Mapping[Path, Sequence[Json]]) -> str:
     """The page as HTML.
 
     Args:
         reports: ``report.json`` by the folder of the run.
         beside: the folder of the page, which links are relative to.
+        metrics: of each search, by the folder of the run.
     """
     names = _names(list(reports))
     points = [_point(names[folder], report) for folder, report in reports.items()]
+    searches = {names[folder]: records for folder, records in metrics.items()}
+    curves = [
+        laid_over("Loss of the training images", "", searches, "loss"),
+        laid_over("Expected latency", " ms", searches, "expected_ms"),
+    ]
     where = {(report["device"], report["runtime"]) for report in reports.values()}
     return render(
         TEMPLATE,
         title=f"{len(reports)} runs",
         pareto=pareto_chart(points, [report["budget_ms"] for report in reports.values()]),
+        curves=[each for each in curves if each is not None],
         several=len(where) > 1,
         other_images=len({(report.get("data") or {}).get("digest") for report in reports.values()}) > 1,
         heads=HEADS,

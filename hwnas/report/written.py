@@ -42,14 +42,15 @@ def rewrite_page(folder: Path) -> Path:
         report,
         _space(config),
         read_json(indicators, "the run's indicators") if indicators.is_file() else (),
-        _logged(folder / METRICS_FILE),
+        logged(folder / METRICS_FILE),
         evaluated_networks(folder),
         surest_mistakes(folder),
-        _logged(folder / PROBABILITIES_FILE),
+        logged(folder / PROBABILITIES_FILE),
     )
 
 
-def _logged(path: Path) -> list[dict[str, Any]]:
+def logged(path: Path) -> list[dict[str, Any]]:
+    """The records of steps in a log of a run; none where there is no log."""
     return [each for each in read_records(path) if isinstance(each.get("step"), int)]
 
 
