@@ -15,7 +15,7 @@ from hwnas.designer.final import undisturbed_ms, usual_us_of
 from hwnas.designer.wanted_limits import parse_place
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
-from hwnas.latency.fitting.fit import fit, published_predictor
+from hwnas.latency.fitting.fit import predictor_of
 from hwnas.latency.limit import Limit
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.measuring.model_files import check_can_make, network_model
@@ -163,7 +163,7 @@ def _target(
         if not config.accept_conditions:
             current = current_conditions(place.device, place.runtime, precision)
             check_table_conditions(table.conditions, current, str(table.folder))
-    predictor = published_predictor(table, space) if table.publication else fit(table, space)
+    predictor = predictor_of(table, space)
     if place.latency is None and not table.publication:
         predictor = begun_with(folder, predictor, table, place.name)
     return Target(place, table, predictor, resolve_budget(place.wanted, space, predictor), precision)

@@ -26,7 +26,7 @@ from hwnas.designer.target import further_places, targets
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
-from hwnas.latency.fitting.fit import fit, published_predictor
+from hwnas.latency.fitting.fit import predictor_of
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.measuring.model_files import check_can_make, network_model
 from hwnas.latency.measuring.table_campaign import check_table_conditions
@@ -218,8 +218,7 @@ def _start(config: DesignConfig, space: SearchSpace) -> ChildNetwork | None:
 
 def _fitted(config: DesignConfig, table: LatencyTable, space: SearchSpace, folder: Path) -> LatencyPredictor:
     """The predictor of a table; of one that the run measures by itself, that which the run in `folder` began with."""
-    # what a published table lacks is said by who prices with it, and its conditions are nobody's here
-    fitted = published_predictor(table, space) if table.publication else fit(table, space)
+    fitted = predictor_of(table, space)
     return fitted if config.latency else begun_with(folder, fitted, table)
 
 

@@ -24,7 +24,7 @@ from hwnas.evaluation.gap import supernet_accuracies
 from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, NotNegative, checked
 from hwnas.latency.additive import AdditivePredictor
-from hwnas.latency.fitting.fit import fit, published_predictor
+from hwnas.latency.fitting.fit import predictor_of
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.locks import FolderInUse
@@ -172,7 +172,7 @@ def keep_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredi
 
     Raises HwnasError if the table is not the one that was kept of.
     """
-    predictor = _fitted(LatencyTable.load(latency), space)
+    predictor = predictor_of(LatencyTable.load(latency), space)
     if not file.exists():
         predictor.save(file)
     kept = predictor.saved(file)
@@ -187,12 +187,7 @@ def keep_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredi
 def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredictor:
     """What `keep_predictor` has kept."""
     table = LatencyTable.load(latency)
-    return _fitted(table, space).saved(file) if table.publication else AdditivePredictor.load(file)
-
-
-def _fitted(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
-    """Of a measured table or a published one."""
-    return published_predictor(table, space) if table.publication else fit(table, space)
+    return predictor_of(table, space).saved(file) if table.publication else AdditivePredictor.load(file)
 
 
 def _searched(task: Task, folder: Path) -> SearchResult:

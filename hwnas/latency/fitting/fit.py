@@ -73,6 +73,14 @@ def fit(
     return replace(best.predictor(replace(card, predictor=best.name)), fitted_to=fitted_to)
 
 
+def predictor_of(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
+    """The predictor of a measured table or a published one; of the latter, what it lacks is said by who prices with it.
+
+    Raises as `fit` and `published_predictor`.
+    """
+    return published_predictor(table, space) if table.publication else fit(table, space)
+
+
 def published_predictor(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
     """The predictor of a published table for a space, or for a copy of it of another resolution, width or classes.
 
