@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 from common import CACHE, cifar10_subset, show
+from published_macro import FULL, Network, at_percentile, ground_truth, published_accuracies
 from scipy import stats
-from search_quality import FULL, SETTINGS, Network, ground_truth, published_accuracies
+from search_quality import run_of, settings_of
 from torch import nn
 
 from hwnas.devices.device import load_device
@@ -35,7 +36,6 @@ from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.multiplier import Multiplier
 from hwnas.latency.proxy_space import ProxySpacePredictor
-from hwnas.run import Run
 from hwnas.searches.contracts import Evaluation
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.dsnas import MEAN_LOSS_RATE, DSNASTrainer
@@ -44,7 +44,6 @@ from hwnas.searches.path_gradients import compare_with_mean, sample_path
 from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proposers import RandomWithin
-from hwnas.searches.registry import get_search
 from hwnas.searches.reranked import Reranked, reranked
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
@@ -124,14 +123,11 @@ def simulated(budget: Budget, seed: int) -> tuple[SearchProblem, Reranked]:
 def trained(options: argparse.Namespace, budget: Budget, seed: int) -> tuple[SearchProblem, Reranked]:
     """A problem, and the deriver of the supernet that `dsnas` has trained for it."""
     folder = cifar10_subset(options.images // 10, test_per_class=1)
-    data = load_data(folder, options.resolution, batch_size=64, seed=seed, limit_train=options.images)
+    data = load_data(folder, options.resolution, batch_size=options.batch_size, seed=seed, limit_train=options.images)
     problem = SearchProblem(data, budget, options.epochs, seed)
-    config = {"settings": SETTINGS["dsnas"], "batch_size": 64, "predictor": budget.predictor.digest}
-    of = f"{options.epochs}x{options.images}-w{options.width:g}" + f"-{options.resolution}px" * (
-        options.resolution < 32
-    )
-    run = Run(CACHE / "search-quality" / f"dsnas-{budget.budget_ms:.4g}ms-{seed}-{of}", config)
-    trainer = DSNASTrainer(problem, get_search("dsnas").resolve(SETTINGS["dsnas"]))
+    settings = settings_of("dsnas", {})
+    run = run_of("dsnas", settings, problem, options)
+    trainer = DSNASTrainer(problem, settings)
     train(trainer, data, run)
     probable = MostProbable(trainer.net, "mean")
     deriver = reranked(problem, probable, trainer.path_losses.effects(), run, None)
@@ -185,16 +181,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--resolution", type=int, default=16)
     parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     predictor = fit(measure(FULL, load_device("local"), "litert", CACHE / "tables", 30).table, FULL)
     networks = ground_truth(predictor)
-    ordered = sorted(network.ms for network in networks.values())
     space = get_space("nas-bench-macro", options.resolution, width=options.width) if options.trained else FULL
     priced = ProxySpacePredictor(predictor, FULL) if options.trained else predictor
     found: dict[str, list[tuple[float, float]]] = {}
     for percentile in map(int, options.percentiles.split(",")):
-        budget = Budget(ordered[percentile * len(ordered) // 100], space, priced)
+        budget = Budget(at_percentile(networks, percentile), space, priced)
         fits = Budget(budget.budget_ms, FULL, predictor).are_within
         flags = fits([FULL.decode(network.code) for network in networks.values()])
         within = [network for network, fit_ in zip(networks.values(), flags, strict=True) if fit_]

@@ -1,204 +1,251 @@
 """Do the searches find what is really best? NAS-Bench-Macro knows the trained accuracy of every architecture.
 
-    python benchmarks/search_quality.py --method dsnas [--budget-ms 1.2,1.5] [--seeds 3] [--epochs 12] [--width 0.25]
+    python benchmarks/search_quality.py --method dsnas,random,most-layers [--percentiles 10,20,40,60,80] [--seeds 3]
+                                        [--epochs 12] [--resolution 32] [--images 50000] [--width 0.25]
 
-Each seed trains a supernet on the real CIFAR-10 images (a narrower copy of the space, by default a quarter), searches
-under the budget, which is priced by a table measured at full width, and only then is the published accuracy looked up.
-Without --budget-ms: the 30th, 50th and 70th percentile of the distinct networks' latency. Runs that were stopped go on.
-Aim: among the best 2 % of the distinct networks within the budget, relative improvement over random above 0, Kendall's
-tau at least 0.75 (0.6 among networks above 90 %), never over the budget. Tau is over random ones of the 6,561 codes;
-among the distinct networks it is some 0.08 lower, since more codes stand for the poor ones.
+Each seed trains a supernet on real CIFAR-10 images (a narrower copy of the space), searches under the budget, which is
+priced by a table measured at full width, and only then is the published accuracy looked up. Budgets are percentiles of
+the distinct networks' latencies, or `--budget-ms`. Runs that were stopped go on.
+
+A contender is a method with hwnas's own defaults (but that all of its steps are for the search: what is looked up needs
+no final weights), ``METHOD:published`` with its paper's settings, a rule (``random-network``, ``most-layers``,
+``most-macs``, ``naswot``), or ``least-squares``: the best network by a ridge regression on the children that the method
+``random`` evaluates. All are given the same epochs; `spos`, `random`, `weaknas` and `least-squares` share one uniform
+supernet of a seed, and evaluate as many children each.
+
+Regret: the best published accuracy within the budget less that of what was found, in points. Intervals are Student's t
+over the seeds' means. p: of the paired difference of the regrets to the first contender, by a sign-flip test over the
+seeds. Tau is over random ones of the 6,561 codes; among the distinct networks it is some 0.08 lower, since more codes
+stand for the poor ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 import random
 import statistics
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
-from common import CACHE, SHARED_DATA, cifar10_subset, show
-from scipy.stats import kendalltau
+from common import CACHE, cifar10_subset, show
+from published_macro import FULL, Network, at_percentile, ground_truth, published_accuracies
+from scipy import stats
 
 from hwnas.devices.device import load_device
+from hwnas.evaluation.rules import RANDOM, RULES
 from hwnas.latency.budget import Budget
+from hwnas.latency.decoding import best_within, joint_gains
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure
 from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.run import Run
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
+from hwnas.searches.one_shot import OneShotSettings
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
+from hwnas.searches.result import SearchResult
+from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.train.data import load_data
+from hwnas.train.data import ImageData, load_data
+from hwnas.train.weights import WeightSettings
 
-TABLE = SHARED_DATA / "nas_bench_macro.csv.gz"
-FULL = get_space("nas-bench-macro")
-UNIFORM = ("spos", "random")
-"""Their supernet, trained on uniformly sampled paths, does not depend on the budget: one serves them all."""
 RANKED = 60
 """Random codes whose order under the supernet is compared with the published one."""
-
-CIFAR = {"weight_decay": 5e-4, "label_smoothing": 0.0}
-"""What is usual for CIFAR-10; the defaults are ImageNet's."""
-BY_LOGITS = {**CIFAR, "pretrain": 1 / 3, "search": 1.0}
-"""Weights alone for 4 of 12 epochs."""
-ONE_SHOT = {**CIFAR, "evaluations": 100}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "dsnas": BY_LOGITS,
-    "snas": BY_LOGITS,
-    "proxyless": BY_LOGITS,
-    "spos": ONE_SHOT,
-    "random": ONE_SHOT,
-    "single-path": {"search": 1.0},
-}
-"""The architecture is taken at the end: what is looked up needs no weights. `--settings` adds to these."""
+LEAST_SQUARES, PUBLISHED = "least-squares", ":published"
+BY_RULE = {"random-network" if name == RANDOM else name: rule for name, rule in RULES.items()}
+"""`random` is the search method, as everywhere but in a study."""
+RIDGE = 1.0
+"""Weight of "no candidate differs from another", in children."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """One distinct network of the benchmark."""
-
-    code: str
-    accuracy: float
-    """Percent, mean of three seeds."""
-    ms: float
+def settings_of(contender: str, given: Mapping[str, Any]) -> Any:
+    """The settings of a method: its defaults, or its paper's, with some given; with all steps for the search."""
+    of_method = get_search(contender.removesuffix(PUBLISHED)).settings
+    settings = of_method.published() if contender.endswith(PUBLISHED) else of_method()
+    whole = {"search": 1.0} if any(field.name == "search" for field in fields(settings)) else {}
+    return replace(settings, **whole | dict(given))
 
 
-@cache
-def published_accuracies() -> dict[str, float]:
-    """Published accuracy in percent of each of the 6,561 codes."""
-    if not TABLE.is_file():
-        raise SystemExit(f"skipped: there is no {TABLE.name} in ../shared/data")
-    with gzip.open(TABLE, "rt") as file:
-        return {row["arch"]: float(row["mean_acc_pct"]) for row in csv.DictReader(file)}
+def run_of(contender: str, settings: Any, problem: SearchProblem, options: argparse.Namespace) -> Run:
+    """The run of a search. One holds a uniform supernet for all budgets and all contenders that ask it."""
+    of = f"{problem.seed}-{options.epochs}x{options.images}-w{options.width:g}-{options.resolution}px"
+    config = {"settings": asdict(settings), "batch_size": options.batch_size}
+    if isinstance(settings, OneShotSettings):
+        config["settings"] = {field.name: getattr(settings, field.name) for field in fields(WeightSettings)}
+        return Run(CACHE / "search-quality" / f"uniform-{of}", config)
+    name = f"{contender.replace(':', '-')}-{problem.budget.budget_ms:.4g}ms-{of}"
+    return Run(CACHE / "search-quality" / name, config | {"predictor": problem.budget.predictor.digest})
 
 
-def ground_truth(predictor: Any) -> dict[str, Network]:
-    """Every distinct network by its digest. Codes that build the same network share one entry."""
-    rows = published_accuracies()
-    architectures = {FULL.decode(code).digest: FULL.decode(code) for code in sorted(rows, reverse=True)}
-    predictions = predictor.predict_many(list(architectures.values()))
-    return {
-        digest: Network(architecture.code, rows[architecture.code], prediction.ms)
-        for (digest, architecture), prediction in zip(architectures.items(), predictions, strict=True)
-    }
-
-
-def rank_agreement(result: Any, run: Run) -> dict[str, float]:
+def rank_agreement(result: SearchResult, run: Run) -> dict[str, float]:
     """Kendall's tau of inherited against published accuracy, for random codes, and those of them above 90 %."""
-    problem = result.problem
-    inherited = InheritedEvaluator(result.net, problem.data, problem.torch_device)
+    inherited = InheritedEvaluator(result.net, result.problem.data, result.problem.torch_device)
     evaluator = RecordedEvaluator(inherited, run.folder)
-    published = published_accuracies()
+    published, space = published_accuracies(), result.problem.budget.space
     codes = random.Random(5).sample(sorted(published), RANKED)
-    pairs = [(evaluator(problem.budget.space.decode(FULL.decode(code).code)).score, published[code]) for code in codes]
+    pairs = [(evaluator(space.decode(FULL.decode(code).code)).score, published[code]) for code in codes]
 
     def tau(lowest: float) -> float:
-        return float(kendalltau(*zip(*(pair for pair in pairs if pair[1] > lowest), strict=True)).statistic)
+        return float(stats.kendalltau(*zip(*(pair for pair in pairs if pair[1] > lowest), strict=True)).statistic)
 
     return {"tau": tau(0), "tau_above_90": tau(90)}
 
 
-def run_seed(
-    options: argparse.Namespace, seed: int, budget_ms: float, predictor: Any, networks: dict[str, Network]
-) -> dict:
-    """Search once; the published accuracy is looked up when the search has ended."""
-    started = time.perf_counter()
-    space = get_space("nas-bench-macro", width=options.width)
-    folder = cifar10_subset(options.images // 10, test_per_class=1)
-    data = load_data(folder, 32, batch_size=options.batch_size, seed=seed, limit_train=options.images)
-    budget = Budget(budget_ms, space, ProxySpacePredictor(predictor, FULL))
-    method = get_search(options.method)
-    given = SETTINGS.get(options.method, {}) | json.loads(options.settings)
-    settings = method.resolve(given)
-    problem = SearchProblem(data, budget, options.epochs, seed, options.torch_device)
-    of_weights = {name: value for name, value in given.items() if name not in ("evaluations", "population", "derive")}
-    trained, config = "uniform", {"settings": of_weights, "batch_size": options.batch_size}
-    if options.method not in UNIFORM:
-        trained, config["predictor"] = f"{options.method}-{budget_ms:.4g}ms", predictor.digest
-    name = f"{trained}-{seed}-{options.epochs}x{options.images}-w{options.width:g}"
-    run = Run(CACHE / "search-quality" / name, config)
-
-    def progress(done: int, total: int, figures: dict[str, float]) -> None:
-        if done % 50 == 0:
-            now = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
-            print(f"\r{name}: {done}/{total} {now}    ", end="", flush=True, file=sys.stderr)
-
-    result = method.search(problem, run, progress, settings)
-    seconds = time.perf_counter() - started
-    found = networks[FULL.decode(result.architecture.code).digest]
-    within = [network for network in networks.values() if network.ms <= budget_ms]
-    mean = statistics.mean(network.accuracy for network in within)
-    return {
-        "method": options.method,
-        "seed": seed,
-        "code": result.architecture.code,
-        "accuracy": found.accuracy,
-        "rank": 1 + sum(network.accuracy > found.accuracy for network in within),
-        "feasible": len(within),
-        "top_percent": 100 * sum(network.accuracy > found.accuracy for network in within) / len(within),
-        "relative_improvement": 100 * (found.accuracy - mean) / mean,
-        "regret_points": max(network.accuracy for network in within) - found.accuracy,
-        "budget_share": found.ms / budget_ms,
-        **rank_agreement(result, run),
-        "predicted_ms": found.ms,
-        "budget_ms": budget_ms,
-        "within": found.ms <= budget_ms,
-        "seconds": seconds,
-    }
+def by_least_squares(result: SearchResult) -> Architecture:
+    """The best network within the budget by a ridge regression on the children that a random search evaluated."""
+    budget, space = result.problem.budget, result.problem.budget.space
+    children = list(result.deriver.evaluations.values())  # type: ignore[union-attr]
+    sizes = [len(decision.candidates) for decision in space.decisions]
+    rows = [
+        np.concatenate([np.eye(n)[k] for n, k in zip(sizes, space.indices(c.architecture), strict=True)])
+        for c in children
+    ]
+    x, y = np.array(rows), np.array([child.score for child in children])
+    x, y = x - x.mean(0), y - y.mean()
+    effects = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+    _, costs = budget.predictor.decision_costs(space)
+    return best_within(budget, joint_gains(np.split(effects, np.cumsum(sizes)[:-1]), costs))
 
 
-def percentiles(networks: dict[str, Network]) -> list[float]:
-    ordered = sorted(network.ms for network in networks.values())
-    return [ordered[int(share * len(ordered))] for share in (0.3, 0.5, 0.7)]
+@dataclass
+class Bench:
+    """What the contenders are given: space, images, prices, epochs."""
+
+    options: argparse.Namespace
+    space: SearchSpace
+    predictor: ProxySpacePredictor
+    networks: dict[str, Network]
+
+    def images(self, seed: int) -> ImageData:
+        o = self.options
+        folder = cifar10_subset(o.images // 10, test_per_class=1)
+        return load_data(folder, o.resolution, batch_size=o.batch_size, seed=seed, limit_train=o.images)
+
+    def search(self, contender: str, problem: SearchProblem) -> tuple[SearchResult, Run]:
+        """Search, or go on with a search."""
+        settings = settings_of(contender, json.loads(self.options.settings))
+        run = run_of(contender, settings, problem, self.options)
+
+        def progress(done: int, total: int, figures: dict[str, float]) -> None:
+            if done % 50 == 0:
+                now = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
+                print(f"\r{run.folder.name}: {done}/{total} {now}    ", end="", flush=True, file=sys.stderr)
+
+        return get_search(contender.removesuffix(PUBLISHED)).search(problem, run, progress, settings), run
+
+    def row(self, contender: str, budget_ms: float, seed: int) -> dict[str, Any]:
+        """What a contender finds, and what that is worth."""
+        started = time.perf_counter()
+        o, data = self.options, self.images(seed)
+        problem = SearchProblem(data, Budget(budget_ms, self.space, self.predictor), o.epochs, seed, o.torch_device)
+        agreement: dict[str, float | None] = {"tau": None, "tau_above_90": None}
+        if contender in BY_RULE:
+            found = BY_RULE[contender](problem.budget, seed, data)
+        elif contender == LEAST_SQUARES:
+            found = by_least_squares(self.search("random", problem)[0])
+        else:
+            result, run = self.search(contender, problem)
+            found = result.architecture
+            agreement.update(rank_agreement(result, run))
+        network = self.networks[FULL.decode(found.code).digest]
+        within = [each.accuracy for each in self.networks.values() if each.ms <= budget_ms]
+        better = sum(accuracy > network.accuracy for accuracy in within)
+        return {
+            "method": contender,
+            "seed": seed,
+            "budget_ms": budget_ms,
+            "code": found.code,
+            "accuracy": network.accuracy,
+            "regret_points": max(within) - network.accuracy,
+            "rank": 1 + better,
+            "feasible": len(within),
+            "top_percent": 100 * better / len(within),
+            "relative_improvement": 100 * (network.accuracy / statistics.mean(within) - 1),
+            "predicted_ms": network.ms,
+            "budget_share": network.ms / budget_ms,
+            "within": network.ms <= budget_ms,
+            **agreement,
+            "seconds": time.perf_counter() - started,
+        }
 
 
-def over_all(rows: list[dict]) -> dict[str, Any]:
-    """What the aims are stated for."""
-    return {
-        "median_top_percent": statistics.median(row["top_percent"] for row in rows),
-        "better_than_random": f"{sum(row['relative_improvement'] > 0 for row in rows)} of {len(rows)}",
-        "over_budget": f"{sum(not row['within'] for row in rows)} of {len(rows)}",
-        "median_tau": statistics.median(row["tau"] for row in rows),
-        "median_tau_above_90": statistics.median(row["tau_above_90"] for row in rows),
-    }
+def seed_means(rows: Sequence[dict[str, Any]]) -> dict[int, float]:
+    """Mean regret over the budgets, by seed."""
+    seeds = sorted({row["seed"] for row in rows})
+    return {seed: statistics.mean(r["regret_points"] for r in rows if r["seed"] == seed) for seed in seeds}
+
+
+def p_of(differences: Sequence[float]) -> float:
+    """How often paired differences of random signs have a mean as far from 0; two-sided, exact."""
+    return float(stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue)
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each contender."""
+    contenders = list(dict.fromkeys(row["method"] for row in rows))
+    first = seed_means([row for row in rows if row["method"] == contenders[0]])
+    table = []
+    for contender in contenders:
+        own = [row for row in rows if row["method"] == contender]
+        regrets = list((by_seed := seed_means(own)).values())
+        half = stats.sem(regrets) * stats.t.ppf(0.975, len(regrets) - 1) if len(regrets) > 1 else float("nan")
+        taus = [row["tau"] for row in own if row["tau"] is not None]
+        table.append(
+            {
+                "method": contender,
+                "runs": len(own),
+                "regret, points": f"{statistics.mean(regrets):.2f} ± {half:.2f}",
+                "worst": max(row["regret_points"] for row in own),
+                "p": p_of([by_seed[s] - first[s] for s in by_seed]) if contender != contenders[0] else "",
+                "top %": statistics.median(row["top_percent"] for row in own),
+                "worst top %": max(row["top_percent"] for row in own),
+                "used": statistics.mean(row["budget_share"] for row in own),
+                "over": sum(not row["within"] for row in own),
+                "tau": statistics.mean(taus) if taus else "",
+            }
+        )
+    return table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", default="dsnas")
+    parser.add_argument("--method", default="dsnas", help="one or several contenders, separated by commas")
     parser.add_argument("--budget-ms", help="one or several, separated by commas")
+    parser.add_argument("--percentiles", default="10,20,40,60,80", help="budgets, of the distinct networks' latency")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--settings", default="{}", help="hyper-parameters of the method, as JSON")
+    parser.add_argument("--settings", default="{}", help="hyper-parameters of the methods, as JSON")
     parser.add_argument("--runtime", default="litert")
     parser.add_argument("--torch-device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="all runs, instead of a line for each contender")
     options = parser.parse_args(arguments)
-    table = measure(FULL, load_device("local"), options.runtime, CACHE / "tables", 30).table
-    predictor = fit(table, FULL)
+    torch.set_num_threads(1)
+    predictor = fit(measure(FULL, load_device("local"), options.runtime, CACHE / "tables", 30).table, FULL)
     networks = ground_truth(predictor)
-    budgets = [float(b) for b in options.budget_ms.split(",")] if options.budget_ms else percentiles(networks)
+    space = get_space("nas-bench-macro", options.resolution, width=options.width)
+    bench = Bench(options, space, ProxySpacePredictor(predictor, FULL), networks)
+    if options.budget_ms:
+        budgets = [float(each) for each in options.budget_ms.split(",")]
+    else:
+        budgets = [at_percentile(networks, float(each)) for each in options.percentiles.split(",")]
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    rows = [run_seed(options, seed, b, predictor, networks) for b in budgets for seed in seeds]
+    contenders = options.method.split(",")
+    rows = [bench.row(name, ms, seed) for seed in seeds for name in contenders for ms in budgets]
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
-        show(f"search quality on NAS-Bench-Macro, {len(networks):,} distinct networks", rows, False, **over_all(rows))
+        show(f"search quality on NAS-Bench-Macro, {len(networks):,} distinct networks", summary(rows), False)
 
 
 if __name__ == "__main__":
