@@ -50,16 +50,21 @@ class LimitRecord:
     @property
     def told(self) -> str:
         """For people: ``0.412 ms measured: within 0.5 ms (82 %)``."""
+        return "".join(self.told_parts)
+
+    @property
+    def told_parts(self) -> tuple[str, str, str]:
+        """The words of `told`: those before the status, the status, those after it; two are empty where none is told."""
         if self.used is None:
-            return f"not known; the limit is {written(self.most, self.unit)}"
+            return f"not known; the limit is {written(self.most, self.unit)}", "", ""
         share, most = f"{100 * self.used:.1f} %", written(self.most, self.unit)
         if self.measured is None:
             assert self.predicted is not None
             amount = written(self.predicted, self.unit)
             end = "" if self.interval is None else f", 90 % interval to {written(self.interval[1], self.unit)}"
-            return f"{amount} predicted, never measured{end}; the limit is {most} ({share})"
+            return f"{amount} predicted, never measured{end}; the limit is {most} ({share})", "", ""
         kind = "measured" if self.unit == "ms" else "counted"
-        return f"{written(self.measured, self.unit)} {kind}: {self.status} {most} ({share})"
+        return f"{written(self.measured, self.unit)} {kind}: ", self.status, f" {most} ({share})"
 
     def to_json(self) -> dict[str, Any]:
         return {
