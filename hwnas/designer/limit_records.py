@@ -54,7 +54,7 @@ class LimitRecord:
 
     @property
     def told_parts(self) -> tuple[str, str, str]:
-        """The words of `told`: those before the status, the status, those after it; two are empty where none is told."""
+        """The parts of `told`: before the status, the status, after it. Without a status the last two are empty."""
         if self.used is None:
             return f"not known; the limit is {written(self.most, self.unit)}", "", ""
         share, most = f"{100 * self.used:.1f} %", written(self.most, self.unit)
