@@ -74,17 +74,7 @@ def finish(
     What the search found is returned, unless one of `rivals` is better and its files are within the budget.
     """
     save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
-    own = child_of(result)
-    found = None
-    if rivals:
-        found = compared(own, task.judged(own, task.data), FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER)
-    better = _kept(run, rivals, better_than(found, rivals)) if found else None
-    closed = _returned(task, run, better, report) if better else None
-    if closed is None or better is None:
-        better, closed = None, _close(own, task.data, task, run, report)
-    elif found is not None:
-        save_child(own, found.folder)
-        found = replace(found, measured_ms=task.measured_ms(result.architecture))
+    closed, found, better = _best(task, run, result, child_of(result), rivals, report)
 
     def fair_accuracy(child: ChildNetwork) -> float:
         return accuracy(task.judged(child, task.data), task.data.test_batches(not task.data.some_are_leaked))
@@ -122,6 +112,23 @@ def finish(
         **kept,
         **of_the_space,
     )
+
+
+def _best(
+    task: Task, run: Run, result: SearchResult, own: ChildNetwork, rivals: Sequence[Rival], report: DesignProgress
+) -> tuple[Closed, Rival | None, Rival | None]:
+    """The network that is returned, with its files; the search's own as it is compared; and the rival that beat it."""
+    found = None
+    if rivals:
+        found = compared(own, task.judged(own, task.data), FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER)
+    better = _kept(run, rivals, better_than(found, rivals)) if found else None
+    closed = _returned(task, run, better, report) if better else None
+    if closed is None or better is None:
+        return _close(own, task.data, task, run, report), found, None
+    if found is not None:
+        save_child(own, found.folder)
+        found = replace(found, measured_ms=task.measured_ms(result.architecture))
+    return closed, found, better
 
 
 def _kept(run: Run, rivals: Sequence[Rival], better: Rival | None) -> Rival | None:
