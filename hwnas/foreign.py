@@ -28,7 +28,7 @@ DEEPEST = 64
 MOST_DIGITS = 19
 """Of an integer: what fits 64 bits."""
 CURE = "Restore it, or delete it and make it again"
-"""What to do about a damaged file, where nothing better is known."""
+"""The cure for a damaged file, where nothing better is known."""
 FAULTS_SHOWN = 3
 LONGEST_MS = 3_600_000.0
 """An hour: no inference takes longer."""
@@ -88,7 +88,7 @@ def decoded(data: bytes) -> str:
 
 
 def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: int = MOST_BYTES, cure: str = CURE) -> T:
-    """What `parse` makes of a file's text. Raises HwnasError as `read_bytes`, and where `parse` raises ValueError."""
+    """Parse the text of a file. Raises HwnasError as `read_bytes`, and where `parse` raises ValueError."""
     data = read_bytes(path, what, most_bytes)
     try:
         return parse(decoded(data))
@@ -198,7 +198,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def faults_of(error: ValidationError, fields: Sequence[str] = ()) -> str:
-    """What is wrong with data, for people: ``a.b[3]: rule (found value)``. `fields`: what a wrong name might mean."""
+    """The faults of data, for people: ``a.b[3]: rule (found value)``. `fields`: names that a wrong one might mean."""
     faults = error.errors(include_url=False)
     more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
     return "; ".join(_fault(fault, fields) for fault in faults[:FAULTS_SHOWN]) + more

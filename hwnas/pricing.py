@@ -28,7 +28,7 @@ class BlockPrice:
     ms: float
     source: Source
     table_ms: float | None = None
-    """What the table says that it takes by itself, measured or published; None where it lacks a part of it."""
+    """The ms of the block by itself in the table, measured or published; None where the table lacks a part of it."""
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -25,7 +25,7 @@ LOGS = (METRICS_FILE, PROBABILITIES_FILE)
 """Files of records with a ``step`` each."""
 
 DECIDES_NOTHING = {"workers", "train_threads"}
-"""What is recorded of a configuration and may be another when the run goes on."""
+"""Values of a configuration that are recorded, and may differ when the run goes on."""
 
 PLACES = {"data", "device", "latency", "tables", "sustained"}
 """Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
@@ -152,7 +152,7 @@ class Run:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What keeps two configurations from being one, for people."""
+    """The differences that keep two configurations from being one run, for people."""
     found = []
     for name in sorted((old.keys() | new.keys()) - DECIDES_NOTHING):
         before, now = old.get(name), new.get(name)

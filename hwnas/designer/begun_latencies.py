@@ -45,7 +45,7 @@ def keep(folder: Path, fitted: LatencyPredictor, table: LatencyTable, name: str 
 
 
 def _conditions(table: LatencyTable) -> dict[str, Any]:
-    """What must be equal before numbers are mixed, as a file has it."""
+    """The conditions that must be equal before numbers are mixed, as a file has them."""
     found: dict[str, Any] = json.loads(json.dumps({"identity": table.conditions.get("identity")}))
     return found
 

@@ -1,4 +1,4 @@
-"""The end of a design: what is returned is exported, measured and judged, and all of it is written down."""
+"""The end of a design: the network that is returned is exported, measured, judged and written down."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PRECISIONS = ("float32", "int8")
 BUDGET_PICTURE = "budget_following.png"
 
 Children = Callable[[SearchResult], ChildNetwork]
-"""The trained child of what was found."""
+"""The trained child of a search's result."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def finish(
     rivals: Sequence[Rival],
     report: DesignProgress,
 ) -> DesignResult:
-    """Export what is returned, measure it, and judge it and its frontier.
+    """Export the network that is returned, measure it, and judge it and its frontier.
 
-    What the search found is returned, unless one of `rivals` is better and its files are within the budget.
+    It is the one that the search found, unless one of `rivals` is better and its files are within the budget.
     """
     save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
     closed, found, better = _best(task, run, result, child_of(result), rivals, report)
@@ -132,19 +132,19 @@ def _best(
 
 
 def _kept(run: Run, rivals: Sequence[Rival], better: Rival | None) -> Rival | None:
-    """What this run returned before, if it did; else what is better now."""
+    """The network that this run returned before, if it did; else the one that is better now."""
     before = _before(run)
     return better if before is None else next((rival for rival in rivals if rival.network == before), None)
 
 
 def _before(run: Run) -> str | None:
-    """What a run that was finished once returned; None: it was not."""
+    """The network that a run which was finished once returned; None: it was not."""
     path = run.folder / REPORT_FILE
     return read_json(path, "the report").get("returned") if path.is_file() else None
 
 
 def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
-    """What is known only of a network of the space that was searched."""
+    """The figures that are known only of a network of the searched space."""
     return {
         "prediction": task.predictor.predict(result.architecture),
         "price": price_of(result.architecture, task.table, task.predictor),
@@ -191,7 +191,7 @@ def _status_and_limits(records: Sequence[LimitRecord]) -> dict[str, Any]:
 
 
 def _records(task: Task, closed: Closed, found: Architecture | None) -> list[LimitRecord]:
-    """What is taken of each limit, the budget's first; `found`: the network, if it is of the space."""
+    """How much of each limit is taken, the budget's first; `found`: the network, if it is of the space."""
     own, *further = task.budget.limits
     records = [record_of(own, found, closed.final.measured_ms.get(task.runtime), task.table.publication)]
     sources = {target.name: target.table.publication for target in task.further.targets}
@@ -239,7 +239,7 @@ def write_report(found: DesignResult, task: Task, run: Run) -> None:
 
 
 def _data_json(data: ImageData) -> dict[str, Any]:
-    """What an app must know of the images, and what was left out of them."""
+    """The preprocessing and classes that an app needs, and the images that were left out."""
     return {
         "classes": list(data.classes),
         "preprocessing": {"resolution": data.resolution} | data.preprocessing.to_json(),

@@ -1,4 +1,4 @@
-"""What a person would have picked: known networks scaled to the same budget, trained the same way, and compared.
+"""The networks that a person would have picked: known ones scaled to the same budget, trained alike and compared.
 
 A search is worth its time where what it finds is better than these. If one of them is, it is what a design returns.
 """
@@ -135,7 +135,7 @@ def compared(
     folder: Path,
     measured_ms: float = math.nan,
 ) -> Rival:
-    """What a trained network is compared by.
+    """The figures that a trained network is compared by.
 
     Args:
         child: the network.

@@ -36,7 +36,7 @@ BudgetField = Annotated[WantedBudget, BeforeValidator(_parsed)]
 
 
 class DesignConfig(BaseModel):
-    """What is to be designed. The options of `hwnas design`, or a TOML file of the same names."""
+    """The design that is wanted: the options of `hwnas design`, or a TOML file of the same names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

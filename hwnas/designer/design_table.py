@@ -59,7 +59,7 @@ def _measured_row(result: DesignResult) -> Text:
 
 
 def _limit_row(record: LimitRecord) -> Text:
-    """What the network takes of a further limit, with the status in colour."""
+    """How much of a further limit the network takes, with the status in colour."""
     before, status, after = record.told_parts
     return Text.assemble(before, (status, VERDICT_STYLES.get(status, "")), after)
 

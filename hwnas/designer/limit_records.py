@@ -1,4 +1,4 @@
-"""What a design takes of each of its limits, as predicted and as it is: a record per device and per count."""
+"""The LimitRecord: how much of a limit a design takes, predicted and measured; one per device and per count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Status = Literal["within", "over", "predicted"]
 
 @dataclass(frozen=True)
 class LimitRecord:
-    """One limit and what the network takes of it.
+    """One limit, and how much of it the network takes.
 
     Attributes:
         name: ``DEVICE/RUNTIME``, or what is counted.
@@ -101,7 +101,7 @@ def record_of(
 def counted_of(
     limit: Limit, architecture: Architecture, models: Sequence[ExportedModel], precision: str
 ) -> float | None:
-    """What a network, or its exported file, has of what is limited; None where no such file was made."""
+    """The count of a network or of its exported file, for a limit; None where no such file was made."""
     if limit.name in ("parameters", "macs"):
         return float(architecture.params if limit.name == "parameters" else architecture.macs)
     format = limit.name.partition(" (")[2].rstrip(")")

@@ -28,7 +28,7 @@ RETRAINED_FOLDER = "retrained"
 
 @dataclass(frozen=True)
 class PreparedDesign:
-    """What is to be designed, all of it known and checked, and the folder that it goes to."""
+    """A task whose every part is known and checked, and the folder of its run."""
 
     task: Task
     run: Run

@@ -49,7 +49,7 @@ from hwnas.train.finetuning import FineTuningSettings
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be designed, for what, from what.
+    """The design that is wanted: the device, the images, the space, the latencies and the search.
 
     Attributes:
         config: what is wanted.
@@ -161,7 +161,7 @@ class Task:
         return precision_of(self.config)
 
     def judged(self, child: ChildNetwork, data: ImageData) -> nn.Module:
-        """What the accuracy of a child is taken of: the file that the budget is for, as `judged_network` makes it."""
+        """The network whose accuracy counts for a child: that of the file that the budget is for (`judged_network`)."""
         return judged_network(child, data, runtime_format(self.runtime), self.precision)
 
     @property
@@ -171,7 +171,7 @@ class Task:
 
     @property
     def problem(self) -> SearchProblem:
-        """What the search is to solve; with the device at hand, what it takes is measured before it is trained on."""
+        """The problem that the search solves; a derived network is measured before training goes on, if it can be."""
         measured_ms = None if self.table.publication else self.measured_ms
         config = self.config
         torch_device = distributed.join(config.torch_device)
@@ -193,7 +193,7 @@ class Task:
         return self.further.limited_ms(architecture, self.measured_ms(architecture), self.budget_ms)
 
     def resolved(self) -> dict[str, Any]:
-        """What was asked for, and everything that decides what is found, as JSON: runs of two ones are not mixed."""
+        """The configuration, and all else that decides the outcome, as JSON: a run goes on with the same only."""
         decided: dict[str, Any] = {"runtime": self.runtime, "settings": asdict(self.settings)}
         decided |= {"slowdown": self.slowdown, "frontier": list(self.frontier_ms)}
         return without_empty(self.config.model_dump()) | self.problem.identity | decided

@@ -62,7 +62,7 @@ class BlockCost:
 
 
 class CostModel(Protocol):
-    """What the architectures of a space take of something that can be limited: as a rule ms, else what its unit is."""
+    """Predicts how much of a limited quantity the architectures of a space take: as a rule ms, else in its own unit."""
 
     @property
     def half_width(self) -> float:

@@ -84,7 +84,7 @@ def written(wanted: WantedBudget) -> str:
 
 
 def told_in_ms(wanted: WantedBudget, budget_ms: float) -> str | None:
-    """What a share is in ms, for people: ``60 % of the space's networks: 0.412 ms``; None where ms were wanted."""
+    """A share in ms, for people: ``60 % of the space's networks: 0.412 ms``; None where ms were wanted."""
     return f"{written(wanted)} of the space's networks: {budget_ms:g} ms" if isinstance(wanted, str) else None
 
 

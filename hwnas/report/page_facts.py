@@ -1,4 +1,4 @@
-"""What a page says of a run in words: the network in a sentence, what is unusual, how far to trust it."""
+"""The words of a run's page: the network in a sentence, unusual facts, and how far to trust them."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def unused(report: Json) -> str:
 
 
 def search_facts(report: Json, searched: str) -> list[tuple[str, str]]:
-    """What was searched, how, and for how long."""
+    """The space, the method, the images and the time of the search."""
     images = ", ".join(f"{count:,} {split}" for split, count in report.get("images", {}).items())
     seconds = report.get("seconds")
     rows = [

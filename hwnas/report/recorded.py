@@ -63,7 +63,7 @@ class _Model(BaseModel):
 
 
 class _Limit(BaseModel):
-    """What is taken of one of several limits."""
+    """One of several limits, and how much of it the network takes."""
 
     name: str
     told: str

@@ -17,7 +17,7 @@ from hwnas.run import METRICS_FILE
 
 TEMPLATE = "runs.html"
 MARK = b'class="eyebrow">hwnas</p>'
-"""What every page of several runs holds, and no other one."""
+"""A mark in every page of several runs, and in no other page."""
 HEADS = ("run", "device", "budget", "ms", "accuracy", "95 % interval", "parameters", "returned", "method")
 
 Json = Mapping[str, Any]

@@ -144,7 +144,7 @@ def _other_files(folder: Path | None) -> list[tuple[str, str]]:
 
 
 def _curves(report: Json, metrics: Sequence[Json], evaluated: Iterable[Json], shares: Json | None) -> list[Json]:
-    """What was recorded over the search."""
+    """The charts of the values that were recorded over the search."""
     tried = [{"step": number, "accuracy": 100 * each["accuracy"]} for number, each in enumerate(evaluated, 1)]
     found = [
         curve("Loss of the training images", "", metrics, "loss"),

@@ -20,7 +20,7 @@ MOST_BLOCKS, MOST_PARAMS = 1000, 500_000_000
 
 
 class _ArchitectureFile(BaseModel):
-    """What the JSON of an Architecture must be; the blocks are for `spec_from_json`."""
+    """The JSON of an Architecture, as it must be; `spec_from_json` reads the blocks."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -125,7 +125,7 @@ class SearchSpace:
         return self.decode([int(below(len(one_of.candidates))) for one_of in self.decisions])
 
     def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
-        """What differs from an architecture in one decision, in the order of the decisions and their candidates."""
+        """The architectures that differ in one decision, in the order of the decisions and their candidates."""
         indices = self.indices(architecture)
         for i, decision in enumerate(self.decisions):
             for other in range(len(decision.candidates)):

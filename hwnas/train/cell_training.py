@@ -135,7 +135,7 @@ class CellTraining(nn.Module):
         self._hooks = []
 
     def _drop(self, operator: nn.Module, _given: object, out: Tensor) -> Tensor:
-        """What an edge gives: nothing for some images, more for the others, so that the mean stays."""
+        """The output of an edge: nothing for some images, more for the others, so that the mean stays."""
         if not operator.training or self.rate == 0:
             return out
         kept = torch.empty(len(out), 1, 1, 1, device=out.device, dtype=out.dtype).bernoulli_(1 - self.rate)

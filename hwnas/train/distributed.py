@@ -46,7 +46,7 @@ class OtherProcessFailed(HwnasError):
 
 @dataclass(frozen=True)
 class _Group:
-    """What belongs to the process group."""
+    """The store and the groups of the processes that train together."""
 
     store: Store
     waiting: dist.ProcessGroup
@@ -247,7 +247,7 @@ def average(parameters: Iterable[nn.Parameter], buffers: Iterable[Tensor] = ()) 
 
 
 def from_first(compute: Callable[[], T]) -> T:
-    """What `compute` gives on the first rank, on every rank: for what is measured, written, or drawn once.
+    """Compute on the first rank, and return the value on every rank: for what is measured, written, or drawn once.
 
     Where it raises there, every process raises: the first one that error, the others `OtherProcessFailed`.
     """

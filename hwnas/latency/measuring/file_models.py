@@ -1,4 +1,4 @@
-"""What the model files of a space's networks take: their size, and the memory that their activations need.
+"""Models of the files of a space's networks: their size, and the memory that their activations need.
 
 Both follow from the files of the blocks. The size is their sum, but for what a file has once and not per block, which
 some whole networks tell; the peak memory of a chain is the largest of theirs, as `hwnas inspect` counts it.

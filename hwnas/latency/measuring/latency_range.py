@@ -64,7 +64,7 @@ def latency_range(
     progress: RangeProgress = silent,
     precision: str | None = None,
 ) -> LatencyRange:
-    """What a space can do on a device: its fastest and slowest network, and known networks at its resolution.
+    """The range of a space on a device: its fastest and slowest network, and known networks at its resolution.
 
     A device with a published table only is not asked: what that table cannot price is left out, and named.
 
