@@ -124,8 +124,8 @@ def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, ju
         )
     if save is not None and baseline.suffix in MODELS:
         raise UsageError(
-            f"beside {baseline} the usual reference model is not measured, so that nothing could be compared with what "
-            "--save wrote; save in a run without that baseline."
+            f"beside {baseline} the usual reference model is not measured, so a file of --save could not be compared "
+            "with anything; save in a run without that baseline."
         )
 
 

@@ -162,7 +162,7 @@ def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Cl
     if _before(run) == better.network or all(each.status != "over" for each in _records(task, closed, None)):
         return closed
     LOG.warning(
-        "%s got more validation images right than what was found, but is over a budget as measured now",
+        "%s got more validation images right than the network that was found, but is over a budget as measured now",
         better.network,
     )
     return None

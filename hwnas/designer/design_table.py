@@ -68,7 +68,9 @@ def _compared_rows(result: DesignResult) -> dict[str, str | Text]:
     """Found against picked, and which of them is returned."""
     rows: dict[str, str | Text] = {}
     if result.searched is not None:
-        returned = f"{result.returned}, a known network: it got more of the validation images right than what was found"
+        returned = (
+            f"{result.returned}, a known network: it got more validation images right than the one that was found"
+        )
         rows["returned"] = Text(returned, "bold yellow")
     for each in filter(None, (result.searched, *result.found_against)):
         rows[f"against {each.network}"] = (

@@ -181,7 +181,7 @@ def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
         except HwnasError as error:
             raise ValueError(f"{where}[{i}]: {error}") from None
         if key in found:
-            raise ValueError(f"{where}[{i}] is about what {where}[{list(found).index(key)}] is about")
+            raise ValueError(f"{where}[{i}] is about the same as {where}[{list(found).index(key)}]")
         found[key] = value
     return found
 

@@ -83,7 +83,7 @@ def price_table(price: Price, table: LatencyTable) -> Table:
         shape = "x".join(map(str, block.input_shape))
         shown.add_row(Text(str(block.spec)), shape, f"{block.ms:.4f}", block.source)
     if abs(price.shared_ms) > 5e-5:
-        shown.add_row("what a network shares", "", f"{price.shared_ms:+.4f}", "whole networks")
+        shown.add_row("shared by the network", "", f"{price.shared_ms:+.4f}", "whole networks")
     return shown
 
 

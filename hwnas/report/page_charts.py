@@ -102,7 +102,7 @@ def network_points(report: Json) -> list[Point]:
     target = report["runtime"]
     limited = report.get("precision") or "float32"
     ms = report["measured_ms"].get(target, report["predicted_ms"])
-    searched = [report["searched"] | {"network": "what the search found"}] if report.get("searched") else []
+    searched = [report["searched"] | {"network": "found by the search"}] if report.get("searched") else []
     points = point(returned_name(report), ms, report["accuracy"], "returned")
     for model in report.get("models", ()):
         if model["precision"] != limited:

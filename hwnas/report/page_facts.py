@@ -127,7 +127,7 @@ def _latency_warnings(report: Json) -> list[str]:
     found = []
     if measured is None:
         publication = report.get("publication")
-        why = f"{publication} says what its parts take" if publication else "there was no device"
+        why = f"{publication} gives the ms of its parts" if publication else "there was no device"
         return [f"It was not measured: {why}."]
     if report["status"] == "over":
         rest = " Even this, the fastest network of the space, is." if report.get("is_fastest") else ""
@@ -160,7 +160,7 @@ def _remarks(report: Json) -> list[str]:
     return [
         ""
         if returned == "found"
-        else f"{returned} is returned, a known network: it got more validation images right than what the search found"
+        else f"{returned} is returned, a known network: it got more validation images right than the one found"
         + (f", which gets {100 * searched['accuracy']:.1f} % of the test images right." if searched else "."),
         report.get("budget_hint") or "",
         _sentence((report.get("int8_fine_tuning") or {}).get("told")),

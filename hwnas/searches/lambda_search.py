@@ -117,8 +117,8 @@ def _search_once(
     logged = distributed.from_first(lambda: [r for r in own.metrics() if r["step"] == trainer.search_steps])
     if not logged:
         raise HwnasError(
-            f"{own.folder} lacks the figures of its step {trainer.search_steps}, which tell what its lambda leads to. "
-            "Delete that folder to have this lambda searched again."
+            f"{own.folder} lacks the figures of its step {trainer.search_steps}, which tell the ms that its "
+            "lambda leads to. Delete that folder to have this lambda searched again."
         )
     return LambdaTrial(latency_weight, trainer, own, logged[-1]["expected_ms"])
 

@@ -127,9 +127,9 @@ def _wanted_processes() -> int:
             int(os.environ["RANK"])
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']} in the environment asks for several processes, but it or what must "
-            f"go with it cannot be read ({error}). Start them by `torchrun --nproc-per-node N -m hwnas.cli ...`, or "
-            "unset WORLD_SIZE to train in one process."
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} in the environment asks for several processes, but it, or "
+            f"a variable that belongs to it, cannot be read ({error}). Start them by `torchrun --nproc-per-node N -m "
+            "hwnas.cli ...`, or unset WORLD_SIZE to train in one process."
         ) from None
     return processes
 

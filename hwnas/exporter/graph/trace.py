@@ -51,7 +51,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
     if not isinstance(result, StandIn):
         found = f"it returns a {type(result).__name__}"
         if isinstance(result, torch.Tensor):
-            found = "what it returns does not depend on its input"
+            found = "its output does not depend on its input"
         raise HwnasError(
             f"a network must return one tensor to be exported; this {kind} does not: {found}. Export a module whose "
             "forward method picks the one tensor that you need."

@@ -231,7 +231,7 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Late
             if row.get(CHECKSUM) and row[CHECKSUM] != _checksum(row, latency):  # earlier versions wrote none
                 raise ValueError(f"it does not match its {CHECKSUM}, which whoever changes a row must empty")
             if key in rows:
-                raise ValueError(f"it is about what line {lines[key]} is about, and one of them only can be right")
+                raise ValueError(f"it is about the same as line {lines[key]}, and only one of them can be right")
         except KeyError as error:
             raise HwnasError(f"{path}, line {line}, is damaged: there is no column {error}; {CURE}.") from None
         except ValidationError as error:
