@@ -97,7 +97,7 @@ def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: in
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError for what is no JSON, and for what no honest writer writes.
+    """The value of a JSON text. Raises ValueError for a text that is no JSON, or that no honest writer writes.
 
     That is: a key twice in one object, NaN, Infinity, numbers that 64 bits do not hold, nesting deeper than `DEEPEST`,
     and half a surrogate pair, but for those that stand for the bytes of a file's name that is not UTF-8.
@@ -127,7 +127,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML text. Raises ValueError for what is no TOML, too deep, or holds an endless integer."""
+    """The tables of a TOML text. Raises ValueError for one that is no TOML, is too deep, or has endless integers."""
     try:
         data = tomllib.loads(text)
     except RecursionError:

@@ -31,7 +31,7 @@ PLACES = {"data", "device", "latency", "tables", "sustained"}
 """Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
 
 CONTENTS = {"images": "the images have changed", "latencies": "the latencies have changed"}
-"""Entries of a configuration that stand for what lies in files: objects of JSON, with a ``sha256``."""
+"""Entries of a configuration that stand for files: objects of JSON, with a ``sha256``."""
 
 PACKAGES = ("hwnas", "torch", "numpy", "ai-edge-litert", "onnxruntime")
 

@@ -1,4 +1,4 @@
-"""The Baseline: an earlier measurement that a gate compares with, read from what `gate` or `bench` wrote."""
+"""The Baseline: an earlier measurement that a gate compares with, read from a file of `gate` or `bench`."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ NO_LIMITS = {
     "max_battery_celsius": None,
     "max_thermal_status": None,
 }
-"""Heat is what is looked for, so it is not waited for to go."""
+"""The heat is measured, so nobody waits for it to go."""
 CURE = "write it again with `hwnas bench MODEL --minutes 10 --out FILE.json`"
 
 

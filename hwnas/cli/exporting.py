@@ -94,7 +94,7 @@ def _print_models(folder: Path, models: list[ExportedModel], max_loss: float) ->
 
 
 def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) -> None:
-    """Raise HwnasError, with what helps, if a file loses more accuracy than it may."""
+    """Raise HwnasError, with the cure, if a file loses more accuracy than it may."""
     over = [model for model in models if model.loses_more_than(max_loss)]
     if not over:
         return

@@ -154,7 +154,7 @@ def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
 
 
 def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Closed | None:
-    """A known network instead of what was found; None if its files are over the budget after all.
+    """A known network instead of the one that was found; None if its files are over the budget after all.
 
     What the run returned before it returns again: measured anew, files may be over the budget that were within it.
     """

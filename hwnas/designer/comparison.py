@@ -37,7 +37,7 @@ OTHER_RESOLUTIONS = (48, 64, 96)
 """In pixels, of the others that start from random weights."""
 
 SHARE = 0.98
-"""Of the budget is what they may take: trained and measured again, each is a percent or two faster or slower."""
+"""The share of the budget that they may take: trained and measured again, each is a percent or two faster or slower."""
 
 FOLDER, NETWORKS_FILE = "compared", "networks.json"
 
@@ -151,7 +151,7 @@ def compared(
 
 
 def better_than(found: Rival, rivals: Sequence[Rival]) -> Rival | None:
-    """The best known network if it is better than what was found, else None.
+    """The best known network if it is better than the one that was found, else None.
 
     It is where it gets more validation images right *and* their loss is lower: of a few hundred images one accuracy is
     above the other by chance too often.

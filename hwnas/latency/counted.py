@@ -66,7 +66,7 @@ class CountedModel:
         return [self.predict(architecture) for architecture in architectures]
 
     def amount(self, chosen: Sequence[float]) -> float:
-        """Of a network, from what each of its blocks has."""
+        """Of a network, from the counts of its blocks."""
         return self.fixed + sum(chosen)
 
     def expected_ms(self, space: SearchSpace, probabilities: Sequence[Tensor]) -> Tensor:

@@ -43,7 +43,7 @@ class FittedTerms:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what every cost follows from: two predictors of one digest are the same to a search.
+        """SHA-256 of the values that every cost follows from: two predictors of one digest are the same to a search.
 
         Of the measurements, where these are known: the costs themselves differ in their last digits with the number of
         threads that linear algebra runs on.

@@ -74,7 +74,7 @@ class CostModel(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what every cost follows from: two predictors of one digest are the same to a search."""
+        """SHA-256 of the values that every cost follows from: predictors of one digest are the same to a search."""
 
     def predict(self, architecture: Architecture) -> Prediction:
         """The latency of a whole network with its 90 % interval. Raises HwnasError if the predictor lacks a block."""

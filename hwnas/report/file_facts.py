@@ -20,7 +20,7 @@ def file_size(count: int) -> str:
 
 
 def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]:
-    """The files to take, with what each is, and a link where it is there.
+    """The files to take, with the kind of each, and a link where it is there.
 
     Args:
         report: ``report.json``.

@@ -88,7 +88,7 @@ def price_table(price: Price, table: LatencyTable) -> Table:
 
 
 def profile_table(profile: OperatorProfile, title: str) -> Table:
-    """Every operator with what it takes of one inference; below what lies outside them and what profiling cost."""
+    """Every operator with its ms of one inference; below, the ms outside of them and the cost of profiling."""
     shown = Table(
         title=Text(title),
         title_justify="left",

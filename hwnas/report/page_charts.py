@@ -58,7 +58,7 @@ def shortened(name: str) -> str:
 
 
 def budget_chart(report: Json) -> Json:
-    """The bars of what was measured against the budget; predicted ms and 90 % interval beside the one they are for."""
+    """The bars of measured ms against the budget; predicted ms and 90 % interval beside the one they are for."""
     budget_ms, target = report["budget_ms"], report["runtime"]
     limited = report.get("precision") or "float32"
     measured = {(name, limited): ms for name, ms in report["measured_ms"].items()}

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file that needs nothing else, with what was found, how, and how far to trust it."""
+"""The page of a run: one HTML file that needs nothing else, with the network, its search, and how far to trust both."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class LambdaSearchSettings(SinglePathSettings):
 
 @dataclass
 class LambdaTrial:
-    """One lambda, its search, and the latency in ms of what its indicators chose, before any decoding."""
+    """One lambda, its search, and the ms of the network that its indicators chose, before any decoding."""
 
     latency_weight: float
     trainer: SinglePathTrainer

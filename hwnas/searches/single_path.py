@@ -201,7 +201,7 @@ class SinglePathTrainer(DerivingTrainer):
         return self.net.indicators(keep, step_generator(self.problem.seed, self.step_count))
 
     def latency_term(self, indicators: list[BlockIndicators]) -> tuple[Tensor, float]:
-        """The latency term of the loss, and the ms of what the indicators choose."""
+        """The latency term of the loss, and the ms of the network that the indicators choose."""
         gates = plain = self.net.candidate_gates(indicators)
         if self.factors:
             gates = [gate * factor for gate, factor in zip(gates, self.factors, strict=True)]
@@ -216,7 +216,7 @@ class SinglePathTrainer(DerivingTrainer):
 
     @torch.no_grad()
     def chosen_ms(self) -> float:
-        """The latency of what the indicators choose now, dropout aside, or of the architecture that is taken."""
+        """The latency of the network that the indicators choose now, dropout aside, or of the derived architecture."""
         choices = self.net.chosen() if self.derived is None else self.derived
         one_hot = [torch.eye(len(d.candidates))[c] for d, c in zip(self.budget.space.decisions, choices, strict=True)]
         return float(self.budget.predictor.expected_ms(self.budget.space, one_hot))

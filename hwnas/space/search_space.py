@@ -133,7 +133,7 @@ class SearchSpace:
                     yield self.decode([*indices[:i], other, *indices[i + 1 :]])
 
     def one_hot(self, architecture: Architecture) -> tuple[float, ...]:
-        """An architecture as numbers: per decision one for each candidate, 1 for what is chosen and 0 for the rest."""
+        """An architecture as numbers: per decision one for each candidate, 1 for the chosen one and 0 for the rest."""
         chosen = zip(self.indices(architecture), self.decisions, strict=True)
         return tuple(float(k == index) for index, decision in chosen for k in range(len(decision.candidates)))
 

@@ -45,7 +45,7 @@ class CellSettings(WeightSettings):
 
 
 def published(batch_size: int = 96, imagenet: bool = False) -> CellSettings:
-    """DARTS's settings for what it found: 600 epochs of CIFAR-10 (augment="cutout"), or 250 of ImageNet.
+    """DARTS's settings for the networks that it found: 600 epochs of CIFAR-10 (augment="cutout"), or 250 of ImageNet.
 
     On CIFAR-10 the rate is 0.025 for batches of 96; here it goes with the square root of the batch. DARTS lowers the
     rate by 3 % an epoch on ImageNet, where this is a cosine.

@@ -34,7 +34,7 @@ STEP_TIMEOUT = timedelta(minutes=30)
 """How long a process waits in a training step for the others."""
 
 WAITING_TIMEOUT = timedelta(days=30)
-"""How long processes wait for what the first one does alone: measuring a table can take days."""
+"""How long processes wait while the first one works alone: measuring a table can take days."""
 
 FAILURE_KEY = "hwnas/failure"
 """Where in the group's store the first failure stands, as ``rank: message``."""

@@ -229,7 +229,7 @@ def _is_own_layer(module: nn.Module) -> bool:
 
 
 def _values(argument: Any) -> Any:
-    """Arguments with what the stand-ins stand for."""
+    """Arguments with the values that the stand-ins stand for."""
     if isinstance(argument, StandIn):
         return argument.value
     if type(argument) in (tuple, list):

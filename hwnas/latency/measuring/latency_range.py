@@ -51,7 +51,7 @@ PICKED = (
 NOT_PICKED = "not measured for a range; hwnas measure --networks known does it"
 
 RangeProgress = Callable[[str, CampaignProgress], None]
-"""Called with what is measured and how far that is."""
+"""Called with the name of the part that is measured, and how far it is."""
 
 
 def latency_range(

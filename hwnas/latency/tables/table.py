@@ -216,7 +216,7 @@ def _latency_of(row: dict[str, str]) -> Latency:
 
 
 def _checksum(row: dict[str, Any], latency: Latency) -> str:
-    """CRC-32 of what a row says, whether it is to be written or was read."""
+    """CRC-32 of the values of a row, whether it is to be written or was read."""
     what = [str(row.get(name, "")) for name in ("layer", "input_shape", "spec", "architecture")]
     return f"{zlib.crc32(repr((what, asdict(latency))).encode()):08x}"
 

@@ -161,7 +161,7 @@ def lowers(*targets: Any) -> Callable[[Lower], Lower]:
 
 
 def lowering_of(func: Any) -> Lowering | None:
-    """The lowering of a function, or of what has the name of a function of torch or a method of tensors."""
+    """The lowering of a function, or of a name of a function of torch or a method of tensors."""
     if func in LOWERINGS:
         return LOWERINGS[func]
     if isinstance(func, torch._ops.OpOverload):
