@@ -15,7 +15,8 @@ from hwnas.run import Run
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
+from hwnas.searches.single_path import SinglePathTrainer
+from hwnas.searches.single_path_settings import SinglePathSettings
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress, open_run, train
 
