@@ -19,7 +19,7 @@ counts; other blocks like it, since it was never measured."""
 
 @dataclass(frozen=True)
 class BlockPrice:
-    """One link of the chain and what it adds to the network's ms."""
+    """One link of the chain and the ms that it adds to the network."""
 
     place: int
     """In the chain, from 0."""

@@ -1,4 +1,4 @@
-"""The Run: a folder in which a command keeps what it was asked, how far it is, and what came out.
+"""The Run: a folder in which a command keeps its configuration, its progress and its results.
 
 ``run.json`` holds the configuration and the versions it was started with, ``metrics.jsonl`` one line per logged step,
 ``probabilities.jsonl`` those of the candidates at some of them (`hwnas.searches.deriving.search_with`).

@@ -1,4 +1,4 @@
-"""The latencies that a run began with: what it measured by itself may have been measured further meanwhile.
+"""The latencies that a run began with: a table that it measured by itself may have grown meanwhile.
 
 A noisy block is measured again when its table is next asked for, and `hwnas measure` may add to it. The run goes on
 with the predictor that it keeps, as long as the table is of the same conditions; a table that is named is another

@@ -1,6 +1,6 @@
 """The networks that a person would have picked: known ones scaled to the same budget, trained alike and compared.
 
-A search is worth its time where what it finds is better than these. If one of them is, it is what a design returns.
+A search is worth its time where its network is better than these. If one of them is better, a design returns that.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def record_of(
     Args:
         limit: what is limited.
         found: the network, if it is of the space that the limit predicts; else None.
-        measured: what it takes in truth.
+        measured: the true amount.
         source: of predictions that are not measured.
     """
     prediction = None if found is None else limit.model.predict(found)

@@ -237,7 +237,7 @@ CIRCUMSTANCES = ("governor", "load_average", "temperature_celsius", "battery_per
 
 
 def conditions(report: Json) -> list[Json]:
-    """By runtime, what it was measured under; what is not known is left out."""
+    """The conditions of the measurements, by runtime, as far as they are known."""
     found: list[Json] = []
     for runtime, each in (report.get("conditions") or {}).items():
         rows = [(name, each.get("identity", {}).get(name)) for name in CONDITIONS]

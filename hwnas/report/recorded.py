@@ -24,7 +24,7 @@ MISTAKES_FILE = "mistakes.json"
 """Of a run: pictures of the test images that the network is surest of, and wrong."""
 FOUND = "found"
 """The network that is returned as a rule: the one that the search found."""
-CURE = "restore it, or delete it to export without what it says"
+CURE = "restore it, or delete it to export without its facts"
 
 MISTAKES_CURE = "delete it, and the page does without"
 

@@ -134,7 +134,7 @@ def _title(report: Json) -> str:
 
 
 def _other_files(folder: Path | None) -> list[tuple[str, str]]:
-    """(link, what it is) of the other files that are there."""
+    """(link, description) of the other files that are there."""
     known = {
         f"{MODELS_FOLDER}/{CARD_FILE}": "the model card: input, output, and code for Kotlin, Swift, Python and C++",
         "weights.safetensors": "the weights, which hwnas.load_child() of the run folder reads",

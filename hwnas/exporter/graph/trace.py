@@ -26,7 +26,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
     """The operators that `module` runs on `graph_input`, nothing folded yet, and the tensor that it returns.
 
     Args:
-        module: In evaluation mode, on the CPU. It gets hooks, and may keep what it computes: pass a copy.
+        module: In evaluation mode, on the CPU. It gets hooks, and may keep its values: pass a copy.
         graph_input: The argument of its forward.
         taken_names: Names that no operator may have.
 
@@ -63,7 +63,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
 class StandIn(torch.Tensor):
     """Stands in for a tensor of numbers: every call on it is lowered.
 
-    `value` is what it stands for, `tracer` who lowers.
+    It stands for `value`; `tracer` lowers.
     """
 
     value: Tensor | View

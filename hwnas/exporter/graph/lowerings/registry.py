@@ -35,7 +35,7 @@ class Recorder:
     def record(
         self, kind: Kind, name: str, inputs: tuple[Tensor, ...], shape: tuple[int, ...], **fields: Any
     ) -> Tensor:
-        """Add an operator, under `name` or, where that is taken, `name` and a number; returns what it writes."""
+        """Add an operator, under `name` or, where that is taken, `name` and a number; returns its output."""
         own, number = name, 1
         while own in self._names:
             own, number = f"{name}_{number}", number + 1
