@@ -25,7 +25,7 @@ from scipy import stats
 
 from hwnas.child import ChildNetwork
 from hwnas.designer.judged import judged_network
-from hwnas.designer.task import random_ms
+from hwnas.designer.task_latencies import random_ms
 from hwnas.devices.device import Device, load_device
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit

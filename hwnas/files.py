@@ -105,7 +105,7 @@ def json_text(data: Any) -> str:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page for people, atomically, with what is in it from outside made safe as by `shown`."""
+    """Write a page for people, atomically; texts in it from outside are made safe as by `shown`."""
     write_atomically(path, lambda temporary: temporary.write_text(shown(text), encoding="utf-8"))
 
 

@@ -28,7 +28,7 @@ DEEPEST = 64
 MOST_DIGITS = 19
 """Of an integer: what fits 64 bits."""
 CURE = "Restore it, or delete it and make it again"
-"""What to do about a damaged file, where nothing better is known."""
+"""The cure for a damaged file, where nothing better is known."""
 FAULTS_SHOWN = 3
 LONGEST_MS = 3_600_000.0
 """An hour: no inference takes longer."""
@@ -88,7 +88,7 @@ def decoded(data: bytes) -> str:
 
 
 def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: int = MOST_BYTES, cure: str = CURE) -> T:
-    """What `parse` makes of a file's text. Raises HwnasError as `read_bytes`, and where `parse` raises ValueError."""
+    """Parse the text of a file. Raises HwnasError as `read_bytes`, and where `parse` raises ValueError."""
     data = read_bytes(path, what, most_bytes)
     try:
         return parse(decoded(data))
@@ -97,7 +97,7 @@ def read_parsed(path: Path, what: str, parse: Callable[[str], T], most_bytes: in
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError for what is no JSON, and for what no honest writer writes.
+    """The value of a JSON text. Raises ValueError for a text that is no JSON, or that no honest writer writes.
 
     That is: a key twice in one object, NaN, Infinity, numbers that 64 bits do not hold, nesting deeper than `DEEPEST`,
     and half a surrogate pair, but for those that stand for the bytes of a file's name that is not UTF-8.
@@ -127,7 +127,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML text. Raises ValueError for what is no TOML, too deep, or holds an endless integer."""
+    """The tables of a TOML text. Raises ValueError for one that is no TOML, is too deep, or has endless integers."""
     try:
         data = tomllib.loads(text)
     except RecursionError:
@@ -198,7 +198,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def faults_of(error: ValidationError, fields: Sequence[str] = ()) -> str:
-    """What is wrong with data, for people: ``a.b[3]: rule (found value)``. `fields`: what a wrong name might mean."""
+    """The faults of data, for people: ``a.b[3]: rule (found value)``. `fields`: names that a wrong one might mean."""
     faults = error.errors(include_url=False)
     more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
     return "; ".join(_fault(fault, fields) for fault in faults[:FAULTS_SHOWN]) + more

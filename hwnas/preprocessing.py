@@ -77,7 +77,7 @@ class Preprocessing:
         return values
 
     def inputs(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the file takes, as float32 (N, C, H, W), of pixels in 0..255 of the same shape."""
+        """The input of the file, float32 (N, C, H, W), made of pixels in 0..255 of the same shape."""
         return pixels.astype(np.float32) if self.inside else self.normalised(pixels)
 
     def of_file(self, size: tuple[int, int], inside: bool, layout: Layout) -> Preprocessing:
@@ -86,7 +86,7 @@ class Preprocessing:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What an app does with a photograph, one sentence each."""
+        """The steps of an app with a photograph, one sentence each."""
         to = "to the size of the input" if self.size is None else f"to {self.size[1]}x{self.size[0]} pixels"
         shape = "square" if self.size is None or self.size[0] == self.size[1] else "part of the input's shape"
         crop = {
@@ -119,7 +119,7 @@ class Preprocessing:
 
     @staticmethod
     def of_text(text: str) -> Preprocessing | None:
-        """What `text` wrote; None for anything else, such as a stranger's or a damaged file has."""
+        """Read the text of `text`; None for any other text, such as a stranger's or a damaged file has."""
         try:
             found = parse_json(text)
             fields = {name: found[name] for name in Preprocessing.__dataclass_fields__ if name in found}

@@ -19,7 +19,7 @@ counts; other blocks like it, since it was never measured."""
 
 @dataclass(frozen=True)
 class BlockPrice:
-    """One link of the chain and what it adds to the network's ms."""
+    """One link of the chain and the ms that it adds to the network."""
 
     place: int
     """In the chain, from 0."""
@@ -28,7 +28,7 @@ class BlockPrice:
     ms: float
     source: Source
     table_ms: float | None = None
-    """What the table says that it takes by itself, measured or published; None where it lacks a part of it."""
+    """The ms of the block by itself in the table, measured or published; None where the table lacks a part of it."""
 
     def to_json(self) -> dict[str, Any]:
         return {

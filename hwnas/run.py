@@ -1,4 +1,4 @@
-"""The Run: a folder in which a command keeps what it was asked, how far it is, and what came out.
+"""The Run: a folder in which a command keeps its configuration, its progress and its results.
 
 ``run.json`` holds the configuration and the versions it was started with, ``metrics.jsonl`` one line per logged step,
 ``probabilities.jsonl`` those of the candidates at some of them (`hwnas.searches.deriving.search_with`).
@@ -25,13 +25,13 @@ LOGS = (METRICS_FILE, PROBABILITIES_FILE)
 """Files of records with a ``step`` each."""
 
 DECIDES_NOTHING = {"workers", "train_threads"}
-"""What is recorded of a configuration and may be another when the run goes on."""
+"""Values of a configuration that are recorded, and may differ when the run goes on."""
 
 PLACES = {"data", "device", "latency", "tables", "sustained"}
 """Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
 
 CONTENTS = {"images": "the images have changed", "latencies": "the latencies have changed"}
-"""Entries of a configuration that stand for what lies in files: objects of JSON, with a ``sha256``."""
+"""Entries of a configuration that stand for files: objects of JSON, with a ``sha256``."""
 
 PACKAGES = ("hwnas", "torch", "numpy", "ai-edge-litert", "onnxruntime")
 
@@ -152,7 +152,7 @@ class Run:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What keeps two configurations from being one, for people."""
+    """The differences that keep two configurations from being one run, for people."""
     found = []
     for name in sorted((old.keys() | new.keys()) - DECIDES_NOTHING):
         before, now = old.get(name), new.get(name)

@@ -1,7 +1,7 @@
 """The sandbox: work on a stranger's file in a process with limits, from which any accident is one clear error here.
 
 Both sides are in this module. `run_sandboxed` starts ``python -m MODULE``, whose ``main`` calls `serve`. A task goes
-over as JSON, its result comes back as JSON. The process may crash, hang, eat memory or print what it likes.
+over as JSON, its result comes back as JSON. The process may crash, hang, eat memory or print anything.
 """
 
 from __future__ import annotations

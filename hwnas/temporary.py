@@ -24,7 +24,7 @@ import psutil
 from hwnas.errors import HwnasError
 
 OWNER = r"(?P<machine>[0-9a-f]{6})-(?P<process>[0-9a-f]{6})-[0-9a-f]{6}"
-"""A regular expression of what `owner` returns: machine, process and random number, in hexadecimal."""
+"""A regular expression of the names that `owner` returns: machine, process and random number, in hexadecimal."""
 
 FOLDERS = re.compile(f"hwnas-{OWNER}")
 FILES = re.compile(rf"\.hwnas-{OWNER}\.part")

@@ -324,7 +324,7 @@ def test_a_machine_without_memory_stops_at_once(tmp_path: Path) -> None:
         raise MemoryError
 
     ran = campaign(tmp_path / "j", Counted(0))
-    with pytest.raises(HwnasError, match=r"stopped at the entry a huge block \(key 0\): memory ran out\. .* is kept"):
+    with pytest.raises(HwnasError, match=r"stopped at the entry a huge block \(key 0\): memory ran out\. .* are kept"):
         ran.run([Entry("key 0", "a huge block", fail)])
 
 

@@ -444,7 +444,7 @@ def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, 
     card = (tmp_path / "run" / "models" / "CARD.md").read_text()
     assert f"measured **{report['measured_ms']['litert']:.4g} ms, within the budget**." in card
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "plain-cnn is returned" in page and "what the search found, 16 px" in page
+    assert "plain-cnn is returned" in page and "found by the search, 16 px" in page
     assert hwnas("accuracy", tmp_path / "run", "--data", "digits")[0] == 0
     assert hwnas("report", tmp_path / "run")[0] == 0
     assert hwnas("export", tmp_path / "run", "--out", tmp_path / "again", "--data", "digits")[0] == 0

@@ -152,6 +152,10 @@ def test_one_network_is_within_all_and_each_limit_has_a_record(designed: DesignR
     rows = dict(zip(*(map(str, column.cells) for column in table.columns), strict=True))
     for name, record in list(records.items())[1:]:
         assert name in page and record["told"] in page and rows[name] == record["told"]
+    colours = {
+        row.plain: [str(span.style) for span in row.spans] for row in table.columns[1].cells if hasattr(row, "spans")
+    }
+    assert "bold green" in colours[records["parameters"]["told"]] and colours[records[phone]["told"]] == []
     assert any("pixel-1" in line and "never measured" in line for line in designed.chosen)
 
 

@@ -102,7 +102,9 @@ def test_the_health_is_not_read_before_every_repetition(monkeypatch: pytest.Monk
 def test_waiting_ends_with_the_reason_and_the_cure() -> None:
     script = Script(50.0, max_wait_s=0.05)
     begin = monotonic()
-    with pytest.raises(HwnasError, match=r"not fit to be measured for 0.05 s: the CPU is at 50 C, above 45 C.*is kept"):
+    with pytest.raises(
+        HwnasError, match=r"not fit to be measured for 0.05 s: the CPU is at 50 C, above 45 C.*keeps its measurements"
+    ):
         script.preconditions.wait()
     assert monotonic() - begin >= 0.05
     with pytest.raises(HwnasError, match="for 0 s"):

@@ -132,6 +132,11 @@ def test_a_study_is_shown_and_has_a_page(folder, made):
         assert method in page
     assert "smallest p" in page and page.count("<script") == 1 and "http" not in page
     assert answer("evaluate", folder / "made")["rows"] == read_json(folder / "made" / REPORT_FILE, "")["rows"]
+    Path(made["page"]).unlink()
+    assert answer("report", folder / "made")["page"] == made["page"]
+    assert Path(made["page"]).read_text(encoding="utf-8") == page
+    beside = completed("report", folder / "made", folder)
+    assert beside.returncode == 2 and "is a study" in " ".join(beside.stderr.split())
 
 
 def test_two_studies_are_compared(folder, made, tmp_path):

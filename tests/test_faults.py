@@ -190,7 +190,7 @@ def test_a_phone_that_does_not_come_back_ends_it_and_the_next_process_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(native.NativeRunner, "reconnect", lambda runner: runner.transport.reconnect(2.0))
-        stopped = r"measuring stopped at the entry label \d \(key \d\): .*What is measured is kept"
+        stopped = r"measuring stopped at the entry label \d \(key \d\): .*All measurements so far are kept"
         with pytest.raises(HwnasError, match=stopped):
             lab.measure(entries(4), leave_for_good)
     assert lab.kinds()["entry"] == 2
@@ -222,7 +222,7 @@ def test_a_full_phone_ends_it_and_with_room_it_goes_on(lab: Lab) -> None:
                 while file.write(bytes(4096)):
                     pass
 
-    with pytest.raises(HwnasError, match=r"measuring stopped at the entry label \d \(key \d\): .*is kept"):
+    with pytest.raises(HwnasError, match=r"measuring stopped at the entry label \d \(key \d\): .*are kept"):
         lab.measure(entries(3), fill)
     assert lab.kinds()["entry"] == 2
     filler.unlink()

@@ -172,7 +172,7 @@ def test_a_block_that_is_there_twice_names_both_lines(table: Path, tmp_path: Pat
     folder = shutil.copytree(table, tmp_path / "t")
     lines = (folder / "blocks.csv").read_text().splitlines()
     (folder / "blocks.csv").write_text("\n".join([*lines, lines[2]]))
-    with pytest.raises(HwnasError, match=rf"line {len(lines) + 1}, is damaged: .*what line 3 is about"):
+    with pytest.raises(HwnasError, match=rf"line {len(lines) + 1}, is damaged: .*the same as line 3"):
         LatencyTable.load(folder)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.latency.measuring.model_files import reference_model
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hwnas"
 
@@ -175,6 +177,17 @@ def test_the_command_line_waits_for_no_package_and_no_method_before_it_knows_its
         "hwnas.spaces.registry",
         "hwnas.spaces.options",
     }
+
+
+def test_a_file_is_measured_as_a_baseline_without_torch(tmp_path):
+    (tmp_path / "model.tflite").write_bytes(reference_model("tflite"))
+    (tmp_path / "quick.toml").write_text('name = "quick"\nmin_ms = 1\nmin_runs = 5\nvisits = 1\nwarmup_ms = 1\n')
+    command = ["bench", f"{tmp_path}/model.tflite", "--device", f"{tmp_path}/quick.toml", "--json"]
+    loaded = modules_after(
+        "import hwnas.cli.app\nfrom typer.testing import CliRunner\n"
+        f"assert CliRunner().invoke(hwnas.cli.app.app, {command}).exit_code == 0"
+    )
+    assert "hwnas.campaign.bench" in loaded and "torch" not in loaded
 
 
 def test_every_public_name_resolves():

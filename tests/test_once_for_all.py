@@ -76,6 +76,7 @@ def test_the_phases_train_the_largest_then_networks_within_the_budget_then_what_
     assert all(within)
     assert len(seen[FINISHING]) == 1
     assert trainer.result().architecture == SPACE.decode(next(iter(seen[FINISHING])))
+    assert trainer.result().deriver is None  # by the losses alone; nothing is evaluated for other budgets
     assert trainer.net.losses.count == trainer.ends[SHRINKING] - trainer.ends[LARGEST]
 
 

@@ -5,17 +5,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
-from hwnas.latency.decoding import most_probable_within
+from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.latency.fitting.fit import fit
+from hwnas.latency.limit import Limit
 from hwnas.latency.tables.table import Latency, LatencyTable
-from hwnas.searches.derivers import MEASURED_TRIES, REPEATABLE, best_evaluated, within_as_measured
+from hwnas.searches.derivers import (
+    LARGEST_GAP,
+    MEASURED_TRIES,
+    REPEATABLE,
+    MostProbable,
+    best_evaluated,
+    within_as_measured,
+    without_none,
+)
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proposers import RandomWithin
 from hwnas.space import Architecture
 from hwnas.spaces import get_space
+from hwnas.specs.cell import Zero
+from hwnas.supernet.sampled import SampledNet
 
 TINY = get_space("tiny")
 
@@ -65,7 +78,7 @@ def likes_slow_blocks(task):
 def test_what_is_taken_measures_within_and_was_measured(predictor, factor):
     task, machine = problem(predictor, 0.6, factor)
     taken = within_as_measured(task, likes_slow_blocks(task))
-    assert machine.measured[-1] == taken
+    assert machine.measured[-1] == taken != predictor.extremes(TINY)[0]  # the least that is given up is enough
     assert machine(taken) <= REPEATABLE * task.budget.budget_ms
 
 
@@ -89,6 +102,48 @@ def test_where_even_the_fastest_is_over_the_least_of_what_was_measured_is_taken(
     assert taken == fastest and fastest in machine.measured
     assert machine(taken) > task.budget.budget_ms
     assert len(set(machine.measured)) == len(machine.measured) - 1, "each is measured once, and once more by this test"
+
+
+def test_a_further_device_is_kept_within_as_measured_too_and_with_room_to_repeat_it(predictor):
+    task, _ = problem(predictor, 0.6, 0.5)  # the first device is never over
+    picks, most = likes_slow_blocks(task), task.budget.budget_ms
+    first = picks(task.budget)
+    other = Machine(predictor, 0.9, {first: 0.995 * most})
+    limit = Limit("other", most, predictor, measured=other, repeatable=0.99)
+    taken = within_as_measured(replace(task, budget=replace(task.budget, further=(limit,))), picks)
+    assert other.measured[0] == first != taken == other.measured[-1]
+    assert other(taken) <= 0.99 * most
+
+
+def test_with_further_limits_the_surest_network_is_the_last_to_be_measured(predictor):
+    """The fastest one may be over another limit."""
+    task, machine = problem(predictor, 0.5, 100.0)
+    fastest, rng = predictor.extremes(TINY)[0], random.Random(0)
+    other = AdditivePredictor.block_sum({block: rng.uniform(0.01, 0.1) for block in TINY.distinct_blocks()})
+    limit = Limit("other", 0.95 * other.predict(fastest).high_ms, other)
+    budget = replace(task.budget, further=(limit,))
+    within_as_measured(replace(task, budget=budget), likes_slow_blocks(task))
+    assert budget.is_within(machine.measured[-1])
+    assert machine.measured[-1] == budget.surest != fastest
+
+
+def test_the_mean_is_decoded_with_a_gain_for_each_ms_and_the_mode_without(predictor):
+    task, _ = problem(predictor, 0.9, 1.0)
+    net = SampledNet(TINY)
+    with torch.no_grad():
+        for alpha, cost in zip(net.alphas, predictor.decision_costs(TINY)[1], strict=True):
+            alpha.copy_(torch.as_tensor(-cost / cost.max()))  # the most probable one is the fastest
+    logs, per_ms = MostProbable(net, decode="mean").log_probabilities(task.budget)
+    assert per_ms == mean_per_ms(task.budget, logs) > 0
+    assert MostProbable(net, decode="mode").log_probabilities(task.budget)[1] == 0
+
+
+def test_an_edge_that_is_left_out_is_worth_less_than_all_others_can_make_up():
+    decision = get_space("nas-bench-201").decisions[0]
+    assert isinstance(decision.candidates[0], Zero)
+    found = without_none(decision, np.array([5.0, 1.0, -100.0, 0.0, -2.0]))
+    assert found[1:].tolist() == [1.0, 5.0 - LARGEST_GAP, 0.0, -2.0]
+    assert found[0] + 5 * found[1:].max() < 6 * found[1:].min()
 
 
 def test_without_a_device_it_is_the_promise_of_the_prediction(predictor):

@@ -11,6 +11,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
+from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import EVALUATIONS_FILE
 from hwnas.searches.frontier import frontier
@@ -75,12 +76,14 @@ def test_a_one_shot_search_is_repeated_with_each_budget_and_judges_nothing_twice
 
 def test_a_larger_budget_than_the_one_that_was_searched_is_refused_for_dsnas(digits):
     task = problem(digits, budget_share=0.4)
-    result = SearchResult(task, SampledNet(SPACE), SPACE.decode([0] * 7))
+    derivation = Derivation(0.5, evaluations=7)
+    result = SearchResult(task, SampledNet(SPACE), SPACE.decode([0] * 7), derivation=derivation)
     with pytest.raises(UsageError, match="Search at the largest budget"):
         frontier(result, [2 * task.budget.budget_ms])
     with pytest.raises(HwnasError, match="cannot be met"):
         frontier(result, [1e-6])
-    assert frontier(result, [task.budget.budget_ms])[0].architecture == result.architecture
+    same = frontier(result, [task.budget.budget_ms])[0]
+    assert (same.architecture, same.derivation) == (result.architecture, derivation)
 
 
 @pytest.fixture(scope="module")

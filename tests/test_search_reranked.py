@@ -180,6 +180,9 @@ def test_a_derivation_says_what_it_uses_and_why_not_more(predictor):
     assert found.evaluations == 2 and found.val_accuracy == 0.8  # the slowest is over this budget
     assert found.budget_share == predictor.predict(small).ms / budget.budget_ms
     assert found.reason is not None and "none of the 1 evaluated networks" in found.reason and "70.0 %" in found.reason
+    other = best_networks_within(budget, predictor.decision_costs(SMALL)[1], 2)[1]
+    two = Derivation.of(budget, small, evaluated({small: 0.8, large: 0.6, other: 0.7}))
+    assert "none of the 2" in str(two.reason) and "70.0 %" in str(two.reason)
     assert "no other was evaluated" in str(Derivation.of(budget, small, {}).reason)
     assert "none of the 1 evaluated" in str(Derivation.of(budget, small, evaluated({large: 0.7})).reason)
     assert "no network of the space" in str(Derivation.of(replace(budget, budget_ms=1e3), slowest, {}).reason)

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from hwnas.cli.app import GOING_ON, app
 from hwnas.temporary import (
     FILES,
     is_abandoned,
@@ -93,11 +94,16 @@ def test_a_signal_in_mid_bench_leaves_nothing(tmp_path, monkeypatch, number, exi
     told = process.communicate(timeout=30)[1].decode()
     assert process.returncode == exit_code, told
     if number != signal.SIGKILL:
-        assert "stopped. What was finished is kept" in told and "Traceback" not in told
+        assert "stopped. Repeat the command to start again" in told and "Traceback" not in told
     else:
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
         make_temporary_folder().rmdir()
     assert os.listdir(temporary) == []
+
+
+def test_the_verbs_that_go_on_are_verbs():
+    """A stopped one says that what was finished is kept: see tests/test_cli.py for one that is."""
+    assert set(GOING_ON) <= {each.name or each.callback.__name__ for each in app.registered_commands}
 
 
 def test_more_threads_than_cores_are_refused_before_any_work(tmp_path):

@@ -327,7 +327,7 @@ class Conformance:
         before = source.read_bytes()
         source.write_bytes(b"new content")
         monkeypatch.setattr(type(reached.transport), "_send", damage)
-        with pytest.raises(DeviceError, match="not what was sent"):
+        with pytest.raises(DeviceError, match="differs from the one sent"):
             reached.transport.push(source, "file")
         assert reached.names() == ["file"]
         assert (reached.folder / "file").read_bytes() == before

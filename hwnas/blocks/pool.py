@@ -36,5 +36,5 @@ class AvgPoolBlock(nn.Module):
 
 
 def _norm(spec: Pool) -> nn.Module:
-    """What follows a pool: a batch norm that has no weights, or nothing."""
+    """The layer behind a pool: a batch norm without weights, or nothing."""
     return nn.BatchNorm2d(spec.channels, affine=False) if spec.norm else nn.Identity()

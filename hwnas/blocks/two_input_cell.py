@@ -12,7 +12,7 @@ from hwnas.errors import HwnasError
 from hwnas.specs.two_input_cell import CellNode, TwoInputCell
 
 States = Tensor | tuple[Tensor, Tensor]
-"""What a cell takes: the state before and the last one, or one that stands for both."""
+"""The input of a cell: the state before and the last one, or one that stands for both."""
 
 
 class CellNodeBlock(nn.Module):

@@ -1,4 +1,4 @@
-"""The Baseline: an earlier measurement that a gate compares with, read from what `gate` or `bench` wrote."""
+"""The Baseline: an earlier measurement that a gate compares with, read from a file of `gate` or `bench`."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Baseline(BaseModel):
             found = differences(identity, now.identity, "the baseline")
             if found and not accept_conditions:
                 raise HwnasError(
-                    f"the baseline {place} was measured under other conditions ({'; '.join(found)}), so it tells "
-                    f"nothing of what is slower: {CURE} here, compare with the earlier model file instead (--baseline "
-                    "OLD.tflite), or take it as it is with --accept-conditions."
+                    f"the baseline {place} was measured under other conditions ({'; '.join(found)}), so it "
+                    f"cannot tell which model is slower: {CURE} here, compare with the earlier model file instead "
+                    "(--baseline OLD.tflite), or take it as it is with --accept-conditions."
                 )
 
         ratios = tuple(each.ratio for each in self.rounds)

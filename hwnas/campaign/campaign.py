@@ -190,8 +190,8 @@ class Campaign:
             return
         except (DeviceLost, DeviceFull, MemoryError) as error:
             raise HwnasError(
-                f"measuring stopped at the entry {entry}: {str(error) or 'memory ran out.'} What is measured is kept: "
-                "repeat the command to go on."
+                f"measuring stopped at the entry {entry}: {str(error) or 'memory ran out.'} All measurements so far "
+                "are kept: repeat the command to go on."
             ) from error
         self._journal.append(RepetitionRecord(entry=entry.key, label=entry.label, runs_us=tuple(timing.runs_us)))
         self._tally.count_repetition(entry.key, timing)

@@ -56,7 +56,7 @@ def _both_parts(data: dict[str, Any]) -> dict[str, Any]:
 
 
 ConditionsJson = Annotated[dict[str, Any], AfterValidator(_both_parts)]
-"""What `Conditions.to_json` wrote, in a file that is checked by pydantic."""
+"""The JSON of `Conditions.to_json`, in a file that pydantic checks."""
 
 
 def current_conditions(

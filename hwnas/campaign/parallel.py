@@ -90,8 +90,8 @@ def _receive(
     except EOFError:
         if name not in outcomes:
             outcomes[name] = HwnasError(
-                "its process ended without a result, most likely because a runtime crashed or memory ran out. What is "
-                "measured is kept: measure this device alone to see more."
+                "its process ended without a result, most likely because a runtime crashed or memory ran out. Its "
+                "measurements so far are kept: measure this device alone to see more."
             )
         del ends[end]
         return

@@ -39,7 +39,7 @@ NO_LIMITS = {
     "max_battery_celsius": None,
     "max_thermal_status": None,
 }
-"""Heat is what is looked for, so it is not waited for to go."""
+"""The heat is measured, so nobody waits for it to go."""
 CURE = "write it again with `hwnas bench MODEL --minutes 10 --out FILE.json`"
 
 
@@ -74,7 +74,7 @@ class Sustained(BaseModel):
     @field_validator("samples")
     @classmethod
     def _in_order(cls, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-        """What is kept up is read off the last ones."""
+        """The sustained speed is read off the last ones."""
         if any(later.at_s < earlier.at_s for earlier, later in pairwise(samples)):
             raise ValueError("at_s must not fall from one sample to the next")
         return samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -33,6 +34,9 @@ from hwnas.text import shown
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+
+GOING_ON = ("measure", "range", "search", "design", "evaluate")
+"""Verbs that keep what they finished: stopped and repeated, they go on."""
 
 app = typer.Typer(
     name="hwnas",
@@ -92,10 +96,17 @@ def main() -> None:
         exit_code = _show_usage_error(error)
     if exit_code == INTERRUPTED or exit_code in STOPPED:
         with suppress(OSError):
-            errors.print("stopped. What was finished is kept: repeat the command to go on.")
+            errors.print(_stopped(sys.argv[1:]))
     if exit_code:
         let_go_of_stdout()
     sys.exit(exit_code)
+
+
+def _stopped(arguments: Sequence[str]) -> str:
+    """The message of a command that was stopped."""
+    if next((each for each in arguments if not each.startswith("-")), None) in GOING_ON:
+        return "stopped. What was finished is kept: repeat the command to go on."
+    return "stopped. Repeat the command to start again from the beginning."
 
 
 def _show(errors: SafeConsole, message: str) -> None:

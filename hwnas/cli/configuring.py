@@ -28,7 +28,7 @@ def read_configuration(path: Path | None) -> dict[str, Any]:
 
 
 def configured(kind: type[Config], values: Mapping[str, Any], path: Path | None, verb: str) -> Config:
-    """The configuration that options and file say together. Raises UsageError for what it must not be."""
+    """The configuration that options and file say together. Raises UsageError for values that it must not have."""
     from pydantic import ValidationError
 
     from hwnas.foreign import faults_of

@@ -211,7 +211,7 @@ def _check_within(result: DesignResult) -> None:
         told = "; ".join(f"{record.name}: {record.told}" for record in over)
         raise HwnasError(
             f"the network is over {len(over)} of its {len(result.limits)} limits ({told}). Its files are kept in "
-            f"{result.run}. Raise what is exceeded by the difference, or measure the tables again if the machine was "
+            f"{result.run}. Raise the limits by the difference, or measure the tables again if the machine was "
             "busy."
         )
     if result.status == "over":

@@ -94,7 +94,7 @@ def _print_models(folder: Path, models: list[ExportedModel], max_loss: float) ->
 
 
 def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) -> None:
-    """Raise HwnasError, with what helps, if a file loses more accuracy than it may."""
+    """Raise HwnasError, with the cure, if a file loses more accuracy than it may."""
     over = [model for model in models if model.loses_more_than(max_loss)]
     if not over:
         return
@@ -138,8 +138,8 @@ def _images(
     if data == "none" or source is None:
         if required:
             raise UsageError(
-                f"int8 and --uint8-input need images, and there are none: {run} holds no {RUN_FILE} that says what the "
-                "network was trained on, or --data is none. Name a folder of images with --data."
+                f"int8 and --uint8-input need images, and there are none: {run} holds no {RUN_FILE} that names the "
+                "images of the training, or --data is none. Name a folder of images with --data."
             )
         return None
     shared: dict[str, Any] = {key: config[key] for key in ("batch_size", "seed", "workers") if key in config}

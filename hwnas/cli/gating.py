@@ -61,13 +61,11 @@ def gate(
     Than a measurement of the same machine: `hwnas gate model.tflite --save main.json`, then `hwnas gate model.tflite
     --baseline main.json`
     """
-    from hwnas.files import check_ours, write_json
+    from hwnas.files import write_json
     from hwnas.report.console import CONSOLE
-    from hwnas.report.gate_report import JUNIT_MARK, explained, gate_table, write_junit
+    from hwnas.report.gate_report import explained, gate_table, write_junit
 
-    for written, mark in ((save, b'"reference_ms"'), (junit, JUNIT_MARK)):
-        if written is not None:
-            check_ours(written, mark)
+    _check_written(save, junit)
     try:
         _check(budget_ms, baseline, save, junit)
         gated = _gated(model, device, runtime, threads, budget_ms, baseline, allow_percent, max_s, accept_conditions)
@@ -85,6 +83,16 @@ def gate(
         CONSOLE.print(gate_table(gated, model))
     if gated.status == "too slow":
         raise TooSlow(f"{model} is too slow: {explained(gated)}")
+
+
+def _check_written(save: Path | None, junit: Path | None) -> None:
+    """Raises HwnasError where a file would be overwritten that no gate has written."""
+    from hwnas.files import check_ours
+    from hwnas.report.gate_report import JUNIT_MARK
+
+    for written, mark in ((save, b'"reference_ms"'), (junit, JUNIT_MARK)):
+        if written is not None:
+            check_ours(written, mark)
 
 
 def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, junit: Path | None) -> None:
@@ -116,8 +124,8 @@ def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, ju
         )
     if save is not None and baseline.suffix in MODELS:
         raise UsageError(
-            f"beside {baseline} the usual reference model is not measured, so that nothing could be compared with what "
-            "--save wrote; save in a run without that baseline."
+            f"beside {baseline} the usual reference model is not measured, so a file of --save could not be compared "
+            "with anything; save in a run without that baseline."
         )
 
 

@@ -121,7 +121,7 @@ def _measuring(
 
 
 def _count(networks: str | None) -> int | None:
-    """The number of networks that is wanted. Raises UsageError for what is none, or out of range."""
+    """The number of networks that is wanted. Raises UsageError for a text that is no number, or out of range."""
     if networks is None:
         return None
     least, most = NETWORKS_RANGE

@@ -63,8 +63,8 @@ def print_json(data: dict[str, Any]) -> None:
         print(text, flush=True)
     except OSError as error:
         raise HwnasError(
-            f"the result cannot be printed: {error.strerror}. What was written to files is kept; send the output of "
-            "--json to where there is room, and to what reads all of it."
+            f"the result cannot be printed: {error.strerror}. The files that were written are kept; send the "
+            "output of --json to a place with room, or to a program that reads all of it."
         ) from None
 
 

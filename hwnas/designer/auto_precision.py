@@ -130,7 +130,7 @@ def _chosen(
     left_out: Sequence[PrecisionChoice],
     before: str | None,
 ) -> tuple[PrecisionChoice, ...]:
-    """What was found in each precision; one of them is taken, and that is `before`, if the run took it once."""
+    """The outcome in each precision. One is chosen: that of `before`, if the run chose it once."""
     found = [_judged(prepared[precision].task, result) for precision, result in designed.items()]
     again = next((each for each in found if each.precision == before), None)
     best = again or better_file(found)

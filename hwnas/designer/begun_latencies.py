@@ -1,4 +1,4 @@
-"""The latencies that a run began with: what it measured by itself may have been measured further meanwhile.
+"""The latencies that a run began with: a table that it measured by itself may have grown meanwhile.
 
 A noisy block is measured again when its table is next asked for, and `hwnas measure` may add to it. The run goes on
 with the predictor that it keeps, as long as the table is of the same conditions; a table that is named is another
@@ -45,7 +45,7 @@ def keep(folder: Path, fitted: LatencyPredictor, table: LatencyTable, name: str 
 
 
 def _conditions(table: LatencyTable) -> dict[str, Any]:
-    """What must be equal before numbers are mixed, as a file has it."""
+    """The conditions that must be equal before numbers are mixed, as a file has them."""
     found: dict[str, Any] = json.loads(json.dumps({"identity": table.conditions.get("identity")}))
     return found
 

@@ -1,4 +1,4 @@
-"""What is not said in a DesignConfig is chosen here, by the images, the budget and what is installed; and said."""
+"""Choices that a DesignConfig leaves open, made by the images, the budget and the installed packages, and said."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _training_images(config: DesignConfig) -> int:
 
 
 def _pretrained(said: list[str]) -> str:
-    """What the weights start from where there are few images; the reason is said."""
+    """The weights to start from where there are few images; the reason is said."""
     if not is_installed():
         said.append(
             "weights from scratch: those of EfficientNet-Lite0, which are better for so few images, are not "

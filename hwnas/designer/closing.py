@@ -1,4 +1,4 @@
-"""The end of a design: what is returned is exported, measured and judged, and all of it is written down."""
+"""The end of a design: the network that is returned is exported, measured, judged and written down."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PRECISIONS = ("float32", "int8")
 BUDGET_PICTURE = "budget_following.png"
 
 Children = Callable[[SearchResult], ChildNetwork]
-"""The trained child of what was found."""
+"""The trained child of a search's result."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,12 @@ def finish(
     rivals: Sequence[Rival],
     report: DesignProgress,
 ) -> DesignResult:
-    """Export what is returned, measure it, and judge it and its frontier.
+    """Export the network that is returned, measure it, and judge it and its frontier.
 
-    What the search found is returned, unless one of `rivals` is better and its files are within the budget.
+    It is the one that the search found, unless one of `rivals` is better and its files are within the budget.
     """
     save_search_picture(run.metrics(), task.budget_ms, run.folder / BUDGET_PICTURE)
-    own = child_of(result)
-    found = None
-    if rivals:
-        found = compared(own, task.judged(own, task.data), FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER)
-    better = _kept(run, rivals, better_than(found, rivals)) if found else None
-    closed = _returned(task, run, better, report) if better else None
-    if closed is None or better is None:
-        better, closed = None, _close(own, task.data, task, run, report)
-    elif found is not None:
-        save_child(own, found.folder)
-        found = replace(found, measured_ms=task.measured_ms(result.architecture))
+    closed, found, better = _best(task, run, result, child_of(result), rivals, report)
 
     def fair_accuracy(child: ChildNetwork) -> float:
         return accuracy(task.judged(child, task.data), task.data.test_batches(not task.data.some_are_leaked))
@@ -124,20 +114,37 @@ def finish(
     )
 
 
+def _best(
+    task: Task, run: Run, result: SearchResult, own: ChildNetwork, rivals: Sequence[Rival], report: DesignProgress
+) -> tuple[Closed, Rival | None, Rival | None]:
+    """The network that is returned, with its files; the search's own as it is compared; and the rival that beat it."""
+    found = None
+    if rivals:
+        found = compared(own, task.judged(own, task.data), FOUND, 1.0, task.data, run.folder / SEARCHED_FOLDER)
+    better = _kept(run, rivals, better_than(found, rivals)) if found else None
+    closed = _returned(task, run, better, report) if better else None
+    if closed is None or better is None:
+        return _close(own, task.data, task, run, report), found, None
+    if found is not None:
+        save_child(own, found.folder)
+        found = replace(found, measured_ms=task.measured_ms(result.architecture))
+    return closed, found, better
+
+
 def _kept(run: Run, rivals: Sequence[Rival], better: Rival | None) -> Rival | None:
-    """What this run returned before, if it did; else what is better now."""
+    """The network that this run returned before, if it did; else the one that is better now."""
     before = _before(run)
     return better if before is None else next((rival for rival in rivals if rival.network == before), None)
 
 
 def _before(run: Run) -> str | None:
-    """What a run that was finished once returned; None: it was not."""
+    """The network that a run which was finished once returned; None: it was not."""
     path = run.folder / REPORT_FILE
     return read_json(path, "the report").get("returned") if path.is_file() else None
 
 
 def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
-    """What is known only of a network of the space that was searched."""
+    """The figures that are known only of a network of the searched space."""
     return {
         "prediction": task.predictor.predict(result.architecture),
         "price": price_of(result.architecture, task.table, task.predictor),
@@ -147,7 +154,7 @@ def _of_the_space(task: Task, result: SearchResult) -> dict[str, Any]:
 
 
 def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Closed | None:
-    """A known network instead of what was found; None if its files are over the budget after all.
+    """A known network instead of the one that was found; None if its files are over the budget after all.
 
     What the run returned before it returns again: measured anew, files may be over the budget that were within it.
     """
@@ -155,7 +162,7 @@ def _returned(task: Task, run: Run, better: Rival, report: DesignProgress) -> Cl
     if _before(run) == better.network or all(each.status != "over" for each in _records(task, closed, None)):
         return closed
     LOG.warning(
-        "%s got more validation images right than what was found, but is over a budget as measured now",
+        "%s got more validation images right than the network that was found, but is over a budget as measured now",
         better.network,
     )
     return None
@@ -184,7 +191,7 @@ def _status_and_limits(records: Sequence[LimitRecord]) -> dict[str, Any]:
 
 
 def _records(task: Task, closed: Closed, found: Architecture | None) -> list[LimitRecord]:
-    """What is taken of each limit, the budget's first; `found`: the network, if it is of the space."""
+    """How much of each limit is taken, the budget's first; `found`: the network, if it is of the space."""
     own, *further = task.budget.limits
     records = [record_of(own, found, closed.final.measured_ms.get(task.runtime), task.table.publication)]
     sources = {target.name: target.table.publication for target in task.further.targets}
@@ -232,7 +239,7 @@ def write_report(found: DesignResult, task: Task, run: Run) -> None:
 
 
 def _data_json(data: ImageData) -> dict[str, Any]:
-    """What an app must know of the images, and what was left out of them."""
+    """The preprocessing and classes that an app needs, and the images that were left out."""
     return {
         "classes": list(data.classes),
         "preprocessing": {"resolution": data.resolution} | data.preprocessing.to_json(),

@@ -1,6 +1,6 @@
-"""What a person would have picked: known networks scaled to the same budget, trained the same way, and compared.
+"""The networks that a person would have picked: known ones scaled to the same budget, trained alike and compared.
 
-A search is worth its time where what it finds is better than these. If one of them is, it is what a design returns.
+A search is worth its time where its network is better than these. If one of them is better, a design returns that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OTHER_RESOLUTIONS = (48, 64, 96)
 """In pixels, of the others that start from random weights."""
 
 SHARE = 0.98
-"""Of the budget is what they may take: trained and measured again, each is a percent or two faster or slower."""
+"""The share of the budget that they may take: trained and measured again, each is a percent or two faster or slower."""
 
 FOLDER, NETWORKS_FILE = "compared", "networks.json"
 
@@ -135,7 +135,7 @@ def compared(
     folder: Path,
     measured_ms: float = math.nan,
 ) -> Rival:
-    """What a trained network is compared by.
+    """The figures that a trained network is compared by.
 
     Args:
         child: the network.
@@ -151,7 +151,7 @@ def compared(
 
 
 def better_than(found: Rival, rivals: Sequence[Rival]) -> Rival | None:
-    """The best known network if it is better than what was found, else None.
+    """The best known network if it is better than the one that was found, else None.
 
     It is where it gets more validation images right *and* their loss is lower: of a few hundred images one accuracy is
     above the other by chance too often.

@@ -36,7 +36,7 @@ BudgetField = Annotated[WantedBudget, BeforeValidator(_parsed)]
 
 
 class DesignConfig(BaseModel):
-    """What is to be designed. The options of `hwnas design`, or a TOML file of the same names."""
+    """The design that is wanted: the options of `hwnas design`, or a TOML file of the same names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -52,11 +52,11 @@ class DesignConfig(BaseModel):
     """Budgets of further devices, ``DEVICE`` or ``DEVICE/RUNTIME``, that the same network is to be within. Without
     `budget_ms` the first of them is taken for it: see `hwnas.designer.wanted_limits.with_first_budget`."""
     limits: dict[str, float] = {}
-    """The most of what can be counted, such as ``parameters``: see `hwnas.designer.wanted_limits.COUNTED`."""
+    """The most of each counted quantity, such as ``parameters``: see `hwnas.designer.wanted_limits.COUNTED`."""
     latencies: dict[str, str] = {}
     """The folders of further devices' latency tables, by the names of `budgets`; as `latency` is for the first."""
     sustained: str | None = None
-    """The JSON of ``hwnas bench --minutes``: budgets in ms are for what the device keeps up; None: for first runs."""
+    """The JSON of ``hwnas bench --minutes``: budgets in ms are for the sustained speed; None: for first runs."""
     device: str = "local"
     runtime: str | None = None
     """The runtime whose latency the budget limits; None: the device's own."""
@@ -169,7 +169,7 @@ def without_empty(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def default_folder(config: DesignConfig) -> Path:
-    """A run folder named for what is wanted: ``runs/tiny-digits-0.5ms-litert-1a2b3c``; see `hwnas.run.place`."""
+    """A run folder named for the design: ``runs/tiny-digits-0.5ms-litert-1a2b3c``; see `hwnas.run.place`."""
     wanted = {name: place(name, value) for name, value in without_empty(config.model_dump()).items()}
     wanted = {name: value for name, value in wanted.items() if name not in DECIDES_NOTHING}
     text = json.dumps(wanted, sort_keys=True)

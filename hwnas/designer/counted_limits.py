@@ -69,7 +69,7 @@ def _peak_memory(
 
 
 def _further_bytes(space: SearchSpace, format: str, precision: str, data: ImageData) -> float:
-    """What a file has beside the network: labels, and how pixels are prepared."""
+    """The bytes of a file beside the network: its labels, and how pixels are prepared."""
     small = space.decode([0] * len(space.decisions))
     options = ExportOptions(list_noisy_layers=False)
     with tempfile.TemporaryDirectory() as folder:

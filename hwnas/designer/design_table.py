@@ -12,6 +12,7 @@ from hwnas.latency.wanted_budget import told_in_ms
 from hwnas.report.console import key_value_table
 
 MISSED = "the measured latency is outside the interval"
+VERDICT_STYLES = {"within": "bold green", "over": "bold red"}
 
 
 def _budget_rows(result: DesignResult, where: str) -> dict[str, str | Text]:
@@ -52,24 +53,24 @@ def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
 
 def _measured_row(result: DesignResult) -> Text:
     measured = result.measured_ms[result.runtime]
-    verdict = ("within", "bold green") if result.status == "within" else ("over", "bold red")
-    return Text.assemble(
-        f"{measured:.3f} ms: ", verdict, f" the budget ({100 * measured / result.budget_ms:.1f} % of it)"
-    )
+    verdict = "within" if result.status == "within" else "over"
+    share = f" the budget ({100 * measured / result.budget_ms:.1f} % of it)"
+    return Text.assemble(f"{measured:.3f} ms: ", (verdict, VERDICT_STYLES[verdict]), share)
 
 
 def _limit_row(record: LimitRecord) -> Text:
-    """What is taken of a further limit."""
-    style = {"within": "bold green", "over": "bold red", "predicted": ""}[record.status]
-    before, status, after = record.told.partition(f": {record.status} ")
-    return Text(before) if not status else Text.assemble(before, ": ", (record.status, style), " ", after)
+    """How much of a further limit the network takes, with the status in colour."""
+    before, status, after = record.told_parts
+    return Text.assemble(before, (status, VERDICT_STYLES.get(status, "")), after)
 
 
 def _compared_rows(result: DesignResult) -> dict[str, str | Text]:
     """Found against picked, and which of them is returned."""
     rows: dict[str, str | Text] = {}
     if result.searched is not None:
-        returned = f"{result.returned}, a known network: it got more of the validation images right than what was found"
+        returned = (
+            f"{result.returned}, a known network: it got more validation images right than the one that was found"
+        )
         rows["returned"] = Text(returned, "bold yellow")
     for each in filter(None, (result.searched, *result.found_against)):
         rows[f"against {each.network}"] = (

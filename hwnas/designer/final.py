@@ -42,7 +42,7 @@ class FinalMeasurement:
         return "within" if self.measured_ms[runtime] <= budget_ms else "over"
 
     def with_further(self, other: FinalMeasurement) -> FinalMeasurement:
-        """With what another measurement of the same files on the same device found, in the place of its own."""
+        """With the values of another measurement of the same files on the same device in the place of its own."""
         files_ms = {name: own | other.files_ms.get(name, {}) for name, own in self.files_ms.items()}
         return FinalMeasurement(
             self.measured_ms | other.measured_ms,
@@ -177,8 +177,8 @@ def measure_models(
 
 
 def _pairs(models: Sequence[ExportedModel], runtime: str, everywhere: bool) -> list[tuple[str, ExportedModel]]:
-    """What is measured on which runtime: files of the first precision on all, others on `runtime` and on the first
-    other one that takes them, and so int8: some runtimes have no fast int8, and are not to be used for it."""
+    """The files, each with a runtime to measure it on: files of the first precision on all, others on `runtime` and
+    on the first other one that takes them, and so int8: some runtimes have no fast int8, and are not used for it."""
     names = list(dict.fromkeys([runtime, *(installed_runtimes() if everywhere else ())]))
     found = []
     for model in models:

@@ -66,7 +66,7 @@ class FurtherLimits:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What is to be known of devices that are not measured."""
+        """Notes on devices that are not measured."""
         return tuple(filter(None, map(said_of, self.targets)))
 
     @property

@@ -1,4 +1,4 @@
-"""What the accuracy of a design is taken of: the file that the budget is for, which answers as it does in an app.
+"""The network whose accuracy counts for a design: the file that the budget is for, as it answers in an app.
 
 In float32 that is the network itself, and export has checked that the file is the same. A rounded file is another
 classifier than the network it was made of, so that it is made, and run, wherever one network is judged against another.
@@ -53,7 +53,7 @@ def judged_network(child: ChildNetwork, data: ImageData, format: str, precision:
 
 
 def hint_of_loss(models: Sequence[ExportedModel], precision: str) -> str | None:
-    """What is to be said of a file that the budget is for and that loses more by rounding than an export's limit.
+    """A note on a file that the budget is for and that loses more by rounding than an export's limit.
 
     Its layers are not kept in float by themselves: that takes more ms, and the budget was searched for without.
     """

@@ -1,4 +1,4 @@
-"""What a design takes of each of its limits, as predicted and as it is: a record per device and per count."""
+"""The LimitRecord: how much of a limit a design takes, predicted and measured; one per device and per count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Status = Literal["within", "over", "predicted"]
 
 @dataclass(frozen=True)
 class LimitRecord:
-    """One limit and what the network takes of it.
+    """One limit, and how much of it the network takes.
 
     Attributes:
         name: ``DEVICE/RUNTIME``, or what is counted.
@@ -50,16 +50,21 @@ class LimitRecord:
     @property
     def told(self) -> str:
         """For people: ``0.412 ms measured: within 0.5 ms (82 %)``."""
+        return "".join(self.told_parts)
+
+    @property
+    def told_parts(self) -> tuple[str, str, str]:
+        """The parts of `told`: before the status, the status, after it. Without a status the last two are empty."""
         if self.used is None:
-            return f"not known; the limit is {written(self.most, self.unit)}"
+            return f"not known; the limit is {written(self.most, self.unit)}", "", ""
         share, most = f"{100 * self.used:.1f} %", written(self.most, self.unit)
         if self.measured is None:
             assert self.predicted is not None
             amount = written(self.predicted, self.unit)
             end = "" if self.interval is None else f", 90 % interval to {written(self.interval[1], self.unit)}"
-            return f"{amount} predicted, never measured{end}; the limit is {most} ({share})"
+            return f"{amount} predicted, never measured{end}; the limit is {most} ({share})", "", ""
         kind = "measured" if self.unit == "ms" else "counted"
-        return f"{written(self.measured, self.unit)} {kind}: {self.status} {most} ({share})"
+        return f"{written(self.measured, self.unit)} {kind}: ", self.status, f" {most} ({share})"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,7 +89,7 @@ def record_of(
     Args:
         limit: what is limited.
         found: the network, if it is of the space that the limit predicts; else None.
-        measured: what it takes in truth.
+        measured: the true amount.
         source: of predictions that are not measured.
     """
     prediction = None if found is None else limit.model.predict(found)
@@ -96,7 +101,7 @@ def record_of(
 def counted_of(
     limit: Limit, architecture: Architecture, models: Sequence[ExportedModel], precision: str
 ) -> float | None:
-    """What a network, or its exported file, has of what is limited; None where no such file was made."""
+    """The count of a network or of its exported file, for a limit; None where no such file was made."""
     if limit.name in ("parameters", "macs"):
         return float(architecture.params if limit.name == "parameters" else architecture.macs)
     format = limit.name.partition(" (")[2].rstrip(")")

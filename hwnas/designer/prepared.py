@@ -28,7 +28,7 @@ RETRAINED_FOLDER = "retrained"
 
 @dataclass(frozen=True)
 class PreparedDesign:
-    """What is to be designed, all of it known and checked, and the folder that it goes to."""
+    """A task whose every part is known and checked, and the folder of its run."""
 
     task: Task
     run: Run
@@ -42,7 +42,7 @@ class PreparedDesign:
         return PreparedDesign(replace(task, predictor=kept, further=task.further.kept(run.folder)), run)
 
     def expected_seconds(self) -> dict[str, float]:
-        """Seconds by what is trained, all of it still to be done; empty for a run that has begun, and for searches
+        """Seconds by the name of each training, all still to be done; empty for a run that has begun, and for searches
         whose steps cannot be timed before (`hwnas.designer.duration.planned`)."""
         task, run = self.task, self.run
         if (run.folder / CHECKPOINT_FILE).exists():
@@ -86,7 +86,7 @@ class PreparedDesign:
 
 
 class _Children:
-    """The trained child of what was found. Budgets that lead to one architecture share it."""
+    """The trained child of a search's result. Budgets that lead to one architecture share it."""
 
     def __init__(self, task: Task, run: Run, on_step: TrainingProgress) -> None:
         self._task, self._run, self._on_step = task, run, on_step

@@ -44,7 +44,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Int8FineTuning:
-    """What rounding costs a network on the validation images, and what fine-tuning brought back.
+    """The loss of a network by rounding on the validation images, and how much of it fine-tuning brought back.
 
     Attributes:
         float_accuracy: of the network before, in float32, from 0 to 1.
@@ -73,7 +73,7 @@ class Int8FineTuning:
 
 @dataclass(frozen=True)
 class PrecisionChoice:
-    """What ``--precision auto`` found in one precision, and whether it is what was taken.
+    """The outcome of ``--precision auto`` in one precision, and whether it was chosen.
 
     Attributes:
         val_accuracy: of the file, on the validation images (a share from 0 to 1), by which is chosen.
@@ -104,9 +104,9 @@ class PrecisionChoice:
 
 @dataclass(frozen=True)
 class DesignResult:
-    """What was designed and how it measured. Accuracy is a share from 0 to 1, on images the search never read.
+    """The designed network and its measurements. Accuracy is a share from 0 to 1, on images the search never read.
 
-    As a rule that is what the search found. If a known network of the same ms is better, it is returned instead:
+    As a rule it is the one that the search found. If a known network of the same ms is better, it is returned instead:
     architecture, files and figures are then its own, and `searched` is what the search found.
     """
 
@@ -114,7 +114,7 @@ class DesignResult:
     budget_ms: float
     """In ms also where a share of the space's networks was wanted."""
     budget_hint: str | None
-    """What is to be known of the budget: that it is above the slowest network."""
+    """A note on the budget: that it is above the slowest network."""
     runtime: str
     """The one whose latency the budget limits."""
     status: Literal["within", "over", "predicted"]
@@ -130,7 +130,7 @@ class DesignResult:
     run: Path
     seconds: float
     conditions: dict[str, dict[str, Any]]
-    """What each runtime was measured under: see `hwnas.campaign.conditions.Conditions`."""
+    """The conditions of each runtime's measurement: see `hwnas.campaign.conditions.Conditions`."""
     prediction: Prediction | None = None
     """By the table, whatever the machine does now; None for a known network, which is not of the table's space."""
     is_fastest: bool = False
@@ -143,7 +143,7 @@ class DesignResult:
     accuracy_without_leaked: float | None = None
     """On the test images that are no copies of images the search read; None: there are no copies, or nothing else."""
     data_warnings: tuple[str, ...] = ()
-    """What is to be known of the images: see `hwnas.train.findings.Findings`."""
+    """Warnings about the images: see `hwnas.train.findings.Findings`."""
     derivation: Derivation | None = None
     """How the architecture was derived, and how much of the budget it uses."""
     val_accuracy: float | None = None
@@ -153,9 +153,9 @@ class DesignResult:
     returned: str = FOUND
     """``found``, or the name of the known network that is returned since it is better."""
     searched: Rival | None = None
-    """What the search found, where a known network is returned."""
+    """The network that the search found, where a known network is returned."""
     chosen: tuple[str, ...] = ()
-    """What the configuration left open, and how it was decided."""
+    """The choices that the configuration left open, and how they were decided."""
     training_threads: int | None = None
     """Threads that each process trained with."""
     precision: str = USUAL_PRECISION
@@ -163,16 +163,16 @@ class DesignResult:
     float_accuracy: float | None = None
     """Of the network before its file was rounded, where the budget is for another one than the float32 file."""
     precision_hint: str | None = None
-    """What is to be known of rounding: that it loses more than it should."""
+    """A note on rounding: that it loses more than it should."""
     int8_fine_tuning: Int8FineTuning | None = None
-    """Where int8 took more than it may of what the search found; None: it did not, or the design is not for int8."""
+    """Where int8 cost the search's network more accuracy than it may; None: it did not, or another precision."""
     precisions: tuple[PrecisionChoice, ...] = ()
-    """What ``--precision auto`` chose between; empty for other designs."""
+    """The outcomes that ``--precision auto`` chose between; empty for other designs."""
     files_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     """By the name of each exported file: median ms per runtime."""
 
     limits: tuple[LimitRecord, ...] = ()
-    """What is taken of each limit, the first budget's first, where there are several."""
+    """How much of each limit the network takes, the first budget's first, where there are several."""
 
     @property
     def in_interval(self) -> bool | None:

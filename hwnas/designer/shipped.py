@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 def choose_for(
     config: DesignConfig, folder: Path, device: Device, runtime: str, measured_ms: Callable[[Architecture], float]
 ) -> Choices:
-    """Decide what the configuration leaves open, and whether the device is measured or priced by what is shipped.
+    """Decide what the configuration leaves open, and whether the device is measured or priced by a shipped table.
 
     Args:
         config, folder, measured_ms: as for `choose`.

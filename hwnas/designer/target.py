@@ -182,7 +182,7 @@ def _known_table(place: Place, space: SearchSpace, precision: str) -> LatencyTab
 
 
 def said_of(target: Target) -> str | None:
-    """What is to be known of a further device that is not measured; None where it is."""
+    """A note on a further device that is not measured; None where it is."""
     if target.is_measured:
         return None
     return (

@@ -12,7 +12,7 @@ from hwnas.latency.limit import written
 from hwnas.runners import ALL_RUNTIMES
 
 COUNTED = {"parameters": "", "macs": "", "file-size": "B", "peak-memory": "B"}
-"""What can be limited beside latency, and its unit."""
+"""Quantities that can be limited beside latency, and their units."""
 
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 LOCAL = "local"

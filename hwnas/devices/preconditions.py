@@ -64,8 +64,8 @@ class Preconditions:
             if left_s <= 0:
                 raise HwnasError(
                     f"{self.device.name} was not fit to be measured for {self.device.max_wait_s:g} s: "
-                    f"{', '.join(reasons)}. What is measured is kept: cool or charge it and repeat the command, or "
-                    "change these limits or max_wait_s in the device file."
+                    f"{', '.join(reasons)}. Cool or charge it and repeat the command (a table keeps its "
+                    "measurements), or change these limits or max_wait_s in the device file."
                 )
             waited = True
             self.on_wait(", ".join(reasons))

@@ -1,4 +1,4 @@
-"""Profiles: the device file of a phone that is connected, from what the phone reports about itself."""
+"""Profiles: the device file of a phone that is connected, from the phone's own report."""
 
 from __future__ import annotations
 

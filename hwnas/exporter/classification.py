@@ -32,7 +32,7 @@ def classify(model: ModelInput, pixels: NDArray[np.uint8], timeout_s: float | No
     """The position of the largest output (N) for each image.
 
     Args:
-        model: The file and what it takes.
+        model: The file and its input.
         pixels: (N, 3, H, W), cut and resized.
         timeout_s: Seconds after which the process is stopped; None: ten for each image, and a minute.
 

@@ -278,6 +278,6 @@ def _own_input_shape(module: nn.Module) -> tuple[int, ...]:
 
 
 def _architecture_of(module: nn.Module) -> Architecture | None:
-    """The architecture that one of our networks was built from; networks of others use the name for what they like."""
+    """The architecture that one of our networks was built from; networks of others use the name for other things."""
     architecture = vars(module).get("architecture")
     return architecture if isinstance(architecture, Architecture) else None

@@ -1,7 +1,8 @@
 """The formats that networks are exported to.
 
-To add one, write the package ``hwnas/exporter/NAME`` with a module ``format`` that holds its `FORMAT`, and name it in
-`FORMATS`. The options of the command line and the conformance tests follow.
+To add one, write the package ``hwnas/exporter/NAME`` with a module ``format`` that holds its `FORMAT`, name it in
+`FORMATS`, and store the reference model in it (`hwnas.latency.measuring.model_files.make_reference_model`). The options
+of the command line and the conformance tests follow.
 """
 
 from __future__ import annotations

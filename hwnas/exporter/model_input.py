@@ -51,7 +51,7 @@ class ModelInput:
 def model_input(
     model: Path, mean: Sequence[float] | None = None, std: Sequence[float] | None = None, crop: bool | None = None
 ) -> ModelInput:
-    """What a file takes.
+    """The input of a file.
 
     Args:
         model: A .tflite or .onnx, whoever wrote it.

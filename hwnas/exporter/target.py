@@ -64,7 +64,7 @@ class Target:
         return random.standard_normal(self.graph.input.shape, dtype=np.float32)
 
     def expected(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """PyTorch's outputs for what a session would be given, any number of images."""
+        """PyTorch's outputs for the inputs of a session, any number of images."""
         chunks = (inputs[start : start + _IMAGES_AT_ONCE] for start in range(0, len(inputs), _IMAGES_AT_ONCE))
         return np.concatenate([outputs_of(self.module, chunk) for chunk in chunks])
 

@@ -111,8 +111,8 @@ def _unknown_shapes(network: FileNetwork) -> Iterator[str]:
 def _uncounted(network: FileNetwork) -> Iterator[str]:
     if kinds := Counter(uncounted(network)):
         yield (
-            f"MACs and parameters are lower bounds: those inside {_listed(kinds)} are not counted. What they multiply "
-            "is not looked into, or their shapes are not known."
+            f"MACs and parameters are lower bounds: those inside {_listed(kinds)} are not counted. Their insides "
+            "are not looked into, or their shapes are not known."
         )
 
 

@@ -10,7 +10,6 @@ that are executed: so the model stays a sum over the chain, whose expectation an
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,12 +22,13 @@ from hwnas.errors import HwnasError
 from hwnas.foreign import LONGEST_MS, SHORTEST_MS
 from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.card import ErrorCard
-from hwnas.latency.curve import STRAIGHT, Curve
+from hwnas.latency.curve import STRAIGHT
+from hwnas.latency.fitted_terms import FittedTerms
 from hwnas.latency.predictor import BlockCost, Prediction
-from hwnas.latency.predictor_file import Contents, read_predictor, write_predictor
+from hwnas.latency.predictor_file import read_predictor, write_predictor
 from hwnas.latency.space_costs import space_costs
-from hwnas.latency.tables.table import Block, Layer
-from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Term, Terms, count_blocks
+from hwnas.latency.tables.table import Block
+from hwnas.latency.terms import BIAS, OWN_GROUPS, SUM, Terms, count_blocks
 from hwnas.latency.uncertainty import Uncertainty
 from hwnas.space import Architecture, SearchSpace
 from hwnas.specs.spec import Shape, Spec
@@ -43,27 +43,9 @@ NORMAL_90 = 1.645
 
 
 @dataclass(eq=False)
-class AdditivePredictor:
-    """Terms and their weights -> ms for an Architecture, or for choice probabilities, differentiably.
+class AdditivePredictor(FittedTerms):
+    """FittedTerms -> ms for an Architecture, or for choice probabilities, differentiably."""
 
-    Attributes:
-        terms: how blocks become terms; holds the block table.
-        weights: ms per unit of each term; a term that is not here weighs nothing.
-        uncertainty: of the predictions.
-        card: the errors on networks that were not seen.
-        curve: from the weighted sum of the terms, in ms, to the latency; straight unless networks showed a bend.
-        layers_ms: what the sum has more where a block stands at a certain place of the chain: of published tables that
-            give each layer a number of its own.
-    """
-
-    terms: Terms
-    weights: dict[Term, float]
-    uncertainty: Uncertainty
-    card: ErrorCard
-    curve: Curve = STRAIGHT
-    layers_ms: Mapping[Layer, float] = field(default_factory=dict)
-    fitted_to: str | None = None
-    """SHA-256 of the measurements that it was fitted to, and of how; None: it was put together otherwise."""
     _rows: dict[Block, Floats] = field(default_factory=dict, repr=False)
     _costs: list[tuple[SearchSpace, float, list[Floats]]] = field(default_factory=list, repr=False)
 
@@ -85,27 +67,6 @@ class AdditivePredictor:
     def __repr__(self) -> str:
         n_blocks, n_networks = len(self.terms.block_ms or ()), self.card.n_networks
         return f"AdditivePredictor({n_blocks} blocks, {n_networks} networks, 90 % within {100 * self.half_width:.1f} %)"
-
-    @property
-    def half_width(self) -> float:
-        """Half of the 90 % interval of a network like those measured, relative to the predicted ms."""
-        return self.uncertainty.half_width
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what every cost follows from: two predictors of one digest are the same to a search.
-
-        Of the measurements, where these are known: the costs themselves differ in their last digits with the number of
-        threads that linear algebra runs on.
-        """
-        if self.fitted_to is not None:
-            return self.fitted_to
-        blocks = sorted((str(spec.to_json()), shape, ms) for (spec, shape), ms in (self.terms.block_ms or {}).items())
-        priced = (self.terms.executed, self.terms.extras, sorted(self.weights.items()), self.half_width, self.curve)
-        layers = sorted(
-            (place, str(spec.to_json()), shape, ms) for (place, (spec, shape)), ms in self.layers_ms.items()
-        )
-        return hashlib.sha256(repr((blocks, priced, *layers)).encode()).hexdigest()
 
     def cost_ms(self, spec: Spec, input_shape: Shape, place: int | None = None) -> float:
         """The ms that one block adds to a network's sum, at any place of the chain or at this one.
@@ -221,10 +182,7 @@ class AdditivePredictor:
 
     def save(self, path: Path) -> None:
         """Write the predictor with its error card as JSON. Raises HwnasError if the folder cannot be written."""
-        contents = Contents(
-            self.terms, self.weights, self.uncertainty, self.card, self.curve, self.layers_ms, self.fitted_to
-        )
-        write_predictor(contents, path)
+        write_predictor(self, path)
 
     def saved(self, path: Path) -> AdditivePredictor:
         """This predictor as a run has saved it. Raises as `load`."""
@@ -233,10 +191,7 @@ class AdditivePredictor:
     @staticmethod
     def load(path: Path) -> AdditivePredictor:
         """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
-        found = read_predictor(path)
-        return AdditivePredictor(
-            found.terms, found.weights, found.uncertainty, found.card, found.curve, found.layers_ms, found.fitted_to
-        )
+        return AdditivePredictor(**vars(read_predictor(path)))
 
     @property
     def _weight_vector(self) -> Floats:

@@ -100,12 +100,12 @@ class Budget:
         return largest_shares(self.leaning, architectures)
 
     def share(self, architecture: Architecture) -> float:
-        """What an architecture is predicted to take of the limit that it uses most."""
+        """The share that an architecture is predicted to take of the limit that it uses most."""
         return max(limit.model.predict(architecture).ms / limit.most for limit in self.leaning)
 
     @property
     def largest_share(self) -> float:
-        """What the largest networks are predicted to take of the limits, of that of which they take most."""
+        """The share that the largest networks are predicted to take of the limit that they use most."""
         limits, space = self.leaning, self.space
         return max(limit.model.predict(limit.model.extremes(space)[1]).ms / limit.most for limit in limits)
 
@@ -174,7 +174,7 @@ def _check_alone(space: SearchSpace, limit: Limit) -> None:
 
 
 def _not_together(budget: Budget) -> str:
-    """What is to be known of limits that can be met each by itself and not together."""
+    """A note on limits that can be met each by itself and not together."""
     space, limits = budget.space, budget.limits
     least = []
     for limit in budget.leaning:

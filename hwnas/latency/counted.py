@@ -1,4 +1,4 @@
-"""What can be counted of networks beside their latency, as models of its cost: parameters, multiply-adds, memory.
+"""Quantities that are counted of networks, as models of cost like latency: parameters, multiply-adds, memory.
 
 Parameters and multiply-adds are sums over the blocks and exact. So is the size of a file but for some hundred bytes of
 its own (`hwnas.latency.file_sizes`). The peak memory of activations is a maximum over the blocks, which is exact in a
@@ -66,7 +66,7 @@ class CountedModel:
         return [self.predict(architecture) for architecture in architectures]
 
     def amount(self, chosen: Sequence[float]) -> float:
-        """Of a network, from what each of its blocks has."""
+        """Of a network, from the counts of its blocks."""
         return self.fixed + sum(chosen)
 
     def expected_ms(self, space: SearchSpace, probabilities: Sequence[Tensor]) -> Tensor:
@@ -94,7 +94,7 @@ class CountedModel:
         """None: all intervals are equally wide."""
 
     def _chosen(self, architecture: Architecture) -> list[float]:
-        """What each block of a network has."""
+        """The count of each block of a network."""
         try:
             code = list(self.space.indices(architecture))
         except HwnasError:  # of a copy of the space, whose codes are the same
@@ -124,7 +124,7 @@ def macs_model(space: SearchSpace) -> CountedModel:
 
 
 def counted_model(space: SearchSpace, count: Callable[[Spec, Shape], float]) -> CountedModel:
-    """What `count` gives of each block, or of a cell as a whole, added up."""
+    """The values of `count` for each block, or for a cell as a whole, added up."""
 
     def of_cells(candidates: Sequence[Sequence[Spec]], codes: Ints, shape: Shape) -> Floats:
         cells = (

@@ -56,7 +56,7 @@ def tilted_gains(budget: Budget, log_probabilities: Sequence[Floats], per_ms: fl
 
 
 def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
-    """What a ms must add to log probabilities for the most probable architecture to cost what the mean one does.
+    """The value that a ms must add to log probabilities for the most probable architecture to cost as much as the mean.
 
     The least such tilt, and 1 % more; 0 where the most probable one costs as much already. What a search presses to the
     target is the *mean* over the architectures that it samples. The most probable architecture alone is often a good
@@ -88,7 +88,7 @@ def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
 
 
 def _leaning_costs(budget: Budget) -> tuple[float, list[Floats]]:
-    """What the choices may cost together at the target, and what each costs: the mean over the limits, in ms.
+    """The ms that the choices may cost together at the target, and the ms of each: means over the limits.
 
     A further limit counts by its share: a tenth of it is as much as a tenth of the budget.
     """

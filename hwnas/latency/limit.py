@@ -58,7 +58,7 @@ class Limit:
     repeatable: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """What decides which networks are within it."""
+        """The values that decide which networks are within it."""
         found: dict[str, Any] = {"name": self.name, "most": self.most, "unit": self.unit}
         # what is counted follows from the space
         return found | ({"sha256": self.model.digest} if self.unit == "ms" else {})
@@ -95,7 +95,7 @@ class Limit:
         return self.most
 
     def ratio(self, space: SearchSpace, probabilities: Sequence[Tensor]) -> Tensor:
-        """What networks are expected to take, as a share of the target: a scalar, differentiable."""
+        """The amount that networks are expected to take, as a share of the target: a scalar, differentiable."""
         return self.model.expected_ms(space, probabilities) / self.target
 
     def written(self, amount: float) -> str:

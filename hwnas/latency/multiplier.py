@@ -43,7 +43,7 @@ class Multiplier:
         return [self.value, *self.further]
 
     def load(self, state: list[float] | float) -> None:
-        """Go on with what `state` gave; checkpoints of earlier versions hold one number."""
+        """Go on from a `state`; checkpoints of earlier versions hold one number."""
         self.value, *self.further = [state] if isinstance(state, float) else state
 
     def penalty(

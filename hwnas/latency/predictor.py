@@ -62,7 +62,7 @@ class BlockCost:
 
 
 class CostModel(Protocol):
-    """What the architectures of a space take of something that can be limited: as a rule ms, else what its unit is."""
+    """Predicts how much of a limited quantity the architectures of a space take: as a rule ms, else in its own unit."""
 
     @property
     def half_width(self) -> float:
@@ -74,7 +74,7 @@ class CostModel(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what every cost follows from: two predictors of one digest are the same to a search."""
+        """SHA-256 of the values that every cost follows from: predictors of one digest are the same to a search."""
 
     def predict(self, architecture: Architecture) -> Prediction:
         """The latency of a whole network with its 90 % interval. Raises HwnasError if the predictor lacks a block."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,9 +16,10 @@ from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, Ms, NotNegative, checked, excerpt, faults_of
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
-from hwnas.latency.curve import STRAIGHT, Curve
-from hwnas.latency.tables.table import Block, Layer
-from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Term, Terms
+from hwnas.latency.curve import Curve
+from hwnas.latency.fitted_terms import FittedTerms
+from hwnas.latency.tables.table import Block
+from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Terms
 from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import MOST_BLOCKS
 from hwnas.specs.spec import check_shape, spec_from_json
@@ -34,20 +35,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The contents of the file: the fields of the AdditivePredictor, which documents them."""
-
-    terms: Terms
-    weights: dict[Term, float]
-    uncertainty: Uncertainty
-    card: ErrorCard
-    curve: Curve = STRAIGHT
-    layers_ms: Mapping[Layer, float] = field(default_factory=dict)
-    fitted_to: str | None = None
-
-
-def write_predictor(predictor: Contents, path: Path) -> None:
+def write_predictor(predictor: FittedTerms, path: Path) -> None:
     """Write a predictor. Raises HwnasError if the folder cannot be written."""
     terms, uncertainty = predictor.terms, predictor.uncertainty
     blocks = terms.block_ms
@@ -142,7 +130,7 @@ class _CurrentContents(_Contents):
     """Earlier files have none."""
 
 
-def read_predictor(path: Path) -> Contents:
+def read_predictor(path: Path) -> FittedTerms:
     """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
     data = read_json(path, "the latency predictor")
     if not isinstance(data, dict) or data.get("format") not in (FORMAT, FIRST_FORMAT):
@@ -158,18 +146,18 @@ def read_predictor(path: Path) -> Contents:
         raise HwnasError(f"{path} is damaged: {str(error).rstrip('.')}; {cure}.") from None
 
 
-def _predictor(found: _FirstContents | _CurrentContents) -> Contents:
+def _predictor(found: _FirstContents | _CurrentContents) -> FittedTerms:
     """The predictor of a file's JSON. Raises ValueError or HwnasError."""
     terms, card = _terms(found), ErrorCard.from_json(found.card)
     if isinstance(found, _FirstContents):
         old = found.calibration
         weights = {BIAS: old.bias_ms, SUM: old.scale, COUNT: old.per_block_ms}
-        return Contents(terms, weights, Uncertainty(found.half_width), card)
+        return FittedTerms(terms, weights, Uncertainty(found.half_width), card)
     weights = _once("weights_ms", (((group, name), weight) for group, name, weight in found.weights_ms))
     covariance = None if found.covariance is None else _square(found.covariance, len(weights))
     uncertainty = Uncertainty(found.half_width, found.noise, found.spread, covariance, found.floor)
     layers_ms = _once("layers_ms", (((row.layer, row.block), row.ms) for row in found.layers_ms))
-    return Contents(terms, weights, uncertainty, card, found.curve, layers_ms, found.fitted_to)
+    return FittedTerms(terms, weights, uncertainty, card, found.curve, layers_ms, found.fitted_to)
 
 
 def _terms(found: _Contents) -> Terms:
@@ -193,7 +181,7 @@ def _once(where: str, rows: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
         except HwnasError as error:
             raise ValueError(f"{where}[{i}]: {error}") from None
         if key in found:
-            raise ValueError(f"{where}[{i}] is about what {where}[{list(found).index(key)}] is about")
+            raise ValueError(f"{where}[{i}] is about the same as {where}[{list(found).index(key)}]")
         found[key] = value
     return found
 

@@ -86,13 +86,13 @@ def together(rows: Sequence[Row], weights: Floats) -> Row:
 
 
 def _excess_rest(row: Row) -> float:
-    """What may be spent beyond the cheapest code."""
+    """The amount that may be spent beyond the cheapest code."""
     least = sum(float(cost.min()) for cost in row.costs)
     return row.rest - least + (ROUNDING * (abs(row.rest) + abs(least)) if np.isfinite(row.rest) else 0.0)
 
 
 def _unit(row: Row) -> float:
-    """What a row is divided by, so that numbers of ms and of bytes are alike to the solver."""
+    """The divisor of a row, so that numbers of ms and of bytes are alike to the solver."""
     rest = _excess_rest(row)
     return rest if rest > 0 and np.isfinite(rest) else 1.0
 

@@ -79,7 +79,7 @@ def best_within_all(space: SearchSpace, limits: Sequence[Limit], gains: Sequence
 
 
 def _all_but(code: Sequence[int], gains: Sequence[Floats]) -> Row:
-    """What every code keeps but this one."""
+    """A constraint that every code but this one keeps."""
     costs, remaining = [], list(code)
     for gain in gains:
         cost = np.zeros(gain.shape)

@@ -78,7 +78,7 @@ def _decisions_of(node: Spec) -> dict[str, OneOf]:
 
 
 def _price_nodes(cell: TwoInputCell, shape: Shape, place: int, block_ms: Callable[[Spec, Shape, int], float]) -> Costs:
-    """The ms of a cell of two inputs: of each node for every way to decide it, and of what is executed always."""
+    """The ms of a cell of two inputs: of each node for every way to decide it, and of the operators that always run."""
     known = cache(block_ms)
 
     def price(node: Any) -> float:

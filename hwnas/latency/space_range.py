@@ -75,7 +75,7 @@ class KnownLatency:
     network: ScaledNetwork
     source: Source
     interval_ms: tuple[float, float] | None = None
-    """Holds it with 90 %; None for what was measured."""
+    """Holds it with 90 %; None for a measured one."""
 
     def to_json(self) -> dict[str, Any]:
         interval_ms = None if self.interval_ms is None else list(self.interval_ms)
@@ -90,7 +90,7 @@ class LatencyRange:
     known: tuple[KnownLatency, ...]
     """From the fastest to the slowest, those outside the range too."""
     left_out: Mapping[str, str]
-    """Why a known network has no ms, by what it is called."""
+    """Why a known network has no ms, by its name."""
     table: Path
     publication: str | None
 

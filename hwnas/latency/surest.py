@@ -27,7 +27,7 @@ ROUNDING = 1e-12
 
 
 _known: deque[tuple[SearchSpace, CostModel, Architecture]] = deque(maxlen=8)
-"""What was found lately: the same for all budgets, of which a search tries many."""
+"""The last answers: they are the same for all budgets, of which a search tries many."""
 
 
 def surest_architecture(space: SearchSpace, predictor: CostModel) -> Architecture:
@@ -57,7 +57,7 @@ def _search(space: SearchSpace, predictor: CostModel) -> Architecture:
 def _candidates(
     space: SearchSpace, predictor: CostModel, best: Architecture, end_ms: float
 ) -> Iterator[list[Architecture]]:
-    """What may end earlier than the best so far: at first what costs little to look at."""
+    """Networks whose intervals may end earlier than the best one's so far: first those that cost little to look at."""
     ends = predictor.interval_ends(best)
     if ends is None:  # all are equally wide: the fastest ends first
         return

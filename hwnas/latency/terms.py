@@ -185,7 +185,7 @@ def _pairs(on_edges: Sequence[Columns]) -> Columns:
 
 
 def count_blocks(architectures: Sequence[Architecture]) -> tuple[list[Block], Floats]:
-    """What the latencies of some chains are sums of, and how often each occurs: sparse, (networks, summands)."""
+    """The summands of the latencies of some chains, and how often each occurs: sparse, (networks, summands)."""
     from scipy.sparse import csr_matrix
 
     position: dict[Block, int] = {}

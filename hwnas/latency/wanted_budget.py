@@ -1,4 +1,4 @@
-"""The WantedBudget: a budget as a person writes it, in ms or as a share of a space's networks, and what it is in ms.
+"""The WantedBudget: a budget as a person writes it, in ms or as a share of a space's networks, and its ms.
 
 ``60%`` is the latency that 60 % of the networks of the space take at most, as a predictor has it: one can ask for it
 before one knows what the device can do. 0 % is the least budget that can be met, 100 % the slowest network.
@@ -84,7 +84,7 @@ def written(wanted: WantedBudget) -> str:
 
 
 def told_in_ms(wanted: WantedBudget, budget_ms: float) -> str | None:
-    """What a share is in ms, for people: ``60 % of the space's networks: 0.412 ms``; None where ms were wanted."""
+    """A share in ms, for people: ``60 % of the space's networks: 0.412 ms``; None where ms were wanted."""
     return f"{written(wanted)} of the space's networks: {budget_ms:g} ms" if isinstance(wanted, str) else None
 
 

@@ -108,7 +108,9 @@ def open_bundle(folder: Path) -> Bundle:
         raise HwnasError(f"{folder / MANIFEST} names files that no bundle has; build the bundle again.")
     for name, sha256 in bundle.files.items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
-            raise HwnasError(f"the bundle {folder} is damaged: {name} is not what was built; delete it and repeat.")
+            raise HwnasError(
+                f"the bundle {folder} is damaged: {name} is not the file that was built; delete it and repeat."
+            )
     return bundle
 
 

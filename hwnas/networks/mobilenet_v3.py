@@ -57,12 +57,12 @@ def mobilenet_v3_small(width: float, resolution: int, num_classes: int) -> Archi
 
 
 def mobilenet_v3_large_minimalistic(width: float, resolution: int, num_classes: int) -> Architecture:
-    """The same with what every accelerator runs well: kernels of 3, ReLU, no squeeze-and-excitation."""
+    """The same with operators that every accelerator runs well: kernels of 3, ReLU, no squeeze-and-excitation."""
     return _network(_minimalistic(LARGE), 960, 1280, width, resolution, num_classes)
 
 
 def mobilenet_v3_small_minimalistic(width: float, resolution: int, num_classes: int) -> Architecture:
-    """The same with what every accelerator runs well: kernels of 3, ReLU, no squeeze-and-excitation."""
+    """The same with operators that every accelerator runs well: kernels of 3, ReLU, no squeeze-and-excitation."""
     return _network(_minimalistic(SMALL), 576, 1024, width, resolution, num_classes)
 
 

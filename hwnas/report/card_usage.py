@@ -37,7 +37,7 @@ def ends(exported: Json, report: Json) -> list[str]:
 
 
 def _steps(seen: Preprocessing | None) -> list[str]:
-    """What becomes of a photograph, in the order in which an app has to do it."""
+    """The steps that an app takes with a photograph, in order."""
     if seen is None:
         return [
             "- Normalisation of the pixels: not recorded; as in training. Nor is how photographs were cut and resized."
@@ -95,7 +95,7 @@ def _classes(exported: Json, report: Json) -> tuple[str, ...]:
 
 
 def _preprocessing(file: Json, exported: Json, report: Json) -> Preprocessing | None:
-    """What the file says of photographs, or else the design of its network; None where neither does."""
+    """The preprocessing that the file, or else the design of its network, asks for; None where neither says."""
     found = file.get("preprocessing") or exported.get("normalisation") or report.get("preprocessing")
     if not found:
         return None

@@ -27,7 +27,7 @@ class CellGraph:
     """A kind of cell.
 
     Attributes:
-        name: what it is, for people.
+        name: for people.
         inputs: so many of the first nodes are inputs.
         edges: source, target and operator of each, by their targets.
         concat: the nodes that are concatenated; none: the last node is the output.

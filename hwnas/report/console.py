@@ -23,7 +23,7 @@ class SafeConsole(Console):
         super().__init__(markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As of every Console; safe before it is laid out, so that columns are as wide as what they show."""
+        """As of every Console; safe before it is laid out, so that columns are as wide as their text."""
         return super().render_str(shown(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:

@@ -64,7 +64,7 @@ def card_text(card: ErrorCard, interval_percent: float, pictures: list[str]) -> 
             [f"`{n.code}`", f"{n.predicted_ms:.4g}", f"{n.measured_ms:.4g}", f"{n.error_percent:+.1f} %", n.reason]
             for n in card.held_out[:WORST]
         ]
-        lines += _table(["code", "predicted (ms)", "measured (ms)", "error", "what is known"], rows)
+        lines += _table(["code", "predicted (ms)", "measured (ms)", "error", "about its blocks"], rows)
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What a page says of the files of a run: what each is, how to open it, and what it takes in memory."""
+"""The files of a run on its page: the kind of each, how to open it, and its size and memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def file_size(count: int) -> str:
 
 
 def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]:
-    """The files to take, with what each is, and a link where it is there.
+    """The files to take, with the kind of each, and a link where it is there.
 
     Args:
         report: ``report.json``.
@@ -51,7 +51,7 @@ def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]
 
 
 def _input_text(file: Json | None) -> str:
-    """What the file takes, in words."""
+    """The input of the file, in words."""
     source = (file or {}).get("input")
     if not source:
         return ""

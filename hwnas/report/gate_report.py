@@ -15,7 +15,7 @@ from hwnas.text import shown
 
 SUITE = "hwnas gate"
 JUNIT_MARK = f'"{SUITE}"'.encode()
-"""What every file of `write_junit` holds."""
+"""A mark in every file of `write_junit`."""
 COLOURS = {"within": "bold green", "too slow": "bold red", "undecided": "bold yellow", "measured": "bold"}
 ADVICE = {
     "undecided": "Noise does not let it be said whether that is within, so nothing is held against it: allow more time "

@@ -83,12 +83,12 @@ def price_table(price: Price, table: LatencyTable) -> Table:
         shape = "x".join(map(str, block.input_shape))
         shown.add_row(Text(str(block.spec)), shape, f"{block.ms:.4f}", block.source)
     if abs(price.shared_ms) > 5e-5:
-        shown.add_row("what a network shares", "", f"{price.shared_ms:+.4f}", "whole networks")
+        shown.add_row("shared by the network", "", f"{price.shared_ms:+.4f}", "whole networks")
     return shown
 
 
 def profile_table(profile: OperatorProfile, title: str) -> Table:
-    """Every operator with what it takes of one inference; below what lies outside them and what profiling cost."""
+    """Every operator with its ms of one inference; below, the ms outside of them and the cost of profiling."""
     shown = Table(
         title=Text(title),
         title_justify="left",

@@ -21,7 +21,7 @@ Json = Mapping[str, Any]
 
 
 def layer_rows(report: Json, space: SearchSpace | None, indicators: Sequence[Json] = ()) -> list[Json]:
-    """One row per link of the chain: what is there, what it costs, and by what it was decided.
+    """One row per link of the chain: the block, its ms, and the evidence of its decision.
 
     Args:
         report: ``report.json`` of a run.

@@ -104,7 +104,7 @@ def _predicted(report: Json, measured_ms: float) -> str:
         return ""
     predicted, (low, high) = report["predicted_ms"], report["interval_ms"]
     error = 100 * (predicted - measured_ms) / measured_ms
-    missed = "" if low <= measured_ms <= high else " **What was measured is outside this interval.**"
+    missed = "" if low <= measured_ms <= high else " **The measured ms are outside this interval.**"
     return f" Predicted before: {predicted:.4g} ms ({error:+.1f} %), 90 % interval {low:.4g} to {high:.4g} ms.{missed}"
 
 
@@ -160,7 +160,7 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
         lines.append(f"**{_text(report['precision_hint'])}**")
     if report.get("accuracy_without_leaked") is not None:
         share = report["accuracy_without_leaked"]
-        lines.append(f"Without the copies of what it learnt from, which the table leaves out: {share:.1%}.")
+        lines.append(f"Without the copies of training images, which the table leaves out: {share:.1%}.")
     return lines
 
 

@@ -58,7 +58,7 @@ def shortened(name: str) -> str:
 
 
 def budget_chart(report: Json) -> Json:
-    """The bars of what was measured against the budget; predicted ms and 90 % interval beside the one they are for."""
+    """The bars of measured ms against the budget; predicted ms and 90 % interval beside the one they are for."""
     budget_ms, target = report["budget_ms"], report["runtime"]
     limited = report.get("precision") or "float32"
     measured = {(name, limited): ms for name, ms in report["measured_ms"].items()}
@@ -102,7 +102,7 @@ def network_points(report: Json) -> list[Point]:
     target = report["runtime"]
     limited = report.get("precision") or "float32"
     ms = report["measured_ms"].get(target, report["predicted_ms"])
-    searched = [report["searched"] | {"network": "what the search found"}] if report.get("searched") else []
+    searched = [report["searched"] | {"network": "found by the search"}] if report.get("searched") else []
     points = point(returned_name(report), ms, report["accuracy"], "returned")
     for model in report.get("models", ()):
         if model["precision"] != limited:
@@ -209,7 +209,7 @@ def curve(
     return {
         "name": name,
         "told": f"{name}, from {first:.3g}{unit} at first to {last:.3g}{unit} at last{limited}",
-        "line": " ".join(f"{x},{y}" for x, y in places),
+        "lines": [_line(name, 0, places)] if joined else [],
         "dots": () if joined else places,
         "spots": [
             {"x": round(place * width, 2), "width": round(width, 2), "told": f"step {step:,.0f}: {value:.4g}{unit}"}
@@ -248,22 +248,25 @@ def laid_over(name: str, unit: str, runs: Mapping[str, Iterable[Json]], key: str
             text = f"step {step:,.0f}: {', '.join(told)}"
             spots.append({"x": round(x, 2), "width": round(width, 2), "told": text})
     lines = [
-        {
-            "name": run,
-            "style": number % STYLES,
-            "points": " ".join(f"{across.percent(step)},{round(100 - up.percent(value), 2)}" for step, value in each),
-        }
+        _line(run, number, [(across.percent(step), round(100 - up.percent(value), 2)) for step, value in each])
         for number, (run, each) in enumerate(values.items())
     ]
     ends = ", ".join(f"{run} {each[-1][1]:.3g}{unit}" for run, each in values.items())
-    ticks = {"across": across.ticks(), "up": up.ticks()}
     return {
         "name": name,
         "told": f"{name} of {len(values)} runs, at last: {ends}",
         "lines": lines,
+        "dots": (),
         "spots": spots,
-        **ticks,
+        "limit": None,
+        "across": across.ticks(),
+        "up": up.ticks(),
     }
+
+
+def _line(name: str, number: int, places: Iterable[tuple[float, float]]) -> Json:
+    """The line of a run through places in percent of the width and height."""
+    return {"name": name, "style": number % STYLES, "points": " ".join(f"{x},{y}" for x, y in places)}
 
 
 def _at(step: float, values: Sequence[tuple[float, float]]) -> float:

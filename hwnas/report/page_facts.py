@@ -1,4 +1,4 @@
-"""What a page says of a run in words: the network in a sentence, what is unusual, how far to trust it."""
+"""The words of a run's page: the network in a sentence, unusual facts, and how far to trust them."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _latency_warnings(report: Json) -> list[str]:
     found = []
     if measured is None:
         publication = report.get("publication")
-        why = f"{publication} says what its parts take" if publication else "there was no device"
+        why = f"{publication} gives the ms of its parts" if publication else "there was no device"
         return [f"It was not measured: {why}."]
     if report["status"] == "over":
         rest = " Even this, the fastest network of the space, is." if report.get("is_fastest") else ""
@@ -160,7 +160,7 @@ def _remarks(report: Json) -> list[str]:
     return [
         ""
         if returned == "found"
-        else f"{returned} is returned, a known network: it got more validation images right than what the search found"
+        else f"{returned} is returned, a known network: it got more validation images right than the one found"
         + (f", which gets {100 * searched['accuracy']:.1f} % of the test images right." if searched else "."),
         report.get("budget_hint") or "",
         _sentence((report.get("int8_fine_tuning") or {}).get("told")),
@@ -186,7 +186,7 @@ def unused(report: Json) -> str:
 
 
 def search_facts(report: Json, searched: str) -> list[tuple[str, str]]:
-    """What was searched, how, and for how long."""
+    """The space, the method, the images and the time of the search."""
     images = ", ".join(f"{count:,} {split}" for split, count in report.get("images", {}).items())
     seconds = report.get("seconds")
     rows = [
@@ -237,7 +237,7 @@ CIRCUMSTANCES = ("governor", "load_average", "temperature_celsius", "battery_per
 
 
 def conditions(report: Json) -> list[Json]:
-    """By runtime, what it was measured under; what is not known is left out."""
+    """The conditions of the measurements, by runtime, as far as they are known."""
     found: list[Json] = []
     for runtime, each in (report.get("conditions") or {}).items():
         rows = [(name, each.get("identity", {}).get(name)) for name in CONDITIONS]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NO_MATPLOTLIB = "pictures need matplotlib; install it with pip install 'hwnas[notebook]'."
 
 PICTURE_MARK = b"Software\0hwnas"
-"""What every picture of `_save` holds, and no other one."""
+"""A mark in every picture of `_save`, and in no other one."""
 
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:

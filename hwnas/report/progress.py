@@ -26,7 +26,7 @@ EVERY_S = 20.0
 """How often a log says that a command is at work, whether it has got on meanwhile or not."""
 
 Update = Callable[[str, int, int, str], None]
-"""Called with a stage's name, how much of it is done, how much there is, and what it is at."""
+"""Called with a stage's name, how much of it is done, how much there is, and its present item."""
 
 
 @contextmanager

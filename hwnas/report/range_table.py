@@ -16,7 +16,7 @@ END = "bold green"
 
 
 def range_table(found: LatencyRange) -> Iterator[Table]:
-    """The table of all networks, and one of what was left out and where the numbers are from."""
+    """The table of all networks, and one of those left out and of the sources of the numbers."""
     name = found.spaces[0].space.name
     shown = _table(f"{name}: {found.fastest_ms:.4g} to {found.slowest_ms:.4g} ms")
     shown.add_column("")

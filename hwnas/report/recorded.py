@@ -24,7 +24,7 @@ MISTAKES_FILE = "mistakes.json"
 """Of a run: pictures of the test images that the network is surest of, and wrong."""
 FOUND = "found"
 """The network that is returned as a rule: the one that the search found."""
-CURE = "restore it, or delete it to export without what it says"
+CURE = "restore it, or delete it to export without its facts"
 
 MISTAKES_CURE = "delete it, and the page does without"
 
@@ -63,7 +63,7 @@ class _Model(BaseModel):
 
 
 class _Limit(BaseModel):
-    """What is taken of one of several limits."""
+    """One of several limits, and how much of it the network takes."""
 
     name: str
     told: str

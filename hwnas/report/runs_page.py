@@ -17,7 +17,7 @@ from hwnas.run import METRICS_FILE
 
 TEMPLATE = "runs.html"
 MARK = b'class="eyebrow">hwnas</p>'
-"""What every page of several runs holds, and no other one."""
+"""A mark in every page of several runs, and in no other page."""
 HEADS = ("run", "device", "budget", "ms", "accuracy", "95 % interval", "parameters", "returned", "method")
 
 Json = Mapping[str, Any]
@@ -38,7 +38,7 @@ def write_runs_page(folders: Sequence[Path], path: Path) -> Path:
     try:
         text = runs_page(reports, path.parent, metrics)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise HwnasError(f"a report lacks what a page is made of ({error!r}); repeat that design.") from error
+        raise HwnasError(f"a report lacks what a page is made of ({error!r}); repeat its command.") from error
     write_page(path, text)
     return path
 

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file that needs nothing else, with what was found, how, and how far to trust it."""
+"""The page of a run: one HTML file that needs nothing else, with the network, its search, and how far to trust both."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def write_search_page(
         text = search_page(report, space, indicators, metrics, evaluated, mistakes, probabilities, folder)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise HwnasError(
-            f"the page: the report of {folder} lacks what a page is made of ({error!r}); repeat the design."
+            f"the page: the report of {folder} lacks what a page is made of ({error!r}); repeat the command of the run."
         ) from error
     write_page(path, text)
     return path
@@ -134,7 +134,7 @@ def _title(report: Json) -> str:
 
 
 def _other_files(folder: Path | None) -> list[tuple[str, str]]:
-    """(link, what it is) of the other files that are there."""
+    """(link, description) of the other files that are there."""
     known = {
         f"{MODELS_FOLDER}/{CARD_FILE}": "the model card: input, output, and code for Kotlin, Swift, Python and C++",
         "weights.safetensors": "the weights, which hwnas.load_child() of the run folder reads",
@@ -144,7 +144,7 @@ def _other_files(folder: Path | None) -> list[tuple[str, str]]:
 
 
 def _curves(report: Json, metrics: Sequence[Json], evaluated: Iterable[Json], shares: Json | None) -> list[Json]:
-    """What was recorded over the search."""
+    """The charts of the values that were recorded over the search."""
     tried = [{"step": number, "accuracy": 100 * each["accuracy"]} for number, each in enumerate(evaluated, 1)]
     found = [
         curve("Loss of the training images", "", metrics, "loss"),

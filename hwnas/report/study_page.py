@@ -75,7 +75,7 @@ def study_page(report: Json) -> str:
 
 
 def _headline(rows: Sequence[Json]) -> str:
-    """What the study shows, in a sentence: which methods are better than random networks beyond chance."""
+    """The outcome of the study in a sentence: which methods are better than random networks beyond chance."""
     compared = [row for row in rows if row["p_holm"] is not None]
     shown = [row for row in compared if row["p_holm"] <= CONFIDENT and row["relative_improvement"] > 0]
     budgets = len(by_budget(rows))

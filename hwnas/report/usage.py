@@ -61,7 +61,7 @@ class Usage:
         return f"{prod(self.shape)} floats, normalised, {order}"
 
     def values(self, written: Callable[[int, tuple[float, ...], tuple[float, ...]], tuple[str, ...]]) -> str:
-        """The lines that make `image` of what ``prepared`` gives, in one language.
+        """The lines that make `image` of the output of ``prepared``, in one language.
 
         Args:
             written: (pixels in a channel, or 0 where channels lie together; mean; std) -> the lines.

@@ -1,4 +1,4 @@
-"""A run folder read back, and its page written again from what is stored there: nothing is trained or measured."""
+"""A run folder read back, and its page written again from its files: nothing is trained or measured."""
 
 from __future__ import annotations
 

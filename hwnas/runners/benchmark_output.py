@@ -103,7 +103,7 @@ class BenchmarkOutput:
     xnnpack: bool | None
     """Whether XNNPACK took part."""
     left_to_cpu: LeftToCpu | None
-    """What the GPU did not take of the model; None: the program does not say that there is something."""
+    """The operators of the model that the GPU did not take; None: the program names none."""
     threads: int | None
     notes: tuple[str, ...] = ()
     """Its errors beside numbers that are good, such as operators that a GPU leaves to the CPU."""
@@ -231,7 +231,7 @@ def _delegates(lines: list[LogLine]) -> Iterator[AppliedDelegate]:
 
 
 def _left_to_cpu(lines: list[LogLine], delegates: tuple[AppliedDelegate, ...]) -> LeftToCpu | None:
-    """What the GPU did not take: the list under its complaint, and the counts, in either of their forms."""
+    """The operators that the GPU did not take: the list under its complaint, and the counts, in either form."""
     operators: list[str] = []
     count = of = None
     listing = False

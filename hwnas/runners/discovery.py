@@ -180,7 +180,7 @@ def local_runtimes() -> dict[str, str]:
 
 
 def remote_runtimes(transport: str, facts: Facts, devices: Sequence[Device]) -> dict[str, str]:
-    """For people: the runtimes that a phone or board can have, each `READY` or with what it lacks.
+    """For people: the runtimes that a phone or board can have, each `READY` or with the part that it lacks.
 
     Args:
         transport: how it is reached.

@@ -87,7 +87,7 @@ class Proposer(Protocol):
         ...
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from the evaluations of what was proposed."""
+        """Learn from the evaluations of the proposals."""
         ...
 
 

@@ -115,7 +115,7 @@ def within_as_measured(problem: SearchProblem, best: Callable[[Budget], Architec
 
 
 def _excess(problem: SearchProblem, architecture: Architecture) -> list[float]:
-    """Per limit, what an architecture measures as a share of what it may; 0 where it cannot be measured."""
+    """Per limit, the measured share of it that an architecture takes; 0 where it cannot be measured."""
     own, *further = problem.budget.limits
     measured = [(own.most * REPEATABLE, problem.measured_ms)]
     measured += [(limit.most * limit.repeatable, limit.measured) for limit in further]

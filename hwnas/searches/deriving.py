@@ -92,7 +92,11 @@ class DerivingTrainer(ABC):
             self.derive()
         assert self.derived is not None
         architecture = self.problem.budget.space.decode(self.derived)
-        return SearchResult(self.problem, self.derived_from, architecture, self.deriver(), self.derivation)
+        return SearchResult(self.problem, self.derived_from, architecture, self.further_deriver(), self.derivation)
+
+    def further_deriver(self) -> Deriver | None:
+        """The deriver for other budgets than the problem's; None: the most probable architectures of the net."""
+        return self.deriver()
 
     def derived_state(self) -> dict[str, Any]:
         """The part of the state that says what is derived, and how."""

@@ -120,7 +120,7 @@ class LookedUpEvaluator:
 
 
 class RecordedEvaluator:
-    """An Evaluator that evaluates each network once, and keeps what it found in a file: a search goes on behind it.
+    """An Evaluator that evaluates each network once, and keeps the Evaluation in a file: a search goes on behind it.
 
     Args:
         evaluator: what is asked.

@@ -41,9 +41,8 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
     for budget in budgets:
         if budget.budget_ms > searched.budget_ms and not deriver.any_budget:
             raise UsageError(
-                f"{budget.budget_ms:g} ms is more than the {searched.budget_ms:g} ms that were searched: what is "
-                "decided for a smaller budget cannot say what a larger one is best spent on. Search at the largest "
-                "budget."
+                f"{budget.budget_ms:g} ms is more than the {searched.budget_ms:g} ms that were searched: a "
+                "search for a smaller budget does not learn how to spend a larger one. Search at the largest budget."
             )
         budget.check_feasible()
     results: list[SearchResult] = []

@@ -15,7 +15,8 @@ from hwnas.run import Run
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
+from hwnas.searches.single_path import SinglePathTrainer
+from hwnas.searches.single_path_settings import SinglePathSettings
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress, open_run, train
 
@@ -52,7 +53,7 @@ class LambdaSearchSettings(SinglePathSettings):
 
 @dataclass
 class LambdaTrial:
-    """One lambda, its search, and the latency in ms of what its indicators chose, before any decoding."""
+    """One lambda, its search, and the ms of the network that its indicators chose, before any decoding."""
 
     latency_weight: float
     trainer: SinglePathTrainer
@@ -117,8 +118,8 @@ def _search_once(
     logged = distributed.from_first(lambda: [r for r in own.metrics() if r["step"] == trainer.search_steps])
     if not logged:
         raise HwnasError(
-            f"{own.folder} lacks the figures of its step {trainer.search_steps}, which tell what its lambda leads to. "
-            "Delete that folder to have this lambda searched again."
+            f"{own.folder} lacks the figures of its step {trainer.search_steps}, which tell the ms that its "
+            "lambda leads to. Delete that folder to have this lambda searched again."
         )
     return LambdaTrial(latency_weight, trainer, own, logged[-1]["expected_ms"])
 

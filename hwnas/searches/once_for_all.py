@@ -13,7 +13,7 @@ is one for all.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
@@ -181,9 +181,8 @@ class OnceForAllTrainer(DerivingTrainer):
         """The net, averaged since the derived architecture is trained."""
         return self.net if self.average is None else self.average.module  # type: ignore[return-value]
 
-    def result(self) -> SearchResult:
-        """The result. For other budgets the losses alone decide, of which the average knows, too."""
-        return replace(super().result(), deriver=None)
+    def further_deriver(self) -> None:
+        """None: for other budgets the losses alone decide, which the averaged net holds, too."""
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""The Reranked deriver: candidates by what the search has learnt, the best of them by inherited accuracy.
+"""The Reranked deriver: candidates by the losses and probabilities of the search, the best by inherited accuracy.
 
 A search's own numbers say at no cost which architectures are promising: the losses of the paths that it sampled
 (`hwnas.searches.path_losses`) and its probabilities. Neither says which of the promising ones is best. Their accuracy

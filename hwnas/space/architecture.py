@@ -20,7 +20,7 @@ MOST_BLOCKS, MOST_PARAMS = 1000, 500_000_000
 
 
 class _ArchitectureFile(BaseModel):
-    """What the JSON of an Architecture must be; the blocks are for `spec_from_json`."""
+    """The JSON of an Architecture, as it must be; `spec_from_json` reads the blocks."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -74,7 +74,7 @@ class Architecture:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is built: what does nothing is left out, so that codes of one network share a digest."""
+        """SHA-256 of the network that is built, without blocks that do nothing: codes of one network share a digest."""
         built = [spec.canonical().to_json() for spec in self.blocks if not spec.is_identity]
         text = json.dumps({"input_shape": self.input_shape, "blocks": built}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

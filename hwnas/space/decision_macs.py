@@ -1,4 +1,4 @@
-"""What every candidate of every decision costs in multiply-adds, in all its places together."""
+"""The multiply-adds of every candidate of every decision, in all its places together."""
 
 from __future__ import annotations
 

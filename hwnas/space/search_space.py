@@ -125,7 +125,7 @@ class SearchSpace:
         return self.decode([int(below(len(one_of.candidates))) for one_of in self.decisions])
 
     def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
-        """What differs from an architecture in one decision, in the order of the decisions and their candidates."""
+        """The architectures that differ in one decision, in the order of the decisions and their candidates."""
         indices = self.indices(architecture)
         for i, decision in enumerate(self.decisions):
             for other in range(len(decision.candidates)):
@@ -133,7 +133,7 @@ class SearchSpace:
                     yield self.decode([*indices[:i], other, *indices[i + 1 :]])
 
     def one_hot(self, architecture: Architecture) -> tuple[float, ...]:
-        """An architecture as numbers: per decision one for each candidate, 1 for what is chosen and 0 for the rest."""
+        """An architecture as numbers: per decision one for each candidate, 1 for the chosen one and 0 for the rest."""
         chosen = zip(self.indices(architecture), self.decisions, strict=True)
         return tuple(float(k == index) for index, decision in chosen for k in range(len(decision.candidates)))
 

@@ -34,7 +34,7 @@ SIZES = {"cifar": (20, 36), "imagenet": (14, 48)}
 MOST_CELLS = 200
 
 CellOf = Callable[[int, bool, int], tuple[tuple[Spec | OneOf, ...], tuple[int, ...]]]
-"""Stage, whether it is a reduction, and channels -> the nodes of a cell and what it concatenates."""
+"""Stage, whether it is a reduction, and channels -> the nodes of a cell and those that it concatenates."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -213,7 +213,7 @@ def _open_nodes(network: _Network, name: str, reduction: bool, channels: int) ->
 def _decided(
     network: _Network, genotype: Genotype, reduction: bool, channels: int
 ) -> tuple[tuple[CellNode, ...], tuple[int, ...]]:
-    """The nodes of a cell of a genotype, and what it concatenates."""
+    """The nodes of a cell of a genotype, and those that it concatenates."""
     cell = genotype.reduce if reduction else genotype.normal
     nodes = []
     for edges in cell.nodes:

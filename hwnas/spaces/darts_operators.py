@@ -20,10 +20,10 @@ OPERATORS = (
     "dil_conv_3x3",
     "dil_conv_5x5",
 )
-"""What may stand on an edge, in the order of quark0/darts (`cnn/genotypes.py`, PRIMITIVES); ``none`` is no edge."""
+"""The candidates for an edge, in the order of quark0/darts (`cnn/genotypes.py`, PRIMITIVES); ``none`` is no edge."""
 
 FURTHER_OPERATORS = ("none", "sep_conv_7x7", "conv_7x1_1x7")
-"""What published genotypes hold besides."""
+"""Further operators of published genotypes."""
 
 
 @dataclass(frozen=True)

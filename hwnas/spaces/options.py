@@ -1,4 +1,4 @@
-"""The ranges of what every space and every known network can be made with."""
+"""The options of every space and every known network, and their ranges."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class ConvolutionBlock(Spec):
 
     @property
     def has_residual(self) -> bool:
-        """Whether the input is added to what the last layer gives."""
+        """Whether the input is added to the output of the last layer."""
         return False
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -1,4 +1,4 @@
-"""MBConv: the inverted residual of MobileNetV2, with what MobileNetV3, EfficientNet and FBNet added."""
+"""MBConv: the inverted residual of MobileNetV2, with the additions of MobileNetV3, EfficientNet and FBNet."""
 
 from __future__ import annotations
 

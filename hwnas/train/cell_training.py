@@ -45,7 +45,7 @@ class CellSettings(WeightSettings):
 
 
 def published(batch_size: int = 96, imagenet: bool = False) -> CellSettings:
-    """DARTS's settings for what it found: 600 epochs of CIFAR-10 (augment="cutout"), or 250 of ImageNet.
+    """DARTS's settings for the networks that it found: 600 epochs of CIFAR-10 (augment="cutout"), or 250 of ImageNet.
 
     On CIFAR-10 the rate is 0.025 for batches of 96; here it goes with the square root of the batch. DARTS lowers the
     rate by 3 % an epoch on ImageNet, where this is a cosine.
@@ -135,7 +135,7 @@ class CellTraining(nn.Module):
         self._hooks = []
 
     def _drop(self, operator: nn.Module, _given: object, out: Tensor) -> Tensor:
-        """What an edge gives: nothing for some images, more for the others, so that the mean stays."""
+        """The output of an edge: nothing for some images, more for the others, so that the mean stays."""
         if not operator.training or self.rate == 0:
             return out
         kept = torch.empty(len(out), 1, 1, 1, device=out.device, dtype=out.dtype).bernoulli_(1 - self.rate)

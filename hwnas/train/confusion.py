@@ -47,7 +47,7 @@ class Confusion:
 
 @torch.no_grad()
 def confusion(model: nn.Module, data: ImageData, shown: int = MISTAKES_SHOWN) -> Confusion:
-    """What a trained network answers to the test images. It is put into evaluation mode.
+    """The answers of a trained network to the test images. It is put into evaluation mode.
 
     Args:
         model: from images (N, 3, H, W), normalised, to logits (N, classes).

@@ -1,4 +1,4 @@
-"""What `hwnas.train.data.load_data` can be asked for."""
+"""The ranges of the arguments of `hwnas.train.data.load_data`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ STEP_TIMEOUT = timedelta(minutes=30)
 """How long a process waits in a training step for the others."""
 
 WAITING_TIMEOUT = timedelta(days=30)
-"""How long processes wait for what the first one does alone: measuring a table can take days."""
+"""How long processes wait while the first one works alone: measuring a table can take days."""
 
 FAILURE_KEY = "hwnas/failure"
 """Where in the group's store the first failure stands, as ``rank: message``."""
@@ -46,7 +46,7 @@ class OtherProcessFailed(HwnasError):
 
 @dataclass(frozen=True)
 class _Group:
-    """What belongs to the process group."""
+    """The store and the groups of the processes that train together."""
 
     store: Store
     waiting: dist.ProcessGroup
@@ -127,9 +127,9 @@ def _wanted_processes() -> int:
             int(os.environ["RANK"])
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']} in the environment asks for several processes, but it or what must "
-            f"go with it cannot be read ({error}). Start them by `torchrun --nproc-per-node N -m hwnas.cli ...`, or "
-            "unset WORLD_SIZE to train in one process."
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} in the environment asks for several processes, but it, or "
+            f"a variable that belongs to it, cannot be read ({error}). Start them by `torchrun --nproc-per-node N -m "
+            "hwnas.cli ...`, or unset WORLD_SIZE to train in one process."
         ) from None
     return processes
 
@@ -247,7 +247,7 @@ def average(parameters: Iterable[nn.Parameter], buffers: Iterable[Tensor] = ()) 
 
 
 def from_first(compute: Callable[[], T]) -> T:
-    """What `compute` gives on the first rank, on every rank: for what is measured, written, or drawn once.
+    """Compute on the first rank, and return the value on every rank: for what is measured, written, or drawn once.
 
     Where it raises there, every process raises: the first one that error, the others `OtherProcessFailed`.
     """

@@ -19,7 +19,7 @@ Prints = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What is there twice.
+    """The images that are there twice.
 
     Attributes:
         leaked: by split ("val", "test") and position in it, in words, copies of images that the network learns from;
@@ -46,7 +46,7 @@ def listed_duplicates(train: ImageSet, val: ImageSet, test: Sequence[Fingerprint
 
 
 def with_test(before: Duplicates, train: ImageSet, val: ImageSet, test: ImageSet, same: SamePixels) -> Duplicates:
-    """What was found `before`, and copies in the test split by their pixels, which equal files share."""
+    """The duplicates found `before`, and copies in the test split by their pixels, which equal files share."""
     leaked = {"val": before.leaked["val"], "test": _leaked(test, train, same) | _leaked(test, val, same)}
     again = before.labelled_again + _labelled_again(((test, train), (test, val), (test, test)), same)
     return Duplicates(leaked, _contradictions([train, val, test], again), again)

@@ -1,4 +1,4 @@
-"""What is to be known of a set of images before its figures are trusted: copies, contradictions, what is left out."""
+"""The Findings in a set of images that its figures depend on: copies, contradictions, images that are left out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in a set of images.
+    """Copies, contradictions and faults in a set of images.
 
     Attributes:
         left_out: by reason, files that are not used.

@@ -46,14 +46,14 @@ def pixel_fingerprint(pixels: npt.NDArray[np.uint8]) -> int:
 
 
 def fingerprints(content: Callable[[str], bytes], images: Sequence[LabelledImage], threads: int) -> list[Fingerprint]:
-    """Name, label and content of each image. Reading files is what takes the time, so that threads help."""
+    """Name, label and content of each image. Reading the files takes most of the time, so threads help."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         contents = pool.map(content, (image.name for image in images))
         return [Fingerprint(*image, found) for image, found in zip(images, contents, strict=True)]
 
 
 def data_digest(classes: Iterable[str], splits: Mapping[str, Iterable[Fingerprint]]) -> str:
-    """One SHA-256, in hexadecimal, for the classes and for what each split holds, in whatever order it is listed."""
+    """One SHA-256, in hexadecimal, for the classes and the images of each split, in whatever order it is listed."""
     whole = hashlib.sha256()
     for name in classes:
         whole.update(b"class\0" + name_bytes(name) + b"\n")

@@ -21,7 +21,7 @@ FOREIGN = (
 """Of pictures that are not read, although some of them hold a thumbnail that could be."""
 
 JUNK = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini")
-"""What operating systems leave in folders. It is passed over without a word."""
+"""Files that operating systems leave in folders. They are passed over without a word."""
 
 LeftOut = dict[str, list[str]]
 """By reason, the names of files that are not used."""
@@ -87,7 +87,7 @@ def _why_not(entry: os.DirEntry[str]) -> str:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """What is the same for a folder and for every link to it."""
+    """The identity of a folder, which every link to it shares."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 

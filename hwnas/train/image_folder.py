@@ -16,7 +16,7 @@ from hwnas.train.division import LabelledImage, split_test
 from hwnas.train.image_files import LeftOut, files_below, image_files, loose_files, subfolders
 
 SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""What a split's folder may be called, in whatever case."""
+"""Names that a split's folder may have, in whatever case."""
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst", ".7z", ".rar")
 
@@ -222,7 +222,7 @@ def _check_depth(folder: Path, names: dict[str, str], listing: FolderListing) ->
 
 
 def _left_out_below(own: str, listing: FolderListing) -> str:
-    """What a class lost, in words: " (80 are left out, ...)"."""
+    """The images that a class lost, in words: " (80 are left out, ...)"."""
     lost = {reason: sum(f"/{own}/" in f"/{name}" for name in files) for reason, files in listing.left_out.items()}
     said = "; ".join(f"{count} are left out, {reason}" for reason, count in lost.items() if count)
     return f" ({said})" if said else ""

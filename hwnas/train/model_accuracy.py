@@ -180,7 +180,7 @@ def _answers(
     timeout_s: float | None,
     progress: Progress,
 ) -> tuple[dict[int, NDArray[np.int64]], dict[str, str]]:
-    """What each model answers to each image that can be decoded, and by name why the others cannot."""
+    """The answer of each model to each image that can be decoded, and by name why the others cannot."""
     answers: dict[int, list[NDArray[np.int64]]] = {place: [] for place in models}
     broken: dict[str, str] = {}
     for pixels, done in _runs(images, reader, broken):

@@ -1,4 +1,4 @@
-"""Phases: which steps of a training belong to what, by the shares of it that settings ask for."""
+"""Phases: the steps of a training that belong to each, by the shares that settings ask for."""
 
 from __future__ import annotations
 

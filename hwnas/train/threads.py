@@ -38,7 +38,7 @@ TIE = 1.05
 
 
 class Steps(Protocol):
-    """What is timed: a training whose state can be put back."""
+    """A training that can be timed, since its state can be put back."""
 
     step_count: int
     total_steps: int

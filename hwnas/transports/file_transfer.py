@@ -130,8 +130,8 @@ echo "$have"
             )
         if arrived != sent:
             raise DeviceError(
-                f"{self.name}: the file {name} is not what was sent (SHA-256 {arrived[:12]}..., not {sent[:12]}...): "
-                "it was damaged on the way, or changed meanwhile. It was thrown away; try again."
+                f"{self.name}: the file {name} differs from the one sent (SHA-256 {arrived[:12]}..., not "
+                f"{sent[:12]}...): it was damaged on the way, or changed meanwhile. It was thrown away; try again."
             )
 
     def _failed(self, what: str, reason: str) -> DeviceError:

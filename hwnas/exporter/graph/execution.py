@@ -58,7 +58,7 @@ def _linear(_operator: Operator, inputs: list[Tensor], weight: Tensor | None, bi
 
 
 def _average_pool(operator: Operator, inputs: list[Tensor], _weight: Tensor | None, _bias: Tensor | None) -> Tensor:
-    """What is padded is left out of the averages."""
+    """Padded values are left out of the averages."""
     summed = F.avg_pool2d(_padded(operator, inputs[0], 0.0), operator.window, operator.stride)
     share = F.avg_pool2d(_padded(operator, torch.ones_like(inputs[0][:1, :1]), 0.0), operator.window, operator.stride)
     return summed / share

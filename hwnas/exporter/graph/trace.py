@@ -26,7 +26,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
     """The operators that `module` runs on `graph_input`, nothing folded yet, and the tensor that it returns.
 
     Args:
-        module: In evaluation mode, on the CPU. It gets hooks, and may keep what it computes: pass a copy.
+        module: In evaluation mode, on the CPU. It gets hooks, and may keep its values: pass a copy.
         graph_input: The argument of its forward.
         taken_names: Names that no operator may have.
 
@@ -51,7 +51,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
     if not isinstance(result, StandIn):
         found = f"it returns a {type(result).__name__}"
         if isinstance(result, torch.Tensor):
-            found = "what it returns does not depend on its input"
+            found = "its output does not depend on its input"
         raise HwnasError(
             f"a network must return one tensor to be exported; this {kind} does not: {found}. Export a module whose "
             "forward method picks the one tensor that you need."
@@ -63,7 +63,7 @@ def trace(module: nn.Module, graph_input: Tensor, taken_names: set[str]) -> tupl
 class StandIn(torch.Tensor):
     """Stands in for a tensor of numbers: every call on it is lowered.
 
-    `value` is what it stands for, `tracer` who lowers.
+    It stands for `value`; `tracer` lowers.
     """
 
     value: Tensor | View
@@ -229,7 +229,7 @@ def _is_own_layer(module: nn.Module) -> bool:
 
 
 def _values(argument: Any) -> Any:
-    """Arguments with what the stand-ins stand for."""
+    """Arguments with the values that the stand-ins stand for."""
     if isinstance(argument, StandIn):
         return argument.value
     if type(argument) in (tuple, list):

@@ -133,7 +133,7 @@ class CheckedLayers:
         return found
 
     def _int8_layers(self, model: bytes) -> list[tuple[StoredLayer, StoredLayer]]:
-        """The layers of an int8 file that compute in integers, each with what it was in the float file."""
+        """The layers of an int8 file that compute in integers, each with its layer in the float file."""
         layers = self._read(model)
         if len(layers) != len(self._floats):
             raise HwnasError(

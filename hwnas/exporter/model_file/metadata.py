@@ -55,7 +55,7 @@ class ModelMetadata:
         return mean, std
 
     def preprocessing_of(self, layout: Layout) -> Preprocessing | None:
-        """What an app does with a photograph for a file whose input has this layout; None: not known."""
+        """The steps of an app from a photograph to an input of this layout; None: not known."""
         if self.preprocessing is None:
             return None
         return self.preprocessing.of_file(self.image_size, self.uint8_input, layout)

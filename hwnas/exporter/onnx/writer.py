@@ -57,7 +57,7 @@ def _names(tensors: tuple[Tensor, ...]) -> list[str]:
 
 
 def _with_weights(model: OnnxModel, operator: Operator) -> list[str]:
-    """Names of what the operator reads: its tensors, then its weight and bias."""
+    """Names of the operator's inputs: its tensors, then its weight and bias."""
     assert operator.weight is not None and operator.bias is not None
     weight = model.weight(operator.name, operator.weight)
     return [*_names(operator.inputs), weight, model.constant(f"{operator.name}.bias", operator.bias)]

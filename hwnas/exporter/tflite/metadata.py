@@ -95,7 +95,7 @@ def _metadata_bytes(metadata: ModelMetadata) -> bytes:
 def _tensor(
     builder: flatbuffers.Builder, name: int, description: int, content: int | None, units: list[int], files: list[int]
 ) -> int:
-    """A TensorMetadata; everything is the offset of what was built before."""
+    """A TensorMetadata; every argument is the offset of an object built before."""
     fields = {TensorField.NAME: name, TensorField.DESCRIPTION: description}
     if content is not None:
         fields[TensorField.CONTENT] = content
@@ -143,7 +143,7 @@ def _normalisation(builder: flatbuffers.Builder, mean: Sequence[float], std: Seq
 def _table(
     builder: flatbuffers.Builder, offsets: Mapping[Field, int], scalars: Callable[[], None] | None = None
 ) -> int:
-    """A table of the fields of an enumeration, of which those in `offsets` point to what was built before."""
+    """A table of the fields of an enumeration, of which those in `offsets` point to objects built before."""
     builder.StartObject(len(type(next(iter(offsets)))))
     for field, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(field, offset, 0)

@@ -75,7 +75,7 @@ def convolution(model: TFLiteModel, operator: Operator) -> None:
 
 
 def max_pool(model: TFLiteModel, operator: Operator) -> None:
-    """MAX_POOL_2D; what it pads with must never be a maximum."""
+    """MAX_POOL_2D; its padding must never be a maximum."""
     scheme = _scheme(operator)
     image = model.tensor(operator.inputs[0])
     if scheme == schema.Padding.SAME or not np.any(operator.padding):

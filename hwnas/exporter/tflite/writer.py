@@ -186,7 +186,7 @@ def _resize_nearest(model: TFLiteModel, operator: Operator) -> None:
 
 
 def _flatten(model: TFLiteModel, operator: Operator) -> None:
-    """RESHAPE; where the order of values matters to what follows, they are brought into that of NCHW first."""
+    """RESHAPE; where the order of values matters to later operators, they are brought into that of NCHW first."""
     (source,), image = operator.inputs, model.tensor(operator.inputs[0])
     pixels = math.prod(source.shape[2:])
     if 1 not in (pixels, source.shape[1]) and not _flattened_by_linear_layers(model, operator.output):

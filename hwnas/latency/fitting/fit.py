@@ -74,7 +74,7 @@ def fit(
 
 
 def predictor_of(table: LatencyTable, space: SearchSpace) -> LatencyPredictor:
-    """The predictor of a measured table or a published one; of the latter, what it lacks is said by who prices with it.
+    """The predictor of a measured table or a published one; who prices by the latter says which blocks it lacks.
 
     Raises as `fit` and `published_predictor`.
     """

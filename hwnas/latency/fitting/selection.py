@@ -13,7 +13,7 @@ from hwnas.errors import UsageError
 from hwnas.latency.arrays import Floats
 
 NOISE = 0.1
-"""Standard deviation of a measurement, relative to what one column of features is expected to explain."""
+"""Standard deviation of a measurement, relative to the ms that one column of features is expected to explain."""
 
 
 def most_informative(

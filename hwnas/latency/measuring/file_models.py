@@ -1,4 +1,4 @@
-"""What the model files of a space's networks take: their size, and the memory that their activations need.
+"""Models of the files of a space's networks: their size, and the memory that their activations need.
 
 Both follow from the files of the blocks. The size is their sum, but for what a file has once and not per block, which
 some whole networks tell; the peak memory of a chain is the largest of theirs, as `hwnas inspect` counts it.
@@ -92,7 +92,7 @@ def peak_memory_model(space: SearchSpace, format: str, precision: str) -> PeakMo
     for node, shape in space.positions():
         if isinstance(node, Cell | TwoInputCell):
             raise HwnasError(
-                f"peak-memory cannot be limited in space {space.name!r}: what a cell keeps in memory depends on all of "
+                f"peak-memory cannot be limited in space {space.name!r}: the memory of a cell depends on all of "
                 "its edges together, not on one choice after the other. Search a space of blocks, or limit parameters, "
                 "macs or file-size."
             )

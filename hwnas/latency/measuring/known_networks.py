@@ -22,7 +22,7 @@ KNOWN_FOLDER = "known"
 
 @dataclass(frozen=True)
 class KnownTable:
-    """What the known networks take on a device, and why some could not be measured."""
+    """The latencies of the known networks on a device, and why some could not be measured."""
 
     measured: SpaceTable
     networks: list[ScaledNetwork]
@@ -80,7 +80,7 @@ def measure_known(
 
 
 def known_table(table: Path | str) -> LatencyTable:
-    """What was measured beside a table: empty if nothing was. Raises HwnasError if it is damaged."""
+    """The table of known networks beside a table: empty if none was measured. Raises HwnasError if it is damaged."""
     folder = Path(table) / KNOWN_FOLDER
     return LatencyTable.load(folder) if (folder / BLOCKS_FILE).is_file() else LatencyTable()
 

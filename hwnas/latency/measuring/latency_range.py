@@ -51,7 +51,7 @@ PICKED = (
 NOT_PICKED = "not measured for a range; hwnas measure --networks known does it"
 
 RangeProgress = Callable[[str, CampaignProgress], None]
-"""Called with what is measured and how far that is."""
+"""Called with the name of the part that is measured, and how far it is."""
 
 
 def latency_range(
@@ -64,7 +64,7 @@ def latency_range(
     progress: RangeProgress = silent,
     precision: str | None = None,
 ) -> LatencyRange:
-    """What a space can do on a device: its fastest and slowest network, and known networks at its resolution.
+    """The range of a space on a device: its fastest and slowest network, and known networks at its resolution.
 
     A device with a published table only is not asked: what that table cannot price is left out, and named.
 

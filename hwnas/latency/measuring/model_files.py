@@ -72,16 +72,25 @@ def network_model(architecture: Architecture, format: str, precision: str = USUA
 
 def block_model(spec: Spec, input_shape: Shape, format: str, precision: str = USUAL_PRECISION) -> bytes:
     """A block with random weights as a model file; in int8 its ends are integers, as inside a network."""
-    from hwnas.blocks import build_block  # torch takes a second to load: `hwnas devices` and `bench` do without
+    from hwnas.blocks import build_block  # torch takes a second to load, which `hwnas bench` does without
     from hwnas.exporter.export import convert
 
     return convert(build_block(spec), (1, *input_shape), format, precision, integer_ends=True)
 
 
 def reference_model(format: str) -> bytes:
-    """The reference model of every campaign, and of a later measurement that is compared with one."""
+    """The reference model of every campaign, and of a later measurement that is compared with one.
+
+    It is a file of the package. Made anew, its random weights would differ in the last digits from one processor to
+    another, and journals and baselines know the reference by its hash; and `hwnas bench` would wait for torch.
+    """
+    return (Path(__file__).parent / f"reference.{format}").read_bytes()
+
+
+def make_reference_model(format: str) -> bytes:
+    """Make the file that `reference_model` reads: another one makes all earlier tables and baselines incomparable."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the same bytes in every process: the journal knows the reference by their hash
+        torch.manual_seed(0)
         return block_model(*REFERENCE, format)

@@ -216,7 +216,7 @@ def _latency_of(row: dict[str, str]) -> Latency:
 
 
 def _checksum(row: dict[str, Any], latency: Latency) -> str:
-    """CRC-32 of what a row says, whether it is to be written or was read."""
+    """CRC-32 of the values of a row, whether it is to be written or was read."""
     what = [str(row.get(name, "")) for name in ("layer", "input_shape", "spec", "architecture")]
     return f"{zlib.crc32(repr((what, asdict(latency))).encode()):08x}"
 
@@ -231,7 +231,7 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Late
             if row.get(CHECKSUM) and row[CHECKSUM] != _checksum(row, latency):  # earlier versions wrote none
                 raise ValueError(f"it does not match its {CHECKSUM}, which whoever changes a row must empty")
             if key in rows:
-                raise ValueError(f"it is about what line {lines[key]} is about, and one of them only can be right")
+                raise ValueError(f"it is about the same as line {lines[key]}, and only one of them can be right")
         except KeyError as error:
             raise HwnasError(f"{path}, line {line}, is damaged: there is no column {error}; {CURE}.") from None
         except ValidationError as error:

@@ -1,1 +1,1 @@
-"""Searches that are guided by what was evaluated so far, at the level of codes: one index per decision."""
+"""Searches that are guided by the evaluations so far, at the level of codes: one index per decision."""

@@ -122,7 +122,7 @@ class Posterior:
         return deviation
 
     def will_know(self, row: int) -> None:
-        """Take one of the codes for evaluated, as what is expected of it: a batch then holds no two for one reason."""
+        """Take one of the codes for evaluated, with its expected value: a batch then holds no two for one reason."""
         known = self._solved[:, row] @ self._solved
         rest = self._process.covariance_with(self._blocks, row) - known
         rest /= np.sqrt(max(rest[row], 0.0) + self._process.noise)

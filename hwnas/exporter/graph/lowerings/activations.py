@@ -1,4 +1,4 @@
-"""Lowerings of what works on each value alone, of softmax, and of what does nothing at inference."""
+"""Lowerings of operators on each value alone, of softmax, and of operators that do nothing at inference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lowerings of what makes another picture of copies of an image's pixels: padding, resizing, flips, repetitions."""
+"""Lowerings of operators that copy an image's pixels into another picture: padding, resizing, flips, repetitions."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Recorder:
     def record(
         self, kind: Kind, name: str, inputs: tuple[Tensor, ...], shape: tuple[int, ...], **fields: Any
     ) -> Tensor:
-        """Add an operator, under `name` or, where that is taken, `name` and a number; returns what it writes."""
+        """Add an operator, under `name` or, where that is taken, `name` and a number; returns its output."""
         own, number = name, 1
         while own in self._names:
             own, number = f"{name}_{number}", number + 1
@@ -161,7 +161,7 @@ def lowers(*targets: Any) -> Callable[[Lower], Lower]:
 
 
 def lowering_of(func: Any) -> Lowering | None:
-    """The lowering of a function, or of what has the name of a function of torch or a method of tensors."""
+    """The lowering of a function, or of a name of a function of torch or a method of tensors."""
     if func in LOWERINGS:
         return LOWERINGS[func]
     if isinstance(func, torch._ops.OpOverload):

@@ -1,4 +1,4 @@
-"""Lowerings of what moves values without changing them: views, slices, concatenation, padding, resizing."""
+"""Lowerings of operators that move values without changing them: views, slices, concatenation, padding, resizing."""
 
 from __future__ import annotations
 

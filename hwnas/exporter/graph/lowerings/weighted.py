@@ -1,4 +1,4 @@
-"""Lowerings of what has weights: convolutions, linear layers, batch norms."""
+"""Lowerings of operators with weights: convolutions, linear layers, batch norms."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ def read(content: Content, _device: str | None) -> Rows:
     rows.notes = [
         "Numbers are means. Every searched layer has its own, in layers.csv; blocks.csv has the mean over the layers "
         "that are one block, for other networks that hold it.",
-        f"Stem and head are known only within the sum {OUTSIDE_MS} ms of what is not searched: they share, by MACs, "
-        "what the first and last MBConv leave of it.",
+        f"Stem and head are known only within the sum {OUTSIDE_MS} ms of all layers that are not searched: they share, "
+        "by MACs, the rest that the first and the last MBConv leave.",
         "Whether the networks were float or quantised is not published.",
     ]
     coming = iter(layers_ms)
@@ -67,7 +67,7 @@ def read(content: Content, _device: str | None) -> Rows:
     if outer_ms <= 0:
         raise HwnasError(
             f"{content.name}: the first and the last of the {LAYERS} layers take {OUTSIDE_MS - outer_ms:g} ms, more "
-            f"than the {OUTSIDE_MS} ms that all of what is not searched took. Correct them, or fetch the file again."
+            f"than the {OUTSIDE_MS} ms of all layers that are not searched. Correct them, or fetch the file again."
         )
     macs = sum(spec.macs(shape) for spec, shape in outer)
     for spec, shape in outer:
