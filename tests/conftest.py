@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,17 @@ def few_evaluations():
     """Searches that derive by evaluations make 4 of them, where 16 are the least that a person gets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hwnas.searches.reranked.LEAST_NETWORKS", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def final_measurements_in_one_round():
+    """And no waiting for a quiet machine, which it never is beside other tests: test_design_final.py tests both."""
+    from hwnas.designer import closing, final
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(final, "RETAKES", 0)
+        patch.setattr(closing, "measure_models", partial(final.measure_models, rounds=1))
         yield
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from hwnas.child import load_child
 from hwnas.files import read_json, write_json
-from tests.commands import answer, final_measurements_in_one_round, run_command  # noqa: F401
+from tests.commands import answer, run_command
 from tests.conftest import ROOT
 from tests.image_files import path_of_bytes
 

@@ -19,7 +19,7 @@ from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
-from tests.commands import final_measurements_in_one_round, run_command  # noqa: F401
+from tests.commands import run_command
 from tests.test_dsnas import SPACE, problem
 from tests.test_latency import latency, made_table
 
