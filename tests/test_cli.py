@@ -111,7 +111,6 @@ def test_fit_prints_the_error_card(hwnas, tables):
     assert set(card) >= {"predictor", "n_blocks", "n_networks", "mape", "hit5", "hit10", "spearman", "noise_floor"}
     assert (card["n_blocks"], card["n_networks"] >= 8) == (26, True)
     assert 0 <= card["mape"] < 50
-    assert "mean error" in hwnas("fit", tables / "local" / "litert")[2]
 
 
 def test_design_keeps_its_contract(designed):
