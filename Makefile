@@ -24,12 +24,10 @@ demo: $(STAMP)
 	$(BIN)/hwnas design --space tiny --data digits --device local --runtime litert --budget-ms \
 	  $$($(BIN)/python -c 'import json; t = json.load(open("runs/demo-table.json")); print(round((t["fastest_ms"] + t["slowest_ms"]) / 2, 3))')
 
-# The notebooks come first: they take longest, and the tests run beside them. The two that train more run weekly.
 # The tests that need a phone or a board skip where the script could not bring all they need.
 test: $(STAMP)
 	@tests/android/install.sh || true
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not weekly' --nbmake --nbmake-timeout=600 \
-	  notebooks/01_design_a_model.ipynb notebooks/02_a_phone_without_a_phone.ipynb tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not weekly' tests
 
 # What is left without devices and long runs: for the minute before a commit.
 test-fast: $(STAMP)

@@ -6,15 +6,12 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from functools import partial
 from typing import Any
 
 import pytest
 
 from hwnas.cli import main
-from hwnas.designer import closing, final
 
 
 def run_command(
@@ -29,15 +26,6 @@ def run_command(
         code = int(stop.code or 0)
     captured = capsys.readouterr()
     return code, captured.out, " ".join(captured.err.split())
-
-
-@pytest.fixture(scope="module")
-def final_measurements_in_one_round() -> Iterator[None]:
-    """And no waiting for a quiet machine, which it never is beside other tests: test_design_final.py tests both."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(final, "RETAKES", 0)
-        patch.setattr(closing, "measure_models", partial(final.measure_models, rounds=1))
-        yield
 
 
 def completed(*arguments: object) -> subprocess.CompletedProcess[str]:

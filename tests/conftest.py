@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,32 +39,40 @@ BUNDLES = "bundles"
 DEVICES = {"android", "phone", "fake_phone", "board"}
 SLOW = [
     "cli",
-    "torchrun",
-    "search_resume",
-    "faults",
-    "train_distributed",
-    "evaluation_cluster",
     "evaluation_study",
+    "search_resume",
+    "evaluation_cluster",
+    "torchrun",
+    "design_auto_precision",
+    "search_frontier",
+    "train_distributed",
+    "cli_published",
+    "latency_cells",
+    "design_precision",
     "once_for_all",
-    "run_kills",
+    "design_limits",
     "cli_measuring",
     "cli_export",
     "inspection_mutated",
-    "search_frontier",
     "single_path",
-    "latency_card",
-    "latency_cells",
     "search_baselines",
+    "latency_card",
+    "notebooks",
+    "weaknas",
     "dsnas",
+    "faults",
+    "run_kills",
+    "several_limits",
     "phone_end_to_end",
     "stopping",
     "campaign_parallel",
-    "cli_published",
-    "damage",
+    "int8_finetuning",
     "darts",
     "darts_pt",
+    "cdarts",
     "export_int8",
     "export_precision",
+    "damage",
     "export_zoo",
     "hostile_files",
     "latency_budget",
@@ -122,10 +131,8 @@ def _has_device(item) -> bool:
 
 
 def _place(item) -> int:
-    """Of its file among the slow ones; notebooks come first, and what is not slow last."""
+    """Of its file among the slow ones; what is not slow comes last."""
     name = item.path.stem.removeprefix("test_")
-    if item.path.suffix == ".ipynb":
-        return -1
     return SLOW.index(name) if name in SLOW else len(SLOW)
 
 
@@ -140,6 +147,17 @@ def few_evaluations():
     """Searches that derive by evaluations make 4 of them, where 16 are the least that a person gets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hwnas.searches.reranked.LEAST_NETWORKS", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def final_measurements_in_one_round():
+    """And no waiting for a quiet machine, which it never is beside other tests: test_design_final.py tests both."""
+    from hwnas.designer import closing, final
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(final, "RETAKES", 0)
+        patch.setattr(closing, "measure_models", partial(final.measure_models, rounds=1))
         yield
 
 

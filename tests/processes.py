@@ -1,6 +1,7 @@
 """Processes that start at once, where a fresh one would import torch for seconds."""
 
 import multiprocessing
+import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
@@ -15,3 +16,12 @@ def started(function: Callable[..., None], *arguments: object) -> BaseProcess:
     process = context.Process(target=function, args=arguments)
     process.start()
     return process
+
+
+def group_environments(count: int) -> list[dict[str, str]]:
+    """What torchrun tells each of so many processes of one group by its environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
+    return [group | {"RANK": str(rank)} for rank in range(count)]

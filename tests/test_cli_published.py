@@ -1,15 +1,13 @@
 """A published table from the file to a page: import, fit, price and search without a phone, as people type it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import hwnas as library
 from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import published_predictor
@@ -182,22 +180,12 @@ def test_small_copies_are_priced_as_what_is_published(tables):
 
 
 def test_the_verb_in_python_finds_the_same_network_with_the_same_weights(searched, tables, tmp_path):
-    """In a process of its own, as the command: both on one thread."""
-    script = f"""
-import hwnas, json, sys
-from hwnas.latency.fitting.fit import published_predictor
-from hwnas.latency.tables.table import LatencyTable
-
-config = json.loads(sys.argv[1])
-data = hwnas.load_data(config["data"], 32, batch_size=config["batch_size"], limit_train=config["limit_train"])
-space = hwnas.get_space("single-path", 32, len(data.classes), config["width"])
-predictor = published_predictor(LatencyTable.load({str(tables / "pixel-1" / "single-path-nas")!r}), space)
-options = {{"method": "single-path", "epochs": config["epochs"], "torch_device": "cpu"}}
-hwnas.search(space, data, predictor, config["budget_ms"], {str(tmp_path / "run")!r}, **options)
-"""
     config = json.loads((Path(searched["run"]) / "run.json").read_text())["config"]
-    run = [sys.executable, "-c", script, json.dumps(config)]
-    subprocess.run(run, check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    data = library.load_data(config["data"], 32, batch_size=config["batch_size"], limit_train=config["limit_train"])
+    space = library.get_space("single-path", 32, len(data.classes), config["width"])
+    predictor = published_predictor(LatencyTable.load(tables / "pixel-1" / "single-path-nas"), space)
+    options = {"method": "single-path", "epochs": config["epochs"], "torch_device": "cpu"}
+    library.search(space, data, predictor, config["budget_ms"], tmp_path / "run", **options)
     ours, theirs = load_child(tmp_path / "run"), load_child(searched["run"])
     assert ours.architecture == theirs.architecture
     for name, tensor in theirs.state_dict().items():

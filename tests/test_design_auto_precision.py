@@ -19,6 +19,7 @@ from hwnas.latency.budget import InfeasibleBudget
 from hwnas.report.watched_run import WatchedRun
 from tests.commands import completed
 
+pytestmark = pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 QUICK = "min_ms = 0.5\nwarmup_ms = 0.0\nmin_runs = 5\nvisits = 1\ndrift_limit_percent = 1e6\n"
 
 

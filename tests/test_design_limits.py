@@ -22,9 +22,10 @@ from hwnas.latency.measuring.measure import measure
 from hwnas.progress import silent
 from hwnas.spaces import get_space
 from hwnas.train.loop import open_run
-from tests.commands import completed, final_measurements_in_one_round  # noqa: F401
+from tests.commands import completed
 from tests.test_design_precision import QUICK
 
+pytestmark = pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 SPACE = get_space("tiny", resolution=16, width=0.25)
 
 
@@ -123,11 +124,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> DesignConfig:
 
 
 @pytest.fixture(scope="module")
-def designed(
-    config: DesignConfig,
-    tmp_path_factory: pytest.TempPathFactory,
-    final_measurements_in_one_round: None,  # noqa: F811
-) -> DesignResult:
+def designed(config: DesignConfig, tmp_path_factory: pytest.TempPathFactory) -> DesignResult:
     return hwnas.design(config, tmp_path_factory.mktemp("runs") / "run")
 
 

@@ -32,6 +32,7 @@ from hwnas.train.export_images import export_images
 from tests.commands import completed
 from tests.export_digits import RESOLUTION, digits, digits_child, digits_images, hard_for_int8, low_bit_hard
 
+pytestmark = pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 SPACE = get_space("tiny", resolution=16, width=0.25)
 QUICK = {"min_ms": 0.5, "warmup_ms": 0.0, "min_runs": 5, "visits": 1, "drift_limit_percent": 1e6}
 

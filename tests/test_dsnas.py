@@ -335,6 +335,7 @@ def test_the_published_settings_run(tmp_path, digits):
     assert weights.schedule.get_last_lr() == [pytest.approx(0.5)] * 2  # the peak, after 5 of 240 epochs
 
 
+@pytest.mark.usefixtures("few_evaluations")
 def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits):
     whole = dsnas(problem(digits), Run(tmp_path / "whole", {}))
     steps = 2 * digits.steps_per_epoch

@@ -88,9 +88,9 @@ def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, diges
     """A worker is killed with SIGKILL while it trains, and the one that follows it, too."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    alone = trainings(tmp_path / "alone", digest, 20, 1, 1)
+    alone = trainings(tmp_path / "alone", digest, 6, 1, 1)
     expected = ThisProcess().run(alone, silent)
-    tasks = trainings(tmp_path / "killed", digest, 20, 1, 1)
+    tasks = trainings(tmp_path / "killed", digest, 6, 1, 1)
     killed: list[int] = []
 
     def kill_who_trains() -> None:

@@ -32,11 +32,12 @@ def test_every_mutation_damages_a_file(mutated: Any) -> None:
         assert all(len(one) <= len(data) for one in damaged)
 
 
-def test_damaged_files_end_in_a_result_or_a_clear_error(mutated: Any) -> None:
-    found = mutated.run(count=24, seed=1, workers=2)
-    assert len(found) == 48
+@pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.weekly)])
+def test_damaged_files_end_in_a_result_or_a_clear_error(mutated: Any, count: int) -> None:
+    found = mutated.run(count, seed=1, workers=2)
+    assert len(found) == 2 * count
     assert {outcome for _, _, outcome, _ in found} <= {"result", "refused", "crashed apart", "timed out apart"}
-    assert sum(outcome == "refused" for _, _, outcome, _ in found) > 20
+    assert sum(outcome == "refused" for _, _, outcome, _ in found) > 5 * count / 6
     for verb, _, outcome, message in found:
         if outcome != "result":
             assert "model" in message or ".tflite" in message or ".onnx" in message, (verb, message)

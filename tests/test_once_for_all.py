@@ -80,6 +80,7 @@ def test_the_phases_train_the_largest_then_networks_within_the_budget_then_what_
     assert trainer.net.losses.count == trainer.ends[SHRINKING] - trainer.ends[LARGEST]
 
 
+@pytest.mark.usefixtures("few_evaluations")
 def test_a_search_that_was_stopped_in_any_phase_ends_as_one_that_was_not(problem, tmp_path):
     settings = OnceForAllSettings(largest=0.25, search=0.5, checkpoint_seconds=0.0)
     whole = once_for_all(problem, Run(tmp_path / "whole", {}), settings=settings)

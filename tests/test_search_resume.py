@@ -79,7 +79,14 @@ def threads_as_they_were():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+STOPPED_ELSEWHERE = ("single-path", "spos", "random", "snas", "proxyless", "once-for-all")
+"""Of these (and of spos, for random, which trains and evaluates as it does), other files stop each phase without a
+process of its own."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.weekly] * (name in STOPPED_ELSEWHERE)) for name in SEARCHES]
+)
 def test_killed_at_random_steps_and_continued_equals_uninterrupted(tmp_path, name):
     """Once, and one of them twice; every verb, and many more times: ``benchmarks/run_kills.py``."""
     whole = search(name, tmp_path / "whole")

@@ -331,10 +331,17 @@ def assert_same(a, b) -> None:
         assert torch.equal(left, right), name
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, digits, few_evaluations):
+    """A short search and its run."""
+    run = Run(tmp_path_factory.mktemp("uninterrupted") / "run", {})
+    return single_path(problem(digits), run), run
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 5, 6, 11])
-def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits, stop_at):
+def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits, uninterrupted, stop_at):
     """In the warm-up (to step 3), the search (to 6), and the training of what was taken."""
-    whole = single_path(problem(digits), Run(tmp_path / "whole", {}))
+    whole, run = uninterrupted
     settings = SinglePathSettings(checkpoint_seconds=0.0)
 
     def stop(done, _total, _figures):
@@ -347,7 +354,7 @@ def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_
     again = single_path(problem(digits), Run(tmp_path / "stopped", {}), settings=settings)
     assert_same(whole.net, again.net)
     assert whole.architecture == again.architecture
-    assert Run(tmp_path / "stopped", {}).metrics() == Run(tmp_path / "whole", {}).metrics()
+    assert Run(tmp_path / "stopped", {}).metrics() == run.metrics()
 
 
 def test_after_the_hand_over_only_the_taken_part_is_trained(digits):

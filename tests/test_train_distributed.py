@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.train import distributed, threads
 from hwnas.train.data import load_data
 from hwnas.train.loop import open_run, train
-from tests.processes import started
+from tests.processes import group_environments, started
 from tests.test_dsnas import problem
 
 Work = Callable[[Path], Any]
@@ -80,13 +79,8 @@ def rank_of(rank: int, environment: dict[str, str], work: Work, folder: Path) ->
 def run_processes(count: int, work: Work, folder: Path) -> list[Any]:
     """What `work` returns in each of `count` processes that train together."""
     folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
-    processes = [
-        started(rank_of, rank, group | {"RANK": str(rank)} if count > 1 else {}, work, folder) for rank in range(count)
-    ]
+    environments = group_environments(count) if count > 1 else [{}]
+    processes = [started(rank_of, rank, environment, work, folder) for rank, environment in enumerate(environments)]
     for process in processes:
         process.join(timeout=300)
     assert [process.exitcode for process in processes] == [0] * count

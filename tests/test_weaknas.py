@@ -11,6 +11,7 @@ import pytest
 from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
+from hwnas.searches.guided import weak_predictors
 from hwnas.searches.proposers import RandomProposer, evaluate_proposals
 from hwnas.searches.weaknas import Predictor, WeakNASSettings, strategy_proposer
 from hwnas.space import Architecture
@@ -59,7 +60,8 @@ SLOW = ("mlp", "forest")
 @pytest.mark.parametrize(
     "predictor", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in get_args(Predictor)]
 )
-def test_every_predictor_proposes_new_networks_within_the_budget(budget, predictor):
+def test_every_predictor_proposes_new_networks_within_the_budget(budget, predictor, monkeypatch):
+    monkeypatch.setattr(weak_predictors, "MOST_PREDICTED", 200)  # of 20,000: as many are drawn and predicted a round
     proposer = strategy_proposer(budget, WeakNASSettings(predictor=predictor, start=4, batch=2, top=5), 0)
     evaluator = RecordedEvaluator(LookedUpEvaluator(smooth_accuracy(0)), None)
     evaluations = 12 if predictor == "process" else 6  # one fit

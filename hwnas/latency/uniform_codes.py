@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hwnas.latency.arrays import Floats
+from hwnas.latency.arrays import Floats, Ints
 
 BINS = 4096
 """Steps of the grid between the cheapest code and the limit. Of 22 decisions' draws about 1 in 100 is over."""
@@ -48,13 +48,15 @@ class UniformCodes:
             np.where(excess > self._rest, BINS + 1, np.minimum(excess, self._rest) // step).astype(int)
             for excess in self._excess
         ]
-        # per array: its entries in the order of their bins, and where each bin begins
+        sizes = [np.bincount(own, minlength=BINS + 2)[: BINS + 1].astype(float) for own in bins]
+        # per array: its entries in the order of their bins, the bins that have any, how many, and where each begins
         self._entries = [np.argsort(own, kind="stable") for own in bins]
-        self._sizes = [np.bincount(own, minlength=BINS + 2)[: BINS + 1].astype(float) for own in bins]
+        self._bins = [np.flatnonzero(own) for own in sizes]
+        self._sizes = [own[used] for own, used in zip(sizes, self._bins, strict=True)]
         self._starts = [np.concatenate([[0], np.cumsum(own)]).astype(int) for own in self._sizes]
         self._ways = [np.ones(BINS + 1)]  # to decide nothing, there is one way
-        for own in reversed(self._sizes):
-            self._ways.insert(0, np.convolve(own, self._ways[0])[: BINS + 1])
+        for used, own in zip(reversed(self._bins), reversed(self._sizes), strict=True):
+            self._ways.insert(0, _combined(used, own, self._ways[0]))
 
     @property
     def count(self) -> float:
@@ -72,11 +74,21 @@ class UniformCodes:
     def _draw_on_grid(self, rng: Random) -> list[int]:
         """One entry of each array, within the limit on the grid."""
         chosen, rest = [], BINS
-        for entries, sizes, starts, later in zip(self._entries, self._sizes, self._starts, self._ways[1:], strict=True):
-            weights = np.cumsum(sizes[: rest + 1] * later[rest::-1])
+        arrays = zip(self._entries, self._bins, self._sizes, self._starts, self._ways[1:], strict=True)
+        for entries, bins, sizes, starts, later in arrays:
+            affordable = bins[: np.searchsorted(bins, rest, side="right")]
+            weights = np.cumsum(sizes[: len(affordable)] * later[rest - affordable])
             used = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
             used = min(used, int(np.searchsorted(weights, weights[-1])))  # where rounding met the total
             size = starts[used + 1] - starts[used]
             chosen.append(int(entries[starts[used] + int(rng.random() * size)]))
-            rest -= used
+            rest -= int(bins[used])
         return chosen
+
+
+def _combined(bins: Ints, sizes: Floats, later: Floats) -> Floats:
+    """(BINS + 1,): in how many ways each rest can be spent on an entry of one array and on the later arrays."""
+    ways = np.zeros_like(later)
+    for spent, size in zip(bins.tolist(), sizes.tolist(), strict=True):  # few: an array has an entry per candidate
+        ways[spent:] += size * later[: len(later) - spent]
+    return ways
