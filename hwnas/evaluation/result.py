@@ -29,6 +29,7 @@ class Cell:
     Attributes:
         method, data, wanted_budget, budget, seed: what was asked.
         search: its task; None: a rule.
+        has_supernet: whether the search left one.
         architecture: what it found.
         accuracy: of that, trained from scratch: share of the test images.
         val_accuracy: the same, of the validation images.
@@ -43,6 +44,7 @@ class Cell:
     budget: Budget
     seed: int
     search: Task | None = None
+    has_supernet: bool = False
     architecture: Architecture | None = None
     accuracy: float = 0.0
     val_accuracy: float = 0.0

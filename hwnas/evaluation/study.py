@@ -208,6 +208,7 @@ class Study:
             if cell.search is not None:
                 cell.architecture = Architecture.from_json(found[cell.search.folder]["architecture"])
                 cell.search_seconds = found[cell.search.folder]["seconds"]
+                cell.has_supernet = found[cell.search.folder].get("supernet", True)  # all had one in earlier versions
         for cell in self._cells:
             if self.truth is not None:
                 cell.regret = self.truth.regret(cell.budget, cell.network)
@@ -238,10 +239,10 @@ class Study:
             )
 
     def rankings(self) -> list[Task]:
-        """One for every search: its supernet ranks everything that was trained on its images."""
+        """One for every search that has a supernet: it ranks everything that was trained on its images."""
         tasks = []
         by_name = {images.name: images for images in self.images}
-        for cell in self._searched:
+        for cell in self._with_supernet:
             assert cell.search is not None
             ranked = [network.to_json() for network in self._networks[cell.data].values()]
             asked = cell.search.asked | {"searched": Path(cell.search.folder).name, "ranked": ranked}
@@ -250,7 +251,7 @@ class Study:
         return tasks
 
     def take_ranked(self, results: list[dict[str, Any]]) -> None:
-        for cell, found in zip(self._searched, results, strict=True):
+        for cell, found in zip(self._with_supernet, results, strict=True):
             networks = self._networks[cell.data]
             trained = [self._mean_val(cell.data, digest) for digest in networks]
             cell.gap = Gap(
@@ -271,8 +272,8 @@ class Study:
         return self._scores[data]
 
     @property
-    def _searched(self) -> list[Cell]:
-        return [cell for cell in self._cells if cell.search is not None]
+    def _with_supernet(self) -> list[Cell]:
+        return [cell for cell in self._cells if cell.has_supernet]
 
     def _mean_val(self, data: str, digest: str) -> float:
         """Validation accuracy of a network, trained alone: the mean over the seeds that it was trained with."""

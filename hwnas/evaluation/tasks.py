@@ -57,6 +57,7 @@ class _Searched(BaseModel):
 
     seconds: NotNegative
     architecture: Json
+    supernet: bool = True
 
 
 class _Trained(BaseModel):
@@ -210,7 +211,7 @@ def _searched(task: Task, folder: Path) -> SearchResult:
 
 def _search(task: Task) -> Json:
     result = _searched(task, Path(task.folder))
-    return {"architecture": result.architecture.to_json()}
+    return {"architecture": result.architecture.to_json(), "supernet": result.net is not None}
 
 
 def _train(task: Task) -> Json:
@@ -230,8 +231,9 @@ def _rank(task: Task) -> Json:
     """The accuracies that a finished search's supernet gives to networks that were trained alone, and to its own."""
     asked, data = task.asked, images(task)
     result = _searched(task, Path(task.folder).parents[1] / "search" / asked["searched"])
-    inherited = InheritedEvaluator(result.net, data, asked["torch_device"])
-    supernet = supernet_accuracies(result.net, result.net.probabilities(), data)  # type: ignore[arg-type]
+    net = result.supernet
+    inherited = InheritedEvaluator(net, data, asked["torch_device"])
+    supernet = supernet_accuracies(net, net.probabilities(), data)  # type: ignore[arg-type]
     ranked = [Architecture.from_json(each) for each in asked["ranked"]]
     return {
         "supernet": supernet,

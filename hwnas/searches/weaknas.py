@@ -1,7 +1,8 @@
 """WeakNAS (arXiv 2102.10490): predictors that are fitted to what was evaluated say which child to evaluate next.
 
-The supernet and the children's inherited accuracy are those of `hwnas.searches.one_shot`; what is proposed differs. By
-default a Gaussian process over architectures proposes (`benchmarks/queries.py` compares it with the published loop).
+The children's accuracy, inherited from a supernet or their own, is that of `hwnas.searches.one_shot`; what is proposed
+differs. By default a Gaussian process over architectures proposes (`benchmarks/queries.py` compares it with the
+published loop).
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ class WeakNASSettings(OneShotSettings):
 
     @staticmethod
     def published() -> WeakNASSettings:
-        """The authors' loop for NAS-Bench-201: a multilayer perceptron, 10 codes a round of the best 100."""
-        return WeakNASSettings(predictor="mlp")
+        """The authors' loop for NAS-Bench-201: a multilayer perceptron, 10 codes a round of the best 100, 1,000 in all,
+        each judged by its accuracy after a whole training of its own."""
+        return WeakNASSettings(predictor="mlp", evaluate="trained", evaluations=1000)
 
 
 class StrategyProposer:
@@ -93,7 +95,7 @@ def weaknas(
     progress: TrainingProgress | None = None,
     settings: WeakNASSettings | None = None,
 ) -> SearchResult:
-    """Search with WeakNAS over children with inherited weights. Raises as `hwnas.searches.dsnas.dsnas`."""
+    """Search with WeakNAS over children with inherited or trained weights. Raises as `hwnas.searches.dsnas.dsnas`."""
     settings = settings or WeakNASSettings()
 
     def guided(budget: Budget, _: OneShotSettings, seed: int) -> StrategyProposer:
