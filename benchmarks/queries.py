@@ -27,6 +27,7 @@ from hwnas.searches.guided.features import CellOperators, CodeFeatures
 from hwnas.searches.guided.pool import TablePool
 from hwnas.searches.guided.strategies import LocalSearch, RandomStrategy, RegularisedEvolution, Strategy
 from hwnas.searches.guided.weak_predictors import WeakNASStrategy, WeakSettings
+from hwnas.spaces import get_space
 from hwnas.spaces.nas_bench_201 import OPERATORS, CellNotation
 
 METHODS = ("bayesian", "weaknas-mlp", "weaknas-forest", "weaknas-boosting", "evolution", "local", "random")
@@ -76,7 +77,21 @@ def codes_of_layers(layers: Sequence[Sequence[str]]) -> tuple[np.ndarray, CodeFe
     return np.array(codes, dtype=int), CodeFeatures([[words(name) for name in names] for names in known])
 
 
-def strategy_of(method: str, pool: TablePool, features: CodeFeatures, seed: int) -> Strategy:
+def prior_of(name: str, table: pd.DataFrame, column: str) -> np.ndarray:
+    """(n,): a column; of cells of NAS-Bench-201 also ``macs``, which no table of theirs has."""
+    if name == "macs" and name not in table:
+        space = get_space("nas-bench-201", 32, 10, 0.25)
+        return np.array([float(space.decode(text).macs) for text in table[column]])
+    if name not in table:
+        raise SystemExit(f"the table has no column {name!r} for the prior; it has {', '.join(table)}.")
+    return table[name].to_numpy(float)
+
+
+def strategy_of(
+    method: str, pool: TablePool, features: CodeFeatures, seed: int, prior: np.ndarray | None = None
+) -> Strategy:
+    if method == "bayesian" and prior is not None:
+        return BayesianStrategy(pool, features, seed, prior=lambda codes: prior[[pool.row(code) for code in codes]])
     if method == "bayesian":
         return BayesianStrategy(pool, features, seed)
     if method.startswith("weaknas-"):
@@ -105,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cost-column")
     parser.add_argument("--budget-percentile", type=float, default=100.0)
     parser.add_argument("--method", choices=METHODS, default="bayesian")
+    parser.add_argument("--prior", help="a column, larger is better; for cells also macs: the mean of the process")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--queries", type=int, default=500)
@@ -130,11 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table = table.drop_duplicates(columns)
         codes, features = codes_of(table[columns[0]].tolist())
     accuracies, pool = table[options.accuracy_column].to_numpy(float), TablePool(codes)
+    prior = None if options.prior is None else prior_of(options.prior, table, columns[0])
     began = time.process_time()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    found = [
-        search(strategy_of(options.method, pool, features, seed), pool, accuracies, options.queries) for seed in seeds
-    ]
+    strategies = (strategy_of(options.method, pool, features, seed, prior) for seed in seeds)
+    found = [search(strategy, pool, accuracies, options.queries) for strategy in strategies]
     result = {"method": options.method, **summary(found, float(accuracies.max()), options.queries)}
     result["seconds"] = (time.process_time() - began) / options.seeds
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))
