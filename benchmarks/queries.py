@@ -4,8 +4,9 @@
         --budget-percentile P] [--method bayesian] [--seeds 100] [--queries 500] [--json]
 
 A code is one index per decision, as digits or as numbers separated by commas or dashes, or a cell of NAS-Bench-201.
-Within a budget: the rows whose cost is at most that percentile of all costs. A seed that does not find the best
-accuracy of these rows is missed, and counts as one query more than it was given.
+``--code-column depths,kernels,expansions`` reads sub-networks of Once-for-All's MobileNetV3, one decision per layer:
+see `layers_of`. Within a budget: the rows whose cost is at most that percentile of all costs. A seed that does not find
+the best accuracy of these rows is missed, and counts as one query more than it was given.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from hwnas.searches.guided.features import CellOperators, CodeFeatures
 from hwnas.searches.guided.pool import TablePool
 from hwnas.searches.guided.strategies import LocalSearch, RandomStrategy, RegularisedEvolution, Strategy
 from hwnas.searches.guided.weak_predictors import WeakNASStrategy, WeakSettings
+from hwnas.spaces import get_space
 from hwnas.spaces.nas_bench_201 import OPERATORS, CellNotation
 
 METHODS = ("bayesian", "weaknas-mlp", "weaknas-forest", "weaknas-boosting", "evolution", "local", "random")
@@ -49,7 +51,47 @@ def codes_of(texts: Sequence[str]) -> tuple[np.ndarray, CodeFeatures]:
     return codes, CodeFeatures.of_sizes((codes.max(axis=0) + 1).tolist())
 
 
-def strategy_of(method: str, pool: TablePool, features: CodeFeatures, seed: int) -> Strategy:
+def layers_of(depths: Sequence[str], kernels: Sequence[str], expansions: Sequence[str]) -> list[list[str]]:
+    """Per network what its layers are: ``7 6`` for kernel 7 and expansion 6, or nothing beyond the depth of a stage.
+
+    Kernel and expansion of a layer that a stage has not, as the tables write them, have no effect.
+    """
+    found = []
+    for texts in zip(depths, kernels, expansions, strict=True):
+        stages, kernel, expansion = (text.split("-") for text in texts)
+        most = len(kernel) // len(stages)
+        live = [place < int(depth) for depth in stages for place in range(most)]
+        found.append([f"{k} {e}" if here else "" for here, k, e in zip(live, kernel, expansion, strict=True)])
+    return found
+
+
+def codes_of_layers(layers: Sequence[Sequence[str]]) -> tuple[np.ndarray, CodeFeatures]:
+    """(n, layers): the index of each layer among those that stand there anywhere, and the features of such codes."""
+    known = [sorted(set(column)) for column in zip(*layers, strict=True)]
+    codes = [[names.index(name) for names, name in zip(known, network, strict=True)] for network in layers]
+
+    def words(name: str) -> tuple[str, ...]:
+        kernel, _, expansion = name.partition(" ")
+        return (name, f"kernel {kernel}", f"expansion {expansion}") if name else ("identity",)
+
+    return np.array(codes, dtype=int), CodeFeatures([[words(name) for name in names] for names in known])
+
+
+def prior_of(name: str, table: pd.DataFrame, column: str) -> np.ndarray:
+    """(n,): a column; of cells of NAS-Bench-201 also ``macs``, which no table of theirs has."""
+    if name == "macs" and name not in table:
+        space = get_space("nas-bench-201", 32, 10, 0.25)
+        return np.array([float(space.decode(text).macs) for text in table[column]])
+    if name not in table:
+        raise SystemExit(f"the table has no column {name!r} for the prior; it has {', '.join(table)}.")
+    return table[name].to_numpy(float)
+
+
+def strategy_of(
+    method: str, pool: TablePool, features: CodeFeatures, seed: int, prior: np.ndarray | None = None
+) -> Strategy:
+    if method == "bayesian" and prior is not None:
+        return BayesianStrategy(pool, features, seed, prior=lambda codes: prior[[pool.row(code) for code in codes]])
     if method == "bayesian":
         return BayesianStrategy(pool, features, seed)
     if method.startswith("weaknas-"):
@@ -78,28 +120,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cost-column")
     parser.add_argument("--budget-percentile", type=float, default=100.0)
     parser.add_argument("--method", choices=METHODS, default="bayesian")
+    parser.add_argument("--prior", help="a column, larger is better; for cells also macs: the mean of the process")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")  # 100 iterations are the authors'
-    table = pd.read_csv(options.table, dtype={options.code_column: str})
-    wanted = [options.code_column, options.accuracy_column, *([options.cost_column] if options.cost_column else [])]
+    columns = options.code_column.split(",")
+    table = pd.read_csv(options.table, dtype=dict.fromkeys(columns, str))
+    wanted = [*columns, options.accuracy_column, *([options.cost_column] if options.cost_column else [])]
     if absent := [name for name in wanted if name not in table]:
         sys.exit(f"{options.table} has no column {absent[0]!r}; it has {', '.join(table)}.")
     if options.cost_column:
         table = table[
             table[options.cost_column] <= np.percentile(table[options.cost_column], options.budget_percentile)
         ]
-    table = table.drop_duplicates(options.code_column)
-    codes, features = codes_of(table[options.code_column].tolist())
+    if len(columns) not in (1, 3):
+        sys.exit("name one column of codes, or those of depths, kernels and expansions, in this order.")
+    if len(columns) == 3:
+        codes, features = codes_of_layers(layers_of(*(table[name].tolist() for name in columns)))
+        _, rows = np.unique(codes, axis=0, return_index=True)
+        codes, table = codes[np.sort(rows)], table.iloc[np.sort(rows)]
+    else:
+        table = table.drop_duplicates(columns)
+        codes, features = codes_of(table[columns[0]].tolist())
     accuracies, pool = table[options.accuracy_column].to_numpy(float), TablePool(codes)
+    prior = None if options.prior is None else prior_of(options.prior, table, columns[0])
     began = time.process_time()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    found = [
-        search(strategy_of(options.method, pool, features, seed), pool, accuracies, options.queries) for seed in seeds
-    ]
+    strategies = (strategy_of(options.method, pool, features, seed, prior) for seed in seeds)
+    found = [search(strategy, pool, accuracies, options.queries) for strategy in strategies]
     result = {"method": options.method, **summary(found, float(accuracies.max()), options.queries)}
     result["seconds"] = (time.process_time() - began) / options.seeds
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))

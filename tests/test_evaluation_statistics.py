@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu, ttest_ind
 
 from hwnas.errors import UsageError
+from hwnas.evaluation.pilots import effort_within
 from hwnas.evaluation.statistics import (
     Comparison,
     detectable_effect,
@@ -157,3 +158,9 @@ def test_the_permutation_test_errs_as_often_as_it_says():
     rng = np.random.default_rng(0)
     wrong = sum(permutation_p(rng.normal(90, 1, 5), rng.normal(90, 1, 5)) <= 0.05 for _ in range(3000))
     assert 0.038 <= wrong / 3000 <= 0.058
+
+
+def test_what_a_search_does_besides_is_taken_from_its_seconds_before_they_are_shared_out():
+    assert effort_within(60, short_s=12, long_s=16) == 25  # 10 s besides, 2 s each
+    assert effort_within(5, short_s=12, long_s=16) == 1
+    assert effort_within(60, short_s=2, long_s=1) == 581  # disturbed: a step takes 0.1 s at least

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import statistics
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -11,10 +12,12 @@ from random import Random
 import pytest
 
 from hwnas.errors import HwnasError
-from hwnas.evaluation.study import REPORT_FILE
-from hwnas.evaluation.tasks import RESULT_FILE, Task, keep_predictor
+from hwnas.evaluation.config import StudyConfig
+from hwnas.evaluation.study import REPORT_FILE, evaluate
+from hwnas.evaluation.tasks import RESULT_FILE, RUN_FOLDER, Task, keep_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import read_json, write_json
+from hwnas.report.study_page import study_page
 from hwnas.spaces import get_space
 from tests.commands import answer, completed
 from tests.test_latency import made_table
@@ -90,6 +93,46 @@ def test_the_gap_of_every_supernet_is_measured(made):
     } <= gap.keys()
     run = next(run for run in made["runs"] if run["gap"])
     assert run["gap"]["retraining"] == pytest.approx(run["gap"]["inherited"] - run["val_accuracy"])
+
+
+def here(folder: Path, out: Path, **changed: object) -> dict:
+    """The report of the study with some options changed, made by this process."""
+    values = tomllib.loads((folder / "study.toml").read_text()) | changed
+    return evaluate(StudyConfig.model_validate(values), out).to_json()
+
+
+def test_networks_that_are_trained_twice_say_what_a_score_can_reach(folder, made):
+    """The rules find one network with every seed; three random ones, each trained with two seeds, join them."""
+    found = here(folder, folder / "made", ranked_seeds=2)
+    gap, before = found["rows"][-1]["gap"], made["rows"][-1]["gap"]
+    assert -1 <= gap["tau_ceiling"] <= 1 and 0 <= gap["regret_ceiling"] < 1
+    assert gap["networks"] == before["networks"]
+    page = study_page(found)
+    assert "other seed</th>" in page and "3 random ones, each with 2 seeds" in page
+    without = json.loads(json.dumps(found))
+    without["rows"][-1]["gap"]["tau_ceiling"] = None
+    assert "other seed</th>" not in study_page(without)
+
+
+def test_searches_of_equal_time_go_as_far_as_their_pilots_say(folder, tmp_path):
+    """Children that are trained by themselves are counted in the place of epochs."""
+    settings = {"random-search": {"evaluations": 3}, "weaknas": {"evaluate": "trained", "child_epochs": 1}}
+    changed = {"methods": tuple(settings), "settings": settings, "seeds": 1, "ranked": 0}
+
+    def efforts(seconds: float) -> dict[str, int]:
+        rows = here(folder, tmp_path / "made", search_seconds=seconds, **changed)["rows"]
+        return {row["method"]: row["effort"] for row in rows if row["effort"] is not None}
+
+    assert efforts(1e-6) == {"random-search": 1, "weaknas": 1}
+    for path in (tmp_path / "made" / "pilot").glob(f"*/{RESULT_FILE}"):
+        kept = read_json(path, "")
+        assert min(kept["found"]["short_s"], kept["found"]["long_s"]) > 0
+        write_json(path, kept | {"found": kept["found"] | {"short_s": 3.0, "long_s": 5.0}})  # 1 s each, 2 s besides
+    assert efforts(4.0) == {"random-search": 2, "weaknas": 2}
+    runs = (path / RUN_FOLDER / "run.json" for path in (tmp_path / "made" / "search").glob("*-2"))
+    configs = {config["method"]: config for config in (read_json(run, "")["config"] for run in runs)}
+    assert configs["random"]["epochs"] == 2
+    assert (configs["weaknas"]["epochs"], configs["weaknas"]["settings"]["evaluations"]) == (1, 2)
 
 
 def test_a_study_goes_on_and_does_nothing_twice(folder, made):

@@ -61,6 +61,19 @@ def test_the_process_goes_by_ranks_alone():
     assert asked_for(made("bayesian", pool), SCORES, 40) == asked_for(made("bayesian", pool), np.exp(SCORES / 9), 40)
 
 
+def test_a_prior_that_is_right_needs_fewer_queries_and_one_that_is_wrong_is_unlearnt():
+    """The straight line that is expected is fitted to what was evaluated: also its sign."""
+
+    def needed(prior) -> list[int]:
+        pools = [TablePool(CODES) for _ in range(3)]
+        made = [BayesianStrategy(p, CodeFeatures.of_sizes(p.sizes), seed, prior=prior) for seed, p in enumerate(pools)]
+        return [asked_for(strategy, SCORES, 60).index(SCORES.argmax()) for strategy in made]
+
+    right, backwards = needed(lambda codes: (codes == 2).sum(1) + 0.0), needed(lambda codes: -(codes == 2).sum(1) + 0.0)
+    assert right == backwards
+    assert np.mean(right) <= np.mean(needed(None))
+
+
 def test_weaknas_draws_from_the_top_of_what_it_predicts_and_fits_to_all_that_is_known():
     pool = TablePool(CODES)
     rows = asked_for(made("weaknas", pool), SCORES, 40)
@@ -122,5 +135,21 @@ def test_the_benchmark_reads_digits_numbers_and_cells_and_counts_what_is_missed(
     assert (found["missed"], found["median"]) == (2, 2)
     main([*given, "--cost-column", "ms", "--budget-percentile", "20", "--seeds", "1", "--json"])
     assert json.loads(capsys.readouterr().out)["missed"] == 0
+    main([*given, "--prior", "ms", "--seeds", "1", "--queries", "60", "--json"])
+    assert json.loads(capsys.readouterr().out)["missed"] == 0
     codes, _ = codes_of(["|none~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"])
     assert codes.tolist() == [[0, 0, 3, 1, 0, 0]]
+
+
+def test_layers_beyond_the_depth_of_a_stage_make_no_difference_to_a_code():
+    """Two stages of at most two layers: what a table says of a layer that is not there has no effect."""
+    queries = runpy.run_path(str(ROOT / "benchmarks" / "queries.py"))
+    layers = queries["layers_of"](
+        ["1-2", "1-2", "2-2"], ["3-5-7-3", "3-7-7-3", "3-5-7-3"], ["4-6-3-3", "4-3-3-3", "4-6-3-3"]
+    )
+    assert layers[0] == layers[1] == ["3 4", "", "7 3", "3 3"]
+    assert layers[2] == ["3 4", "5 6", "7 3", "3 3"]
+    codes, features = queries["codes_of_layers"](layers)
+    assert codes.tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    decisions, _ = features(codes)
+    assert (decisions[0] == decisions[1]).all() and (decisions[0] != decisions[2]).any()

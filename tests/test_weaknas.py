@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import get_args
 
@@ -13,7 +14,7 @@ from hwnas.latency.budget import Budget
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.guided import weak_predictors
 from hwnas.searches.proposers import RandomProposer, evaluate_proposals
-from hwnas.searches.weaknas import Predictor, WeakNASSettings, strategy_proposer
+from hwnas.searches.weaknas import CodeMacs, Predictor, WeakNASSettings, strategy_proposer
 from hwnas.space import Architecture
 from hwnas.train.data import load_data
 from tests.test_dsnas import SPACE, problem
@@ -75,7 +76,19 @@ def test_the_published_loop_is_the_authors():
     assert (published.predictor, published.start, published.batch, published.top) == ("mlp", 10, 10, 100)
 
 
-@pytest.mark.parametrize("wrong", [{"predictor": "oracle"}, {"start": 0}, {"top": 0}])
+def test_the_prior_of_multiply_accumulates_is_theirs(budget):
+    codes = np.array([SPACE.indices(SPACE.sample(random.Random(seed))) for seed in range(4)])
+    expected = [SPACE.decode(code.tolist()).macs for code in codes]
+    prior = CodeMacs(SPACE)
+    assert prior(codes).tolist() == expected and prior(codes[:1]).tolist() == expected[:1]
+    proposer = strategy_proposer(budget, WeakNASSettings(prior="macs"), 0)
+    assert best_after(proposer, lambda architecture: float(np.log(architecture.macs)) / 30, 20) > 0
+
+
+WRONG = ({"predictor": "oracle"}, {"start": 0}, {"top": 0}, {"prior": "wish"}, {"prior": "macs", "predictor": "mlp"})
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError):
         WeakNASSettings(**wrong)

@@ -51,6 +51,13 @@ Ranked = Annotated[
 TruthFile = Annotated[
     Path | None, typer.Option("--truth", help="CSV of published accuracies, columns code and accuracy: for regrets.")
 ]
+SearchSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--search-seconds",
+        help="Give each search about so many seconds, as a pilot of it tells, instead of as many epochs.",
+    ),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images in a batch [32].")]
 Workers = Annotated[
     int,
@@ -73,6 +80,7 @@ def evaluate(
     budget_ms: Budgets = None,
     space: OptionalSpace = None,
     epochs: Epochs = None,
+    search_seconds: SearchSeconds = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
     latency: SearchLatency = None,
@@ -92,8 +100,9 @@ def evaluate(
 ) -> None:
     """Compare search methods with random networks and simple rules, over seeds, images and budgets.
 
-    Everything is trained alike, for as many epochs, and what is found is trained from scratch. Latencies are predicted
-    by a table that exists. A study that was stopped goes on, and takes more seeds, methods or budgets.
+    Everything is trained alike, for as many epochs or (--search-seconds) as long, and what is found is trained from
+    scratch. Latencies are predicted by a table that exists. A study that was stopped goes on, and takes more seeds,
+    methods or budgets.
 
     Example: `hwnas evaluate --methods dsnas,spos --seeds 4 --space tiny --data photos/ --budget-ms 40% --workers 2`
 

@@ -37,6 +37,9 @@ class _Gap(BaseModel):
     tau_depth_error: float | None
     tau_naswot: float | None = None
     tau_naswot_error: float | None = None
+    tau_ceiling: float | None = None
+    tau_ceiling_error: float | None = None
+    regret_ceiling: float | None = None
 
 
 class _Row(BaseModel):

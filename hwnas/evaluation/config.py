@@ -20,7 +20,18 @@ RANDOM_SEARCH = "random-search"
 METHODS = {name if name not in RULES else RANDOM_SEARCH: name for name in SEARCHES}
 """By the name that a study calls it: the name of a search method."""
 
-GROWS = {"methods", "seeds", "first_seed", "data", "budget_ms", "settings", "ranked", "truth"}
+GROWS = {
+    "methods",
+    "seeds",
+    "first_seed",
+    "data",
+    "budget_ms",
+    "settings",
+    "ranked",
+    "ranked_seeds",
+    "truth",
+    "search_seconds",
+}
 """The options that may change when a study goes on: each run of it knows for itself what decided it."""
 
 
@@ -49,12 +60,17 @@ class StudyConfig(BaseModel):
     width: float | None = Field(None, gt=0, le=100)
     epochs: int = Field(30, ge=1, le=1_000_000)
     """Of every supernet, and of every network that is found: each is trained alone, from scratch, in the same way."""
+    search_seconds: float | None = Field(None, gt=0, le=1e9)
+    """Each search goes as far as its pilot says that it does in so many seconds (`hwnas.evaluation.pilots`); None:
+    `epochs` for each. Networks that are found are trained for `epochs` in any case."""
     batch_size: int = Field(32, ge=2, le=65_536)
     limit_train: int | None = Field(None, ge=2)
     settings: dict[str, dict[str, Any]] = {}
     """By method: hyper-parameters other than its defaults."""
     ranked: int = Field(0, ge=0, le=10_000)
     """So many more random networks, of any latency, are trained only to be ranked by the supernets."""
+    ranked_seeds: int = Field(1, ge=1, le=100)
+    """Trainings of each of them: 2 or more say what a repeat with another seed agrees with (`gap.seed_ceiling`)."""
     truth: str | None = None
     """A CSV of published accuracies (columns ``code`` and ``accuracy``, in percent): regrets are known by it."""
     torch_device: str = "cpu"

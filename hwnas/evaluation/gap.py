@@ -13,7 +13,7 @@ import math
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -101,6 +101,26 @@ class Ranking:
         return asdict(self)
 
 
+def seed_ceiling(repeated: Sequence[Sequence[float]]) -> Ranking | None:
+    """How well one training of each network orders them by another, with another seed.
+
+    That is what a search would know that trained every network once, and so what a supernet is measured against: above
+    it, tau with one training cannot be told from perfect (as NAS-Benchmark measures it, arXiv 1912.12522, the
+    correlation of seeds). The regret is the mean of both directions.
+
+    Args:
+        repeated: per network its trained accuracies (0 to 1), one per seed; the first two count.
+
+    Returns None if fewer than `FEWEST_RANKED` networks were trained twice.
+    """
+    pairs = [each[:2] for each in repeated if len(each) > 1]
+    if len(pairs) < FEWEST_RANKED:
+        return None
+    first, second = ([each[i] for each in pairs] for i in range(2))
+    found, back = Ranking.of(first, second), Ranking.of(second, first)
+    return replace(found, regret=(found.regret + back.regret) / 2)
+
+
 @dataclass(frozen=True)
 class Gap:
     """The gap between a supernet and the networks taken out of it, all on the validation images (0 to 1).
@@ -112,6 +132,7 @@ class Gap:
         ranking: of all trained networks by their inherited accuracy.
         by_macs, by_depth, by_naswot: how well multiply-accumulates, the number of layers, and a score that needs no
             training, order the same networks.
+        ceiling: how well a training with another seed orders those that were trained twice; None: they are too few.
     """
 
     supernet: dict[str, float]
@@ -121,6 +142,7 @@ class Gap:
     by_macs: Correlation | None
     by_depth: Correlation | None
     by_naswot: Correlation | None
+    ceiling: Ranking | None = None
 
     @property
     def discretisation(self) -> float:

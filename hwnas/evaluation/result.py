@@ -29,6 +29,9 @@ class Cell:
     Attributes:
         method, data, wanted_budget, budget, seed: what was asked.
         search: its task; None: a rule.
+        effort: epochs of the search, or children that it trained, where searches are given equal time; None: they are
+            not.
+        has_supernet: whether the search left one.
         architecture: what it found.
         accuracy: of that, trained from scratch: share of the test images.
         val_accuracy: the same, of the validation images.
@@ -43,6 +46,8 @@ class Cell:
     budget: Budget
     seed: int
     search: Task | None = None
+    effort: int | None = None
+    has_supernet: bool = False
     architecture: Architecture | None = None
     accuracy: float = 0.0
     val_accuracy: float = 0.0
@@ -73,6 +78,7 @@ class Cell:
             "accuracy": self.accuracy,
             "val_accuracy": self.val_accuracy,
             "search_seconds": self.search_seconds,
+            "effort": self.effort,
             "train_seconds": self.train_seconds,
             "regret": self.regret,
             "gap": None if self.gap is None else self.gap.to_json(),
@@ -136,6 +142,7 @@ def _row(method: str, cells: Sequence[Cell], groups: dict[str, list[Cell]]) -> J
         "budget_used": fmean(cell.predicted_ms / cell.budget.budget_ms for cell in cells),
         "seconds": fmean(cell.search_seconds + cell.train_seconds for cell in cells),
         "search_seconds": fmean(cell.search_seconds for cell in cells),
+        "effort": first.effort,
         "gap": mean_gap([cell.gap for cell in cells if cell.gap is not None]),
     }
     if method != RANDOM:
@@ -156,11 +163,13 @@ def mean_gap(gaps: Sequence[Gap]) -> Json | None:
         "tau_macs": [gap.by_macs for gap in gaps],
         "tau_depth": [gap.by_depth for gap in gaps],
         "tau_naswot": [gap.by_naswot for gap in gaps],
+        "tau_ceiling": [None if gap.ceiling is None else gap.ceiling.all_networks for gap in gaps],
     }
     found: Json = {
         "discretisation": fmean(gap.discretisation for gap in gaps),
         "retraining": fmean(gap.retraining for gap in gaps),
         "regret": fmean(gap.ranking.regret for gap in gaps),
+        "regret_ceiling": _mean(gaps, lambda gap: None if gap.ceiling is None else gap.ceiling.regret),
         "hit": _mean(gaps, lambda gap: gap.ranking.hit),
         "networks": max((each.networks for each in correlations["tau"] if each is not None), default=0),
     }

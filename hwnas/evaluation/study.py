@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -21,7 +21,8 @@ from hwnas.designer.config import DesignProgress
 from hwnas.devices.device import load_device
 from hwnas.evaluation.cluster import workers
 from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
-from hwnas.evaluation.gap import Correlation, Gap, Ranking
+from hwnas.evaluation.gap import Correlation, Gap, Ranking, seed_ceiling
+from hwnas.evaluation.pilots import effort_within, with_effort
 from hwnas.evaluation.result import Cell, StudyResult
 from hwnas.evaluation.rules import RULES, depth, naswot_scores
 from hwnas.evaluation.tasks import Task, keep_predictor
@@ -79,6 +80,7 @@ def evaluate(
         def done_by(stage: str) -> Callable[[int, int, Task], None]:
             return lambda done, total, task: report(stage, done, total, Path(task.folder).name)
 
+        study.take_piloted(able.run(study.pilots(), done_by("pilot")))
         study.take_searched(able.run(study.searches, done_by("search")))
         study.take_trained(able.run(study.trainings(), done_by("train")))
         study.take_ranked(able.run(study.rankings(), done_by("rank")))
@@ -202,12 +204,37 @@ class Study:
         place = str(self.folder / kind / name)
         return Task(kind, place, common | asked, data, str(self.latency), str(images.predictor_file))
 
+    def pilots(self) -> list[Task]:
+        """Where every search is given as many seconds: a short one of each, which its seeds share."""
+        if self.config.search_seconds is None:
+            return []
+        pilots = [replace(task, kind="pilot", folder=self._pilot_folder(task)) for task in self.searches]
+        return list({pilot.folder: pilot for pilot in reversed(pilots)}.values())[::-1]
+
+    def _pilot_folder(self, search: Task) -> str:
+        return str(self.folder / "pilot" / Path(search.folder).name.rsplit("-", 1)[0])
+
+    def take_piloted(self, results: list[dict[str, Any]]) -> None:
+        """Have each search go as far as its seconds allow."""
+        if self.config.search_seconds is None:
+            return
+        found = dict(zip((pilot.folder for pilot in self.pilots()), results, strict=True))
+        for cell in self._cells:
+            if cell.search is not None:
+                pilot = found[self._pilot_folder(cell.search)]
+                effort = effort_within(self.config.search_seconds, pilot["short_s"], pilot["long_s"])
+                asked = with_effort(cell.search.asked, effort)
+                cell.search = replace(cell.search, folder=f"{cell.search.folder}-{effort}", asked=asked)
+                cell.effort = effort
+        self.searches = [cell.search for cell in self._cells if cell.search is not None]
+
     def take_searched(self, results: list[dict[str, Any]]) -> None:
         found = {task.folder: result for task, result in zip(self.searches, results, strict=True)}
         for cell in self._cells:
             if cell.search is not None:
                 cell.architecture = Architecture.from_json(found[cell.search.folder]["architecture"])
                 cell.search_seconds = found[cell.search.folder]["seconds"]
+                cell.has_supernet = found[cell.search.folder].get("supernet", True)  # all had one in earlier versions
         for cell in self._cells:
             if self.truth is not None:
                 cell.regret = self.truth.regret(cell.budget, cell.network)
@@ -218,7 +245,8 @@ class Study:
         wanted = [(by_name[cell.data], cell.network, cell.seed) for cell in self._cells]
         for images in self.images if self.config.methods else ():
             rng, seed = Random(self.config.first_seed), self.config.first_seed
-            wanted += [(images, images.space.sample(rng), seed) for _ in range(self.config.ranked)]
+            ranked = [images.space.sample(rng) for _ in range(self.config.ranked)]
+            wanted += [(images, each, seed + n) for each in ranked for n in range(self.config.ranked_seeds)]
         tasks: dict[Training, Task] = {}
         for images, network, seed in wanted:
             self._networks.setdefault(images.name, {})[network.digest] = network
@@ -238,10 +266,10 @@ class Study:
             )
 
     def rankings(self) -> list[Task]:
-        """One for every search: its supernet ranks everything that was trained on its images."""
+        """One for every search that has a supernet: it ranks everything that was trained on its images."""
         tasks = []
         by_name = {images.name: images for images in self.images}
-        for cell in self._searched:
+        for cell in self._with_supernet:
             assert cell.search is not None
             ranked = [network.to_json() for network in self._networks[cell.data].values()]
             asked = cell.search.asked | {"searched": Path(cell.search.folder).name, "ranked": ranked}
@@ -250,7 +278,7 @@ class Study:
         return tasks
 
     def take_ranked(self, results: list[dict[str, Any]]) -> None:
-        for cell, found in zip(self._searched, results, strict=True):
+        for cell, found in zip(self._with_supernet, results, strict=True):
             networks = self._networks[cell.data]
             trained = [self._mean_val(cell.data, digest) for digest in networks]
             cell.gap = Gap(
@@ -261,6 +289,7 @@ class Study:
                 by_macs=Correlation.of([float(each.macs) for each in networks.values()], trained),
                 by_depth=Correlation.of([float(depth(each)) for each in networks.values()], trained),
                 by_naswot=Correlation.of(self._naswot(cell.data), trained),
+                ceiling=seed_ceiling([self._vals(cell.data, digest) for digest in networks]),
             )
 
     def _naswot(self, data: str) -> list[float]:
@@ -271,10 +300,15 @@ class Study:
         return self._scores[data]
 
     @property
-    def _searched(self) -> list[Cell]:
-        return [cell for cell in self._cells if cell.search is not None]
+    def _with_supernet(self) -> list[Cell]:
+        return [cell for cell in self._cells if cell.has_supernet]
 
     def _mean_val(self, data: str, digest: str) -> float:
-        """Validation accuracy of a network, trained alone: the mean over the seeds that it was trained with."""
-        found = [each for (images, network, _), each in self._trained.items() if (images, network) == (data, digest)]
-        return fmean(each["val_accuracy"] for each in found if each is not None)
+        return fmean(self._vals(data, digest))
+
+    def _vals(self, data: str, digest: str) -> list[float]:
+        """Validation accuracy of a network, trained alone, with each seed that it was trained with, in their order."""
+        found = {
+            seed: each for (images, network, seed), each in self._trained.items() if (images, network) == (data, digest)
+        }
+        return [each["val_accuracy"] for _, each in sorted(found.items()) if each is not None]

@@ -7,11 +7,12 @@ the process, nor on how often it was stopped. A process that dies costs what was
 from __future__ import annotations
 
 import gc
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from pydantic import BaseModel, Field
 from hwnas.child import save_child
 from hwnas.errors import HwnasError
 from hwnas.evaluation.gap import supernet_accuracies
+from hwnas.evaluation.pilots import LONG, SHORT, with_effort
 from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, NotNegative, checked
 from hwnas.latency.additive import AdditivePredictor
@@ -44,7 +46,7 @@ RESULT_FILE, RUN_FOLDER = "result.json", "run"
 PATIENCE_S = 30
 """How long a task waits for a folder that another process works in."""
 Json = dict[str, Any]
-Kind = Literal["search", "train", "rank"]
+Kind = Literal["pilot", "search", "train", "rank"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _ALONE = threading.Lock()
@@ -57,6 +59,15 @@ class _Searched(BaseModel):
 
     seconds: NotNegative
     architecture: Json
+    supernet: bool = True
+
+
+class _Piloted(BaseModel):
+    """What a pilot leaves."""
+
+    seconds: NotNegative
+    short_s: NotNegative
+    long_s: NotNegative
 
 
 class _Trained(BaseModel):
@@ -190,6 +201,21 @@ def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredi
     return predictor_of(table, space).saved(file) if table.publication else AdditivePredictor.load(file)
 
 
+def _pilot(task: Task) -> Json:
+    """Seconds of the same search going a little, and somewhat further; what they find is not kept."""
+    images(task)  # read before anything is timed
+    found = {}
+    for name, effort in (("short_s", SHORT), ("long_s", LONG)):
+        folder = Path(task.folder) / str(effort)
+        shutil.rmtree(folder, ignore_errors=True)  # what is left of one that was stopped would be gone on with
+        started = time.perf_counter()
+        _searched(replace(task, asked=with_effort(task.asked, effort)), folder)
+        found[name] = time.perf_counter() - started
+        gc.collect()  # as in `run_task`
+        shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
 def _searched(task: Task, folder: Path) -> SearchResult:
     """The search, made now or before."""
     asked, space = task.asked, space_of(task.asked)
@@ -210,7 +236,7 @@ def _searched(task: Task, folder: Path) -> SearchResult:
 
 def _search(task: Task) -> Json:
     result = _searched(task, Path(task.folder))
-    return {"architecture": result.architecture.to_json()}
+    return {"architecture": result.architecture.to_json(), "supernet": result.net is not None}
 
 
 def _train(task: Task) -> Json:
@@ -230,8 +256,9 @@ def _rank(task: Task) -> Json:
     """The accuracies that a finished search's supernet gives to networks that were trained alone, and to its own."""
     asked, data = task.asked, images(task)
     result = _searched(task, Path(task.folder).parents[1] / "search" / asked["searched"])
-    inherited = InheritedEvaluator(result.net, data, asked["torch_device"])
-    supernet = supernet_accuracies(result.net, result.net.probabilities(), data)  # type: ignore[arg-type]
+    net = result.supernet
+    inherited = InheritedEvaluator(net, data, asked["torch_device"])
+    supernet = supernet_accuracies(net, net.probabilities(), data)  # type: ignore[arg-type]
     ranked = [Architecture.from_json(each) for each in asked["ranked"]]
     return {
         "supernet": supernet,
@@ -246,5 +273,5 @@ def _val(inherited: InheritedEvaluator, architecture: Architecture) -> float:
     return found
 
 
-FOUND: dict[Kind, type[BaseModel]] = {"search": _Searched, "train": _Trained, "rank": _Ranked}
-KINDS: dict[Kind, Callable[[Task], Json]] = {"search": _search, "train": _train, "rank": _rank}
+FOUND: dict[Kind, type[BaseModel]] = {"pilot": _Piloted, "search": _Searched, "train": _Trained, "rank": _Ranked}
+KINDS: dict[Kind, Callable[[Task], Json]] = {"pilot": _pilot, "search": _search, "train": _train, "rank": _rank}

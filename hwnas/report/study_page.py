@@ -15,11 +15,11 @@ from hwnas.report.study_table import (
     CONFIDENT,
     EXPLAINED,
     GAP_EXPLAINED,
-    GAP_HEADS,
     HEADS,
     by_budget,
     cells,
     gap_cells,
+    gap_heads,
     too_few,
 )
 
@@ -51,6 +51,7 @@ def study_page(report: Json) -> str:
         report: what the study's ``report.json`` holds.
     """
     config = report["config"]
+    gaps = [row for row in report["rows"] if row["gap"] is not None]
     return render(
         TEMPLATE,
         title=f"search methods on {config['space']}",
@@ -68,9 +69,9 @@ def study_page(report: Json) -> str:
             }
             for (data, budget_ms), rows in by_budget(report["rows"]).items()
         ],
-        gap_heads=GAP_HEADS,
+        gap_heads=gap_heads(gaps),
         gap_explained=GAP_EXPLAINED,
-        gaps=[gap_cells(row) for row in report["rows"] if row["gap"] is not None],
+        gaps=[gap_cells(row) for row in gaps],
     )
 
 
@@ -95,10 +96,22 @@ def _facts(report: Json) -> list[tuple[str, str]]:
     first, seeds = config["first_seed"], config["seeds"]
     return [
         ("seeds", f"{seeds}, from {first} to {first + seeds - 1}"),
-        ("training", f"{config['epochs']} epochs, batches of {config['batch_size']}, of supernets and networks alike"),
+        ("training", f"{config['epochs']} epochs, batches of {config['batch_size']}, {_equal(config)}"),
         ("latency table", config["latency"] or f"of {config['device']}"),
-        ("networks ranked", f"all that were trained, and {config['ranked']} random ones"),
+        ("networks ranked", f"all that were trained, and {config['ranked']} random ones{_repeats(config)}"),
     ]
+
+
+def _equal(config: Json) -> str:
+    seconds = config.get("search_seconds")
+    if seconds is None:
+        return "of supernets and networks alike"
+    return f"of every network; searches of about {seconds:g} s each"
+
+
+def _repeats(config: Json) -> str:
+    seeds = config.get("ranked_seeds", 1)
+    return f", each with {seeds} seeds" if seeds > 1 else ""
 
 
 def _point(row: Json) -> Point:

@@ -22,7 +22,7 @@ from hwnas.report.sparkline import sparkline
 from hwnas.run import METRICS_FILE, RUN_FILE
 
 CURVE_WIDTH = 32
-INNER = ("compared", "retrained", "fine-tuned", PRECISIONS_FOLDER)
+INNER = ("trained-on", "compared", "retrained", "fine-tuned", PRECISIONS_FOLDER)
 """Folders of a run that hold trainings of their own."""
 END_FILES = (REPORT_FILE, WEIGHTS_FILE)
 """Of a design and of a search: either is written at the end."""
@@ -33,12 +33,20 @@ class _Images(BaseModel):
     train: int = Field(default=0, ge=0)
 
 
+class _Settings(BaseModel):
+    """Of a search: where children are trained by themselves, a step is a child."""
+
+    evaluate: str = "inherited"
+    evaluations: int | None = Field(default=None, ge=0)
+
+
 class _Config(BaseModel):
     """Of a run's configuration, what its length follows from, and the budget."""
 
     epochs: int | None = Field(default=None, ge=0)
     batch_size: int = Field(default=0, ge=0)
     images: _Images | str = _Images()
+    settings: _Settings = _Settings()
     budget_ms: float | str | None = None
 
 
@@ -162,5 +170,7 @@ def _training(folder: Path, name: str, config: _Config, steps_per_epoch: int | N
     path = folder / METRICS_FILE
     records = [record for record in read_records(path) if isinstance(record.get("step"), int)]
     total = None if steps_per_epoch is None or config.epochs is None else config.epochs * steps_per_epoch
+    if config.settings.evaluate == "trained":
+        total = config.settings.evaluations
     quiet_s = max(0.0, time.time() - path.stat().st_mtime) if records else None
     return WatchedTraining(name, records, total, quiet_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
+from hwnas.child import ChildNetwork, weights_checksum
 from hwnas.errors import UsageError
 from hwnas.files import write_atomically
 from hwnas.foreign import checked
@@ -22,8 +24,9 @@ from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train.child import train_child
 from hwnas.train.data import ImageData
-from hwnas.train.evaluate import Batches, accuracy, accuracy_and_loss, recalibrate_batch_norm
-from hwnas.train.loop import open_run
+from hwnas.train.evaluate import Batches, accuracy_and_loss, recalibrate_batch_norm
+from hwnas.train.loop import TrainingProgress, open_run, seeded
+from hwnas.train.weights import WeightSettings
 
 EVALUATIONS_FILE = "evaluations.jsonl"
 RECALIBRATION_IMAGES = 4096
@@ -83,24 +86,51 @@ class TrainedEvaluator:
         data: its training split trains, its validation split evaluates.
         folder: holds the run folders; a training that was stopped goes on.
         seed: of weights and the order of the images.
+        settings: of the weights; None: the defaults.
+        start: whose weights the children begin with; None: random ones.
+        progress: called after each step of a training with (steps done, steps in all, figures).
     """
 
     kind: EvaluationKind = "trained"
 
-    def __init__(self, data: ImageData, folder: Path | str, seed: int = 0, torch_device: str = "cpu") -> None:
+    def __init__(
+        self,
+        data: ImageData,
+        folder: Path | str,
+        seed: int = 0,
+        torch_device: str = "cpu",
+        settings: WeightSettings | None = None,
+        start: SuperNetwork | None = None,
+        progress: TrainingProgress | None = None,
+    ) -> None:
         self._data, self._folder = data, Path(folder)
         self._seed, self._device = seed, torch_device
+        self._settings, self._start, self._progress = settings, start, progress
 
     def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
+        child = self.child(architecture, epochs)
+        images = epochs * self._data.counts["train"] + self._data.counts["val"]
+        found, loss = accuracy_and_loss(child, self._data.val_batches())
+        known = loss if math.isfinite(loss) else None
+        return Evaluation(architecture, self.kind, accuracy=found, loss=known, epochs=epochs, images=images)
+
+    def child(self, architecture: Architecture, epochs: int) -> ChildNetwork:
+        """The child after so many epochs, trained now or before."""
         if epochs < 1:
             raise UsageError(f"a network is trained for 1 epoch or more, not {epochs}; say for how many.")
         decided: dict[str, Any] = {"architecture": architecture.digest, "epochs": epochs, "seed": self._seed}
         decided |= {"images": self._data.digest, "batch_size": self._data.batch_size}
+        if self._settings is not None:
+            decided |= {"settings": asdict(self._settings)}
+        start = None
+        if self._start is not None:
+            with seeded(self._seed):  # a new module draws weights, which the inherited ones replace
+                start = self._start.inherit(architecture)
+            decided |= {"start": weights_checksum(start.state_dict())}
         run = open_run(self._folder / f"{architecture.digest[:12]}-{epochs}", decided)
-        child = train_child(architecture, self._data, run, epochs, self._seed, torch_device=self._device)
-        images = epochs * self._data.counts["train"] + self._data.counts["val"]
-        found = accuracy(child, self._data.val_batches())
-        return Evaluation(architecture, self.kind, accuracy=found, epochs=epochs, images=images)
+        return train_child(
+            architecture, self._data, run, epochs, self._seed, self._progress, self._device, self._settings, start
+        )
 
 
 class LookedUpEvaluator:

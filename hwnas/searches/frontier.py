@@ -20,12 +20,12 @@ FRONTIER_FOLDER = "frontier"
 def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchResult]:
     """The best architecture within each budget that one search supports, from the largest budget down.
 
-    Nothing is trained. A one-shot search (``spos``, ``random``) is repeated with each budget: its SuperNetwork knows of
-    none. The others decode each exactly from the probabilities, or the indicators, as the search left them, which know
-    best what lies near the budget that was searched. A SuperKernelNet starts from the largest network and learns in
-    which order to give things up, so search at the largest budget; the smaller ones go on in that order. What was
-    evaluated for a smaller budget is a candidate for all larger ones, also for the one that was searched, whose network
-    may thus become a better one.
+    No supernet is trained further. A one-shot search (``spos``, ``random``) is repeated with each budget: its
+    SuperNetwork knows of none, and children that it trained by themselves are known. The others decode each exactly
+    from the probabilities, or the indicators, as the search left them, which know best what lies near the budget that
+    was searched. A SuperKernelNet starts from the largest network and learns in which order to give things up, so
+    search at the largest budget; the smaller ones go on in that order. What was evaluated for a smaller budget is a
+    candidate for all larger ones, also for the one that was searched, whose network may thus become a better one.
 
     Args:
         result: of a search at the largest budget.
@@ -36,7 +36,7 @@ def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchRe
         HwnasError: a budget that no architecture meets.
     """
     searched = result.problem.budget
-    deriver = result.deriver or MostProbable(result.net)
+    deriver = result.deriver or MostProbable(result.supernet)
     budgets = [replace(searched, budget_ms=budget_ms) for budget_ms in sorted(set(budgets_ms))]
     for budget in budgets:
         if budget.budget_ms > searched.budget_ms and not deriver.any_budget:

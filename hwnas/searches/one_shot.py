@@ -9,27 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
-from hwnas.searches.contracts import Evaluation, Proposer
+from hwnas.searches.contracts import Evaluation, Evaluator, Proposer
 from hwnas.searches.derivers import best_evaluated, derive_together, within_as_measured
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proposers import EvolutionProposer, RandomProposer, evaluate_proposals
 from hwnas.searches.result import SearchResult
+from hwnas.searches.trained_children import TrainedChildren
 from hwnas.space import Architecture
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
 from hwnas.train.weights import WeightSettings, WeightTraining
+
+Evaluate = Literal["inherited", "trained"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,26 @@ class OneShotSettings(WeightSettings):
     Attributes:
         evaluations: children that are evaluated after the training (1,000 in SPOS: 20 generations of 50).
         population: children in a generation of the evolution (50 in SPOS; 20, as shorter searches need generations).
+        evaluate: ``inherited``, with a supernet's weights; ``trained``, each child by itself, and no supernet is.
+        child_epochs: of each child that is trained by itself; None: as many as the search has.
     """
 
     evaluations: int = 200
     population: int = 20
+    evaluate: Evaluate = "inherited"
+    child_epochs: int | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.evaluate not in get_args(Evaluate):
+            raise UsageError(f"evaluate must be {' or '.join(get_args(Evaluate))}, not {self.evaluate!r}.")
+        if self.child_epochs is None:
+            return
+        if self.child_epochs < 1:
+            raise UsageError(f"child_epochs is 1 or more, not {self.child_epochs}.")
+        if self.evaluate != "trained":
+            raise UsageError("child_epochs is for children that are trained by themselves: say evaluate = 'trained'.")
 
 
 class UniformTrainer:
@@ -88,30 +106,34 @@ MakeProposer = Callable[[Budget, OneShotSettings, int], Proposer]
 
 @dataclass(eq=False)
 class BestChild:
-    """The Deriver of a one-shot search: the best child that a proposer finds within the budget, by inherited weights.
+    """The Deriver of a search by evaluations: the best child that a proposer finds within the budget.
 
-    The supernet knows of no budget: any may be asked for. What is evaluated once is known for all.
+    Inherited weights and trained children know of no budget: any may be asked for. What is evaluated once is known for
+    all.
+
+    Attributes:
+        evaluator: judges the children.
+        run: keeps what was evaluated.
+        make_proposer, settings: of the search.
+        progress: see `evaluate_proposals`.
+        epochs: the fidelity: see `Evaluator`.
     """
 
-    trainer: UniformTrainer
+    evaluator: Evaluator
     run: Run
     make_proposer: MakeProposer
     settings: OneShotSettings
     progress: TrainingProgress | None
+    epochs: int = 0
     any_budget: bool = True
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
-
-    @cached_property
-    def _inherited(self) -> InheritedEvaluator:
-        problem = self.trainer.problem
-        return InheritedEvaluator(self.trainer.net, problem.data, problem.torch_device)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
         budget = problem.budget
         if taken is None:
-            evaluator = RecordedEvaluator(self._inherited, self.run.folder)
+            evaluator = RecordedEvaluator(self.evaluator, self.run.folder)
             proposer = self.make_proposer(budget, self.settings, problem.seed)
-            evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress)
+            evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress, self.epochs)
             self.evaluations |= evaluator.evaluations  # those for other budgets are kept, too
         known = list(self.evaluations.values())
         return within_as_measured(problem, lambda within: best_evaluated(known, within))
@@ -124,15 +146,22 @@ def one_shot(
     progress: TrainingProgress | None = None,
     settings: OneShotSettings | None = None,
 ) -> SearchResult:
-    """Train a supernet on uniform paths, then derive the best child that a proposer finds.
+    """Train a supernet on uniform paths, or every child by itself; derive the best child that a proposer finds.
 
     Goes on from the run's checkpoint and behind what was evaluated.
     """
     settings = settings or OneShotSettings()
     problem.budget.check_feasible()
+    if settings.evaluate == "trained":
+        children = TrainedChildren(problem, run, settings, settings.child_epochs, settings.evaluations, progress)
+        deriver = BestChild(children, run, make_proposer, settings, children.told, children.epochs)
+        architecture, derivation = derive_together(problem, deriver)
+        children.trained_on(architecture)
+        return SearchResult(problem, None, architecture, deriver, derivation, children.trained_on)
     trainer = UniformTrainer(problem, settings)
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
-    deriver = BestChild(trainer, run, make_proposer, settings, progress)
+    inherited = InheritedEvaluator(trainer.net, problem.data, problem.torch_device)
+    deriver = BestChild(inherited, run, make_proposer, settings, progress)
     architecture, derivation = derive_together(problem, deriver)
     return SearchResult(problem, trainer.net, architecture, deriver, derivation)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import nn
 
 from hwnas.child import ChildNetwork
+from hwnas.errors import UsageError
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.problem import SearchProblem
@@ -25,26 +27,38 @@ class SearchResult:
 
     Attributes:
         problem: what was searched for.
-        net: the SuperNetwork.
+        net: the SuperNetwork; None: the children were trained by themselves.
         architecture: what was derived, within the problem's budget.
         deriver: derives others, for other budgets; None: the most probable ones of the net.
         derivation: how it was derived, and how much of the budget it uses; None: nobody recorded it.
+        trained: gives a child that was trained by itself; None: children inherit from the net.
     """
 
     problem: SearchProblem
-    net: SuperNetwork
+    net: SuperNetwork | None
     architecture: Architecture
     deriver: Deriver | None = None
     derivation: Derivation | None = None
+    trained: Callable[[Architecture], ChildNetwork] | None = None
 
     def __repr__(self) -> str:
         budget = self.problem.budget
         ms = budget.predictor.predict(self.architecture).ms
         return f"SearchResult({budget.space.name} {self.architecture.code}, {ms:.4g} of {budget.budget_ms:.4g} ms)"
 
+    @property
+    def supernet(self) -> SuperNetwork:
+        """The SuperNetwork. Raises UsageError where there is none."""
+        if self.net is None:
+            raise UsageError("the children of this search were trained by themselves; it has no supernet.")
+        return self.net
+
     def derive(self) -> ChildNetwork:
-        """The child with inherited weights and batch-norm statistics of its own, on the CPU: ready, not retrained."""
-        child = self.net.inherit(self.architecture)
+        """The child on the CPU, ready: with inherited weights and batch-norm statistics of its own, or as the search
+        trained it by itself."""
+        if self.trained is not None:
+            return self.trained(self.architecture)
+        child = self.supernet.inherit(self.architecture)
         recalibrate_batch_norm(child, self.problem.data.train_batches(epoch=0))
         return child
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr
 
@@ -26,12 +28,25 @@ class BayesianStrategy(Strategy):
         features: of codes.
         start: random codes that are evaluated first.
         batch: codes that are proposed with one fit.
+        prior: a number per code that scores are expected to go with before anything is known; None: there is none.
     """
 
-    def __init__(self, pool: CodePool, features: CodeFeatures, seed: int = 0, start: int = 10, batch: int = 5) -> None:
+    def __init__(
+        self,
+        pool: CodePool,
+        features: CodeFeatures,
+        seed: int = 0,
+        start: int = 10,
+        batch: int = 5,
+        prior: Callable[[Ints], Floats] | None = None,
+    ) -> None:
         super().__init__(pool, seed)
-        self._features, self._start, self._batch = features, start, batch
-        sample = features(pool.draw(RANDOM_CODES, self.rng))
+        self._features, self._start, self._batch, self._prior = features, start, batch, prior
+        drawn = pool.draw(RANDOM_CODES, self.rng)
+        sample = features(drawn)
+        if prior is not None:
+            known = prior(drawn)
+            self._middle, self._spread = float(known.mean()), float(known.std()) or 1.0
         self._process = ArchitectureProcess([2 * float(block.var(axis=0).sum()) for block in sample])
 
     def propose(self) -> list[Ints]:
@@ -40,8 +55,9 @@ class BayesianStrategy(Strategy):
         candidates = self._candidates()
         if not len(candidates):
             return self.new_draws(1)
-        self._process.fit(self._features(np.array(self.codes)), np.array(self.scores), self.rng)
-        posterior = self._process.posterior(self._features(candidates))
+        codes = np.array(self.codes)
+        self._process.fit(self._features(codes), np.array(self.scores), self.rng, self._trend(codes))
+        posterior = self._process.posterior(self._features(candidates), self._trend(candidates))
         chosen: list[int] = []
         for _ in range(min(self._batch, len(candidates))):
             worth = posterior.mean + posterior.deviation
@@ -51,6 +67,10 @@ class BayesianStrategy(Strategy):
             chosen.append(int(worth.argmax()))
             posterior.will_know(chosen[-1])
         return [candidates[row] for row in chosen]
+
+    def _trend(self, codes: Ints) -> Floats | None:
+        """(n,): the prior's numbers, standardised over the pool."""
+        return None if self._prior is None else (self._prior(codes) - self._middle) / self._spread
 
     def _candidates(self) -> Ints:
         """New codes that are worth comparing, in large spaces few of all."""

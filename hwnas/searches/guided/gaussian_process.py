@@ -53,13 +53,24 @@ class ArchitectureProcess:
         self._logs = self._expected
         self._tuned_at = 0
 
-    def fit(self, blocks: Sequence[Floats], scores: Floats, rng: np.random.Generator) -> None:
+    def fit(
+        self, blocks: Sequence[Floats], scores: Floats, rng: np.random.Generator, trend: Floats | None = None
+    ) -> None:
         """Learn from rows of features, a block each, and their scores; larger is better.
 
         Hyper-parameters are looked for only when there is a third more to learn from than the last time.
+
+        Args:
+            trend: (n,), of about unit variance: what the mean is a straight line of, before anything is known; None:
+                the mean is 0.
         """
         self._blocks, targets = blocks, normal_scores(scores)
-        self.best = float(targets.max())
+        self.best, self._slope = float(targets.max()), 0.0
+        if trend is not None:
+            away = trend - trend.mean()
+            self._slope = float(away @ targets) / (float(away @ away) + 1)  # shrunk, as a slope of variance 1 is
+            targets = targets - self._slope * away
+            self._middle = float(trend.mean())
         distances = np.stack([squared_distances(block, block) for block in blocks])
         self._factor = self._factored(self._logs, distances, targets)
         if len(targets) < 4 / 3 * self._tuned_at:
@@ -72,12 +83,15 @@ class ArchitectureProcess:
             if factor.loss < self._factor.loss:
                 self._factor, self._logs = factor, logs
 
-    def posterior(self, blocks: Sequence[Floats]) -> Posterior:
-        """The posterior at other rows of features."""
+    def posterior(self, blocks: Sequence[Floats], trend: Floats | None = None) -> Posterior:
+        """The posterior at other rows of features; `trend` as in `fit`."""
         cross = np.exp(-self._weighted(self._blocks, blocks))
         lower = self._factor.lower
         solved = solve_triangular(lower, cross, lower=True, check_finite=False)
-        return Posterior(self, blocks, solved, solved.T @ self._factor.whitened, self._factor.amplitude)
+        mean = solved.T @ self._factor.whitened
+        if trend is not None:
+            mean = mean + self._slope * (trend - self._middle)
+        return Posterior(self, blocks, solved, mean, self._factor.amplitude)
 
     def covariance_with(self, blocks: Sequence[Floats], row: int) -> Floats:
         """(n,): of one row with all, before anything is known."""

@@ -1,0 +1,40 @@
+"""Equal time: how far each method's search goes within the same seconds, by a short pilot of it.
+
+A pilot makes a search twice, going a little and somewhat further. What a step more takes, and what all of it takes
+besides, follow from both; the study keeps them, so that it goes on with the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hwnas.searches.registry import get_search
+
+SHORT, LONG = 1, 3
+"""Epochs of the two searches; or children, where these are trained by themselves."""
+LEAST_STEP = 0.05
+"""Of the shorter search, a step is taken to last so much at least: a machine that was disturbed may tell of less."""
+MOST = 1_000_000
+
+Json = dict[str, Any]
+
+
+def with_effort(asked: Mapping[str, Any], effort: int) -> Json:
+    """What is asked of a search that goes so far: its epochs, or how many children it trains by themselves."""
+    settings = get_search(asked["method"]).resolve(asked["settings"])
+    if getattr(settings, "evaluate", None) == "trained":
+        return dict(asked) | {"settings": asked["settings"] | {"evaluations": effort}}
+    return dict(asked) | {"epochs": effort}
+
+
+def effort_within(seconds: float, short_s: float, long_s: float) -> int:
+    """How far a search goes in so many seconds, 1 at least.
+
+    Args:
+        seconds: that it is given.
+        short_s, long_s: what the searches of `SHORT` and `LONG` took.
+    """
+    each_s = max((long_s - short_s) / (LONG - SHORT), LEAST_STEP * short_s, 1e-6)
+    besides_s = max(short_s - SHORT * each_s, 0.0)
+    return min(MOST, max(1, int((seconds - besides_s) / each_s)))
