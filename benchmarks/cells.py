@@ -58,7 +58,7 @@ VAL_FRACTION = 0.3
 ANY_MS = 1e6
 """The budget where none is asked for."""
 
-EPOCHS = {"darts": 12, "darts-pt": 15, "snas": 24, "gdas": 40}
+EPOCHS = {"darts": 12, "darts-pt": 15, "cdarts": 7, "snas": 24, "gdas": 40}
 OTHER_EPOCHS = 60
 CIFAR = {"weight_decay": 5e-4, "label_smoothing": 0.0}
 """What is usual for CIFAR-10; the defaults are ImageNet's."""
@@ -138,10 +138,10 @@ def most_macs(budget_ms: float) -> dict[str, Any]:
 def supernet_accuracy(result: SearchResult, mixes: bool) -> float:
     """Of the mixture, or of random paths, on all validation images, with statistics of each batch."""
     net, generator, right, count = result.net.train(), torch.Generator().manual_seed(0), 0, 0
-    weights = net.probabilities()
+    weights, mixture = net.probabilities(), net.mixture() if mixes else []
     for images, labels in result.problem.data.val_batches():
         path = [int(torch.multinomial(w, 1, generator=generator)) for w in weights]
-        logits = mixed(net, images, weights) if mixes else net.run_path(images, path)
+        logits = mixed(net, images, mixture) if mixes else net.run_path(images, path)
         right, count = right + int((logits.argmax(1) == labels).sum()), count + len(labels)
     return right / count
 

@@ -22,12 +22,13 @@ from hwnas.searches.cyclic_losses import (
     ensemble,
     l1,
     l1_weight,
-    regularised_candidates,
+    regularised_logits,
 )
 from hwnas.searches.problem import SearchProblem
 from hwnas.spaces.nas_bench_201 import OPERATORS, nas_bench_201
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.supernet.embedding_heads import EmbeddingHead, level_ends
+from hwnas.supernet.relaxation import Relaxation
 from hwnas.train import distributed
 from hwnas.train.data import load_data
 from tests.test_dsnas import SPACE, problem
@@ -154,12 +155,12 @@ def test_24_the_l1_weight_falls_linearly_to_nothing(digits):
 
 def test_24_it_presses_the_raw_logits_of_skips_and_pools_alone():
     alphas = [torch.tensor([0.3, -0.2, 0.1, 0.4, 0.5], requires_grad=True) for _ in CELLS.decisions]
-    (5.0 * l1(alphas, regularised_candidates(CELLS))).backward()
+    (5.0 * l1(alphas, regularised_logits(list(map(Relaxation, CELLS.decisions))))).backward()
     assert OPERATORS[1] == "skip_connect" and OPERATORS[4] == "avg_pool_3x3"
     for alpha in alphas:
         assert alpha.grad.tolist() == [0.0, -5.0, 0.0, 0.0, 5.0]
     # a chain: where a block may be left out
-    counts = regularised_candidates(SPACE)
+    counts = regularised_logits(list(map(Relaxation, SPACE.decisions)))
     assert [count.tolist() for count in counts[:2]] == [[0.0] * 4, [0.0] * 4 + [1.0]][: len(counts)]
 
 

@@ -1,5 +1,6 @@
 """DARTS-PT: what a projection compares and keeps, also under a budget, and what is trained in between."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.searches.darts_pt import DARTSPTSettings, DARTSPTTrainer
-from hwnas.searches.perturbation import Perturbation, Projection, mixture_accuracy, projection_order
+from hwnas.searches.perturbation import Perturbation, mixture_accuracy, worth
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.projection import Projection, Subject, projection_rounds
 from hwnas.searches.snas import SNASSettings, SNASTrainer
+from hwnas.supernet.relaxation import Relaxation
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.test_darts import CELLS, fitted
@@ -53,7 +56,7 @@ def test_29_the_candidate_that_carries_the_signal_is_kept_though_its_logit_is_th
     net = where_3x3_alone_carries_signal()
     images = batches()[0][0]
     labels = net.train().run(images, _mixtures(net)).argmax(1)  # what the whole supernet says
-    deriver = Perturbation(net, [(images, labels)], [5])
+    deriver = Perturbation(net, [(images, labels)], [Subject(5)])
     made = deriver.project(problem(digits).budget)
     assert made.chosen == 3
     assert made.without[0] is None, "no edge is left out where the budget does not ask for it"
@@ -71,10 +74,8 @@ def test_one_weight_is_set_to_zero_and_the_others_stay_what_they_are(digits, mon
     import hwnas.searches.perturbation as module
 
     net, seen = SampledNet(CELLS), []
-    monkeypatch.setattr(
-        module, "mixture_accuracy", lambda _net, weights, _batches: (seen.append(weights), (0.5, 1.0))[1]
-    )
-    deriver = Perturbation(net, batches(), [2, 0], exclude_none=False)
+    monkeypatch.setattr(module, "mixture_accuracy", lambda _net, weights, *_: (seen.append(weights), (0.5, 1.0))[1])
+    deriver = Perturbation(net, batches(), [Subject(2), Subject(0)], exclude_none=False)
     deriver.made.append(deriver.project(problem(digits).budget))
     assert len(seen) == 5
     for k, weights in enumerate(seen):
@@ -105,13 +106,14 @@ def test_a_projection_that_would_leave_no_architecture_within_the_budget_is_not_
     worth = np.array([0.0, 0.1, 0.2, 0.9, 0.3])  # 3x3 everywhere, which is over the budget
     asked = []
 
-    def accuracy(_net, weights, _batches):
+    def accuracy(_net, weights, *_):
         removed = next(int((w == 0).nonzero()[0]) for w in weights if int((w == 0).sum()) == 1)
         asked.append(removed)
         return 1.0 - worth[removed], 1.0
 
     monkeypatch.setattr(module, "mixture_accuracy", accuracy)
-    deriver = Perturbation(SampledNet(CELLS), batches(), projection_order(1, 6), exclude_none=False)
+    order = list(itertools.chain(*projection_rounds(CELLS, 1)))
+    deriver = Perturbation(SampledNet(CELLS), batches(), order, exclude_none=False)
     found = deriver(task)
     assert task.budget.is_within(found)
     assert [each.chosen for each in sorted(deriver.made, key=lambda each: each.decision)] == list(CELLS.indices(found))
@@ -192,4 +194,5 @@ def test_settings_that_perturbation_does_not_heed_are_refused():
             DARTSPTSettings(**given)
     with pytest.raises(UsageError, match="supernet"):
         DARTSPTSettings(supernet=0.7, search=0.6)
-    assert Projection(0, 1, [[0.5, 1.0], [0.6, 1.0], None]).gains().argmax() == 1
+    made = Projection(0, 0, 1, [[0.5, 1.0], [0.6, 1.0], None, None, None])
+    assert worth(made, Relaxation(CELLS.decisions[0])).argmax() == 1

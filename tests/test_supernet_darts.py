@@ -56,7 +56,8 @@ def test_a_mixture_is_the_weighted_sum_of_all_candidates(net):
 
 @pytest.mark.parametrize(
     ("method", "space"),
-    [(method, SMALL) for method in ("dsnas", "darts", "cdarts", "gdas", "snas", "spos")] + [("random", SPACE)],
+    [(method, SMALL) for method in ("dsnas", "darts", "darts-pt", "cdarts", "gdas", "snas", "spos")]
+    + [("random", SPACE)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_the_methods_search_cells_within_a_budget(method, space, tmp_path):

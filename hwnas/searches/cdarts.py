@@ -16,7 +16,7 @@ from hwnas.errors import UsageError
 from hwnas.run import Run
 from hwnas.searches.cdarts_settings import CDARTSSettings
 from hwnas.searches.contracts import Deriver
-from hwnas.searches.cyclic_losses import count_skips, l1, l1_weight, regularised_candidates
+from hwnas.searches.cyclic_losses import count_skips, l1, l1_weight, regularised_logits
 from hwnas.searches.cyclic_training import CyclicTraining, Figures
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.deriving import DerivingTrainer, search_with
@@ -54,14 +54,14 @@ class CDARTSTrainer(DerivingTrainer):
         self.path: list[int] = [0] * len(space.decisions)
         """The evaluation net, from the first cycle on: an index per decision."""
         with seeded(problem.seed):
-            net = CyclicNet(space, evaluation_space(space, settings.evaluation))
+            net = CyclicNet(space, evaluation_space(space, settings.evaluation), settings.edges == "mean")
         if problem.start is not None:
             start_from(net.search, problem.start)
         net.set_affine(settings.affine)
         self.net: CyclicNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         alpha_steps = self.search_steps - self.pretrain_steps
         self.nets = CyclicTraining(self.net, settings, self.total_steps, alpha_steps, problem.data.batch_size)
-        self.regularised = regularised_candidates(space)
+        self.regularised = regularised_logits(self.net.search.relaxations)
 
     def cycle_of(self, step: int) -> tuple[int, bool]:
         """The cycle of a step of the search, and whether the evaluation net is trained alone in it."""
@@ -143,7 +143,7 @@ class CDARTSTrainer(DerivingTrainer):
     def expected_ms(self) -> float:
         """Expected latency of the mixture, or of what is derived."""
         derived = self.derived
-        probabilities = self.net.probabilities() if derived is None else one_hot(self.net.alphas, derived)
+        probabilities = self.net.probabilities() if derived is None else one_hot(self.net.probabilities(), derived)
         return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
 
     def deriver(self) -> Deriver:

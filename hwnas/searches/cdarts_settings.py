@@ -16,6 +16,7 @@ from hwnas.train.weights import WeightSettings
 EvaluationImages = Literal["training", "validation"]
 Pool = Literal["search", "fresh"]
 Schedule = Literal["cosine", "constant"]
+Edges = Literal["sum", "mean"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class CDARTSSettings(WeightSettings):
         schedule: of the weights' learning rate: ``cosine``, after a warm-up, or ``constant``, as the authors' code has
             it (its schedules are never advanced).
         affine: whether batch norms in the candidates of the search net have a scale and a shift.
+        edges: what a node of a cell of two inputs is of its edges in the search net: their ``sum``, as in DARTS and in
+            the network that is derived (our default), or their ``mean``, as published (`beta` without `--use_beta`).
         exclude_none: an edge of a cell is left out only where the budget leaves nothing else, in evaluation nets and in
             what is derived.
         derive, decode: as of the other methods with logits (`hwnas.searches.sampled_path.SampledPathSettings`).
@@ -71,6 +74,7 @@ class CDARTSSettings(WeightSettings):
     clip_together: bool = False
     schedule: Schedule = "cosine"
     affine: bool = False
+    edges: Edges = "sum"
     exclude_none: bool = True
     derive: Derive = "probable"
     decode: Decode = "mode"
@@ -79,7 +83,7 @@ class CDARTSSettings(WeightSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         known = {"evaluation_images": EvaluationImages, "pool": Pool, "kl_reduction": Reduction, "schedule": Schedule}
-        for name, values in {**known, "derive": Derive, "decode": Decode}.items():
+        for name, values in {**known, "edges": Edges, "derive": Derive, "decode": Decode}.items():
             check_known(name, getattr(self, name), get_args(values))
         if not 0 <= self.pretrain < self.search <= 1:
             raise UsageError(
@@ -120,4 +124,5 @@ class CDARTSSettings(WeightSettings):
             kl_reduction="mean",
             clip_together=True,
             schedule="constant",
+            edges="mean",
         )

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hwnas.space import SearchSpace
 from hwnas.specs.darts_operators import FactorisedReduction
 from hwnas.specs.pool import Pool
 from hwnas.specs.skip import Skip
+from hwnas.supernet.relaxation import Relaxation
 
 Reduction = Literal["mean", "batchmean"]
 
@@ -42,12 +42,9 @@ def divergence(search: Tensor, evaluation: Tensor, temperature: float, reduction
     return total / (len(search) if reduction == "batchmean" else search.numel())
 
 
-def regularised_candidates(space: SearchSpace) -> list[Tensor]:
-    """Per decision, how many skips and pools each candidate holds: 0 or 1, or more where it is several operators."""
-    return [
-        torch.tensor([float(count_skips_and_pools(spec)) for spec in decision.candidates])
-        for decision in space.decisions
-    ]
+def regularised_logits(relaxations: Sequence[Relaxation]) -> list[Tensor]:
+    """Per decision, how many skips and pools each logit is for: 0 or 1, or more where a candidate holds several."""
+    return [torch.tensor([float(count_skips_and_pools(spec)) for spec in each.specs]) for each in relaxations]
 
 
 def count_skips_and_pools(spec: Any) -> int:

@@ -77,7 +77,7 @@ class CyclicTraining:
 
     def search_step(self, images: Tensor, labels: Tensor) -> Figures:
         """The search net alone learns, by the cross-entropy of its classifier."""
-        logits = self.net.search_levels(images, self._frozen_probabilities())[-1]
+        logits = self.net.search_levels(images, self._frozen_mixture())[-1]
         loss: Tensor = self.weights.loss_function(logits, labels)
         torch.autograd.backward(loss)
         self._average()
@@ -108,12 +108,12 @@ class CyclicTraining:
         if self.settings.evaluation_images == "validation":
             validated = self._published_validation_step(validation, path, term)
             return validated | self.search_step(*training)
-        loss, trained = self.joint_loss(training, path, self._frozen_probabilities())
+        loss, trained = self.joint_loss(training, path, self._frozen_mixture())
         torch.autograd.backward(loss)
         self._average()
         self._step_evaluation()
         self.weights.step()
-        loss, validated = self.joint_loss(validation, path, self.net.probabilities())
+        loss, validated = self.joint_loss(validation, path, self.net.mixture())
         alphas = list(self.net.alphas)
         for alpha, gradient in zip(alphas, torch.autograd.grad(loss + term, alphas), strict=True):
             alpha.grad = gradient
@@ -122,7 +122,7 @@ class CyclicTraining:
         return validated | {"loss": trained["loss"]}
 
     def _published_validation_step(self, validation: Batch, path: list[int], term: Tensor) -> Figures:
-        loss, figures = self.joint_loss(validation, path, self.net.probabilities())
+        loss, figures = self.joint_loss(validation, path, self.net.mixture())
         torch.autograd.backward(loss + term)
         self._average()
         if self.settings.clip_together and self.settings.clip_norm is not None:
@@ -132,21 +132,21 @@ class CyclicTraining:
         self.weights.optimizer.zero_grad(set_to_none=False)  # the search net does not learn from these images
         return figures
 
-    def joint_loss(self, batch: Batch, path: list[int], probabilities: list[Tensor]) -> tuple[Tensor, Figures]:
+    def joint_loss(self, batch: Batch, path: list[int], weights: list[Tensor]) -> tuple[Tensor, Figures]:
         """The cross-entropies of both nets and the divergence of their levels, a scalar; and the three of them.
 
         The teacher's side of the divergence is not detached, as published.
         """
         (images, labels), settings = batch, self.settings
-        search = self.net.search_levels(images, probabilities)
+        search = self.net.search_levels(images, weights)
         evaluation = self.net.evaluation_levels(images, path)
         kl = divergence(ensemble(search), ensemble(evaluation), settings.temperature, settings.kl_reduction)
         own, other = (self.weights.loss_function(levels[-1], labels) for levels in (search, evaluation))
         figures = {"loss": own, "evaluation_loss": other, "kl": kl}
         return own + other + settings.kl_weight * kl, {name: float(value.detach()) for name, value in figures.items()}
 
-    def _frozen_probabilities(self) -> list[Tensor]:
-        return [probabilities.detach() for probabilities in self.net.probabilities()]
+    def _frozen_mixture(self) -> list[Tensor]:
+        return [weights.detach() for weights in self.net.mixture()]
 
     def _average(self, parameters: Iterable[nn.Parameter] | None = None) -> None:
         """Make the gradients of some parameters, or of all, and the statistics those of all processes."""

@@ -26,6 +26,7 @@ from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, Sampled
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import choices_in
 from hwnas.supernet.mixed import mixed
+from hwnas.supernet.relaxation import by_edge
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress
 
@@ -77,10 +78,12 @@ class DARTSSettings(SampledPathSettings):
 class DARTSTrainer(SampledPathTrainer):
     """The state of a search and its step: the logits move on a validation batch, then the weights on a training batch.
 
-    While the architecture is searched, a batch runs through the mixture of all candidates (equation 2).
+    While the architecture is searched, a batch runs through the mixture of all candidates (equation 2). In a cell of
+    two inputs logits are those of its edges, as in the paper.
     """
 
     settings: DARTSSettings
+    relax = staticmethod(by_edge)
 
     def __init__(self, problem: SearchProblem, settings: DARTSSettings) -> None:
         self._validation = ValidationBatches(problem, "DARTS")
@@ -105,14 +108,23 @@ class DARTSTrainer(SampledPathTrainer):
     @property
     def decided(self) -> dict[int, int]:
         """The candidate of each decision that is not open any more, though the architecture is not derived yet."""
-        return {decision: logits.index(max(logits)) for decision, logits in self.fixed.items()}
+        decided = {}
+        for decision, logits in self.fixed.items():
+            relaxation, alpha = self.net.relaxations[decision], self.net.alphas[decision].detach()
+            probabilities = relaxation.probabilities(relaxation.weights(alpha.new_tensor(logits)))
+            decided[decision] = int(probabilities.argmax())
+        return decided
+
+    def mixture(self) -> list[Tensor]:
+        """The weights of the mixture: softmax of the logits, one candidate's without a gradient where it is decided."""
+        found = self.net.mixture()
+        for decision, index in self.decided.items():
+            found[decision] = self.net.relaxations[decision].of_candidate(index, found[decision])
+        return found
 
     def probabilities(self) -> list[Tensor]:
-        """The weights of the mixture: softmax of the logits, one-hot and without a gradient where it is decided."""
-        found = self.net.probabilities()
-        for decision, index in self.decided.items():
-            found[decision] = torch.eye(len(found[decision]), device=found[decision].device)[index]
-        return found
+        """The probability of every candidate by the weights of the mixture."""
+        return [each.probabilities(w) for each, w in zip(self.net.relaxations, self.mixture(), strict=True)]
 
     @property
     def updates_logits(self) -> bool:
@@ -126,16 +138,16 @@ class DARTSTrainer(SampledPathTrainer):
 
     @torch.no_grad()
     def sample(self, again: bool = False) -> Path:
-        """The mixture, and the candidates of its largest weights; afterwards the derived path."""
+        """The most probable candidates, and all probabilities; afterwards the derived path."""
         if self.derived is not None:
             return super().sample(again)
-        weights = self.probabilities()
-        return [int(w.argmax()) for w in weights], weights
+        probabilities = self.probabilities()
+        return [int(p.argmax()) for p in probabilities], probabilities
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         if self.learns_logits:
             self.learn_logits(images, labels, choices)
-        loss = self.mixed_loss(images, labels, [weights.detach() for weights in self.probabilities()])
+        loss = self.mixed_loss(images, labels, [weights.detach() for weights in self.mixture()])
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -159,9 +171,9 @@ class DARTSTrainer(SampledPathTrainer):
         validation = self._validation[self.step_count - self.pretrain_steps]
         alphas = list(self.net.alphas)
         if self.settings.order == "first":
-            return _gradients(self.mixed_loss(*validation, self.probabilities()), alphas)
+            return _gradients(self.mixed_loss(*validation, self.mixture()), alphas)
         with self.looked_ahead(images, labels) as weights:
-            loss = self.mixed_loss(*validation, self.probabilities())
+            loss = self.mixed_loss(*validation, self.mixture())
             gradients = _gradients(loss, [*alphas, *weights])
         own, direction = gradients[: len(alphas)], gradients[len(alphas) :]
         distributed.average((), direction)
@@ -178,7 +190,7 @@ class DARTSTrainer(SampledPathTrainer):
         groups = self.weights.optimizer.param_groups
         weights: list[Tensor] = [p for group in groups for p in group["params"] if p.requires_grad]
         decays = [group["weight_decay"] for group in groups for p in group["params"] if p.requires_grad]
-        shares = [share.detach() for share in self.probabilities()]
+        shares = [share.detach() for share in self.mixture()]
         gradients = _gradients(self.mixed_loss(images, labels, shares), weights)
         distributed.average((), gradients)
         kept = [weight.detach().clone() for weight in weights]
@@ -208,7 +220,7 @@ class DARTSTrainer(SampledPathTrainer):
         for sign in (1.0, -1.0):
             with torch.no_grad():
                 torch._foreach_add_(weights, direction, alpha=sign * epsilon)
-            ends.append(_gradients(self.mixed_loss(images, labels, self.probabilities()), list(self.net.alphas)))
+            ends.append(_gradients(self.mixed_loss(images, labels, self.mixture()), list(self.net.alphas)))
             with torch.no_grad():
                 torch._foreach_copy_(weights, kept)
         return [(above - below) / (2 * epsilon) for above, below in zip(*ends, strict=True)]

@@ -1,13 +1,13 @@
 """DARTS-PT (arXiv 2108.04392): a DARTS supernet, projected decision by decision with fine-tuning in between.
 
-Order and hyper-parameters follow ruochenwang/darts-pt, `nasbench201/projection.py`; what is compared is in
-`hwnas.searches.perturbation`, the training of the supernet in `hwnas.searches.darts`.
+Order and hyper-parameters follow ruochenwang/darts-pt, `nasbench201/projection.py` and `sota/cnn/projection.py`; what
+is compared is in `hwnas.searches.perturbation`, the training of the supernet in `hwnas.searches.darts`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
@@ -18,10 +18,12 @@ from hwnas.searches.darts import DARTSSettings, DARTSTrainer
 from hwnas.searches.deriving import search_with
 from hwnas.searches.evaluators import InheritedEvaluator, KeptBatches
 from hwnas.searches.method import Method
-from hwnas.searches.perturbation import Perturbation, Projection, mixture_accuracy, projection_order
+from hwnas.searches.perturbation import Perturbation, mixture_accuracy
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.projection import EdgeOrder, Projection, projected, projection_rounds
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import FINISHING, SEARCHING, PathDerive
+from hwnas.searches.sampled_path import FINISHING, SEARCHING, PathDerive, check_known
+from hwnas.supernet.relaxation import EdgeRelaxation
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress
 from hwnas.train.weights import WeightTraining
@@ -40,17 +42,20 @@ class DARTSPTSettings(DARTSSettings):
         supernet: share of the steps after which the first decision is projected; the last one is when the share
             `search` of them is made. In between the supernet is fine-tuned.
         fine_tune_lr: learning rate of the fine-tuning, in shares of `lr`.
+        edge_order: in which order edges, and then nodes, are projected: ``random``, as published, or as ``given``.
         blank: the logits stay uniform: the supernet is trained without an architecture, and then projected.
     """
 
     supernet: float = 0.5
     search: float = 0.65
     fine_tune_lr: float = 0.1
+    edge_order: EdgeOrder = "random"
     blank: bool = False
     derive: PathDerive = "perturbed"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_known("edge_order", self.edge_order, get_args(EdgeOrder))
         if not self.pretrain <= self.supernet < self.search:
             raise UsageError(
                 "the supernet is projected between the shares supernet and search of the steps, pretrain <= supernet < "
@@ -86,7 +91,8 @@ class DARTSPTTrainer(DARTSTrainer):
     def __init__(self, problem: SearchProblem, settings: DARTSPTSettings) -> None:
         super().__init__(problem, settings)
         self.supernet_steps = self.phase_steps[SUPERNET]
-        self.order = projection_order(problem.seed, len(self.net.alphas))
+        self.rounds = projection_rounds(problem.budget.space, problem.seed, settings.edge_order)
+        self.order = [subject for made in self.rounds for subject in made]
         self.batches = KeptBatches(problem.data.val_batches)
         self.projections: list[Projection] = []
         self.before: dict[str, Any] | None = None
@@ -117,9 +123,8 @@ class DARTSPTTrainer(DARTSTrainer):
         if stage != self.stage:
             self.stage, self.weights = stage, self.weight_training(stage)
 
-    @property
-    def decided(self) -> dict[int, int]:
-        return super().decided | {each.decision: each.chosen for each in self.projections}
+    def mixture(self) -> list[Tensor]:
+        return projected(self.net.relaxations, super().mixture(), self.projections)
 
     @property
     def learns_logits(self) -> bool:
@@ -135,15 +140,16 @@ class DARTSPTTrainer(DARTSTrainer):
 
     @property
     def due(self) -> int:
-        """How many decisions are to be projected before this step: the first at the end of the supernet's training,
-        the last at the end of the search, the others at equal distances."""
-        decisions, done = len(self.order), self.step_count - self.supernet_steps
+        """How many projections are to be made before this step: the first round at the end of the supernet's training,
+        the last one at the end of the search, the others at equal distances."""
+        rounds, done = len(self.rounds), self.step_count - self.supernet_steps
         if self.step_count >= self.search_steps:
-            return decisions
-        return 0 if done < 0 else 1 + done * (decisions - 1) // (self.search_steps - self.supernet_steps)
+            return len(self.order)
+        begun = 0 if done < 0 else 1 + done * (rounds - 1) // (self.search_steps - self.supernet_steps)
+        return sum(map(len, self.rounds[:begun]))
 
     def project(self, due: int) -> None:
-        """Project decisions until so many are. The first process evaluates."""
+        """Make projections until so many are. The first process evaluates."""
         if due and self.before is None:
             self.before = distributed.from_first(self.look_before)
         while len(self.projections) < due:
@@ -170,10 +176,16 @@ class DARTSPTTrainer(DARTSTrainer):
         return super().figures() | {"projected": len(self.projections)}
 
     def record(self) -> dict[str, Any]:
-        """As plain data, in the order in which it was done, with the names of the decisions."""
-        names = self.net.names
-        made = [each.to_json() | {"decision": names[each.decision]} for each in self.projections]
+        """As plain data, in the order in which it was done, with the names of the decisions, and the edges of nodes."""
+        made = [each.to_json() | self.named(each) for each in self.projections]
         return {**(self.before or {}), "projections": made}
+
+    def named(self, made: Projection) -> dict[str, Any]:
+        """The name of a projection's decision, and of an edge of a node the state that it comes from."""
+        relaxation, name = self.net.relaxations[made.decision], self.net.names[made.decision]
+        if not isinstance(relaxation, EdgeRelaxation):
+            return {"decision": name}
+        return {"decision": name, "edge": None if made.row is None else relaxation.sources[made.row]}
 
     def state_dict(self) -> dict[str, Any]:
         made = [each.to_json() for each in self.projections]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -11,9 +13,9 @@ Path = tuple[list[int], list[Tensor]]
 """One choice per decision: as indices, and as one-hot vectors that do not require a gradient."""
 
 
-def one_hot(alphas: nn.ParameterList, choices: list[int]) -> list[Tensor]:
-    """The choices as one-hot vectors of the logits' sizes, none of which requires a gradient."""
-    return [torch.eye(len(a), dtype=a.dtype, device=a.device)[c] for a, c in zip(alphas, choices, strict=True)]
+def one_hot(like: Iterable[Tensor], choices: list[int]) -> list[Tensor]:
+    """The choices as one-hot vectors of the sizes of those given, none of which requires a gradient."""
+    return [torch.eye(len(a), dtype=a.dtype, device=a.device)[c] for a, c in zip(like, choices, strict=True)]
 
 
 def sample_path(alphas: nn.ParameterList, generator: torch.Generator) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import torch
@@ -22,9 +23,11 @@ from hwnas.searches.deriving import DerivingTrainer
 from hwnas.searches.evaluators import KeptBatches
 from hwnas.searches.path_gradients import Path, one_hot, sample_path
 from hwnas.searches.path_losses import PathLosses
-from hwnas.searches.perturbation import Perturbation, projection_order
+from hwnas.searches.perturbation import Perturbation
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.projection import projection_rounds
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
+from hwnas.supernet.relaxation import Relax, Relaxation
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
@@ -100,6 +103,9 @@ def check_known(name: str, value: str, known: tuple[str, ...]) -> None:
 class SampledPathTrainer(DerivingTrainer):
     """The state of a search of sampled paths, and its step."""
 
+    relax: Relax = Relaxation
+    """What the logits are for: one per candidate, since a path takes one."""
+
     def __init__(self, problem: SearchProblem, settings: SampledPathSettings) -> None:
         super().__init__(problem, settings.checkpoint_seconds)
         self.settings = settings
@@ -114,7 +120,7 @@ class SampledPathTrainer(DerivingTrainer):
         self.fixed: dict[int, list[float]] = {}
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
-            net = SampledNet(problem.budget.space)
+            net = SampledNet(problem.budget.space, self.relax)
         if problem.start is not None:
             start_from(net, problem.start)
         self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -214,7 +220,7 @@ class SampledPathTrainer(DerivingTrainer):
     def expected_ms(self) -> float:
         """Expected latency of the path that the next step samples."""
         derived = self.derived
-        probabilities = self.probabilities() if derived is None else one_hot(self.net.alphas, derived)
+        probabilities = self.probabilities() if derived is None else one_hot(self.net.probabilities(), derived)
         return float(self.budget.predictor.expected_ms(self.budget.space, probabilities))
 
     def figures(self) -> dict[str, float]:
@@ -227,7 +233,7 @@ class SampledPathTrainer(DerivingTrainer):
             again: the second path of this step, independent of the first.
         """
         if self.derived is not None:
-            return self.derived, one_hot(self.net.alphas, self.derived)
+            return self.derived, one_hot(self.net.probabilities(), self.derived)
         choices, _ = sample_path(self.net.alphas, step_generator(self.problem.seed, self.step_count, int(again)))
         for decision, logits in self.fixed.items():
             choices[decision] = logits.index(max(logits))
@@ -251,7 +257,7 @@ class SampledPathTrainer(DerivingTrainer):
         if self.settings.derive == "probable":
             return probable
         if self.settings.derive == "perturbed":
-            order = projection_order(self.problem.seed, len(self.net.alphas))
+            order = list(chain(*projection_rounds(self.problem.budget.space, self.problem.seed)))
             return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
         return self.reranked(probable, self.candidate_losses())
 

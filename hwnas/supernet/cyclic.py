@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.space import Architecture, OneOf, SearchSpace
-from hwnas.supernet.choice import Candidates, Mixture, choices_in, path_selections
+from hwnas.supernet.choice import Candidates, choices_in, path_selections
 from hwnas.supernet.embedding_heads import EmbeddingHeads, level_ends, shared_nodes
 from hwnas.supernet.network import ChoiceNet
+from hwnas.supernet.relaxation import by_edge, selections
 from hwnas.supernet.sampled import SampledNet
 
 
@@ -25,6 +27,7 @@ class CyclicNet(nn.Module):
     Args:
         space: that is searched.
         evaluation: the space of the evaluation net, where that is another depth of the same decisions; None: the same.
+        mean: the edges of a node of two inputs are averaged in the search net, not summed.
 
     Attributes:
         search: the search net, with the logits.
@@ -35,12 +38,13 @@ class CyclicNet(nn.Module):
         UsageError: the two spaces differ in more than their depth.
     """
 
-    def __init__(self, space: SearchSpace, evaluation: SearchSpace | None = None) -> None:
+    def __init__(self, space: SearchSpace, evaluation: SearchSpace | None = None, mean: bool = False) -> None:
         super().__init__()
         evaluation = evaluation or space
         check_same_decisions(space, evaluation)
         self.space = space
-        self.search, self.pool = SampledNet(space), ChoiceNet(evaluation, Candidates)
+        self.search = SampledNet(space, partial(by_edge, mean=mean))
+        self.pool = ChoiceNet(evaluation, Candidates)
         with torch.no_grad():
             for (
                 alpha
@@ -66,15 +70,15 @@ class CyclicNet(nn.Module):
         """What children inherit from: the pool, or the search net where the evaluation net is of another depth."""
         return self.pool if self.same_depth else self.search
 
-    def search_levels(self, x: Tensor, probabilities: Sequence[Tensor]) -> list[Tensor]:
+    def search_levels(self, x: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
         """Logits (N, num_classes) of every level of the search net, those of the classifier last.
 
         Args:
             x: images (N, C, H, W).
-            probabilities: the weights of the mixture, one vector per decision.
+            weights: of the mixture, as `mixture` gives them.
         """
-        selections = dict(zip(self.search.names, map(Mixture, probabilities), strict=True))
-        return self.heads.levels(self.search, x, selections, self._places[0])
+        mixtures = selections(self.search.names, self.search.relaxations, weights)
+        return self.heads.levels(self.search, x, mixtures, self._places[0])
 
     def evaluation_levels(self, x: Tensor, path: Sequence[int]) -> list[Tensor]:
         """As `search_levels`, of the evaluation net of a path: an index per decision."""
@@ -103,6 +107,10 @@ class CyclicNet(nn.Module):
     def probabilities(self) -> list[Tensor]:
         """The probability of every candidate, one vector per decision; differentiable in the logits."""
         return self.search.probabilities()
+
+    def mixture(self) -> list[Tensor]:
+        """The weights of the search net's mixture, one vector per decision; differentiable in the logits."""
+        return self.search.mixture()
 
     def run_path(self, x: Tensor, path: Sequence[int]) -> Tensor:
         """Logits (N, num_classes) of the child that `path` names, one index per decision."""

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hwnas.supernet.choice import BinaryGates, Mixture
+from hwnas.supernet.choice import BinaryGates
 from hwnas.supernet.network import ChoiceNet
+from hwnas.supernet.relaxation import Relaxation, selections
+from hwnas.supernet.sampled import SampledNet
 
 
-def mixed(net: ChoiceNet, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+def mixed(
+    net: SampledNet, x: Tensor, weights: Sequence[Tensor], relaxations: Sequence[Relaxation] | None = None
+) -> Tensor:
     """Logits (N, num_classes) where every decision gives the weighted sum of its candidates' outputs.
 
     Args:
         x: images (N, C, H, W).
         weights: one vector per decision, such as a concrete sample.
+        relaxations: what the weights are of; by default, what the logits are of.
     """
-    return net.run(x, dict(zip(net.names, map(Mixture, weights), strict=True)))
+    return net.run(x, selections(net.names, relaxations or net.relaxations, weights))
 
 
 def gated(net: ChoiceNet, x: Tensor, choices: Sequence[int], gates: Sequence[Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hwnas.space import SearchSpace
 from hwnas.supernet.choice import Candidates, Gated
 from hwnas.supernet.network import ChoiceNet
+from hwnas.supernet.relaxation import Relax, Relaxation
 
 
 class SampledNet(ChoiceNet):
@@ -17,13 +18,21 @@ class SampledNet(ChoiceNet):
 
     A forward pass runs the chosen candidates only, so that it costs what a single child costs.
 
+    Args:
+        space: its decisions have the logits.
+        relax: what a decision's logits are for: by default one per candidate.
+
     Attributes:
+        relaxations: of all decisions, in their order.
         alphas: the logits, one vector per decision, initialised N(1, 0.01) (SNAS-Series/DSNAS, `network.py`).
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    relaxations: Sequence[Relaxation]
+
+    def __init__(self, space: SearchSpace, relax: Relax = Relaxation) -> None:
         super().__init__(space, Candidates)
-        self.alphas = nn.ParameterList(torch.normal(1.0, 0.01, (len(d.candidates),)) for d in space.decisions)
+        self.relaxations = nn.ModuleList(map(relax, space.decisions))  # type: ignore[assignment]  # for its buffers
+        self.alphas = nn.ParameterList(torch.normal(1.0, 0.01, (len(each.specs),)) for each in self.relaxations)
 
     def forward(self, x: Tensor, choices: Sequence[int], gates: Sequence[Tensor] | None = None) -> Tensor:
         """Logits (N, num_classes) of the path that `choices` names.
@@ -45,7 +54,11 @@ class SampledNet(ChoiceNet):
 
     def probabilities(self) -> list[Tensor]:
         """The probability of every candidate, one vector per decision; differentiable in the logits."""
-        return [torch.softmax(alpha, 0) for alpha in self.alphas]
+        return [each.probabilities(w) for each, w in zip(self.relaxations, self.mixture(), strict=True)]
+
+    def mixture(self) -> list[Tensor]:
+        """The weights of the mixture, one vector of the logits' size per decision; differentiable in the logits."""
+        return [each.weights(alpha) for each, alpha in zip(self.relaxations, self.alphas, strict=True)]
 
     def weights(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Name and value of everything that is trained except the logits."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -31,7 +33,7 @@ class NodeChoice(Choice):
         super().__init__()
         self.one_of = one_of
         nodes: Sequence[Any] = one_of.candidates
-        self.edges: list[tuple[int, Spec]] = list(dict.fromkeys(edge for node in nodes for edge in node.edges))
+        self.edges = operators_of(one_of)
         position = {edge: place for place, edge in enumerate(self.edges)}
         self.operators = nn.ModuleList(build_block(spec) for _, spec in self.edges)
         self._of_candidate = [[position[edge] for edge in node.edges] for node in nodes]
@@ -53,8 +55,16 @@ class NodeChoice(Choice):
         return self.run_edges(x, self.get_buffer("shares").to(weights.dtype) @ weights)
 
     def run_edges(self, states: Sequence[Tensor], weights: Tensor) -> Tensor:
-        """The sum of all operators, weighted: one weight per entry of `edges`, as DARTS relaxes a cell."""
-        return torch.stack([w * self._run_edge(states, place) for place, w in enumerate(weights)]).sum(0)
+        """The sum of all operators, weighted: one weight per entry of `edges`, as DARTS relaxes a cell.
+
+        Where the weights need no gradient, an operator of weight 0 does not run.
+        """
+        adding = [
+            weight * self._run_edge(states, place)
+            for place, weight in enumerate(weights.unbind())
+            if weight.requires_grad or bool(weight)
+        ]
+        return reduce(torch.add, adding) if adding else self._run_edge(states, 0) * 0.0
 
     def child_state(self, spec: Spec, block: nn.Module) -> Mapping[str, Tensor]:
         places = self._of_candidate[self.one_of.index(spec)]
@@ -67,6 +77,25 @@ class NodeChoice(Choice):
     def _run_edge(self, states: Sequence[Tensor], place: int) -> Tensor:
         output: Tensor = self.operators[place](states[self.edges[place][0]])
         return output
+
+
+def operators_of(one_of: OneOf) -> list[tuple[int, Spec]]:
+    """Source and Spec of every operator on an edge of a decision between `CellNode`, each once."""
+    nodes: Sequence[Any] = one_of.candidates
+    return list(dict.fromkeys(edge for node in nodes for edge in node.edges))
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeMixture:
+    """All operators on the edges of a node: the sum of their outputs, weighted."""
+
+    weights: Tensor
+    """One per entry of `NodeChoice.edges`."""
+    chosen: None = None
+
+    def __call__(self, choice: Choice, x: Any) -> Tensor:
+        assert isinstance(choice, NodeChoice)
+        return choice.run_edges(x, self.weights)
 
 
 class SearchedTwoInputCell(Searched):
