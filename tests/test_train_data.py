@@ -17,11 +17,15 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.run import Run
+from hwnas.train.augmentation import AUGMENTATIONS
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.division import LabelledImage, split_test, split_validation, stable_fraction
 from hwnas.train.images import BrokenImageError, ImageReader, decode_file
+from hwnas.train.loop import train
 from hwnas.train.sources import digits_source, folder_source
 from tests.image_files import make_folder, save_noise
 
@@ -475,6 +479,43 @@ def test_folders_are_flipped_and_digits_are_not(folder):
         for augment in (None, "crop")
     )
     assert same_batches(digits, cropped)
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_batches_are_augmented_on_the_device_that_trains(folder, augment):
+    data = load_folder(folder, augment=augment)
+    given = []
+    data._augmentation.register_forward_pre_hook(lambda _module, images: given.append(images[0].device.type))
+    # no GPU here: "meta" computes shapes only, and refuses to mix with tensors of the CPU as a GPU does
+    batches = list(data.train_batches(0, torch_device="meta"))
+    assert {tensor.device.type for batch in batches for tensor in batch} == {"meta"} == set(given)
+    assert [images.shape for images, _ in batches] == [images.shape for images, _ in data.train_batches(0)]
+
+
+class OnMeta:
+    """A trainer on the device "meta", which notes where its batches are."""
+
+    step_count, total_steps, net = 0, 2, nn.Linear(1, 1, device="meta")
+
+    def __init__(self) -> None:
+        self.devices: set[str] = set()
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        self.devices |= {images.device.type, labels.device.type}
+        self.step_count += 1
+        return {"loss": 0.0}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.step_count}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.step_count = state["step"]
+
+
+def test_the_loop_makes_its_batches_on_the_device_of_the_network(folder, tmp_path):
+    trainer = OnMeta()
+    train(trainer, load_folder(folder), Run(tmp_path / "run", {}))
+    assert trainer.devices == {"meta"}
 
 
 def test_progress_counts_to_the_end(folder):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.cli.configuring import configured, read_configuration
 from hwnas.cli.options import (
     Accept,
+    Amp,
     Balance,
     BudgetMs,
     BudgetPrecision,
@@ -78,6 +79,7 @@ def search(
     balance: Balance = None,
     train_threads: TrainThreads = None,
     torch_device: TorchDevice = None,
+    amp: Amp = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
     out: Out = None,
@@ -126,6 +128,7 @@ def design(
     balance: Balance = None,
     train_threads: TrainThreads = None,
     torch_device: TorchDevice = None,
+    amp: Amp = None,
     seed: Seed = None,
     accept_conditions: Accept = False,
     out: Out = None,

@@ -165,6 +165,10 @@ TrainThreads = Annotated[
     int | None, typer.Option("--train-threads", min=1, help="Threads that train [the fastest; or as the run began].")
 ]
 TorchDevice = Annotated[str | None, typer.Option("--torch-device", help="Where to train: cpu, cuda [cpu].")]
+Amp = Annotated[
+    str | None,
+    typer.Option("--amp", help="Precision of trainings: auto, off, bf16, fp16 [auto: 16 bits on GPUs, off elsewhere]."),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
 Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME]; an unfinished one goes on.")]

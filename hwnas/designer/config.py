@@ -20,6 +20,7 @@ from hwnas.latency.wanted_budget import RULE, WantedBudget, check_none_above, pa
 from hwnas.networks.registry import NETWORKS
 from hwnas.run import DECIDES_NOTHING, place
 from hwnas.specs.spec import LARGEST_SIDE
+from hwnas.train.mixed_precision import WantedAmp
 
 DesignProgress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, what is going on)."""
@@ -105,6 +106,8 @@ class DesignConfig(BaseModel):
     """Threads that train; None: as many as the run began with, at first OMP_NUM_THREADS or the fastest number."""
     seed: int = Field(0, ge=0, lt=2**32)
     torch_device: str = "cpu"
+    amp: WantedAmp = "auto"
+    """What forward passes of trainings compute in: see `hwnas.train.mixed_precision`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -164,8 +167,10 @@ LONGEST_PART_BYTES = 80
 
 
 def without_empty(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without further budgets and limits if there are none: runs of before there were any go on."""
-    return {name: value for name, value in config.items() if value or name not in ("budgets", "limits", "latencies")}
+    """A configuration without further budgets, limits and a wish for precision if there are none: runs of before there
+    were any go on."""
+    left_out = {"budgets": {}, "limits": {}, "latencies": {}, "amp": "auto"}
+    return {name: value for name, value in config.items() if name not in left_out or value != left_out[name]}
 
 
 def default_folder(config: DesignConfig) -> Path:

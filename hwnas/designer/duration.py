@@ -92,7 +92,7 @@ def _threads() -> str:
 def _step_seconds(training: PlannedTraining, problem: SearchProblem, settings: FineTuningSettings) -> float:
     """The median of a few steps."""
     device, data = problem.torch_device, problem.data
-    trainer = ChildTrainer(training.network, data, 1, 0, device, settings)
+    trainer = ChildTrainer(training.network, data, 1, 0, device, settings, amp=problem.amp)
     size, classes = (data.batch_size, *training.network.input_shape), len(data.classes)
     with seeded(0):
         images, labels = torch.rand(size), torch.arange(size[0]) % classes
@@ -104,7 +104,7 @@ def _step_seconds(training: PlannedTraining, problem: SearchProblem, settings: F
     for _ in range(1 + TIMED_STEPS):
         begun = time.perf_counter()
         if teacher is not None:
-            with torch.no_grad():
+            with torch.no_grad(), trainer.precision.forward():
                 teacher(images.to(device, memory_format=torch.channels_last))
         trainer.step(images, labels)
         found.append(time.perf_counter() - begun)

@@ -45,6 +45,7 @@ from hwnas.supernet.start import largest_architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData, load_data
 from hwnas.train.finetuning import FineTuningSettings
+from hwnas.train.mixed_precision import resolve_amp
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,9 @@ class Task:
         config = self.config
         torch_device = distributed.join(config.torch_device)
         assert config.epochs is not None
-        return SearchProblem(self.data, self.budget, config.epochs, config.seed, torch_device, measured_ms, self.start)
+        amp = resolve_amp(config.amp, torch_device)
+        data, budget, seed = self.data, self.budget, config.seed
+        return SearchProblem(data, budget, config.epochs, seed, torch_device, measured_ms, self.start, amp)
 
     @property
     def is_proxy(self) -> bool:
@@ -196,7 +199,7 @@ class Task:
         """The configuration, and all else that decides the outcome, as JSON: a run goes on with the same only."""
         decided: dict[str, Any] = {"runtime": self.runtime, "settings": asdict(self.settings)}
         decided |= {"slowdown": self.slowdown, "frontier": list(self.frontier_ms)}
-        return without_empty(self.config.model_dump()) | self.problem.identity | decided
+        return without_empty(self.config.model_dump(exclude={"amp"})) | self.problem.identity | decided
 
 
 def pretrained_file(config: DesignConfig) -> Path | None:

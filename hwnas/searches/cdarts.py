@@ -60,7 +60,9 @@ class CDARTSTrainer(DerivingTrainer):
         net.set_affine(settings.affine)
         self.net: CyclicNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         alpha_steps = self.search_steps - self.pretrain_steps
-        self.nets = CyclicTraining(self.net, settings, self.total_steps, alpha_steps, problem.data.batch_size)
+        self.nets = CyclicTraining(
+            self.net, settings, self.total_steps, alpha_steps, problem.data.batch_size, self.precision
+        )
         self.regularised = regularised_logits(self.net.search.relaxations)
 
     def cycle_of(self, step: int) -> tuple[int, bool]:

@@ -19,6 +19,7 @@ from hwnas.searches.cyclic_losses import divergence, ensemble
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.train import distributed
 from hwnas.train.data import Batch
+from hwnas.train.mixed_precision import MixedPrecision
 from hwnas.train.optim import sgd
 from hwnas.train.weights import WeightTraining
 
@@ -34,13 +35,20 @@ class CyclicTraining:
         total_steps: of the whole training, the schedule's.
         alpha_steps: in which the logits may learn.
         batch_size: images in a step, over all processes.
+        precision: of the passes.
     """
 
     def __init__(
-        self, net: CyclicNet, settings: CDARTSSettings, total_steps: int, alpha_steps: int, batch_size: int
+        self,
+        net: CyclicNet,
+        settings: CDARTSSettings,
+        total_steps: int,
+        alpha_steps: int,
+        batch_size: int,
+        precision: MixedPrecision,
     ) -> None:
-        self.net, self.settings = net, settings
-        self.weights = WeightTraining(net.search.weights(), settings, total_steps, batch_size)
+        self.net, self.settings, self.precision = net, settings, precision
+        self.weights = WeightTraining(net.search.weights(), settings, total_steps, batch_size, precision)
         self.peak_rate = settings.lr * math.sqrt(batch_size / 1024)
         self.alpha_rate = settings.alpha_lr or min(0.05, max(1e-3, 10 / max(1, alpha_steps)))
         self.evaluation_optimizer, self.alpha_optimizer = self._new_optimizers(False)
@@ -77,9 +85,10 @@ class CyclicTraining:
 
     def search_step(self, images: Tensor, labels: Tensor) -> Figures:
         """The search net alone learns, by the cross-entropy of its classifier."""
-        logits = self.net.search_levels(images, self._frozen_mixture())[-1]
+        with self.precision.forward():
+            logits = self.net.search_levels(images, self._frozen_mixture())[-1]
         loss: Tensor = self.weights.loss_function(logits, labels)
-        torch.autograd.backward(loss)
+        self.precision.backward(loss, self.net.parameters())
         self._average()
         self.weights.step()
         return {"loss": float(loss.detach())}
@@ -87,8 +96,10 @@ class CyclicTraining:
     def path_step(self, images: Tensor, labels: Tensor, path: list[int], derived: bool) -> Figures:
         """The evaluation net of a path alone learns, or what is derived, by the cross-entropy of its classifier."""
         net = self.net.trained if derived else self.net.pool
-        loss: Tensor = self.weights.loss_function(net.run_path(images, path), labels)
-        torch.autograd.backward(loss)
+        with self.precision.forward():
+            logits = net.run_path(images, path)
+        loss: Tensor = self.weights.loss_function(logits, labels)
+        self.precision.backward(loss, self.net.parameters())
         self._average()
         self._step_evaluation()
         self.weights.schedule.step()  # its time passes for the search net, too
@@ -109,13 +120,13 @@ class CyclicTraining:
             validated = self._published_validation_step(validation, path, term)
             return validated | self.search_step(*training)
         loss, trained = self.joint_loss(training, path, self._frozen_mixture())
-        torch.autograd.backward(loss)
+        self.precision.backward(loss, self.net.parameters())
         self._average()
         self._step_evaluation()
         self.weights.step()
         loss, validated = self.joint_loss(validation, path, self.net.mixture())
         alphas = list(self.net.alphas)
-        for alpha, gradient in zip(alphas, torch.autograd.grad(loss + term, alphas), strict=True):
+        for alpha, gradient in zip(alphas, self.precision.gradients(loss + term, alphas), strict=True):
             alpha.grad = gradient
         self._average(alphas)
         self._step_logits()
@@ -123,7 +134,7 @@ class CyclicTraining:
 
     def _published_validation_step(self, validation: Batch, path: list[int], term: Tensor) -> Figures:
         loss, figures = self.joint_loss(validation, path, self.net.mixture())
-        torch.autograd.backward(loss + term)
+        self.precision.backward(loss + term, self.net.parameters())
         self._average()
         if self.settings.clip_together and self.settings.clip_norm is not None:
             clip_grad_norm_(self.net.parameters(), self.settings.clip_norm)
@@ -138,8 +149,10 @@ class CyclicTraining:
         The teacher's side of the divergence is not detached, as published.
         """
         (images, labels), settings = batch, self.settings
-        search = self.net.search_levels(images, weights)
-        evaluation = self.net.evaluation_levels(images, path)
+        with self.precision.forward():
+            search = self.net.search_levels(images, weights)
+            evaluation = self.net.evaluation_levels(images, path)
+        search, evaluation = ([each.float() for each in levels] for levels in (search, evaluation))
         kl = divergence(ensemble(search), ensemble(evaluation), settings.temperature, settings.kl_reduction)
         own, other = (self.weights.loss_function(levels[-1], labels) for levels in (search, evaluation))
         figures = {"loss": own, "evaluation_loss": other, "kl": kl}
@@ -154,13 +167,12 @@ class CyclicTraining:
 
     def _step_evaluation(self) -> None:
         optimizer = self.evaluation_optimizer
-        if self.settings.clip_norm is not None and not self.settings.clip_together:
-            clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.settings.clip_norm)
-        optimizer.step()
+        clip_norm = None if self.settings.clip_together else self.settings.clip_norm
+        self.precision.update(optimizer, [p for group in optimizer.param_groups for p in group["params"]], clip_norm)
         optimizer.zero_grad(set_to_none=True)
 
     def _step_logits(self) -> None:
-        self.alpha_optimizer.step()
+        self.precision.update(self.alpha_optimizer)
         self.alpha_optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:

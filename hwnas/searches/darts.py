@@ -148,7 +148,7 @@ class DARTSTrainer(SampledPathTrainer):
         if self.learns_logits:
             self.learn_logits(images, labels, choices)
         loss = self.mixed_loss(images, labels, [weights.detach() for weights in self.mixture()])
-        torch.autograd.backward(loss)
+        self.precision.backward(loss, self.net.parameters())
         return loss.detach()
 
     def learn_logits(self, images: Tensor, labels: Tensor, choices: list[int]) -> None:
@@ -171,10 +171,10 @@ class DARTSTrainer(SampledPathTrainer):
         validation = self._validation[self.step_count - self.pretrain_steps]
         alphas = list(self.net.alphas)
         if self.settings.order == "first":
-            return _gradients(self.mixed_loss(*validation, self.mixture()), alphas)
+            return self.precision.gradients(self.mixed_loss(*validation, self.mixture()), alphas)
         with self.looked_ahead(images, labels) as weights:
             loss = self.mixed_loss(*validation, self.mixture())
-            gradients = _gradients(loss, [*alphas, *weights])
+            gradients = self.precision.gradients(loss, [*alphas, *weights])
         own, direction = gradients[: len(alphas)], gradients[len(alphas) :]
         distributed.average((), direction)
         rate = self.weights.optimizer.param_groups[0]["lr"]
@@ -191,7 +191,7 @@ class DARTSTrainer(SampledPathTrainer):
         weights: list[Tensor] = [p for group in groups for p in group["params"] if p.requires_grad]
         decays = [group["weight_decay"] for group in groups for p in group["params"] if p.requires_grad]
         shares = [share.detach() for share in self.mixture()]
-        gradients = _gradients(self.mixed_loss(images, labels, shares), weights)
+        gradients = self.precision.gradients(self.mixed_loss(images, labels, shares), weights)
         distributed.average((), gradients)
         kept = [weight.detach().clone() for weight in weights]
         with torch.no_grad():
@@ -220,14 +220,17 @@ class DARTSTrainer(SampledPathTrainer):
         for sign in (1.0, -1.0):
             with torch.no_grad():
                 torch._foreach_add_(weights, direction, alpha=sign * epsilon)
-            ends.append(_gradients(self.mixed_loss(images, labels, self.mixture()), list(self.net.alphas)))
+            with self.precision.in_float32():
+                loss = self.mixed_loss(images, labels, self.mixture())
+                ends.append(self.precision.gradients(loss, list(self.net.alphas)))
             with torch.no_grad():
                 torch._foreach_copy_(weights, kept)
         return [(above - below) / (2 * epsilon) for above, below in zip(*ends, strict=True)]
 
     def mixed_loss(self, images: Tensor, labels: Tensor, weights: list[Tensor]) -> Tensor:
         """The cross-entropy of a mixture (a scalar)."""
-        loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
+        with self.precision.forward():
+            loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
         return loss
 
     def probable(self) -> MostProbable:
@@ -244,11 +247,6 @@ class DARTSTrainer(SampledPathTrainer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.set_affine(self.settings.affine or self.derived is not None)
-
-
-def _gradients(loss: Tensor, inputs: list[Any]) -> list[Tensor]:
-    """The gradients of a scalar, zeros where it does not depend on an input."""
-    return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
 
 
 def darts(

@@ -116,7 +116,7 @@ class DARTSPTTrainer(DARTSTrainer):
         if stage == SEARCHING:
             settings = replace(settings, lr=settings.fine_tune_lr * settings.lr, lr_warmup=0.0)
         steps = max(1, ends[stage] - starts[stage])
-        return WeightTraining(self.net.weights(), settings, steps, self.problem.data.batch_size)
+        return WeightTraining(self.net.weights(), settings, steps, self.problem.data.batch_size, self.precision)
 
     def enter(self, stage: str) -> None:
         """Begin a stage, unless it has begun."""

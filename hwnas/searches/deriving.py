@@ -22,6 +22,7 @@ from hwnas.supernet.network import SuperNetwork
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.loop import TrainingProgress, train
+from hwnas.train.mixed_precision import MixedPrecision
 
 RECORDS = 100
 """At so many steps of a search, equally far apart, the probabilities of all candidates are recorded."""
@@ -37,6 +38,7 @@ class DerivingTrainer(ABC):
     def __init__(self, problem: SearchProblem, checkpoint_seconds: float) -> None:
         self.problem, self.checkpoint_seconds = problem, checkpoint_seconds
         self.budget, self.multiplier = problem.budget, Multiplier()
+        self.precision = MixedPrecision(problem.torch_device, problem.amp)
         self.run: Run | None = None
         """Keeps what is evaluated to derive the architecture; None: nothing is kept."""
         self.progress: TrainingProgress | None = None

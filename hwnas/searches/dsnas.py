@@ -87,11 +87,12 @@ class DSNASTrainer(SampledPathTrainer):
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         loss_function = self.weights.loss_function
         if self.settings.reward == "gradient":
-            return estimate_gradients(self.net, images, labels, loss_function, choices, z)
+            with self.precision.in_float32():  # X * dL/dX nearly cancels: in 16 bits rounding would be all of it
+                return estimate_gradients(self.net, images, labels, loss_function, choices, z)
         loss = self.train_path(images, labels, choices)
         if self.compares:
             other = self.sample(again=True)
-            other_loss = compare_paths(self.net, images, labels, loss_function, loss, z, other)
+            other_loss = compare_paths(self.net, images, labels, loss_function, loss, z, other, self.precision)
             self.path_losses.add(other[1], float(other_loss))
         elif self.searching:
             compare_with_mean(self.net.alphas, loss, self.mean_loss, z)

@@ -133,7 +133,7 @@ class GDASTrainer(SampledPathTrainer):
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         loss = self.loss(images, labels, z)
-        torch.autograd.backward(loss)
+        self.precision.backward(loss, self.net.parameters())
         return loss.detach()
 
     def estimate_after_weights(self) -> None:
@@ -142,17 +142,16 @@ class GDASTrainer(SampledPathTrainer):
         with seeded(self.problem.seed, self.step_count):
             loss = self.loss(images, labels, self.hard_sample(LOGITS_DRAW))
         alphas = list(self.net.alphas)
-        gradients = torch.autograd.grad(loss, alphas, allow_unused=True)
-        for alpha, gradient in zip(alphas, gradients, strict=True):
+        for alpha, gradient in zip(alphas, self.precision.gradients(loss, alphas), strict=True):
             assert alpha.grad is not None
-            if gradient is not None:  # of what is fixed there is none
-                alpha.grad += gradient
+            alpha.grad += gradient
         distributed.average(self.net.alphas.parameters(), self.net.buffers())
 
     def loss(self, images: Tensor, labels: Tensor, weights: list[Tensor]) -> Tensor:
         """The cross-entropy of the path that hard weights choose."""
         selections = dict(zip(self.net.names, map(HardMixture, weights), strict=True))
-        loss: Tensor = self.weights.loss_function(self.net.run(images, selections), labels)
+        with self.precision.forward():
+            loss: Tensor = self.weights.loss_function(self.net.run(images, selections), labels)
         return loss
 
 

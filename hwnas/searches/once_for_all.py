@@ -118,14 +118,14 @@ class OnceForAllTrainer(DerivingTrainer):
         device = self.problem.torch_device
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         path = self._path()
-        with seeded(self.problem.seed, self.step_count):
+        with seeded(self.problem.seed, self.step_count), self.precision.forward():
             logits = self.net.run_path(images, path)
             answers = None
             if self.teacher is not None:
                 with torch.no_grad():
                     answers = self.teacher(images)
             loss = self.settings.loss(logits, labels, answers)
-        torch.autograd.backward(loss)
+        self.precision.backward(loss, self.net.parameters())
         if self.phase == SHRINKING:
             self.net.losses.add(_one_hot(self.net, path), float(loss.detach()))
         distributed.average((p for _, p in self.net.weights()), self.net.buffers())
@@ -162,7 +162,8 @@ class OnceForAllTrainer(DerivingTrainer):
         before = self.ends[names[names.index(phase) - 1]] if phase != names[0] else 0
         steps = max(1, self.ends[phase] - before)
         first = next(name for name in names if self.ends[name])
-        return FineTuning(self.net.weights(), self.settings, steps, self.settings.head_lr if phase == first else 1.0)
+        head_lr = self.settings.head_lr if phase == first else 1.0
+        return FineTuning(self.net.weights(), self.settings, steps, head_lr, self.precision)
 
     def _largest_child(self) -> ChildNetwork:
         child = self.net.inherit(self.problem.budget.space.decode(self.largest))

@@ -30,6 +30,7 @@ from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, TrainingProgress, seeded, step_generator, train
+from hwnas.train.mixed_precision import MixedPrecision
 from hwnas.train.weights import WeightSettings, WeightTraining
 
 Evaluate = Literal["inherited", "trained"]
@@ -75,17 +76,20 @@ class UniformTrainer:
         if problem.start is not None:
             start_from(net, problem.start)
         self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
+        self.precision = MixedPrecision(problem.torch_device, problem.amp)
+        self.weights = WeightTraining(
+            self.net.weights(), settings, self.total_steps, problem.data.batch_size, self.precision
+        )
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights of one uniformly sampled path. Returns its figures."""
         device = self.problem.torch_device
         generator = step_generator(self.problem.seed, self.step_count)
         choices = [int(torch.randint(len(alpha), (), generator=generator)) for alpha in self.net.alphas]
-        with seeded(self.problem.seed, self.step_count):
+        with seeded(self.problem.seed, self.step_count), self.precision.forward():
             logits = self.net(images.to(device, memory_format=torch.channels_last), choices)
             loss = self.weights.loss_function(logits, labels.to(device))
-        loss.backward()
+        self.precision.backward(loss, self.net.parameters())
         distributed.average((p for _, p in self.net.weights()), self.net.buffers())
         self.weights.step()
         self.step_count += 1

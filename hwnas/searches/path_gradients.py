@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.supernet.sampled import SampledNet
+from hwnas.train.mixed_precision import FLOAT32, MixedPrecision
 
 Path = tuple[list[int], list[Tensor]]
 """One choice per decision: as indices, and as one-hot vectors that do not require a gradient."""
@@ -66,6 +67,7 @@ def compare_paths(
     loss: Tensor,
     z: list[Tensor],
     other: Path,
+    precision: MixedPrecision = FLOAT32,
 ) -> Tensor:
     """Add to the logits' gradients what a second path tells of the first: ``(L - L') * (z - z') / 2`` per decision.
 
@@ -79,10 +81,12 @@ def compare_paths(
         loss: the cross-entropy of the first path on them (a scalar).
         z: the first path, as one-hot vectors.
         other: the second path, sampled independently: indices and one-hot vectors.
+        precision: of its pass.
     """
     choices, others = other
     with torch.no_grad():
-        other_loss: Tensor = loss_function(net(images, choices), labels)
+        with precision.forward():
+            other_loss: Tensor = loss_function(net(images, choices), labels)
         advantage = (loss - other_loss) / 2
         for alpha, chosen, instead in zip(net.alphas, z, others, strict=True):
             assert alpha.grad is not None

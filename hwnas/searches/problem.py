@@ -11,6 +11,7 @@ from hwnas.latency.budget import Budget
 from hwnas.space import Architecture
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
+from hwnas.train.mixed_precision import Amp
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SearchProblem:
         torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
         measured_ms: measures an architecture on the target, if that can be reached: what is found is then within the
             budget by measurement, not only by prediction, before time is spent on training its weights further.
+        amp: what forward passes of trainings compute in: see `hwnas.train.mixed_precision`.
         start: the largest network of the space, whose weights, such as pretrained ones, the SuperNetwork starts from.
     """
 
@@ -35,6 +37,7 @@ class SearchProblem:
     torch_device: str = "cpu"
     measured_ms: Callable[[Architecture], float] | None = None
     start: ChildNetwork | None = None
+    amp: Amp = "off"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -63,5 +66,6 @@ class SearchProblem:
             "torch_device": self.torch_device,
             "processes": distributed.world_size(),
             "start": None if self.start is None else {"sha256": weights_checksum(self.start.state_dict())},
+            **({} if self.amp == "off" else {"amp": self.amp}),
             **({"further_limits": [limit.to_json() for limit in budget.further]} if budget.further else {}),
         }

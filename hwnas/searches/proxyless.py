@@ -67,9 +67,10 @@ class ProxylessTrainer(SampledPathTrainer):
     def estimate_logits(self, images: Tensor, labels: Tensor, choices: list[int]) -> None:
         """``alpha.grad_i = sum_j dL/dg_j p_j (delta_ij - p_i)``, equation 4 of the paper."""
         gates = [torch.zeros_like(alpha).requires_grad_(True) for alpha in self.net.alphas]
-        loss = self.weights.loss_function(gated(self.net, images, choices, gates), labels)
+        with self.precision.forward():
+            loss = self.weights.loss_function(gated(self.net, images, choices, gates), labels)
         # an edge of a cell that did not run has earned nothing
-        gradients = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
+        gradients = self.precision.gradients(loss, gates)
         for alpha, p, g in zip(self.net.alphas, self.net.probabilities(), gradients, strict=True):
             assert alpha.grad is not None
             alpha.grad += (p * (g - (g * p).sum())).detach()

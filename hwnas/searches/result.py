@@ -80,7 +80,15 @@ class SearchResult:
         own = {"retrain": self.architecture.digest, "settings": weights}
         run = open_run(folder, own | decided)
         return train_child(
-            self.architecture, problem.data, run, problem.epochs, problem.seed, progress, problem.torch_device, settings
+            self.architecture,
+            problem.data,
+            run,
+            problem.epochs,
+            problem.seed,
+            progress,
+            problem.torch_device,
+            settings,
+            amp=problem.amp,
         )
 
     def val_accuracy(self, child: nn.Module) -> float:

@@ -124,7 +124,9 @@ class SampledPathTrainer(DerivingTrainer):
         if problem.start is not None:
             start_from(net, problem.start)
         self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.weights = WeightTraining(self.net.weights(), settings, self.total_steps, problem.data.batch_size)
+        self.weights = WeightTraining(
+            self.net.weights(), settings, self.total_steps, problem.data.batch_size, self.precision
+        )
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
         self.alpha_optimizer = self.make_alpha_optimizer(settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps)))
         zero_gradients(self.net.alphas.parameters())
@@ -192,13 +194,14 @@ class SampledPathTrainer(DerivingTrainer):
 
     def move_logits(self, expected_ms: float) -> None:
         """Move the logits by their gradients, and the multiplier by the expected latency."""
-        self.alpha_optimizer.step()
+        self.precision.update(self.alpha_optimizer)
         self.multiplier.update(self.budget, expected_ms)
 
     def train_path(self, images: Tensor, labels: Tensor, choices: list[int]) -> Tensor:
         """Fill the gradients of the weights of one path; returns the loss (a scalar)."""
-        loss: Tensor = self.weights.loss_function(self.net(images, choices), labels)
-        torch.autograd.backward(loss)
+        with self.precision.forward():
+            loss: Tensor = self.weights.loss_function(self.net(images, choices), labels)
+        self.precision.backward(loss, self.net.parameters())
         return loss.detach()
 
     def averaged_tensors(self) -> list[Tensor]:

@@ -19,6 +19,7 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.loop import TrainingProgress, open_run
+from hwnas.train.mixed_precision import WantedAmp, resolve_amp
 from hwnas.train.threads import training_threads
 
 
@@ -37,6 +38,7 @@ def search(
     torch_device: str = "cpu",
     measured_ms: Callable[[Architecture], float] | None = None,
     further_limits: Sequence[Limit] = (),
+    amp: WantedAmp = "auto",
 ) -> SearchResult:
     """Search a space for the best architecture within a budget; ``result.derive()`` is the network with its weights.
 
@@ -58,6 +60,7 @@ def search(
         torch_device: where to train, as torch writes it: ``cpu``, ``cuda``.
         measured_ms: measures an architecture on the target; what is derived is then within the budget by measurement.
         further_limits: of other devices, or of what is counted, that hold at the same time.
+        amp: what forward passes compute in; ``auto``: bfloat16 or float16 on GPUs, float32 elsewhere.
 
     Raises:
         UsageError: an unknown method or setting, or an impossible budget.
@@ -67,7 +70,8 @@ def search(
     resolved = chosen.resolve(settings or {})
     budget = Budget(resolve_budget(budget_ms, space, predictor), space, predictor, tuple(further_limits))
     budget.check_feasible()
-    problem = SearchProblem(data, budget, epochs, seed, distributed.join(torch_device), measured_ms)
+    device = distributed.join(torch_device)
+    problem = SearchProblem(data, budget, epochs, seed, device, measured_ms, amp=resolve_amp(amp, device))
     run = open_run(out, problem.identity | {"method": method, "settings": asdict(resolved)})
     with training_threads(run.folder, train_threads):
         result = chosen.search(problem, run, progress, resolved)

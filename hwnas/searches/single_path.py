@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hwnas.files import write_json
 from hwnas.latency.budget import Budget
@@ -29,6 +29,7 @@ from hwnas.supernet.superkernel import BlockIndicators
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress, seeded, step_generator
+from hwnas.train.mixed_precision import Float32CrossEntropy
 from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine, warmup_steps
 
 LAMBDA_UNIT = 1000.0
@@ -70,7 +71,7 @@ class SinglePathTrainer(DerivingTrainer):
         )
         self.largest_ratios = self.budget.largest_ratios
         self.average = exponential_moving_average(self.net, settings.ema)
-        self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        self.loss_function = Float32CrossEntropy(label_smoothing=settings.label_smoothing)
         product = settings.latency_model == "product"
         factors = product_factors(self.budget.space, self.budget.predictor) if product else []
         self.factors = [torch.as_tensor(f, dtype=torch.float32, device=problem.torch_device) for f in factors]
@@ -84,17 +85,15 @@ class SinglePathTrainer(DerivingTrainer):
         device = self.problem.torch_device
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         # the head's dropout draws from the global generator: tie it to the step, so that a resumed run draws the same
-        with seeded(self.problem.seed, self.step_count):
-            if self.derived is None:
-                indicators = self.indicators()
-                logits = self.net(images, indicators)
-            else:
-                indicators, logits = [], self.net.run_path(images, self.derived)
+        indicators = [] if self.derived is not None else self.indicators()
+        with seeded(self.problem.seed, self.step_count), self.precision.forward():
+            path = self.derived
+            logits = self.net(images, indicators) if path is None else self.net.run_path(images, path)
         loss = self.loss_function(logits, labels)
         term, expected_ms = self.latency_term(indicators) if self.searching else (0.0, self.chosen_ms())
-        (loss + term).backward()
+        self.precision.backward(loss + term, self.net.parameters())
         distributed.average(self.net.parameters(), self.net.buffers())
-        self.optimizer.step()
+        self.precision.update(self.optimizer)
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=False)
         self.average.update_parameters(self.net)
@@ -165,6 +164,7 @@ class SinglePathTrainer(DerivingTrainer):
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "multiplier": self.multiplier.state,
+            **self.precision.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -176,6 +176,7 @@ class SinglePathTrainer(DerivingTrainer):
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.multiplier.load(state["multiplier"])
+        self.precision.load_state_dict(state)
 
 
 def single_path(

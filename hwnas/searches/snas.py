@@ -55,8 +55,9 @@ class SNASTrainer(SampledPathTrainer):
 
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         weights = self.mixture()
-        loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
-        torch.autograd.backward(loss)
+        with self.precision.forward():
+            loss: Tensor = self.weights.loss_function(mixed(self.net, images, weights), labels)
+        self.precision.backward(loss, self.net.parameters())
         return loss.detach()
 
 

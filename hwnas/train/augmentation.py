@@ -31,11 +31,12 @@ class Cutout(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         inside = []
         for size in images.shape[2:]:
-            first = torch.randint(size, (len(images), 1)) - self.side // 2
-            position = torch.arange(size)
+            # drawn on the CPU, as kornia draws: the same squares on every device
+            first = torch.randint(size, (len(images), 1)).to(images.device) - self.side // 2
+            position = torch.arange(size, device=images.device)
             inside.append((position >= first) & (position < first + self.side))
         square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-        return torch.where(square, torch.tensor(self.fill, dtype=images.dtype).view(3, 1, 1), images)
+        return torch.where(square, images.new_tensor(self.fill).view(3, 1, 1), images)
 
 
 def augmentation(name: str, resolution: int, mean: tuple[float, float, float]) -> nn.Module:

@@ -20,6 +20,7 @@ from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
 from hwnas.train.finetuning import FineTuning, FineTuningSettings
 from hwnas.train.loop import TrainingProgress, seeded, train
+from hwnas.train.mixed_precision import Amp, MixedPrecision
 from hwnas.train.optim import exponential_moving_average
 from hwnas.train.weights import WeightSettings, WeightTraining
 
@@ -36,9 +37,11 @@ class ChildTrainer:
         torch_device: str = "cpu",
         settings: WeightSettings | FineTuningSettings | None = None,
         start: ChildNetwork | None = None,
+        amp: Amp = "off",
     ) -> None:
         self.step_count, self.total_steps = 0, epochs * data.steps_per_epoch
         self.seed, self.torch_device = seed, torch_device
+        self.precision = MixedPrecision(torch_device, amp)
         with seeded(seed):
             net = ChildNetwork(architecture) if start is None else copy.deepcopy(start)
         self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -48,17 +51,19 @@ class ChildTrainer:
         if isinstance(settings, CellSettings):
             with seeded(seed):
                 self.cells = CellTraining(self.net, settings, self.total_steps).to(torch_device)
-        named = trained_parts(self.net, self.cells)
+        named = list(trained_parts(self.net, self.cells))
+        self._trained = [parameter for _, parameter in named]
         self.average: AveragedModel | None = None
         """Follows the weights where they are fine-tuned: what the training gives."""
         self.weights: WeightTraining | FineTuning
         self._loss: Callable[[Tensor, Tensor], Tensor]
         if isinstance(settings, FineTuningSettings):
-            self.weights = FineTuning(named, settings, self.total_steps, 1.0 if start is None else settings.head_lr)
+            head_lr = 1.0 if start is None else settings.head_lr
+            self.weights = FineTuning(named, settings, self.total_steps, head_lr, self.precision)
             self._loss = settings.loss
             self.average = exponential_moving_average(self.net, settings.ema)
         else:
-            self.weights = WeightTraining(named, settings, self.total_steps, data.batch_size)
+            self.weights = WeightTraining(named, settings, self.total_steps, data.batch_size, self.precision)
             self._loss = self.weights.loss_function
             if self.cells is not None:
                 self._loss = partial(self.cells.loss, loss=self.weights.loss_function)
@@ -68,9 +73,9 @@ class ChildTrainer:
         images = images.to(self.torch_device, memory_format=torch.channels_last)
         if self.cells is not None:
             self.cells.begin_step(self.step_count)
-        with seeded(self.seed, self.step_count):
+        with seeded(self.seed, self.step_count), self.precision.forward():
             loss = self._loss(self.net(images), labels.to(self.torch_device))
-        torch.autograd.backward(loss)
+        self.precision.backward(loss, self._trained)
         modules = (self.net,) if self.cells is None else (self.net, self.cells)
         distributed.average(
             (each for module in modules for each in module.parameters()),
@@ -115,6 +120,7 @@ def train_child(
     torch_device: str = "cpu",
     settings: WeightSettings | FineTuningSettings | None = None,
     start: ChildNetwork | None = None,
+    amp: Amp = "off",
 ) -> ChildNetwork:
     """Train a child by itself, with the optimiser and schedule that the searches use.
 
@@ -127,8 +133,9 @@ def train_child(
         epochs: passes over the training split; the learning rate ends at 0.
         settings: how; the classes of settings name optimiser and schedule.
         start: the same architecture with weights to begin with, such as pretrained ones; None: random weights.
+        amp: what its forward passes compute in: see `hwnas.train.mixed_precision`.
     """
-    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings, start)
+    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings, start, amp)
     train(trainer, data, run, progress)
     return trainer.trained()
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
+from hwnas.train.mixed_precision import FLOAT32, MixedPrecision
 from hwnas.train.weights import Training
 
 
@@ -53,10 +54,11 @@ class FineTuningSettings:
             labels: (N,).
             teacher: its logits for the same images, (N, classes); None: there are the labels alone.
         """
+        logits = logits.float()
         by_labels = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         if teacher is None or self.distillation == 0:
             return by_labels
-        by_teacher = F.cross_entropy(logits, teacher.softmax(1))
+        by_teacher = F.cross_entropy(logits, teacher.float().softmax(1))
         return self.distillation * by_teacher + (1 - self.distillation) * by_labels
 
 
@@ -68,6 +70,7 @@ class FineTuning(Training):
         settings: the hyper-parameters.
         total_steps: of the phase.
         head_lr: how many times as fast the head learns in it.
+        precision: what the gradients are taken with.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class FineTuning(Training):
         settings: FineTuningSettings,
         total_steps: int,
         head_lr: float = 1.0,
+        precision: MixedPrecision = FLOAT32,
     ) -> None:
         named = list(weights)
         groups = []
@@ -86,4 +90,5 @@ class FineTuning(Training):
                 if group:
                     groups.append({"params": group, "lr": lr, "weight_decay": decay})
         parameters = [parameter for _, parameter in named]
-        super().__init__(parameters, torch.optim.AdamW(groups), settings.lr_warmup, total_steps, settings.clip_norm)
+        optimizer = torch.optim.AdamW(groups)
+        super().__init__(parameters, optimizer, settings.lr_warmup, total_steps, settings.clip_norm, precision)

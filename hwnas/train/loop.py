@@ -77,10 +77,11 @@ def train(
         run.rewind(trainer.step_count)
     saved_at = time.monotonic()
     trainer.net.train()
-    settle_threads(trainer, lambda: _shares(next(data.train_batches(0))))
+    device = next(trainer.net.parameters()).device
+    settle_threads(trainer, lambda: _shares(next(data.train_batches(0, torch_device=device))))
     while trainer.step_count < trainer.total_steps:
         epoch, start_step = divmod(trainer.step_count, data.steps_per_epoch)
-        for images, labels in data.train_batches(epoch, start_step):
+        for images, labels in data.train_batches(epoch, start_step, device):
             figures = trainer.step(share(images), share(labels))
             if not writes:
                 continue

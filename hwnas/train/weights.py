@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from hwnas.errors import UsageError
+from hwnas.train.mixed_precision import FLOAT32, Float32CrossEntropy, MixedPrecision
 from hwnas.train.optim import sgd, warmup_cosine, warmup_steps
 
 
@@ -49,6 +49,7 @@ class Training:
         lr_warmup: share of the steps in which the rate rises; a cosine to 0 follows.
         total_steps: length of the schedule.
         clip_norm: limit on the norm of the gradient; None for none.
+        precision: what the gradients were taken with.
     """
 
     def __init__(
@@ -58,26 +59,27 @@ class Training:
         lr_warmup: float,
         total_steps: int,
         clip_norm: float | None,
+        precision: MixedPrecision = FLOAT32,
     ) -> None:
-        self._parameters, self._clip_norm = parameters, clip_norm
+        self._parameters, self._clip_norm, self._precision = parameters, clip_norm, precision
         self.optimizer = optimizer
         self.schedule = warmup_cosine(optimizer, warmup_steps(lr_warmup, total_steps), total_steps)
         zero_gradients(parameters)
 
     def step(self) -> None:
         """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
-        if self._clip_norm is not None:
-            clip_grad_norm_(self._parameters, self._clip_norm)
-        self.optimizer.step()
+        self._precision.update(self.optimizer, self._parameters, self._clip_norm)
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=False)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        state = {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        return state | self._precision.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self._precision.load_state_dict(state)
 
 
 class WeightTraining(Training):
@@ -88,6 +90,7 @@ class WeightTraining(Training):
             unsampled candidates too, as DSNAS publishes it, and processes can add up their gradients.
         total_steps: length of the schedule.
         batch_size: images in a step, over all processes.
+        precision: what the gradients are taken with.
     """
 
     def __init__(
@@ -96,13 +99,14 @@ class WeightTraining(Training):
         settings: WeightSettings,
         total_steps: int,
         batch_size: int,
+        precision: MixedPrecision = FLOAT32,
     ) -> None:
         named = list(weights)
         lr = settings.lr * math.sqrt(batch_size / 1024)
         optimizer = sgd(named, lr, settings.momentum, settings.weight_decay)
         parameters = [parameter for _, parameter in named]
-        super().__init__(parameters, optimizer, settings.lr_warmup, total_steps, settings.clip_norm)
-        self.loss_function = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        super().__init__(parameters, optimizer, settings.lr_warmup, total_steps, settings.clip_norm, precision)
+        self.loss_function = Float32CrossEntropy(label_smoothing=settings.label_smoothing)
 
 
 def zero_gradients(parameters: Iterable[nn.Parameter]) -> None:
