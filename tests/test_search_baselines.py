@@ -220,8 +220,14 @@ def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp
     assert measured(result.architecture) <= further[1].most
 
 
+ON_CELLS_ELSEWHERE = ("random", "gdas", "cdarts")
+"""Searches that test_supernet_darts.py runs on cells, and files of their own train on these."""
+
+
 @pytest.mark.usefixtures("few_evaluations")
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.weekly] * (name in ON_CELLS_ELSEWHERE)) for name in SEARCHES]
+)
 def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(tmp_path, name):
     """At a tight budget most sampled cells have edges that lead nowhere, and some no path at all."""
     data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
