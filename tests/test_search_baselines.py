@@ -179,7 +179,7 @@ def test_random_architectures_lie_within_the_budget(digits):
 @pytest.mark.usefixtures("few_evaluations")
 @pytest.mark.parametrize("name", SEARCHES)
 def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test_split(tmp_path, name):
-    data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.1, workers=0)
     task = problem(data, budget_share=0.4)
     method = get_search(name)
     result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
@@ -197,7 +197,7 @@ WAYS = ("dsnas", "single-path", "single-path-lambda", "once-for-all", "weaknas")
     "name", [name if name in WAYS else pytest.param(name, marks=pytest.mark.weekly) for name in SEARCHES]
 )
 def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp_path, name):
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
     parameters, macs = parameters_model(SPACE), macs_model(SPACE)
     less, more = (parameters.predict(network).ms for network in parameters.extremes(SPACE))
     low, high = (macs.predict(network).ms for network in macs.extremes(SPACE))
@@ -220,11 +220,17 @@ def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp
     assert measured(result.architecture) <= further[1].most
 
 
+ON_CELLS_ELSEWHERE = ("random", "gdas", "cdarts")
+"""Searches that test_supernet_darts.py runs on cells, and files of their own train on these."""
+
+
 @pytest.mark.usefixtures("few_evaluations")
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.weekly] * (name in ON_CELLS_ELSEWHERE)) for name in SEARCHES]
+)
 def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(tmp_path, name):
     """At a tight budget most sampled cells have edges that lead nowhere, and some no path at all."""
-    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
     predictor = fitted()
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(CELLS))
     task = SearchProblem(data, Budget(fastest + 0.2 * (slowest - fastest), CELLS, predictor), epochs=2)

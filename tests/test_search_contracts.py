@@ -3,6 +3,7 @@
 import json
 import random
 
+import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError, UsageError
@@ -154,6 +155,21 @@ def test_evolution_learns_from_what_it_is_told(tmp_path, digits):
         late = list(evaluator.evaluations.values())[-30:]
         best[name] = sum(each.score for each in late) / len(late)
     assert best["evolution"] > best["random"] + 0.2
+
+
+def test_children_take_after_two_of_the_best_and_one_decision_of_them_changes(digits):
+    budget, table = problem(digits, budget_share=1.0).budget, LookedUpEvaluator(low)
+    proposer = EvolutionProposer(budget, 6)
+    first = proposer.ask(6)
+    proposer.tell([table(architecture) for architecture in first])
+    best = sorted(first, key=low, reverse=True)[:3]
+    of_parents = [set(indices) for indices in zip(*map(SPACE.indices, best), strict=True)]
+    bred = [zip(SPACE.indices(child), of_parents, strict=True) for child in proposer.ask(12)]
+    assert np.mean([index in known for child in bred for index, known in child]) > 0.75
+    zeros, ones = [0] * 7, [1] * 7
+    assert 0.4 < np.mean([np.equal(proposer._child(zeros, ones), 1) for _ in range(60)]) < 0.6
+    changed = np.mean([np.count_nonzero(proposer._child(zeros, zeros)) for _ in range(200)])
+    assert changed == pytest.approx(1, abs=0.12)
 
 
 def test_a_batch_is_asked_for_and_told_in_any_order(digits):

@@ -21,7 +21,7 @@ from hwnas.searches.frontier import frontier
 from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
-from hwnas.searches.reranked import Reranked, reranked
+from hwnas.searches.reranked import KEPT, LEAST_NETWORKS, MOST_NETWORKS, Reranked, reranked, weights_digest
 from hwnas.searches.result import SearchResult
 from hwnas.spaces import get_space
 from hwnas.supernet.sampled import SampledNet
@@ -172,6 +172,30 @@ def test_of_those_in_the_lead_one_that_uses_most_of_the_budget_is_taken(predicto
         assert deriver(search_problem(budget), taken=small) == taken
 
 
+def test_of_several_large_ones_in_the_lead_that_of_the_least_loss_is_taken(predictor):
+    budget = budget_between(predictor, 0.5)
+    first, second = best_networks_within(budget, predictor.decision_costs(SMALL)[1], 2)
+    small, over = predictor.extremes(SMALL)
+    deriver = planted_deriver(Planted(small), images=100)
+    for accuracies, taken in (((0.79, 0.78), first), ((0.78, 0.79), second)):
+        deriver.evaluations.clear()
+        deriver.evaluations.update(evaluated(dict(zip((first, second, small), (*accuracies, 0.8), strict=True))))
+        assert deriver(search_problem(budget), taken=small) == taken
+    deriver.evaluations.clear()
+    assert deriver(search_problem(budget), taken=small) == small  # nobody evaluated it for any budget
+    deriver.evaluations.update(evaluated({over: 0.99}))
+    assert deriver._within(budget) == deriver.probable.within(budget) != budget.surest
+
+
+def test_the_first_candidate_by_losses_is_that_of_the_least_loss(predictor):
+    slowest = predictor.extremes(SMALL)[1]
+    budget = Budget(1.01 * predictor.predict(slowest).high_ms, SMALL, predictor)
+    losses = [np.where(np.arange(5) == index, 0.0, 1.0 + np.arange(5)) for index in SMALL.indices(slowest)]
+    deriver = replace(planted_deriver(Planted(slowest)), losses=losses)
+    probable = deriver.probable.within(budget)
+    assert [*islice(deriver._candidates(budget, probable), 2)] == [probable, slowest]
+
+
 def test_a_derivation_says_what_it_uses_and_why_not_more(predictor):
     budget = budget_between(predictor, 0.5)
     large = best_networks_within(budget, predictor.decision_costs(SMALL)[1], 1)[0]
@@ -217,6 +241,26 @@ def test_validation_images_are_limited_and_kept(digits):
     first = limited(architecture)
     assert first.images == 128 and first.loss is not None
     assert limited(architecture) == first
+
+
+def test_evaluations_run_forwards_for_no_more_images_than_were_trained_on(digits):
+    net, epochs = SampledNet(SPACE), 150
+    deriver = reranked(replace(problem(digits), epochs=epochs), MostProbable(net), None, None, None)
+    few, every = (InheritedEvaluator(net, digits, recalibration=1024, validation=n).images for n in (1024, None))
+    assert LEAST_NETWORKS < deriver.most < MOST_NETWORKS
+    assert deriver.most * (few + every / KEPT) <= epochs * digits.counts["train"]
+
+
+def test_evaluations_are_kept_for_the_very_weights_and_statistics():
+    net = SampledNet(SPACE)
+    first = weights_digest(net)
+    assert weights_digest(net) == first
+    found = {first}
+    for tensor in (next(net.parameters()), next(buffer for buffer in net.buffers() if buffer.is_floating_point())):
+        with torch.no_grad():
+            tensor += 1e-3
+        found.add(weights_digest(net))
+    assert len(found) == 3
 
 
 def test_without_validation_images_the_most_probable_one_is_taken():

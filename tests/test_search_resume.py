@@ -33,7 +33,7 @@ def search(name: str, folder: Path) -> SearchResult:
     It evaluates 4 networks where 16 are the least that a person gets.
     """
     torch.set_num_threads(1)
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.05, workers=0)
     method = get_search(name)
     settings = method.resolve(SHORT.get(name, {}) | {"checkpoint_seconds": 0.0})
     with pytest.MonkeyPatch.context() as patch:
@@ -100,7 +100,7 @@ def test_killed_at_random_steps_and_continued_equals_uninterrupted(tmp_path, nam
 
 
 def test_an_evaluation_that_was_cut_off_is_made_again_and_spoils_no_other(tmp_path):
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.05, workers=0)
     task, run = problem(data), Run(tmp_path / "run", {})
     space = task.budget.space
     codes = [[0] * 7, [1] * 7, [2] * 7]
