@@ -104,6 +104,10 @@ WAYS: dict[str, Way] = {
         "gate model.tflite --device quick.toml --budget-ms 1000 --junit gate.xml"
     ),
     "hwnas gate model.tflite --save main.json": weekly("gate model.tflite --device quick.toml --save main.json"),
+    "hwnas search --method weaknas --config search.toml --data photos/ --budget-ms 12 --epochs 30": elsewhere(
+        "test_trained_children.py::test_the_verbs_search_with_trained_children_and_have_no_gap_of_a_supernet"
+    ),
+    "hwnas evaluate --workers": NAMED,
     "hwnas evaluate --methods M1,M2 --seeds N": weekly(
         f"evaluate --methods dsnas --seeds 2 {TRAINED} --out runs/before"
     ),
