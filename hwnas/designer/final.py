@@ -78,20 +78,30 @@ class Repetition:
         """Of the reference: how slow the machine was at worst; 0 where there was none."""
         return max(self.reference_us, default=0.0)
 
+    @property
+    def file_ms(self) -> float:
+        """Of the file."""
+        return Measurement(self.runs_us).median_ms
+
 
 def undisturbed(
     repetitions: Sequence[Repetition], limit_percent: float, usual_us: float | None = None
 ) -> list[Repetition]:
     """The repetitions during which the machine was as fast as it usually is, or as it was at its fastest now.
 
+    The reference model tells it, and the file itself: other programs that fill the caches slow a large network, and
+    leave the reference as it is.
+
     Args:
         repetitions: of one file.
-        limit_percent: how much slower the reference model may be.
+        limit_percent: how much slower the reference model, and the file, may be.
         usual_us: how long the reference takes as a rule; None: not known.
     """
     now_us = min((repeat.slowest_us for repeat in repetitions), default=0.0)
-    most_us = min(now_us, usual_us or now_us) * (1 + limit_percent / 100)
-    return [repeat for repeat in repetitions if repeat.slowest_us <= most_us]
+    allowed = 1 + limit_percent / 100
+    most_us = min(now_us, usual_us or now_us) * allowed
+    most_ms = min((repeat.file_ms for repeat in repetitions), default=0.0) * allowed
+    return [repeat for repeat in repetitions if repeat.slowest_us <= most_us and repeat.file_ms <= most_ms]
 
 
 def undisturbed_ms(model: bytes, device: Device, runtime: str, usual_us: float | None = None) -> float:
@@ -129,9 +139,9 @@ def measure_models(
     """Measure the exported files: on `runtime`, and on this machine `everywhere`, with each other one installed.
 
     Several rounds over all of them: a machine is a percent or two slower for some seconds and faster for others, which
-    no single repetition can see. Where it is slower by more, as the reference model beside the file tells, the file
-    that the budget is for is measured again, some seconds later and a limited number of times, as in a campaign (the
-    device's ``drift_limit_percent``). If it stays slower, that is how fast it is.
+    no single repetition can see. Where it is slower by more, as the reference model beside the file or the file itself
+    tells, the file that the budget is for is measured again, some seconds later and a limited number of times, as in a
+    campaign (the device's ``drift_limit_percent``). If it stays slower, that is how fast it is.
 
     Args:
         usual_us: how long the reference model takes on `runtime` as a rule, such as when the table was measured.
