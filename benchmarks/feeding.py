@@ -4,9 +4,8 @@
 
 The photographs are those of scikit-image, cut and resized to 500 x 375 pixels, as JPEG. `kept`: hwnas where the pixels
 fit into memory, after they were read once; `anew`: it decodes for every batch, as it does where they do not fit. Both
-augment on the CPU; `kept, GPU` and `anew, GPU` are what is left for the CPU where a GPU augments (torch's device "meta"
-stands for it). The plain loader opens each file, makes the augmentations of "photo" with Pillow, and normalises. All
-take turns; a ratio is the median of those of the rounds.
+augment on the CPU; `bare` is about what is left for the CPU where a GPU augments. The plain loader opens each file,
+makes the augmentations of "photo" with Pillow, and normalises. All take turns; a ratio is the median of the rounds'.
 """
 
 from __future__ import annotations
@@ -90,27 +89,26 @@ def random_box(width: int, height: int) -> tuple[float, float, float, float]:
 def loaders(folder: Path, side: int, workers: int) -> dict[str, Callable[[int], Iterable]]:
     """By name, what gives the batches of an epoch."""
 
-    def ours(memory_share: float) -> ImageData:
+    def ours(memory_share: float, augment: str) -> ImageData:
         return load_data(
             folder,
             side,
             batch_size=BATCH_SIZE,
             val_fraction=0.0,
             workers=workers,
-            augment="photo",
+            augment=augment,
             normalisation=(IMAGENET_MEAN, IMAGENET_STD),
             memory_share=memory_share,
         )
 
-    kept, anew = ours(0.25), ours(0.0)
     plain = DataLoader(PlainPhotographs(folder, side), BATCH_SIZE, shuffle=True, num_workers=workers, drop_last=True)
-    return {
-        "plain": lambda epoch: plain,
-        "kept": lambda epoch: kept.train_batches(epoch),
-        "anew": lambda epoch: anew.train_batches(epoch),
-        "kept, GPU": lambda epoch: kept.train_batches(epoch, torch_device="meta"),
-        "anew, GPU": lambda epoch: anew.train_batches(epoch, torch_device="meta"),
+    ways = {
+        "kept": ours(0.25, "photo"),
+        "anew": ours(0.0, "photo"),
+        "kept, bare": ours(0.25, "none"),
+        "anew, bare": ours(0.0, "none"),
     }
+    return {"plain": lambda epoch: plain} | {name: data.train_batches for name, data in ways.items()}
 
 
 def images_per_second(batches: Iterable) -> float:

@@ -169,6 +169,9 @@ Amp = Annotated[
     str | None,
     typer.Option("--amp", help="Precision of trainings: auto, off, bf16, fp16 [auto: 16 bits on GPUs, off elsewhere]."),
 ]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile what is trained alone (--retrain, --compare) with torch.compile.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [0].")]
 Accept = Annotated[bool, typer.Option("--accept-conditions", help="Use a table measured under other conditions.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME]; an unfinished one goes on.")]

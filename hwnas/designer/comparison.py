@@ -106,6 +106,7 @@ def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProg
     decided = {"network": scaled.network, "width": scaled.width, "resolution": scaled.resolution}
     decided |= {"epochs": problem.epochs, "seed": problem.seed, "images": data.digest, "settings": asdict(settings)}
     decided |= {} if problem.amp == "off" else {"amp": problem.amp}
+    decided |= {"compile": True} if problem.compile else {}
     run = open_run(folder / f"{scaled.network}-{scaled.width:g}-{scaled.resolution}px", decided)
 
     def on_step(done: int, total: int, now: dict[str, float]) -> None:
@@ -122,6 +123,7 @@ def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProg
         settings,
         start,
         problem.amp,
+        problem.compile,
     )
     child, _ = suited_to_int8(task, child, data, run.folder / FINE_TUNED_FOLDER, on_step)
     distributed.from_first(lambda: save_child(child, run.folder))

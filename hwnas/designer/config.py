@@ -108,6 +108,8 @@ class DesignConfig(BaseModel):
     torch_device: str = "cpu"
     amp: WantedAmp = "auto"
     """What forward passes of trainings compute in: see `hwnas.train.mixed_precision`."""
+    compile: bool = False
+    """Whether torch compiles the networks that are trained alone: with `retrain`, and those of `compare`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -167,9 +169,9 @@ LONGEST_PART_BYTES = 80
 
 
 def without_empty(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without further budgets, limits and a wish for precision if there are none: runs of before there
+    """A configuration without further budgets, limits and wishes for speed if there are none: runs of before there
     were any go on."""
-    left_out = {"budgets": {}, "limits": {}, "latencies": {}, "amp": "auto"}
+    left_out = {"budgets": {}, "limits": {}, "latencies": {}, "amp": "auto", "compile": False}
     return {name: value for name, value in config.items() if name not in left_out or value != left_out[name]}
 
 

@@ -17,6 +17,7 @@ from hwnas.designer.result import DesignResult
 from hwnas.latency.tables.precision import AUTO_PRECISION
 from hwnas.progress import silent
 from hwnas.train import distributed
+from hwnas.train.compiling import check_can_compile
 from hwnas.train.mixed_precision import resolve_amp
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +42,10 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
             something else, a full disk.
     """
     started = time.perf_counter()
-    resolve_amp(config.amp, distributed.join(config.torch_device))  # what cannot be trained on is said first
+    torch_device = distributed.join(config.torch_device)
+    resolve_amp(config.amp, torch_device)  # what cannot be trained with is said first
+    if config.compile:
+        check_can_compile(torch_device)
     report = progress if progress is not None and distributed.rank() == 0 else silent
     folder = Path(out or default_folder(config))
     if config.precision == AUTO_PRECISION:

@@ -179,7 +179,8 @@ class Task:
         assert config.epochs is not None
         amp = resolve_amp(config.amp, torch_device)
         data, budget, seed = self.data, self.budget, config.seed
-        return SearchProblem(data, budget, config.epochs, seed, torch_device, measured_ms, self.start, amp)
+        more = amp, config.compile
+        return SearchProblem(data, budget, config.epochs, seed, torch_device, measured_ms, self.start, *more)
 
     @property
     def is_proxy(self) -> bool:
@@ -199,7 +200,7 @@ class Task:
         """The configuration, and all else that decides the outcome, as JSON: a run goes on with the same only."""
         decided: dict[str, Any] = {"runtime": self.runtime, "settings": asdict(self.settings)}
         decided |= {"slowdown": self.slowdown, "frontier": list(self.frontier_ms)}
-        return without_empty(self.config.model_dump(exclude={"amp"})) | self.problem.identity | decided
+        return without_empty(self.config.model_dump(exclude={"amp", "compile"})) | self.problem.identity | decided
 
 
 def pretrained_file(config: DesignConfig) -> Path | None:

@@ -19,7 +19,7 @@ from hwnas.searches.cyclic_losses import divergence, ensemble
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.train import distributed
 from hwnas.train.data import Batch
-from hwnas.train.mixed_precision import MixedPrecision
+from hwnas.train.mixed_precision import MixedPrecision, widened
 from hwnas.train.optim import sgd
 from hwnas.train.weights import WeightTraining
 
@@ -152,7 +152,7 @@ class CyclicTraining:
         with self.precision.forward():
             search = self.net.search_levels(images, weights)
             evaluation = self.net.evaluation_levels(images, path)
-        search, evaluation = ([each.float() for each in levels] for levels in (search, evaluation))
+        search, evaluation = ([widened(each) for each in levels] for levels in (search, evaluation))
         kl = divergence(ensemble(search), ensemble(evaluation), settings.temperature, settings.kl_reduction)
         own, other = (self.weights.loss_function(levels[-1], labels) for levels in (search, evaluation))
         figures = {"loss": own, "evaluation_loss": other, "kl": kl}

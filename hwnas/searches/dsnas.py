@@ -87,8 +87,8 @@ class DSNASTrainer(SampledPathTrainer):
     def estimate(self, images: Tensor, labels: Tensor, choices: list[int], z: list[Tensor]) -> Tensor:
         loss_function = self.weights.loss_function
         if self.settings.reward == "gradient":
-            with self.precision.in_float32():  # X * dL/dX nearly cancels: in 16 bits rounding would be all of it
-                return estimate_gradients(self.net, images, labels, loss_function, choices, z)
+            # always in float32: X * dL/dX nearly cancels, and in 16 bits rounding would be all of it
+            return estimate_gradients(self.net, images, labels, loss_function, choices, z)
         loss = self.train_path(images, labels, choices)
         if self.compares:
             other = self.sample(again=True)

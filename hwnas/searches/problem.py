@@ -27,6 +27,7 @@ class SearchProblem:
         measured_ms: measures an architecture on the target, if that can be reached: what is found is then within the
             budget by measurement, not only by prediction, before time is spent on training its weights further.
         amp: what forward passes of trainings compute in: see `hwnas.train.mixed_precision`.
+        compile: whether networks that are trained alone are compiled: see `hwnas.train.compiling`.
         start: the largest network of the space, whose weights, such as pretrained ones, the SuperNetwork starts from.
     """
 
@@ -38,6 +39,7 @@ class SearchProblem:
     measured_ms: Callable[[Architecture], float] | None = None
     start: ChildNetwork | None = None
     amp: Amp = "off"
+    compile: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -67,5 +69,6 @@ class SearchProblem:
             "processes": distributed.world_size(),
             "start": None if self.start is None else {"sha256": weights_checksum(self.start.state_dict())},
             **({} if self.amp == "off" else {"amp": self.amp}),
+            **({"compile": True} if self.compile else {}),
             **({"further_limits": [limit.to_json() for limit in budget.further]} if budget.further else {}),
         }

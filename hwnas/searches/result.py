@@ -89,6 +89,7 @@ class SearchResult:
             problem.torch_device,
             settings,
             amp=problem.amp,
+            compile=problem.compile,
         )
 
     def val_accuracy(self, child: nn.Module) -> float:

@@ -29,7 +29,7 @@ from hwnas.supernet.superkernel import BlockIndicators
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress, seeded, step_generator
-from hwnas.train.mixed_precision import Float32CrossEntropy
+from hwnas.train.mixed_precision import WidenedCrossEntropy
 from hwnas.train.optim import exponential_moving_average, rmsprop_tf, staircase, warmup_cosine, warmup_steps
 
 LAMBDA_UNIT = 1000.0
@@ -71,7 +71,7 @@ class SinglePathTrainer(DerivingTrainer):
         )
         self.largest_ratios = self.budget.largest_ratios
         self.average = exponential_moving_average(self.net, settings.ema)
-        self.loss_function = Float32CrossEntropy(label_smoothing=settings.label_smoothing)
+        self.loss_function = WidenedCrossEntropy(label_smoothing=settings.label_smoothing)
         product = settings.latency_model == "product"
         factors = product_factors(self.budget.space, self.budget.predictor) if product else []
         self.factors = [torch.as_tensor(f, dtype=torch.float32, device=problem.torch_device) for f in factors]

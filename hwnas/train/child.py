@@ -16,6 +16,7 @@ from hwnas.run import Run
 from hwnas.space import Architecture
 from hwnas.train import distributed
 from hwnas.train.cell_training import CellSettings, CellTraining, trained_parts
+from hwnas.train.compiling import compiled
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
 from hwnas.train.finetuning import FineTuning, FineTuningSettings
@@ -38,6 +39,7 @@ class ChildTrainer:
         settings: WeightSettings | FineTuningSettings | None = None,
         start: ChildNetwork | None = None,
         amp: Amp = "off",
+        compile: bool = False,
     ) -> None:
         self.step_count, self.total_steps = 0, epochs * data.steps_per_epoch
         self.seed, self.torch_device = seed, torch_device
@@ -45,6 +47,7 @@ class ChildTrainer:
         with seeded(seed):
             net = ChildNetwork(architecture) if start is None else copy.deepcopy(start)
         self.net: ChildNetwork = net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._run = compiled(self.net) if compile else self.net
         settings = settings or WeightSettings()
         self.cells: CellTraining | None = None
         """What a network of cells is trained with and is exported without."""
@@ -74,7 +77,7 @@ class ChildTrainer:
         if self.cells is not None:
             self.cells.begin_step(self.step_count)
         with seeded(self.seed, self.step_count), self.precision.forward():
-            loss = self._loss(self.net(images), labels.to(self.torch_device))
+            loss = self._loss(self._run(images), labels.to(self.torch_device))
         self.precision.backward(loss, self._trained)
         modules = (self.net,) if self.cells is None else (self.net, self.cells)
         distributed.average(
@@ -121,6 +124,7 @@ def train_child(
     settings: WeightSettings | FineTuningSettings | None = None,
     start: ChildNetwork | None = None,
     amp: Amp = "off",
+    compile: bool = False,
 ) -> ChildNetwork:
     """Train a child by itself, with the optimiser and schedule that the searches use.
 
@@ -134,8 +138,9 @@ def train_child(
         settings: how; the classes of settings name optimiser and schedule.
         start: the same architecture with weights to begin with, such as pretrained ones; None: random weights.
         amp: what its forward passes compute in: see `hwnas.train.mixed_precision`.
+        compile: whether torch compiles the network first; not for `CellSettings`, whose edges are left out at random.
     """
-    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings, start, amp)
+    trainer = ChildTrainer(architecture, data, epochs, seed, torch_device, settings, start, amp, compile)
     train(trainer, data, run, progress)
     return trainer.trained()
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
-from hwnas.train.mixed_precision import FLOAT32, MixedPrecision
+from hwnas.train.mixed_precision import FLOAT32, MixedPrecision, widened
 from hwnas.train.weights import Training
 
 
@@ -54,11 +54,11 @@ class FineTuningSettings:
             labels: (N,).
             teacher: its logits for the same images, (N, classes); None: there are the labels alone.
         """
-        logits = logits.float()
+        logits = widened(logits)
         by_labels = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         if teacher is None or self.distillation == 0:
             return by_labels
-        by_teacher = F.cross_entropy(logits, teacher.float().softmax(1))
+        by_teacher = F.cross_entropy(logits, widened(teacher).softmax(1))
         return self.distillation * by_teacher + (1 - self.distillation) * by_labels
 
 

@@ -152,8 +152,13 @@ FLOAT32 = MixedPrecision()
 """No mixed precision."""
 
 
-class Float32CrossEntropy(nn.CrossEntropyLoss):
-    """The cross-entropy in float32 or more, whatever the logits (N, classes) are computed in."""
+def widened(tensor: Tensor) -> Tensor:
+    """A tensor of 16 bits in float32; any other as it is."""
+    return tensor.float() if tensor.dtype in DTYPES.values() else tensor
+
+
+class WidenedCrossEntropy(nn.CrossEntropyLoss):
+    """The cross-entropy in float32 of logits (N, classes) that are computed in 16 bits."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return super().forward(input.to(torch.promote_types(input.dtype, torch.float32)), target)
+        return super().forward(widened(input), target)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from hwnas.errors import UsageError
-from hwnas.train.mixed_precision import FLOAT32, Float32CrossEntropy, MixedPrecision
+from hwnas.train.mixed_precision import FLOAT32, MixedPrecision, WidenedCrossEntropy
 from hwnas.train.optim import sgd, warmup_cosine, warmup_steps
 
 
@@ -106,7 +106,7 @@ class WeightTraining(Training):
         optimizer = sgd(named, lr, settings.momentum, settings.weight_decay)
         parameters = [parameter for _, parameter in named]
         super().__init__(parameters, optimizer, settings.lr_warmup, total_steps, settings.clip_norm, precision)
-        self.loss_function = Float32CrossEntropy(label_smoothing=settings.label_smoothing)
+        self.loss_function = WidenedCrossEntropy(label_smoothing=settings.label_smoothing)
 
 
 def zero_gradients(parameters: Iterable[nn.Parameter]) -> None:
