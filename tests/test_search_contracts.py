@@ -5,13 +5,16 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.run import Run
+from hwnas.searches import evaluators
 from hwnas.searches.contracts import Evaluation
 from hwnas.searches.evaluators import (
     EVALUATIONS_FILE,
     InheritedEvaluator,
+    KeptBatches,
     LookedUpEvaluator,
     RecordedEvaluator,
     TrainedEvaluator,
@@ -93,6 +96,9 @@ def test_a_trained_evaluation_is_the_accuracy_of_the_child_trained_alone(tmp_pat
     assert evaluator(architecture, 2) == found  # out of its run folder
     with pytest.raises(UsageError, match="1 epoch or more"):
         evaluator(architecture)
+    others = load_data("digits", resolution=16, batch_size=64, limit_train=64, val_fraction=0.3, workers=0)
+    with pytest.raises(HwnasError, match="another configuration"):
+        TrainedEvaluator(others, tmp_path / "children")(architecture, 2)
 
 
 def test_an_inherited_evaluation_says_what_it_cost_and_trains_nothing(digits):
@@ -101,6 +107,26 @@ def test_an_inherited_evaluation_says_what_it_cost_and_trains_nothing(digits):
     assert found.kind == "inherited" and found.images == digits.counts["train"] + digits.counts["val"]
     with pytest.raises(UsageError, match="not trained further"):
         evaluator(SPACE.decode([0] * 7), 3)
+
+
+def test_batches_are_all_there_each_time_also_beyond_the_memory_for_them(monkeypatch):
+    batches = [(torch.full((2, 3, 4, 4), float(k)), torch.tensor([k, k])) for k in range(3)]
+    for most_bytes, times in ((2**30, 1), (batches[0][0].nbytes, 2)):
+        monkeypatch.setattr(evaluators, "MOST_KEPT_BYTES", most_bytes)
+        made: list[int] = []
+        kept = KeptBatches(lambda made=made: made.append(1) or iter(batches))
+        for _ in range(2):
+            assert [int(labels[0]) for _, labels in kept] == [0, 1, 2]
+        assert len(made) == times
+
+
+def test_a_loss_that_is_no_number_is_not_recorded(digits):
+    net = SampledNet(SPACE)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(float("nan"))
+    found = InheritedEvaluator(net, digits, recalibration=64, validation=64)(SPACE.decode([0] * 7))
+    assert found.loss is None and 0 <= found.score <= 1
 
 
 @pytest.mark.parametrize("kind", ["random", "evolution"])

@@ -237,6 +237,7 @@ def test_validation_images_are_limited_and_kept(digits):
     net = SampledNet(SPACE)
     limited = InheritedEvaluator(net, digits, recalibration=64, validation=64)
     assert limited.images == 128 < InheritedEvaluator(net, digits).images
+    assert InheritedEvaluator(net, digits, recalibration=65, validation=65).images == 256, "whole batches"
     architecture = SPACE.decode([1] * 7)
     first = limited(architecture)
     assert first.images == 128 and first.loss is not None
