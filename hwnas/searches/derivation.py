@@ -21,8 +21,8 @@ class Derivation:
     Attributes:
         budget_share: predicted ms / budget; with further limits that of the one that it uses most.
         evaluations: networks that were compared on all validation images; 0: it was taken by probability alone.
-        val_accuracy: of this one as it was evaluated, with inherited weights or trained by itself, 0 to 1; None where it was
-            not.
+        val_accuracy: of this one as it was evaluated, with inherited weights or trained by itself, 0 to 1; None where
+            it was not.
         reason: why it uses less than `LEAST_SHARE` of the budget; None where it uses as much.
     """
 
