@@ -199,6 +199,7 @@ WAYS: dict[str, Way] = {
                 for verb in ("design", "search", "measure", "evaluate", "export", "inspect", "bench", "range")
             ),
             "hwnas accuracy",
+            "hwnas gate",
             "hwnas design --retrain",
             "hwnas design --frontier 0.3,0.4,0.5",
             "hwnas search --method single-path",
