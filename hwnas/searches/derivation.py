@@ -66,6 +66,8 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
     if architecture not in known:
         if known:
             measured = f"none of the {len(known)} evaluated networks was within it as measured"
+            if len(known) == 1:
+                measured = "the one evaluated network was over it as measured"
             return f"{measured}; of the faster ones this is the most probable"
         return "it is the most probable one; no other was evaluated"
     ends = budget.used_shares(list(known))
@@ -75,10 +77,10 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
     best = max(larger, key=lambda evaluation: evaluation.rank)
     if best.rank > known[architecture].rank:
         return f"the better ones of the {len(larger)} that use more measured over the budget"
-    return (
-        f"none of the {len(larger)} evaluated networks that use more is better: the best of them has on the validation "
-        f"images {_figures(best)}, this one {_figures(known[architecture])}"
-    )
+    said = f"none of the {len(larger)} evaluated networks that use more is better: the best of them has"
+    if len(larger) == 1:
+        said = "the one evaluated network that uses more is no better: it has"
+    return f"{said} on the validation images {_figures(best)}, this one {_figures(known[architecture])}"
 
 
 def _figures(evaluation: Evaluation) -> str:
