@@ -275,11 +275,11 @@ class ImageData:
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = (images.new_tensor(channels).view(3, 1, 1) for channels in (self.mean, self.std))
-        return images.sub_(mean).div_(std)  # in place: large tensors take their time to be had
+        return images.sub_(mean).div_(std)  # in place: to allocate large tensors takes time
 
 
 def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on a device; on the way to a GPU this process goes on."""
+    """The tensor on a device; this process does not wait for a copy to a GPU."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
