@@ -1,7 +1,7 @@
 """Is what a design finds better than what one would have picked? On a folder of photographs, at several budgets.
 
     python benchmarks/photos.py --data FOLDER [--budgets 30%,50%,70%] [--seeds 3] [--limit-train N]
-                                [--pretrained none] [--precision int8] [--json]
+                                [--pretrained none] [--precision int8] [--resolution 96] [--no-compare] [--json]
 
 Each run is `hwnas design` with its defaults: found is what it returns, beside the known networks that it trains for the
 same ms in the same way. A share of a budget is one of the space `lite` at 64 px on this machine. Runs lie in the
@@ -51,6 +51,7 @@ def rows(result: DesignResult, seed: int) -> Iterator[dict[str, Any]]:
         "seconds": result.seconds,
         "budget_used": found_ms / result.budget_ms,
         "returned": result.returned,
+        "resolution": result.architecture.input_shape[1],
     }
     if result.searched is not None:  # a known network is returned instead
         yield shared | {
@@ -81,7 +82,9 @@ def main() -> None:
     parser.add_argument(
         "--precision", choices=("float32", "float16", "int8"), help="of the file that is for the budget"
     )
+    parser.add_argument("--resolution", type=int, help="side of the images in pixels [by the budget]")
     parser.add_argument("--compare-with", help="known networks, by commas [those of a design]")
+    parser.add_argument("--no-compare", action="store_true", help="train no known networks")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     cache = CACHE / "photos"
@@ -97,10 +100,14 @@ def main() -> None:
                 limit_train=options.limit_train,
                 pretrained=options.pretrained,
                 precision=options.precision,
+                resolution=options.resolution,
+                compare=False if options.no_compare else None,
                 compare_with=tuple(options.compare_with.split(",")) if options.compare_with else (),
             )
             name = f"{options.data.name}-{where}-{budget_ms:g}-{seed}-{options.limit_train}-{options.pretrained}"
-            name += "".join(f"-{each}" for each in (options.compare_with, options.precision) if each)
+            further = options.compare_with, options.precision, options.no_compare and "alone"
+            name += "".join(f"-{each}" for each in further if each)
+            name += f"-{options.resolution}px" if options.resolution else ""
             found += rows(design(config, cache / name), seed)
     show(f"found and picked: {options.data.name}", found, options.json)
 
