@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# where this is set, each process compiles every module that it imports, torch's, too: that is most of a short command
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: venv demo test test-fast test-weekly lint docs bench latency-models clean
 
 venv: $(STAMP)

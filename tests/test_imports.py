@@ -190,6 +190,18 @@ def test_a_file_is_measured_as_a_baseline_without_torch(tmp_path):
     assert "hwnas.campaign.bench" in loaded and "torch" not in loaded
 
 
+def test_a_training_loads_no_compiler_and_no_package_that_it_does_not_use(tmp_path):
+    """Each of these takes as long to load as all of hwnas."""
+    loaded = modules_after(
+        "import hwnas\nfrom hwnas.run import Run\nfrom hwnas.train.child import train_child\n"
+        "data = hwnas.load_data('digits', resolution=16, limit_train=128)\n"
+        "child = hwnas.get_space('tiny', width=0.25, resolution=16).decode([0] * 7)\n"
+        f"train_child(child, data, Run({str(tmp_path / 'run')!r}, {{}}), epochs=1)"
+    )
+    assert "hwnas.train.optim" in loaded
+    assert not loaded & {"torch._dynamo", "pandas", "sklearn", "scipy.optimize", "scipy.stats"}
+
+
 def test_every_public_name_resolves():
     import hwnas
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 import tomllib
@@ -108,8 +109,14 @@ def test_the_network_of_single_path_costs_what_its_table_says():
 # made of the published figures
 
 
+def same_on_any_machine(text: str) -> tuple[list[str], list[float]]:
+    """The text without fractions and checksums, and the fractions, whose last digits depend on the processor."""
+    parts = re.split(r"(-?\d+\.\d+(?:e[+-]?\d+)?)", re.sub(r"\b[0-9a-f]{8}\b|\b[0-9a-f]{64}\b", "", text))
+    return parts[::2], [float(part) for part in parts[1::2]]
+
+
 @pytest.mark.parametrize("number", range(6))
-def test_each_is_made_again_of_its_figures_byte_for_byte(making, shared_data, tmp_path, number):
+def test_each_is_made_again_of_its_figures(making, shared_data, tmp_path, number):
     """The regression of proxylessnas is fitted again; others take longer: `make latency-models` does it for all."""
     published = making.PUBLISHED[number]
     if published.file.startswith("ofa"):
@@ -121,7 +128,9 @@ def test_each_is_made_again_of_its_figures_byte_for_byte(making, shared_data, tm
     made = making.make(published, shared_data / "latency", tmp_path, ready)
     assert sorted(path.name for path in made.iterdir()) == sorted(path.name for path in there.iterdir())
     for path in made.iterdir():
-        assert path.read_bytes() == (there / path.name).read_bytes(), path.name
+        again, kept = (same_on_any_machine(each.read_text()) for each in (path, there / path.name))
+        assert again[0] == kept[0], path.name
+        assert again[1] == pytest.approx(kept[1], rel=1e-6), path.name
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 from torch import nn
 
 from hwnas.errors import HwnasError, UsageError
@@ -176,6 +177,17 @@ def test_one_level_is_divided_by_a_hash_of_the_name(tmp_path):
     assert sorted(image.name for image in source.test) == ["cat/5.png", "dog/11.png", "dog/5.png", "dog/9.png"]
     assert {image.label for image in source.test if image.name.startswith("dog")} == {1}
     assert len(source.train) == 20
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    digits, theirs = digits_source(), load_digits()
+    names = [image.name for image in digits.train + digits.test]
+    for name in names[::100]:
+        label, index = map(int, name.split("/"))
+        assert theirs.target[index] == label
+        decoded = digits.decode(name, 8)
+        assert np.array_equal(decoded[0], np.rint(theirs.images[index] * (255 / 16)).astype(np.uint8))
+    assert len(names) == len(theirs.target)
 
 
 def test_about_a_fifth_is_test_and_each_side_gets_one():

@@ -7,13 +7,15 @@ A multiple-choice knapsack of several dimensions, solved exactly as a mixed-inte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from scipy.sparse import block_diag, csr_array, hstack, vstack
 
 from hwnas.latency.arrays import Floats, Ints
 from hwnas.latency.limit import Row
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 ROUNDING = 1e-9
 """A rest may be exceeded by so much, relative: sums in another order differ by less."""
@@ -41,6 +43,9 @@ def best_code(gains: Sequence[Floats], rows: Sequence[Row]) -> list[int] | None:
 
 def most_central(rows: Sequence[Row], scales: Sequence[float]) -> list[int]:
     """The code whose largest excess over a rest is least, each excess in units of its scale; it may be negative."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array, hstack
+
     shapes = [cost.shape for cost in rows[0].costs]
     ways = [np.arange(cost.size) for cost in rows[0].costs]
     columns = np.array(
@@ -66,6 +71,8 @@ def weights_of(gains: Sequence[Floats], rows: Sequence[Row]) -> Floats:
 
     All zero where none does, or where nothing is within all of them.
     """
+    from scipy.optimize import linprog
+
     ways, excess = _options(gains, rows)
     if ways is None:
         return np.zeros(len(rows))
@@ -99,6 +106,8 @@ def _unit(row: Row) -> float:
 
 def _options(gains: Sequence[Floats], rows: Sequence[Row]) -> tuple[list[Ints], csr_array] | tuple[None, None]:
     """Per block the options that are worth looking at, and (rows, options) their excess, which 1 limits; None: none."""
+    from scipy.sparse import csr_array
+
     rests = np.array([_excess_rest(row) for row in rows])
     if (rests < 0).any():
         return None, None
@@ -130,10 +139,15 @@ def _unbeaten(gain: Floats, costs: Floats) -> Ints:
 
 def _one_each(ways: Sequence[Ints]) -> csr_array:
     """(blocks, options): which options are a block's."""
+    from scipy.sparse import block_diag, csr_array
+
     return csr_array(block_diag([np.ones((1, len(own))) for own in ways]))
 
 
 def _solve(goal: Floats, excess: csr_array, ways: Sequence[Ints]) -> Floats | None:
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import vstack
+
     found = milp(
         goal,
         integrality=np.ones(len(goal)),

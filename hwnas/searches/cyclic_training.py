@@ -20,7 +20,7 @@ from hwnas.supernet.cyclic import CyclicNet
 from hwnas.train import distributed
 from hwnas.train.data import Batch
 from hwnas.train.mixed_precision import MixedPrecision, widened
-from hwnas.train.optim import sgd
+from hwnas.train.optim import Adam, sgd
 from hwnas.train.weights import WeightTraining
 
 Figures = dict[str, float]
@@ -74,7 +74,7 @@ class CyclicTraining:
         evaluation = sgd(named, self.peak_rate, settings.momentum, settings.weight_decay)
         decay = settings.alpha_weight_decay
         alphas_ = net.alphas.parameters()
-        return evaluation, torch.optim.Adam(alphas_, self.alpha_rate, settings.alpha_betas, weight_decay=decay)
+        return evaluation, Adam(alphas_, self.alpha_rate, settings.alpha_betas, weight_decay=decay)
 
     def set_rates(self) -> None:
         """Weights of both nets learn at one rate: of the schedule, or the constant one."""

@@ -29,6 +29,7 @@ from hwnas.supernet.mixed import mixed
 from hwnas.supernet.relaxation import by_edge
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress
+from hwnas.train.optim import Adam
 
 Order = Literal["first", "second"]
 
@@ -96,7 +97,7 @@ class DARTSTrainer(SampledPathTrainer):
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         settings = self.settings
         parameters = self.net.alphas.parameters()
-        return torch.optim.Adam(parameters, lr, settings.alpha_betas, weight_decay=settings.alpha_weight_decay)
+        return Adam(parameters, lr, settings.alpha_betas, weight_decay=settings.alpha_weight_decay)
 
     def set_affine(self, affine: bool) -> None:
         """Whether scale and shift of the candidates' batch norms learn; without, they are 1 and 0."""

@@ -24,6 +24,7 @@ from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import Choice
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress, seeded, step_generator
+from hwnas.train.optim import Adam
 
 WEIGHTS_DRAW, LOGITS_DRAW = 0, 1
 """The two samples of a step."""
@@ -107,7 +108,7 @@ class GDASTrainer(SampledPathTrainer):
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         settings = self.settings
         parameters = self.net.alphas.parameters()
-        return torch.optim.Adam(parameters, lr, settings.alpha_betas, weight_decay=settings.alpha_weight_decay)
+        return Adam(parameters, lr, settings.alpha_betas, weight_decay=settings.alpha_weight_decay)
 
     @property
     def temperature(self) -> float:

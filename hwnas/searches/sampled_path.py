@@ -32,6 +32,7 @@ from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
 from hwnas.train.loop import CHECKPOINT_SECONDS, seeded, step_generator
+from hwnas.train.optim import Adam
 from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings, WeightTraining, zero_gradients
 
@@ -139,7 +140,7 @@ class SampledPathTrainer(DerivingTrainer):
 
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         """The optimiser of the logits."""
-        return torch.optim.Adam(self.net.alphas.parameters(), lr, self.settings.alpha_betas)
+        return Adam(self.net.alphas.parameters(), lr, self.settings.alpha_betas)
 
     @property
     def searching(self) -> bool:

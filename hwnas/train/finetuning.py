@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import UsageError
 from hwnas.train.mixed_precision import FLOAT32, MixedPrecision, widened
+from hwnas.train.optim import AdamW
 from hwnas.train.weights import Training
 
 
@@ -90,5 +91,5 @@ class FineTuning(Training):
                 if group:
                     groups.append({"params": group, "lr": lr, "weight_decay": decay})
         parameters = [parameter for _, parameter in named]
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = AdamW(groups)
         super().__init__(parameters, optimizer, settings.lr_warmup, total_steps, settings.clip_norm, precision)

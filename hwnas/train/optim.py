@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR, StepLR
 from torch.optim.swa_utils import AveragedModel
 
 from hwnas.train.phases import phase_ends
 
+_Optimizer = TypeVar("_Optimizer", bound=Optimizer)
 
-def sgd(parameters: Iterable[tuple[str, nn.Parameter]], lr: float, momentum: float, weight_decay: float) -> SGD:
+COMPILER_ASKED = "__dynamo_disable"
+"""Where torch keeps, on a function that its compiler must leave alone, what to call instead."""
+
+
+def _spare_compiler() -> None:
+    """Let optimisers be made without torch's compiler, which no step here goes through: to load it takes seconds.
+
+    Torch loads it to be told to leave these methods alone (`torch._compile`). A torch that marks them otherwise loads it.
+    """
+    for name in ("add_param_group", "state_dict", "load_state_dict", "zero_grad"):
+        method = getattr(getattr(Optimizer, name), "__wrapped__", None)
+        if method is not None and not hasattr(method, COMPILER_ASKED):
+            setattr(method, COMPILER_ASKED, method)
+
+
+def _without_compiler(optimizer: type[_Optimizer]) -> type[_Optimizer]:
+    """The class with a step that does not load torch's compiler, only to tell it where a graph ends; else the same."""
+    step = getattr(optimizer.step, "__wrapped__", None)
+    return optimizer if step is None else type(optimizer.__name__, (optimizer,), {"step": torch.no_grad()(step)})
+
+
+_spare_compiler()
+SGD = _without_compiler(torch.optim.SGD)
+Adam = _without_compiler(torch.optim.Adam)
+AdamW = _without_compiler(torch.optim.AdamW)
+
+
+def sgd(parameters: Iterable[tuple[str, nn.Parameter]], lr: float, momentum: float, weight_decay: float) -> Optimizer:
     """SGD with momentum; weight decay on everything except vectors (batch norm's and biases), as DSNAS and SPOS."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from hwnas.train.image_set import ImageSet
 
@@ -57,6 +56,8 @@ def _pairs(images: ImageSet, of: ImageSet, mine_are_jpeg: bool) -> Iterator[tupl
     others = [at for at, name in enumerate(of.names) if name.lower().endswith(JPEG) != mine_are_jpeg]
     if not mine or not others:
         return
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(_colours(of)[others])
     distances, nearest = tree.query(_colours(images)[mine], k=range(1, NEIGHBOURS + 1), distance_upper_bound=FURTHEST)
     for row, column in np.argwhere(np.isfinite(distances)):

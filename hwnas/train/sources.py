@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -81,15 +82,16 @@ def digits_source() -> ImageSource:
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository.
     """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    arrays = {f"{label}/{index:04d}": grey[index] for index, label in enumerate(digits.target)}
+    package = find_spec("sklearn")  # not its load_digits: to load scikit-learn takes seconds
+    assert package is not None and package.submodule_search_locations
+    file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    rows = np.loadtxt(file, delimiter=",")
+    grey = np.rint(rows[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    arrays = {f"{int(label)}/{index:04d}": grey[index] for index, label in enumerate(rows[:, -1])}
     train, test = split_test(LabelledImage(name, int(name[0])) for name in arrays)
     return ImageSource(
         title="digits",
-        classes=tuple(str(name) for name in digits.target_names),
+        classes=tuple(map(str, range(10))),
         train=tuple(train),
         test=tuple(mixed(test)),
         decode=partial(decode_array, arrays),

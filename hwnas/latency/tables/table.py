@@ -7,16 +7,16 @@ only where a publication gives each layer of its network a number of its own, th
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
@@ -125,7 +125,7 @@ class LatencyTable:
         for name, rows in ((BLOCKS_FILE, blocks), (NETWORKS_FILE, networks), (LAYERS_FILE, layers)):
             if rows or name != LAYERS_FILE:
                 checked = [row | {CHECKSUM: _checksum(row, latency)} for row, latency in rows]
-                write_atomically(folder / name, partial(pd.DataFrame(checked).to_csv, index=False))
+                write_atomically(folder / name, partial(_write_csv, checked))
         write_json(folder / CONDITIONS_FILE, self.conditions)
         self.folder = folder
 
@@ -168,6 +168,14 @@ class _Conditions(BaseModel):
     circumstances: dict[str, Any] = {}
     imported: _Imported | None = None
     summary: _Summary = _Summary()
+
+
+def _write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Rows of one kind, a column for each of their names; what is None is empty."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _block_row(block: Block, latency: Latency) -> dict[str, Any]:
