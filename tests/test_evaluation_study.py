@@ -116,7 +116,7 @@ def test_networks_that_are_trained_twice_say_what_a_score_can_reach(folder, made
 
 def test_searches_of_equal_time_go_as_far_as_their_pilots_say(folder, tmp_path):
     """Children that are trained by themselves are counted in the place of epochs."""
-    settings = {"random-search": {"evaluations": 3}, "weaknas": {"evaluate": "trained", "child_epochs": 1}}
+    settings = {"random-search": {"evaluations": 2}, "weaknas": {"evaluate": "trained", "child_epochs": 1}}
     changed = {"methods": tuple(settings), "settings": settings, "seeds": 1, "ranked": 0}
 
     def efforts(seconds: float) -> dict[str, int]:

@@ -22,7 +22,7 @@ COMPILER_ASKED = "__dynamo_disable"
 def _spare_compiler() -> None:
     """Let optimisers be made without torch's compiler, which no step here goes through: to load it takes seconds.
 
-    Torch loads it to be told to leave these methods alone (`torch._compile`). A torch that marks them otherwise loads it.
+    Torch loads it to be told to leave these methods alone (`torch._compile`); one that marks them otherwise still does.
     """
     for name in ("add_param_group", "state_dict", "load_state_dict", "zero_grad"):
         method = getattr(getattr(Optimizer, name), "__wrapped__", None)
