@@ -313,6 +313,12 @@ def test_wrong_input_is_refused_in_one_paragraph(hwnas, tables, tmp_path, case):
     assert "Traceback" not in err
 
 
+def test_to_compile_where_nothing_is_trained_alone_is_refused(hwnas, tables, tmp_path, monkeypatch):
+    monkeypatch.setattr("hwnas.designer.design.check_can_compile", lambda torch_device: None)  # it takes a while
+    code, _, err = hwnas(*quick_design(tables, tmp_path / "run", "--budget-ms", 1000, "--compile"))
+    assert code == 2 and "say --retrain, or leave it out" in err
+
+
 def test_a_table_of_other_conditions_is_taken_if_asked(hwnas, tables, tmp_path):
     """A table of two threads: to measure with as many here takes minutes where other programs run beside the tests."""
     shutil.copytree(tables / "local" / "litert", tmp_path / "table")

@@ -28,6 +28,7 @@ from hwnas.designer.task_latencies import (
     random_ms,
 )
 from hwnas.devices.device import Device, load_device
+from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.latency.measuring.model_files import check_can_make, network_model
 from hwnas.latency.predictor import LatencyPredictor
@@ -141,6 +142,10 @@ class Task:
             first_runs.slowdown,
             further,
         )
+        if config.compile and not (config.retrain or task.compares):
+            raise UsageError(
+                "--compile is for networks that are trained alone, and here none is: say --retrain, or leave it out."
+            )
         for each_ms in (budget_ms, *frontier_ms):
             replace(task.budget, budget_ms=each_ms).check_feasible()
         return task
