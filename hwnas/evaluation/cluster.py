@@ -125,9 +125,16 @@ def _local(count: int) -> Iterator[Client]:
     import dask
     from distributed import Client, LocalCluster
 
+    # Dask has memory given back whenever 64 kB are free, and a training takes it again in each step
+    environment = dict(dask.config.get("distributed.nanny.pre-spawn-environ"))
+    environment.pop("MALLOC_TRIM_THRESHOLD_", None)
+    settings = {
+        "distributed.scheduler.allowed-failures": MOST_DEATHS,
+        "distributed.nanny.pre-spawn-environ": environment,
+    }
     with (
         temporary_folder() as scratch,
-        dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS, "temporary-directory": str(scratch)}),
+        dask.config.set(settings | {"temporary-directory": str(scratch)}),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
