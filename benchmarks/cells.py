@@ -58,7 +58,7 @@ VAL_FRACTION = 0.3
 ANY_MS = 1e6
 """The budget where none is asked for."""
 
-EPOCHS = {"darts": 12, "darts-pt": 15, "cdarts": 7, "snas": 24, "gdas": 40}
+EPOCHS = {"darts": 12, "darts-pt": 15, "cdarts": 13, "snas": 24, "gdas": 40}
 OTHER_EPOCHS = 60
 CIFAR = {"weight_decay": 5e-4, "label_smoothing": 0.0}
 """What is usual for CIFAR-10; the defaults are ImageNet's."""
