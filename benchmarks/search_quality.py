@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def by_least_squares(result: SearchResult) -> Architecture:
     return best_within(budget, joint_gains(np.split(effects, np.cumsum(sizes)[:-1]), costs))
 
 
-@dataclass
+@dataclass(eq=False)
 class Bench:
     """What the contenders are given: space, images, prices, epochs."""
 
@@ -122,6 +123,7 @@ class Bench:
     predictor: ProxySpacePredictor
     networks: dict[str, Network]
 
+    @cache  # noqa: B019  one Bench; to read them takes longer than any rule
     def images(self, seed: int) -> ImageData:
         o = self.options
         folder = cifar10_subset(o.images // 10, test_per_class=1)
