@@ -12,8 +12,12 @@ from hwnas.campaign.bench import bench
 from hwnas.child import build_child
 from hwnas.designer.closing import _export
 from hwnas.designer.final import RETAKES, Repetition, least_disturbed, measure_models, undisturbed, undisturbed_ms
+from hwnas.designer.result import DesignResult
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
+from hwnas.latency.predictor import Prediction
+from hwnas.report.page_facts import unused
+from hwnas.searches.derivation import Derivation
 from hwnas.spaces import get_space
 from tests.export_digits import RESOLUTION, digits
 from tests.small_models import IMAGE_SHAPE, feature_net
@@ -103,6 +107,24 @@ def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path
     assert list(final.files_ms["model.int8-weights.onnx"]) == ["onnxruntime"]
     assert final.measured_ms["onnxruntime"] == final.files_ms["model.onnx"]["onnxruntime"]
     assert final.measured_ms["litert"] == final.files_ms["model.tflite"]["litert"]
+
+
+@pytest.mark.parametrize(
+    ("measured_ms", "reason", "says"),
+    [
+        (0.60, None, "40 % of the budget: it measured 25 % faster than predicted, so the machine was slower when"),
+        (0.75, "its 90 % interval ends at 98 % of the budget", "20 % of the budget: its 90 % interval ends at 98 %"),
+        (0.95, None, None),
+    ],
+)
+def test_why_much_of_a_budget_is_not_used_is_said(measured_ms, reason, says):
+    prediction, derivation = Prediction(0.8, 0.7, 0.9), Derivation(0.8, reason=reason)
+    result = SimpleNamespace(budget_ms=1.0, budget_used=measured_ms, prediction=prediction, derivation=derivation)
+    told = DesignResult.unused.fget(result)
+    assert told is None if says is None else told.startswith(says)
+    assert unused({"unused": told}) == (f"Not used: {told}." if told else "")
+    before = unused({"derivation": derivation.to_json()})  # in the report of an earlier version
+    assert before == (f"Not used: 20 % of the budget: {reason}." if reason else "")
 
 
 def test_a_design_without_the_package_for_int8_keeps_what_was_found(tmp_path, monkeypatch, caplog):

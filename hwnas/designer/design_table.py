@@ -109,8 +109,8 @@ def design_table(result: DesignResult) -> Table:
         "size": f"{result.architecture.macs / 1e6:.2f} M MACs, {result.architecture.params / 1e3:.1f} k parameters",
         "architecture": f"{result.architecture.space} {result.architecture.code}",
     }
-    if result.derivation is not None and result.derivation.reason:
-        rows["unused"] = f"{100 * (1 - result.derivation.budget_share):.0f} % of the budget: {result.derivation.reason}"
+    if result.unused:
+        rows["unused"] = result.unused
     rows |= _compared_rows(result)
     for model in result.models:
         found = [f"{ms:.3f} ms on {name}" for name, ms in result.files_ms.get(model.path.name, {}).items()]

@@ -13,7 +13,7 @@ from hwnas.latency.predictor import Prediction
 from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.pricing import Price
 from hwnas.report.recorded import FOUND
-from hwnas.searches.derivation import Derivation
+from hwnas.searches.derivation import LEAST_SHARE, Derivation
 from hwnas.searches.frontier import FrontierPoint
 from hwnas.space import Architecture
 
@@ -186,6 +186,21 @@ class DesignResult:
         """Measured ms / budget; None where nothing was measured."""
         return self.measured_ms[self.runtime] / self.budget_ms if self.measured_ms else None
 
+    @property
+    def unused(self) -> str | None:
+        """How much of the budget the network leaves, and why; None where it uses most of it, or nobody knows why."""
+        used, predicted = self.budget_used, self.prediction
+        if used is not None and used < LEAST_SHARE and predicted and used * self.budget_ms < predicted.low_ms:
+            faster = 100 * (1 - used * self.budget_ms / predicted.ms)
+            return (
+                f"{100 * (1 - used):.0f} % of the budget: it measured {faster:.0f} % faster than predicted, so the "
+                "machine was slower when the table was measured. To use that, delete the table's folder and design "
+                "into another --out while nothing else runs"
+            )
+        if self.derivation is None or not self.derivation.reason:
+            return None
+        return f"{100 * (1 - self.derivation.budget_share):.0f} % of the budget: {self.derivation.reason}"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "status": self.status,
@@ -230,6 +245,7 @@ class DesignResult:
             "seconds": self.seconds,
             "derivation": None if self.derivation is None else self.derivation.to_json(),
             "budget_used": self.budget_used,
+            "unused": self.unused,
             "limits": [record.to_json() for record in self.limits],
             "val_accuracy": self.val_accuracy,
             "found_against": [rival.to_json() for rival in self.found_against],

@@ -179,10 +179,10 @@ def _sentence(text: str | None) -> str:
 
 def unused(report: Json) -> str:
     """How much of the budget is not used, and why, where that is to be said."""
-    derivation = report.get("derivation")
-    if not derivation or not derivation["reason"]:
-        return ""
-    return f"{100 * (1 - derivation['budget_share']):.0f} % of the budget is not used: {derivation['reason']}."
+    told, derivation = report.get("unused"), report.get("derivation")
+    if "unused" not in report and derivation and derivation["reason"]:  # of an earlier version
+        told = f"{100 * (1 - derivation['budget_share']):.0f} % of the budget: {derivation['reason']}"
+    return f"Not used: {told}." if told else ""
 
 
 def search_facts(report: Json, searched: str) -> list[tuple[str, str]]:
