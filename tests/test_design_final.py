@@ -112,7 +112,7 @@ def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path
 @pytest.mark.parametrize(
     ("measured_ms", "reason", "says"),
     [
-        (0.60, None, "40 % of the budget: it measured 25 % faster than predicted, so the machine was slower when"),
+        (0.60, None, "40 % of the budget: it measured 25 % faster than predicted, as where the machine was slower"),
         (0.75, "its 90 % interval ends at 98 % of the budget", "20 % of the budget: its 90 % interval ends at 98 %"),
         (0.95, None, None),
     ],
