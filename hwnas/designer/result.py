@@ -194,8 +194,8 @@ class DesignResult:
             faster = 100 * (1 - used * self.budget_ms / predicted.ms)
             return (
                 f"{100 * (1 - used):.0f} % of the budget: it measured {faster:.0f} % faster than predicted, as "
-                "where the machine was slower when its table was measured. To use that, delete the table's folder and design "
-                "into another --out while nothing else runs"
+                "where the machine was slower when its table was measured. To use that, delete the table's folder and "
+                "design into another --out while nothing else runs"
             )
         if self.derivation is None or not self.derivation.reason:
             return None
