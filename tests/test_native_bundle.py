@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,23 @@ def test_a_damaged_bundle_is_built_again(bundle: Bundle, cache: Path, change: st
     with pytest.raises(HwnasError, match="bundle"):
         open_bundle(bundle.folder)
     assert build_bundle(own_abi(), installed=True, cache=cache) == bundle
+
+
+def test_a_bundle_that_another_process_has_built_meanwhile_is_left_alone(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads it would find a file missing, and call it damaged."""
+    folder = tmp_path / "other" / bundle.folder.name
+
+    def fill(part: Path, *_: object) -> None:
+        for place in (part, folder):
+            shutil.copytree(bundle.folder, place, dirs_exist_ok=True)
+
+    monkeypatch.setattr("hwnas.native.bundle._fill", fill)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", lambda *_: pytest.fail("it was replaced"))
+        found = build_bundle(own_abi(), installed=True, cache=folder.parent)
+    assert found.folder == folder and [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_killed_build_leaves_no_half_bundle(cache: Path) -> None:

@@ -150,6 +150,8 @@ def _build(abi: Abi, installed: bool, folder: Path) -> None:
             part = temporary / folder.name
             part.mkdir()
             _fill(part, abi, installed, compiler, libraries)
+            if _is_whole(folder):  # another process was faster, and may be reading it
+                return
             shutil.rmtree(folder, ignore_errors=True)  # a damaged one
             part.rename(folder)
     except OSError as error:
