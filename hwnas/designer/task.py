@@ -142,13 +142,17 @@ class Task:
             first_runs.slowdown,
             further,
         )
-        if config.compile and not (config.retrain or task.compares):
+        task.check()
+        return task
+
+    def check(self) -> None:
+        """Raise UsageError where nothing would be compiled, and HwnasError for a budget that cannot be met."""
+        if self.config.compile and not (self.config.retrain or self.compares):
             raise UsageError(
                 "--compile is for networks that are trained alone, and here none is: say --retrain, or leave it out."
             )
-        for each_ms in (budget_ms, *frontier_ms):
-            replace(task.budget, budget_ms=each_ms).check_feasible()
-        return task
+        for each_ms in (self.budget_ms, *self.frontier_ms):
+            replace(self.budget, budget_ms=each_ms).check_feasible()
 
     def data_at(self, resolution: int, report: DesignProgress = silent) -> ImageData:
         """The images at a resolution, split and augmented alike."""
