@@ -47,7 +47,7 @@ def test_it_computes_what_the_int8_file_computes(format: str) -> None:
     step = (fake.ranges["output"][1] - fake.ranges["output"][0]) / 255
     assert (in_float - of_file).abs().mean() > 10 * step
     assert (mine - of_file).abs().mean() < 2 * step and (mine - of_file).abs().max() < 12 * step
-    assert (mine.argmax(1) == of_file.argmax(1)).float().mean() > 0.75  # many have two classes a step apart
+    assert (mine.argmax(1) == of_file.argmax(1)).float().mean() > 0.85  # some have two classes a step apart
 
 
 HARD_SWISH = (

@@ -212,9 +212,9 @@ def test_without_networks_a_cell_costs_the_sum_of_its_live_operators():
 
 
 def test_intervals_cover_nine_in_ten_unseen_networks():
-    for networks, seeds in ((20, 3), (100, 1)):
+    for networks in (20, 100):
         inside = []
-        for seed in range(seeds):
+        for seed in range(3):
             table = made_table(networks, noise=0.03, seed=seed)
             unseen = made_table(400, noise=0.03, seed=100 + seed).networks
             predictions = fit(table, SPACE).predict_many(list(unseen))
