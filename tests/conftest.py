@@ -1,6 +1,7 @@
 """Shared fixtures: the public data beside the checkout, and quiet, repeatable torch."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -124,6 +125,12 @@ def pytest_collection_modifyitems(items):
         if _has_device(item) or _place(item) < len(SLOW):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: (not _has_device(item), _place(item)))
+
+
+def pytest_collection_finish():
+    """What is there by now stays: a collection of garbage looks at what tests make, not at all of torch each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _has_device(item) -> bool:

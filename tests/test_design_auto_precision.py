@@ -89,6 +89,7 @@ def test_the_table_the_report_and_the_page_say_what_was_chosen_between(designed:
     assert names == ["search", "float32", "int8"]
 
 
+@pytest.mark.weekly  # as each of its two designs is repeated: test_cli.py
 def test_repeated_it_trains_nothing_and_takes_the_same(config: DesignConfig, designed: DesignResult) -> None:
     before = {path: path.stat().st_mtime_ns for path in designed.run.rglob("checkpoint.pt")}
     again = hwnas.design(config, designed.run)

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from hwnas.latency.fitting.bayes import _solve, fit_weights
+from hwnas.latency.fitting.bayes import _moments, _moments_of_few, _solve, fit_weights
 
 GROUPS = np.array([0, 0, 0, 1, 1, 1, 1])
 
@@ -46,6 +46,16 @@ def test_the_variances_are_those_under_which_the_measurements_are_most_probable(
     for factor in (0.5, 2):
         assert best > evidence(posterior.variances[0] * factor, posterior.noise_variance)
         assert best > evidence(posterior.variances[0], posterior.noise_variance * factor)
+
+
+@pytest.mark.parametrize("noise_variance", [1e-8, 1e-4, 1.0])
+@pytest.mark.parametrize("networks", [1, 6, 40])
+def test_few_networks_are_fitted_through_their_own_covariance_to_the_same(networks, noise_variance):
+    rng = np.random.default_rng(networks)
+    rows, target = rng.uniform(0, 1, (networks, 50)), rng.normal(0, 0.1, networks)
+    given = rows, target, rng.uniform(0.2, 5, networks), rng.uniform(1e-6, 2, 50), noise_variance
+    for few, many in zip(_moments_of_few(*given), _moments(*given), strict=True):
+        np.testing.assert_allclose(few, many, rtol=1e-5, atol=1e-9 * many.max())
 
 
 def test_what_counts_is_found_and_what_does_not_is_shrunk():

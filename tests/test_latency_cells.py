@@ -86,7 +86,7 @@ def all_ends_ms(all_predictions) -> np.ndarray:
     return np.array([prediction.high_ms for prediction in all_predictions])
 
 
-@pytest.mark.parametrize("which", ["live", "needed", "written"])
+@pytest.mark.parametrize("which", ["live", "needed", pytest.param("written", marks=pytest.mark.weekly)])
 def test_what_the_runtime_executes_is_found_out(which):
     predictor = fitted(which)
     assert predictor.terms.executed == which

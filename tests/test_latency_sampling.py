@@ -87,11 +87,35 @@ def test_codes_are_counted():
         assert within <= UniformCodes(costs, budget.target_ms - fixed_ms).count <= 1.02 * within
 
 
-def test_choices_of_one_cost_are_drawn_equally_often():
-    draw, rng = UniformCodes([np.array([0.0, 1.0, 1.0, 1.0])] * 2, 1.0), random.Random(0)
-    drawn = Counter(tuple(code) for _ in range(700) if (code := draw.draw(rng)) is not None)
+def one_by_one(codes: UniformCodes, count: int) -> list[list[int]]:
+    rng = random.Random(0)
+    return [code for _ in range(count) if (code := codes.draw(rng)) is not None]
+
+
+def at_once(codes: UniformCodes, count: int) -> list[list[int]]:
+    return codes.draw_many(np.random.default_rng(0), count).tolist()
+
+
+@pytest.mark.parametrize("draw", [one_by_one, at_once])
+def test_choices_of_one_cost_are_drawn_equally_often(draw):
+    drawn = Counter(map(tuple, draw(UniformCodes([np.array([0.0, 1.0, 1.0, 1.0])] * 2, 1.0), 700)))
     assert set(drawn) == {(0, 0), *((0, k) for k in (1, 2, 3)), *((k, 0) for k in (1, 2, 3))}
     assert chisquare(list(drawn.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("draw", [one_by_one, at_once])
+def test_codes_of_unequal_costs_are_drawn_equally_often(draw):
+    """A chain, a cell, and decisions without a choice."""
+    costs = [np.array([0.3, 1.0, 2.2]), np.array([[0.1, 0.9], [0.5, 1.7]]), np.array([0.4]), np.array([0.0, 0.05])]
+    every = {
+        (a, b, c, 0, e): costs[0][a] + costs[1][b, c] + costs[2][0] + costs[3][e]
+        for a, b, c, e in itertools.product(range(3), range(2), range(2), range(2))
+    }
+    for limit in (0.8, 2.0, 3.0, 9.0):
+        within = {code for code, cost in every.items() if cost <= limit}
+        drawn = Counter(map(tuple, draw(UniformCodes(costs, limit), 100 * len(within))))
+        assert set(drawn) == within
+        assert len(within) == 1 or chisquare(list(drawn.values())).pvalue > 1e-3
 
 
 def test_a_cell_is_drawn_as_one_choice():

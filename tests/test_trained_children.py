@@ -183,6 +183,7 @@ def test_several_processes_are_refused_before_any_child_is_trained(tmp_path, mon
     assert not (tmp_path / "run" / CHILDREN_FOLDER).exists()
 
 
+@pytest.mark.weekly  # each part has a test of its own
 def test_the_verbs_search_with_trained_children_and_have_no_gap_of_a_supernet(tmp_path):
     table = made_table(SPACE, networks=12)
     table.conditions["imported"] = {"publication": "a test"}

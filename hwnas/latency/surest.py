@@ -67,9 +67,8 @@ def _candidates(
     # the tangents of a bent predictor may be too late: then every neighbour is looked at
     neighbours = _neighbours_within(space.indices(best), costs, np.inf if predictor.curve.bend else limit)
     yield [tangent.extremes(space)[0], *map(space.decode, neighbours)]
-    codes, rng = UniformCodes(costs, limit), np.random.default_rng(0)
-    drawn = (codes.draw(rng) for _ in range(DRAWS))
-    yield [space.decode(code) for code in sorted({tuple(code) for code in drawn if code is not None})]
+    drawn = UniformCodes(costs, limit).draw_many(np.random.default_rng(0), DRAWS)
+    yield [space.decode(code) for code in np.unique(drawn, axis=0).tolist()]
 
 
 def _neighbours_within(code: Sequence[int], costs: Sequence[Floats], limit: float) -> Iterator[tuple[int, ...]]:

@@ -85,6 +85,34 @@ class UniformCodes:
             rest -= int(bins[used])
         return chosen
 
+    def draw_many(self, rng: np.random.Generator, count: int) -> Ints:
+        """(n, decisions): `count` draws at once, without those that are within the limit on the grid only."""
+        rest, spent = np.full(count, BINS), np.zeros(count)
+        columns = []
+        arrays = zip(
+            self._entries,
+            self._bins,
+            self._sizes,
+            self._starts,
+            self._ways[1:],
+            self._excess,
+            self._shapes,
+            strict=True,
+        )
+        for entries, bins, sizes, starts, later, excess, shape in arrays:
+            rests, which = np.unique(rest, return_inverse=True)
+            left = rests[:, None] - bins
+            weights = np.cumsum(np.where(left < 0, 0.0, sizes * later[np.maximum(left, 0)]), axis=1)
+            wanted = rng.random(count) * weights[which, -1]
+            last = (weights < weights[:, -1:]).sum(1)[which]  # where rounding met the total
+            used = np.minimum((weights[which] <= wanted[:, None]).sum(1), last)
+            size = starts[used + 1] - starts[used]
+            entry = entries[starts[used] + (rng.random(count) * size).astype(int)]
+            spent += excess[entry]
+            columns += list(np.unravel_index(entry, shape))
+            rest -= bins[used]
+        return np.array(columns, int).T[spent <= self._rest]
+
 
 def _combined(bins: Ints, sizes: Floats, later: Floats) -> Floats:
     """(BINS + 1,): in how many ways each rest can be spent on an entry of one array and on the later arrays."""

@@ -78,18 +78,46 @@ def fit_weights(
         variances, noise_variance, sample_weight = 0.3 / np.maximum(share, 1e-12), 0.01, np.ones(len(rows))
     else:
         variances, noise_variance, sample_weight = start.variances, start.noise_variance, start.sample_weight
+    few = len(rows) < rows.shape[1]
     for _ in range(ITERATIONS if start is None else REFINEMENTS):
-        mean, covariance = _solve(rows, target, sample_weight, variances[groups], noise_variance)
-        squared = (target - rows @ mean) ** 2 + ((rows @ covariance) * rows).sum(1)
-        second_moment = mean**2 + np.diag(covariance)
+        given = sample_weight, variances[groups], noise_variance
+        second_moment, squared = (_moments_of_few if few else _moments)(rows, target, *given)
         variances = np.maximum(np.bincount(groups, second_moment) / sizes, LEAST_VARIANCE)
-        before, noise_variance = noise_variance, max(float((sample_weight * squared).mean()), LEAST_VARIANCE)
+        before, noise_variance = noise_variance, max(float(sample_weight @ squared) / len(rows), LEAST_VARIANCE)
         if heavy_tails:
             sample_weight = 1 / np.maximum(np.sqrt(squared / noise_variance), SMALLEST_RESIDUAL)
             sample_weight /= sample_weight.mean()
         if abs(noise_variance - before) < CONVERGED * before:
             break
+    mean, covariance = _solve(rows, target, *given)
     return Posterior(prior_mean + mean, covariance, variances, noise_variance, sample_weight)
+
+
+def _moments(
+    rows: Floats, target: Floats, sample_weight: Floats, variance: Floats, noise_variance: float
+) -> tuple[Floats, Floats]:
+    """What the weights' squares (terms,) and the squared errors (networks,) are expected to be, by the posterior."""
+    mean, covariance = _solve(rows, target, sample_weight, variance, noise_variance)
+    squared = (target - rows @ mean) ** 2 + ((rows @ covariance) * rows).sum(1)
+    return mean**2 + np.diag(covariance), squared
+
+
+def _moments_of_few(
+    rows: Floats, target: Floats, sample_weight: Floats, variance: Floats, noise_variance: float
+) -> tuple[Floats, Floats]:
+    """The same, for fewer networks than terms: their covariance is inverted, not the precision of the terms.
+
+    By the matrix inversion lemma (Rasmussen and Williams, Gaussian Processes for Machine Learning, A.9).
+    """
+    scaled = rows * np.sqrt(variance)
+    noise = noise_variance / sample_weight
+    covariance = scaled @ scaled.T
+    covariance.flat[:: len(noise) + 1] += noise
+    inverse = np.linalg.inv(covariance)
+    weight = inverse @ target
+    explained = ((inverse @ scaled) * scaled).sum(0)
+    squared = (noise * weight) ** 2 + noise - noise**2 * np.diag(inverse)
+    return variance * ((scaled.T @ weight) ** 2 + np.maximum(1 - explained, 0.0)), np.maximum(squared, 0.0)
 
 
 def _solve(
