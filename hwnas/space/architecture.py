@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -72,7 +73,7 @@ class Architecture:
         """Trainable parameters."""
         return sum(spec.params for spec in self.blocks)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the network that is built, without blocks that do nothing: codes of one network share a digest."""
         built = [spec.canonical().to_json() for spec in self.blocks if not spec.is_identity]
