@@ -138,6 +138,18 @@ def test_decoding_with_intervals_of_their_own_is_within_and_close_to_brute_force
     assert (total[within] > total[found] + 1e-9).sum() <= 3
 
 
+def test_a_budget_of_what_networks_take_exactly_keeps_them(predictor, all_ms):
+    """Their costs add up to it but for the last digits, in whatever order."""
+    plain = AdditivePredictor(predictor.terms, predictor.weights, Uncertainty(0.1), predictor.card, predictor.curve)
+    for budget_ms in np.unique(all_ms.round(12))[5::10] * 1.1:
+        budget = Budget(float(budget_ms), SMALL, plain)
+        within = np.array(budget.are_within([SMALL.decode(code) for code in CODES]))
+        for seed in range(3):
+            gains, total = gains_of(seed)
+            found = CODES.index(SMALL.indices(most_probable_within(budget, gains)))
+            assert total[found] == pytest.approx(total[within].max())
+
+
 def test_the_best_networks_within_a_budget_are_those_of_brute_force(predictor, predictions):
     budget, within = budget_at(0.3, predictor, predictions)
     gains, total = gains_of(5)

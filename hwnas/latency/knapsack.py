@@ -51,8 +51,9 @@ def frontier_within(costs: Sequence[Floats], gains: Sequence[Floats], rest: floa
 
     Args:
         costs, gains: per block one array, with one axis per decision about it.
-        rest: limit on the sum of the costs.
+        rest: limit on the sum of the costs, but for rounding.
     """
+    rest += ROUNDING * abs(rest)
     options = [Options.worth_taking(cost, gain) for cost, gain in zip(costs, gains, strict=True)]
     spent, gained, steps = np.zeros(1), np.zeros(1), []
     for i, option in enumerate(options):
