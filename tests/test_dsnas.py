@@ -224,7 +224,7 @@ def test_latency_is_pressed_only_where_the_budget_is_exceeded(digits):
     batch = next(iter(digits.train_batches(0)))
     for budget_share, pressed in ((0.01, True), (0.99, False)):  # a uniform net's expected latency lies between
         task = problem(digits, budget_share=budget_share)
-        trainer = DSNASTrainer(task, DSNASSettings(pretrain=0.0))
+        trainer = DSNASTrainer(task, DSNASSettings(pretrain=0.0, first_logits="uniform"))
         penalty, expected_ms = trainer.multiplier.penalty(trainer.budget, trainer.net.probabilities())
         assert (expected_ms > task.budget.target_ms) == pressed
         assert bool(penalty.detach() > 0) == pressed

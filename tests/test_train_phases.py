@@ -76,7 +76,8 @@ def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     """One batch per epoch: latency presses, logits or thresholds move, and the weights of what is taken are trained."""
     trainer_of, settings_of = TRAINERS[name]
     task: SearchProblem = problem(one_batch, epochs=epochs, budget_share=0.3)
-    trainer = trainer_of(task, settings_of(search=0.7))
+    over = {} if name == "single-path" else {"first_logits": "uniform"}  # of the budget, so that there is what to press
+    trainer = trainer_of(task, settings_of(search=0.7, **over))
     deciding = (
         dict(trainer.net.architecture_parameters())
         if name == "single-path"

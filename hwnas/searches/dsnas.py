@@ -17,6 +17,7 @@ from torch import Tensor
 from hwnas.errors import UsageError
 from hwnas.run import Run
 from hwnas.searches.deriving import search_with
+from hwnas.searches.first_logits import FirstLogits
 from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import compare_paths, compare_with_mean, estimate_gradients
 from hwnas.searches.problem import SearchProblem
@@ -44,6 +45,7 @@ class DSNASSettings(SampledPathSettings):
 
     reward: Reward = "loss"
     compare_every: int = 3
+    first_logits: FirstLogits = "budget"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +64,7 @@ class DSNASSettings(SampledPathSettings):
             pretrain=0.0,
             search=80 / 240,
             fixing_gap=0.3,
+            first_logits="uniform",
             reward="gradient",
             derive="probable",
             decode="mode",

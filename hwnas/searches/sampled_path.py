@@ -21,6 +21,7 @@ from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivers import Decode, Derive, MostProbable
 from hwnas.searches.deriving import DerivingTrainer
 from hwnas.searches.evaluators import KeptBatches
+from hwnas.searches.first_logits import FirstLogits, lean_to_budget
 from hwnas.searches.path_gradients import Path, one_hot, sample_path
 from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.perturbation import Perturbation
@@ -58,6 +59,8 @@ class SampledPathSettings(WeightSettings):
         fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch of the
             search is fixed (early fixing; 0.3 in DSNAS's code), in a search of less than two epochs half-way through
             it; None: nothing is fixed before the architecture is derived.
+        first_logits: ``uniform``, as published, or ``budget``: paths cost what the budget aims at, on average, from the
+            first step on (`hwnas.searches.first_logits`).
         derive: ``reranked``, the best by inherited accuracy of those that losses and logits hold promising
             (`hwnas.searches.reranked.Reranked`; our default), ``probable``, the most probable one, as published, or
             ``perturbed``, the candidates whose removal hurts the mixture of all most: for supernets that were trained
@@ -76,6 +79,7 @@ class SampledPathSettings(WeightSettings):
     pretrain: float = 0.15
     search: float = 0.5
     fixing_gap: float | None = None
+    first_logits: FirstLogits = "uniform"
     derive: PathDerive = "reranked"
     decode: Decode = "mean"
     resource: Resource = "latency"
@@ -86,6 +90,7 @@ class SampledPathSettings(WeightSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_known("derive", self.derive, get_args(PathDerive))
+        check_known("first_logits", self.first_logits, get_args(FirstLogits))
         check_known("decode", self.decode, get_args(Decode))
         check_known("resource", self.resource, RESOURCES)
         if not 0 <= self.pretrain < self.search <= 1:
@@ -122,6 +127,8 @@ class SampledPathTrainer(DerivingTrainer):
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
             net = SampledNet(problem.budget.space, self.relax)
+        if settings.first_logits == "budget":
+            lean_to_budget(net, problem.budget)
         if problem.start is not None:
             start_from(net, problem.start)
         self.net: SampledNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
