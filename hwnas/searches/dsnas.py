@@ -37,6 +37,7 @@ class DSNASSettings(SampledPathSettings):
     """Hyper-parameters. Those that all methods with logits share: `SampledPathSettings`.
 
     Attributes:
+        first_logits: here those of the budget by default.
         reward: what a sampled candidate is credited with: ``gradient``, X * dL/dX, as published (`estimate_gradients`),
             or ``loss``, by how much its path is better than others (`compare_paths`, `compare_with_mean`).
         compare_every: with the reward ``loss``, a second path runs forwards, on the same batch, at each so many-th step
