@@ -3,8 +3,8 @@
     python benchmarks/photo_search.py --data FOLDER --budget-ms 0.6 [--resolution 64] [--epochs 30] [--limit-train N]
                                       [--seeds 1] [--only "NAME; NAME"] [--json]
 
-``lean`` is one whole block a stage of EfficientNet-Lite0, what a design chooses its resolution by, fine-tuned alone for
-twice the epochs, which takes about as long as the others; ``taught`` learns from the fine-tuned largest network, too.
+``lean`` is one whole block a stage of EfficientNet-Lite0, fine-tuned alone for twice the epochs, which takes about as
+long as the others; ``taught`` learns from the fine-tuned largest network, too.
 Nothing is measured but the table of latencies, which is kept in the benchmarks' cache.
 """
 
@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 from common import CACHE, show
+from recipe import lean_architecture
 
 from hwnas.child import ChildNetwork
-from hwnas.designer.choices import PHOTOS_SPACE, lean_architecture
+from hwnas.designer.choices import WHOLE_SPACE
 from hwnas.devices.device import load_device
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
@@ -104,7 +105,7 @@ def main() -> None:
             limit_train=options.limit_train,
             normalisation=(IMAGENET_MEAN, IMAGENET_STD),
         )
-        space = get_space(PHOTOS_SPACE, options.resolution, len(data.classes))
+        space = get_space(WHOLE_SPACE, options.resolution, len(data.classes))
         predictor = fit(measure(space, device, device.runtime, CACHE / "photos" / "tables").table, space)
         for name in names:
             rows.append(

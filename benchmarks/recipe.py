@@ -3,9 +3,9 @@
     python benchmarks/recipe.py --data FOLDER [--resolution 64] [--epochs 20] [--seeds 3] [--only NAME,NAME] [--whole]
                                 [--json]
 
-The network is what a design chooses its resolution by: one whole block a stage of EfficientNet-Lite0, from its weights;
-with `--whole` all of it, which has blocks that a drop path can leave out. Each row is trained alone for as many epochs,
-on one thread; the difference to the row `default` is paired by seed.
+The network is one whole block a stage of EfficientNet-Lite0, from its weights; with `--whole` all of it, which has
+blocks that a drop path can leave out. Each row is trained alone for as many epochs, on one thread; the difference to
+the row `default` is paired by seed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from scipy import stats
 from torch import Tensor, nn
 
 from hwnas.child import ChildNetwork
-from hwnas.designer.choices import PHOTOS_SPACE, lean_architecture
+from hwnas.designer.choices import WHOLE_SPACE
 from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.supernet.start import largest_architecture, start_from
+from hwnas.supernet.start import largest_architecture, largest_candidate, start_from
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.child import ChildTrainer
 from hwnas.train.data import ImageData, load_data
@@ -64,6 +64,15 @@ class Recipe:
     """Whether the weights are those of the epoch whose validation accuracy is best."""
     teacher_epochs: int = 0
     """For how many epochs the whole of EfficientNet-Lite0 is trained, whose answers are learnt from then."""
+
+
+def lean_architecture(space: SearchSpace) -> Architecture:
+    """The largest candidate where a block must be, and nothing where none must."""
+    indices = []
+    for decision in space.decisions:
+        empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
+        indices.append(empty[0] if empty else largest_candidate(decision))
+    return space.decode(indices)
 
 
 def mixup(images: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
@@ -160,7 +169,7 @@ def trained(recipe: Recipe, options: argparse.Namespace, seed: int) -> dict[str,
     if recipe.extra is not None:
         with_more(data, recipe.extra(options.resolution))
     with seeded(seed):
-        space = get_space(PHOTOS_SPACE, options.resolution, len(data.classes))
+        space = get_space(WHOLE_SPACE, options.resolution, len(data.classes))
         whole = largest_architecture(space)
         architecture = whole if options.whole else lean_architecture(space)
         start = started(architecture, space) if recipe.pretrained else None

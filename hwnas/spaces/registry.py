@@ -26,6 +26,7 @@ SPACES: Registered[Callable[..., SearchSpace]] = Registered(
         "edgetpu": "hwnas.spaces.edgetpu:edgetpu",
         "fbnet": "hwnas.spaces.fbnet:fbnet",
         "lite": "hwnas.spaces.lite:lite",
+        "lite-5": "hwnas.spaces.lite:lite_5",
         "nas-bench-201": "hwnas.spaces.nas_bench_201:nas_bench_201",
         "nas-bench-macro": "hwnas.spaces.nas_bench_macro:nas_bench_macro",
         "shufflenet": "hwnas.spaces.shufflenet:shufflenet",
