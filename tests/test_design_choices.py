@@ -84,10 +84,10 @@ def test_all_stages_are_searched_where_they_fit_at_96_px(photos):
     assert fitting_size(config(photos, budget_ms=enough * 1.001, resolution=96), by_macs) == ("lite", 96)
 
 
-def test_the_middle_network_has_all_blocks_with_their_largest_kernel_half_as_wide():
+def test_the_middle_network_has_all_blocks_with_their_largest_kernel_and_middle_width():
     blocks = [spec for spec in middle_architecture(get_space("lite-5")).blocks if spec.kind == "mbconv"]
     assert [spec.out_channels for spec in blocks] == [16] + [24] * 2 + [40] * 2 + [80] * 3 + [112] * 3
-    assert [spec.expand for spec in blocks] == [1] + [3] * 10
+    assert [spec.expand for spec in blocks] == [1] + [4] * 10
     assert [spec.kernel for spec in blocks] == [3] * 3 + [5] * 2 + [3] * 3 + [5] * 3
 
 

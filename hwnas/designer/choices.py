@@ -114,7 +114,7 @@ def _kept_size(folder: Path) -> tuple[str, int] | None:
 
 def _said_of_size(space: str, side: int) -> str:
     """The reason for a space and a side in pixels."""
-    fits = f"{side} px, the most at which a network of all blocks, half as wide, fits"
+    fits = f"{side} px, the most at which a network of all blocks, of middle width, fits"
     if space == WHOLE_SPACE:
         return fits
     return f"{fits}; the first five stages of EfficientNet-Lite0, since all fit below {LEAST_WHOLE_SIDE} px only"
@@ -147,11 +147,13 @@ def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], flo
 
 
 def middle_architecture(space: SearchSpace) -> Architecture:
-    """The network of all blocks, each with its largest kernel and its least expansion."""
+    """The network of all blocks, each with its largest kernel and the middle one of its expansions."""
     indices = []
     for decision in space.decisions:
         blocks = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
-        indices.append(max(blocks, key=lambda block: (-block[1].expand, block[1].kernel))[0])
+        kernel, expands = max(spec.kernel for _, spec in blocks), sorted({spec.expand for _, spec in blocks})
+        wanted = kernel, expands[len(expands) // 2]
+        indices.append(next(k for k, spec in blocks if (spec.kernel, spec.expand) == wanted))
     return space.decode(indices)
 
 
