@@ -4,7 +4,7 @@
                                 [--pretrained none] [--precision int8] [--resolution 96] [--no-compare] [--json]
 
 Each run is `hwnas design` with its defaults: found is what it returns, beside the known networks that it trains for the
-same ms in the same way. A share of a budget is one of the space `lite` at 64 px on this machine. Runs lie in the
+same ms in the same way. A share of a budget is one of the space `lite-5` at 64 px on this machine. Runs lie in the
 benchmarks' cache and go on where they were stopped.
 """
 
@@ -31,11 +31,11 @@ FOUND = "found"
 
 
 def budgets_ms(wanted: str, tables: Path) -> list[float]:
-    """Budgets in ms; shares are of the space `lite` at its own resolution."""
+    """Budgets in ms; shares are of the space `lite-5` at its own resolution."""
     budgets = [parse_budget(text) for text in wanted.split(",")]
     if all(isinstance(budget, float) for budget in budgets):
         return [float(budget) for budget in budgets]
-    space, device = get_space("lite"), load_device("local")
+    space, device = get_space("lite-5"), load_device("local")
     predictor = fit(measure(space, device, device.runtime, tables).table, space)
     return [resolve_budget(budget, space, predictor) for budget in budgets]
 

@@ -45,6 +45,13 @@ def test_a_folder_of_photographs_starts_from_pretrained_weights_and_that_is_said
     assert any(f"{chosen.resolution} px" in line for line in found.said)
 
 
+def test_a_share_is_of_the_shorter_space_at_its_own_side(photos, tmp_path):
+    found = choose(config(photos, budget_ms="60%"), tmp_path, by_macs)
+    assert (found.config.space, found.config.resolution) == ("lite-5", None)
+    whole = choose(config(photos, pretrained="lite0", method="single-path"), tmp_path, by_macs).config
+    assert (whole.space, whole.method) == ("lite", "single-path")
+
+
 def test_what_was_said_is_left_as_it_is(photos, tmp_path):
     asked = config(photos, space="lite", epochs=3, resolution=40, pretrained="none", method="spos")
     assert choose(asked, tmp_path, by_macs).config == asked

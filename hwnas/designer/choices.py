@@ -67,7 +67,7 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     starts = config.pretrained not in (None, "none")
     pretrained = config.pretrained or ("none" if not photos or config.width else _pretrained(said))
     decided["pretrained"] = pretrained
-    decided["space"] = config.space or (PHOTOS_SPACES[0] if photos or starts else USUAL_SPACE)
+    decided["space"] = config.space or (SHORT_SPACE if photos else WHOLE_SPACE if starts else USUAL_SPACE)
     decided["method"] = config.method or (PHOTOS_METHOD if photos or starts else USUAL_METHOD)
     if images is not None and images >= MOST_IMAGES and config.pretrained is None and config.space is None:
         said.append(f"weights from scratch: there are {MOST_IMAGES:,} training images or more")
