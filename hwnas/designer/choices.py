@@ -147,12 +147,15 @@ def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], flo
 
 
 def middle_architecture(space: SearchSpace) -> Architecture:
-    """The network of all blocks, each with its largest kernel and the middle one of its expansions."""
+    """The network of all blocks, each with its largest kernel and the middle one of its expansions.
+
+    Of an even number, the smaller one.
+    """
     indices = []
     for decision in space.decisions:
         blocks = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
         kernel, expands = max(spec.kernel for _, spec in blocks), sorted({spec.expand for _, spec in blocks})
-        wanted = kernel, expands[len(expands) // 2]
+        wanted = kernel, expands[(len(expands) - 1) // 2]
         indices.append(next(k for k, spec in blocks if (spec.kernel, spec.expand) == wanted))
     return space.decode(indices)
 

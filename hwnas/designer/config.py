@@ -42,7 +42,8 @@ class DesignConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     space: str | None = None
-    """None: chosen by the images, as all that is None here (`hwnas.designer.choices`): ``lite-5``, ``lite`` or ``tiny``."""
+    """None: chosen by images and budget, as all that is None here (`hwnas.designer.choices`): ``lite-5``, ``lite``,
+    ``tiny``."""
     data: str = "digits"
     """A folder of images, or ``digits``."""
     budget_ms: BudgetField
