@@ -45,6 +45,20 @@ def test_a_folder_of_photographs_starts_from_pretrained_weights_and_that_is_said
     assert any(f"{chosen.resolution} px" in line for line in found.said)
 
 
+def test_the_reasons_for_space_and_side_are_said(photos, tmp_path):
+    def said(**options) -> list[str]:
+        return [line for line in choose(config(photos, **options), tmp_path, by_macs).said if " px" in line]
+
+    assert [line.split(":")[0] for line in said()] == [
+        "48 px, the most at which a network of all blocks, of middle width, fits",
+        "EfficientNet-Lite0's first five stages",
+    ]
+    assert said(budget_ms=0.01)[0].startswith("32 px, the smallest side: at 48 px")
+    assert [line.split(",")[0] for line in said(space="lite-5")] == ["48 px"]
+    assert [line.split(":")[0] for line in said(resolution=64)] == ["EfficientNet-Lite0's first five stages"]
+    assert [line.split(",")[0] for line in said(budget_ms=1e6)] == ["224 px"]
+
+
 def test_a_share_is_of_the_shorter_space_at_its_own_side(photos, tmp_path):
     found = choose(config(photos, budget_ms="60%"), tmp_path, by_macs)
     assert (found.config.space, found.config.resolution) == ("lite-5", None)

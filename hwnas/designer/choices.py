@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     if photos and not isinstance(config.budget_ms, str) and (config.space is None or config.resolution is None):
         space, side = _kept_size(folder) or fitting_size(config, measured_ms)
         decided |= {"space": space, "resolution": side}
-        said.append(_said_of_size(space, side))
+        said += _said_of_size(config, space, side)
     return Choices(config.model_copy(update=decided), tuple(said))
 
 
@@ -112,12 +112,15 @@ def _kept_size(folder: Path) -> tuple[str, int] | None:
     return None
 
 
-def _said_of_size(space: str, side: int) -> str:
-    """The reason for a space and a side in pixels."""
-    fits = f"{side} px, the most at which a network of all blocks, of middle width, fits"
-    if space == WHOLE_SPACE:
-        return fits
-    return f"{fits}; the first five stages of EfficientNet-Lite0, since all fit below {LEAST_WHOLE_SIDE} px only"
+def _said_of_size(config: DesignConfig, space: str, side: int) -> Iterator[str]:
+    """The reasons for a side in pixels and a space that the configuration leaves open."""
+    network = "a network of all blocks, of middle width,"
+    if config.resolution is None and side == RESOLUTIONS[0]:
+        yield f"{side} px, the smallest side: at {RESOLUTIONS[1]} px {network} takes more than the budget"
+    elif config.resolution is None:
+        yield f"{side} px, the most at which {network} fits"
+    if config.space is None and space == SHORT_SPACE:
+        yield f"EfficientNet-Lite0's first five stages: all seven where they fit at {LEAST_WHOLE_SIDE} px or more"
 
 
 def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], float]) -> tuple[str, int]:
