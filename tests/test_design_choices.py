@@ -49,13 +49,13 @@ def test_the_reasons_for_space_and_side_are_said(photos, tmp_path):
     def said(**options) -> list[str]:
         return [line for line in choose(config(photos, **options), tmp_path, by_macs).said if " px" in line]
 
-    assert [line.split(":")[0] for line in said()] == [
+    assert [line.split(";")[0] for line in said()] == [
         "48 px, the most at which a network of all blocks, of middle width, fits",
         "EfficientNet-Lite0's first five stages",
     ]
     assert said(budget_ms=0.01)[0].startswith("32 px, the smallest side: at 48 px")
     assert [line.split(",")[0] for line in said(space="lite-5")] == ["48 px"]
-    assert [line.split(":")[0] for line in said(resolution=64)] == ["EfficientNet-Lite0's first five stages"]
+    assert [line.split(";")[0] for line in said(resolution=64)] == ["EfficientNet-Lite0's first five stages"]
     assert [line.split(",")[0] for line in said(budget_ms=1e6)] == ["224 px"]
 
 
