@@ -120,7 +120,7 @@ def _said_of_size(config: DesignConfig, space: str, side: int) -> Iterator[str]:
     elif config.resolution is None:
         yield f"{side} px, the most at which {network} fits"
     if config.space is None and space == SHORT_SPACE:
-        yield f"EfficientNet-Lite0's first five stages; all seven are taken where they fit at {LEAST_WHOLE_SIDE} px or more"
+        yield f"EfficientNet-Lite0's first five stages; all seven only where they fit at {LEAST_WHOLE_SIDE} px or more"
 
 
 def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], float]) -> tuple[str, int]:
