@@ -120,6 +120,9 @@ def test_a_run_that_was_begun_keeps_its_space_and_resolution(photos, tmp_path):
 
     chosen = choose(config(photos), tmp_path, not_measured).config
     assert (chosen.space, chosen.resolution) == ("lite", 80)
+    asked = choose(config(photos, resolution=64), tmp_path, by_macs).config
+    assert (asked.space, asked.resolution) == ("lite-5", 64)  # the run is another one, and says so
+    assert choose(config(photos, space="lite-5"), tmp_path, by_macs).config.space == "lite-5"
 
 
 def test_pretrained_weights_for_another_space_are_refused(photos):

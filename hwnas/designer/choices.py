@@ -77,7 +77,7 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
             decided["epochs"] = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_IN_ALL / images)))
             said.append(f"{decided['epochs']} epochs of {images:,} training images")
     if photos and not isinstance(config.budget_ms, str) and (config.space is None or config.resolution is None):
-        space, side = _kept_size(folder) or fitting_size(config, measured_ms)
+        space, side = _kept_size(config, folder) or fitting_size(config, measured_ms)
         decided |= {"space": space, "resolution": side}
         said += _said_of_size(config, space, side)
     return Choices(config.model_copy(update=decided), tuple(said))
@@ -103,12 +103,14 @@ def _pretrained(said: list[str]) -> str:
     return "lite0"
 
 
-def _kept_size(folder: Path) -> tuple[str, int] | None:
-    """Space and side of a run which was begun; measured anew, they might be others."""
+def _kept_size(config: DesignConfig, folder: Path) -> tuple[str, int] | None:
+    """Space and side of a run which was begun, if they are what is asked for; measured anew, they might be others."""
     with suppress(HwnasError, KeyError, TypeError):
         found = read_json(folder / RUN_FILE, "the run")["config"]
-        if found["space"] in PHOTOS_SPACES and isinstance(found["resolution"], int):
-            return found["space"], found["resolution"]
+        space, side = found["space"], found["resolution"]
+        asked = config.space in (None, space) and config.resolution in (None, side)
+        if asked and space in PHOTOS_SPACES and isinstance(side, int):
+            return space, side
     return None
 
 
