@@ -35,7 +35,7 @@ RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 """Sides in pixels that are chosen from."""
 
 LEAST_WHOLE_SIDE = 96
-"""In pixels: of smaller images the last stages of EfficientNet-Lite0 see 2 x 2 positions or fewer."""
+"""In pixels: the last stages of EfficientNet-Lite0 see 3 x 3 positions of such images, and 2 x 2 of those of 64 px."""
 
 MIDDLE_SHARE = 0.95
 """Of the budget: the middle network (`middle_architecture`) may take so much at the resolution that is chosen."""
@@ -159,9 +159,9 @@ def middle_architecture(space: SearchSpace) -> Architecture:
     indices = []
     for decision in space.decisions:
         blocks = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
-        kernel, expands = max(spec.kernel for _, spec in blocks), sorted({spec.expand for _, spec in blocks})
-        wanted = kernel, expands[(len(expands) - 1) // 2]
-        indices.append(next(k for k, spec in blocks if (spec.kernel, spec.expand) == wanted))
+        expands = sorted({spec.expand for _, spec in blocks})
+        middle = expands[(len(expands) - 1) // 2]
+        indices.append(max((spec.kernel, k) for k, spec in blocks if spec.expand == middle)[1])
     return space.decode(indices)
 
 
