@@ -20,49 +20,22 @@ from typing import Any
 
 import torch
 from common import show
+from recipe import BATCH_SIZE, Recipe, part, started, train
 
-from hwnas.child import ChildNetwork
 from hwnas.designer.final import undisturbed_ms
 from hwnas.devices.device import load_device
 from hwnas.latency.measuring.model_files import network_model
-from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
-from hwnas.space import Architecture, SearchSpace
+from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from hwnas.spaces import get_space
-from hwnas.specs.mbconv import MBConv
-from hwnas.supernet.start import largest_architecture, start_from
-from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.child import ChildTrainer
 from hwnas.train.data import load_data
 from hwnas.train.evaluate import accuracy
-from hwnas.train.finetuning import FineTuningSettings
 from hwnas.train.loop import seeded
-
-BATCH_SIZE = 32
-"""Of a design."""
 
 NETWORKS = (
     "lite:32:6:one,lite:64:6:one,lite:96:3:one,lite-5:48:4:all,lite-5:48:6:all,lite-5:64:6:one,lite-5:64:3:all,"
     "lite-5:64:4:all,lite-5:64:6:all,lite-5:80:6:one,lite-5:80:3:all,lite-5:96:6:one"
 )
-
-
-def part(space: SearchSpace, expand: int, depth: str) -> Architecture:
-    """The network of a space whose blocks have this expansion and their largest kernels, ``one`` a stage or ``all``."""
-    indices = []
-    for decision in space.decisions:
-        found = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
-        empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
-        wide = [(spec.kernel, k) for k, spec in found if spec.expand == expand]
-        indices.append(empty[0] if empty and depth == "one" else max(wide)[1])
-    return space.decode(indices)
-
-
-def start(space: SearchSpace, architecture: Architecture, seed: int) -> ChildNetwork:
-    """The network with its part of the pretrained weights."""
-    with seeded(seed):
-        net = SuperKernelNet(space)
-    start_from(net, load_pretrained(largest_architecture(space), None, seed))
-    return net.inherit(architecture)
 
 
 def trained_accuracy(
@@ -81,13 +54,10 @@ def trained_accuracy(
     )
     space = get_space(space_name, side, len(data.classes))
     architecture = part(space, expand, depth)
-    settings = FineTuningSettings()
-    trainer = ChildTrainer(architecture, data, epochs, seed, settings=settings, start=start(space, architecture, seed))
-    for epoch in range(epochs):
-        trainer.net.train()
-        for images, labels in data.train_batches(epoch):
-            trainer.step(images, labels)
-    return accuracy(trainer.trained(), data.test_batches())
+    with seeded(seed):
+        start = started(architecture, space)
+    trainer = ChildTrainer(architecture, data, epochs, seed, settings=Recipe().settings, start=start)
+    return accuracy(train(trainer, Recipe(), data, epochs), data.test_batches())
 
 
 def main() -> None:

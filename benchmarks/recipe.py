@@ -32,7 +32,8 @@ from hwnas.designer.choices import WHOLE_SPACE
 from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
-from hwnas.supernet.start import largest_architecture, largest_candidate, start_from
+from hwnas.specs.mbconv import MBConv
+from hwnas.supernet.start import largest_architecture, start_from
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.child import ChildTrainer
 from hwnas.train.data import ImageData, load_data
@@ -66,12 +67,14 @@ class Recipe:
     """For how many epochs the whole of EfficientNet-Lite0 is trained, whose answers are learnt from then."""
 
 
-def lean_architecture(space: SearchSpace) -> Architecture:
-    """The largest candidate where a block must be, and nothing where none must."""
+def part(space: SearchSpace, expand: int, depth: str) -> Architecture:
+    """The network of a space whose blocks have this expansion and their largest kernels, ``one`` a stage or ``all``."""
     indices = []
     for decision in space.decisions:
+        found = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
         empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
-        indices.append(empty[0] if empty else largest_candidate(decision))
+        wide = [(spec.kernel, k) for k, spec in found if spec.expand == expand]
+        indices.append(empty[0] if empty and depth == "one" else max(wide)[1])
     return space.decode(indices)
 
 
@@ -171,7 +174,7 @@ def trained(recipe: Recipe, options: argparse.Namespace, seed: int) -> dict[str,
     with seeded(seed):
         space = get_space(WHOLE_SPACE, options.resolution, len(data.classes))
         whole = largest_architecture(space)
-        architecture = whole if options.whole else lean_architecture(space)
+        architecture = whole if options.whole else part(space, 6, "one")
         start = started(architecture, space) if recipe.pretrained else None
     teacher = None
     if recipe.teacher_epochs:
