@@ -71,9 +71,12 @@ def part(space: SearchSpace, expand: int, depth: str) -> Architecture:
     """The network of a space whose blocks have this expansion and their largest kernels, ``one`` a stage or ``all``."""
     indices = []
     for decision in space.decisions:
-        found = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
         empty = [k for k, spec in enumerate(decision.candidates) if spec.is_identity]
-        wide = [(spec.kernel, k) for k, spec in found if spec.expand == expand]
+        wide = [
+            (spec.kernel, k)
+            for k, spec in enumerate(decision.candidates)
+            if isinstance(spec, MBConv) and spec.expand == expand
+        ]
         indices.append(empty[0] if empty and depth == "one" else max(wide)[1])
     return space.decode(indices)
 

@@ -135,15 +135,16 @@ def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], flo
         measured_ms: the latency of a network; it is asked for few.
     """
     budget_ms = MIDDLE_SHARE * float(config.budget_ms)
-    sides = RESOLUTIONS if config.resolution is None else (config.resolution,)
+    sides: tuple[int, ...] = RESOLUTIONS if config.resolution is None else (config.resolution,)
 
     def fits(space: str, side: int) -> bool:
         return measured_ms(middle_architecture(get_space(space, side, width=config.width))) <= budget_ms
 
     space = config.space
     if space is None:
-        large = [side for side in sides if side >= LEAST_WHOLE_SIDE]
-        space = WHOLE_SPACE if large and fits(WHOLE_SPACE, large[0]) else SHORT_SPACE
+        space, large = SHORT_SPACE, tuple(side for side in sides if side >= LEAST_WHOLE_SIDE)
+        if large and fits(WHOLE_SPACE, large[0]):
+            space, sides = WHOLE_SPACE, large
     low, high = 0, len(sides)  # the first one is taken as fitting
     while high - low > 1:
         middle = (low + high) // 2
