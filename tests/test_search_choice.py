@@ -13,15 +13,8 @@ from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.limit import Limit
 from hwnas.latency.tables.table import Latency, LatencyTable
-from hwnas.searches.derivers import (
-    LARGEST_GAP,
-    MEASURED_TRIES,
-    REPEATABLE,
-    MostProbable,
-    best_evaluated,
-    within_as_measured,
-    without_none,
-)
+from hwnas.searches.as_measured import MEASURED_TRIES, REPEATABLE, within_as_measured
+from hwnas.searches.derivers import LARGEST_GAP, MostProbable, best_evaluated, without_none
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proposers import RandomWithin
@@ -87,9 +80,13 @@ def test_the_last_replacement_is_measured_too_and_the_fastest_taken_if_it_is_ove
     fastest = predictor.extremes(TINY)[0]
     task, machine = problem(predictor, 0.5, 1.0, {fastest: 1e-3})
     machine.factor = 100.0
-    steps = iter(np.linspace(1.0, 0.7, 10))
-    picks = likes_slow_blocks(task)
-    taken = within_as_measured(task, lambda _: picks(task.budget.loosened([next(steps)])))
+    steps, picks = iter(np.linspace(0.95, 0.7, 10)), likes_slow_blocks(task)
+    first = picks(task.budget)
+
+    def slightly_faster_each_time(now):
+        return first if now is task.budget else picks(task.budget.loosened([next(steps)]))
+
+    taken = within_as_measured(task, slightly_faster_each_time)
     assert taken == fastest
     assert len(machine.measured) == 1 + MEASURED_TRIES + 1
     assert machine.measured[-1] == fastest
@@ -102,6 +99,52 @@ def test_where_even_the_fastest_is_over_the_least_of_what_was_measured_is_taken(
     assert taken == fastest and fastest in machine.measured
     assert machine(taken) > task.budget.budget_ms
     assert len(set(machine.measured)) == len(machine.measured) - 1, "each is measured once, and once more by this test"
+
+
+def test_a_wide_interval_leaves_no_room_that_measurements_show(predictor):
+    task, machine = problem(predictor, 0.5, 1.0)
+    by_prediction = likes_slow_blocks(task)(task.budget)
+    taken = within_as_measured(task, likes_slow_blocks(task))
+    assert predictor.predict(by_prediction).ms < 0.92 * task.budget.budget_ms
+    assert 0.94 * task.budget.budget_ms < machine(taken) <= REPEATABLE * task.budget.budget_ms
+    assert machine.measured.count(taken) == 3, "twice by the search, and once by this test"
+
+
+def test_a_machine_that_seems_twice_as_fast_as_predicted_is_believed_no_further_than_an_interval(predictor):
+    task, _ = problem(predictor, 0.5, 0.5)
+    taken = predictor.predict(within_as_measured(task, likes_slow_blocks(task)))
+    assert 0.93 * task.budget.budget_ms < taken.ms < 1.05 * task.budget.budget_ms < taken.high_ms
+
+
+def test_beyond_the_interval_the_slower_of_two_measurements_counts(predictor):
+    task, machine = problem(predictor, 0.5, 1.0)
+
+    class Unsteady(Machine):
+        def __call__(self, architecture):
+            again = architecture in self.measured
+            return (1.2 if again else 1.0) * super().__call__(architecture)
+
+    unsteady = Unsteady(task.budget.predictor, 1.0)
+    taken = within_as_measured(replace(task, measured_ms=unsteady), likes_slow_blocks(task))
+    assert max(1.2 * machine(taken), unsteady(taken)) <= REPEATABLE * task.budget.budget_ms or task.budget.is_within(
+        taken
+    )
+
+
+def test_where_nothing_beyond_the_interval_measures_within_the_search_goes_back_to_what_is_predicted(predictor):
+    task, _ = problem(predictor, 0.5, 1.0)
+    picks, budget = likes_slow_blocks(task), task.budget
+
+    class Odd(Machine):
+        """Slow for whatever is beyond the budget by its interval."""
+
+        def __call__(self, architecture):
+            return (1.0 if budget.is_within(architecture) else 2.0) * super().__call__(architecture)
+
+    odd = Odd(predictor, 1.0)
+    taken = within_as_measured(replace(task, measured_ms=odd), picks)
+    assert budget.is_within(taken) and taken != predictor.extremes(TINY)[0]
+    assert not all(budget.is_within(each) for each in odd.measured), "something beyond it was tried"
 
 
 def test_a_further_device_is_kept_within_as_measured_too_and_with_room_to_repeat_it(predictor):

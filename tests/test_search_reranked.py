@@ -146,6 +146,20 @@ def test_what_is_derived_is_within_the_budget_also_as_it_measures(predictor, sha
     assert slower_than_predicted(found) <= budget.budget_ms or found == fastest
 
 
+def test_networks_beyond_the_interval_are_evaluated_where_the_machine_has_room_for_them(predictor):
+    budget = budget_between(predictor, 0.5)
+
+    def ms(architecture) -> float:
+        return 0.93 * predictor.predict(architecture).ms
+
+    deriver = planted_deriver(ms, 30)  # the slower, the better
+    found = deriver(replace(search_problem(budget), measured_ms=ms))
+    assert not budget.is_within(found) and budget.reaching(found).is_within(found)
+    assert 0.9 * budget.budget_ms < ms(found) <= 0.99 * budget.budget_ms
+    derivation = Derivation.of(budget, found, deriver.evaluations)
+    assert derivation.val_accuracy == ms(found) and derivation.reason is None
+
+
 def test_a_derivation_that_is_repeated_evaluates_nothing_again(tmp_path, predictor):
     budget, planted = budget_between(predictor, 0.5), Planted(SMALL.decode([1, 2, 3, 4]))
     first = planted_deriver(planted, 30, tmp_path)(search_problem(budget))

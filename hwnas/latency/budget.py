@@ -119,6 +119,10 @@ class Budget:
         ends = [float(limit.shares([architecture])[0]) for limit in self.limits]
         return self.loosened([end / over if over > 1 else 1.0 for end, over in zip(ends, excess, strict=True)])
 
+    def reaching(self, architecture: Architecture) -> Budget:
+        """The budget, with as much more room as an architecture takes by the end of its interval, if it takes more."""
+        return self.loosened([max(1.0, float(limit.shares([architecture])[0])) for limit in self.limits])
+
     @property
     def largest_ratios(self) -> list[float]:
         """Per limit, how many times its target the largest network is predicted to take."""

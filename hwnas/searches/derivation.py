@@ -41,7 +41,8 @@ class Derivation:
             found: what was evaluated on all validation images, of whatever budget.
         """
         share = budget.share(architecture)
-        known = {each: evaluation for each, evaluation in found.items() if budget.is_within(each)}
+        reached = budget.reaching(architecture)  # measured within, it may be beyond by its interval, as others then are
+        known = {each: evaluation for each, evaluation in found.items() if reached.is_within(each)}
         own = known.get(architecture)
         reason = None if share >= LEAST_SHARE else _reason(budget, architecture, known)
         return Derivation(share, len(known), own.accuracy if own else None, reason)

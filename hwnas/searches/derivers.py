@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import LEAST_LOG_PROBABILITY, mean_per_ms, most_probable_within
+from hwnas.searches.as_measured import within_as_measured
 from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.problem import SearchProblem
@@ -18,12 +19,6 @@ from hwnas.space import Architecture, OneOf
 from hwnas.specs.cell import Zero
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train import distributed
-
-MEASURED_TRIES = 3
-"""How often an architecture that measures over the budget is replaced by a faster one."""
-
-REPEATABLE = 0.99
-"""Share of the budget that a measurement must not exceed to be within it when it is repeated."""
 
 LARGEST_GAP = 30.0
 """Logarithm of the largest ratio of two candidates' probabilities that counts where `Zero` is to lose to both."""
@@ -82,44 +77,6 @@ def best_evaluated(evaluations: Iterable[Evaluation], budget: Budget) -> Archite
     """The best architecture evaluated within the budget; if there is none, the surest of all."""
     within = [e for e in evaluations if budget.is_within(e.architecture)]
     return max(within, key=lambda e: e.rank).architecture if within else budget.surest
-
-
-def within_as_measured(problem: SearchProblem, best: Callable[[Budget], Architecture]) -> Architecture:
-    """The architecture that `best` picks within the budget, and within it as measured, where that can be measured.
-
-    Each pick that measures over a limit lowers that limit on the prediction by as much. The returned one was measured:
-    the first pick that is within; else the fastest network of the space (with further limits: the surest to be within
-    all); or, if that is over too, the least so.
-
-    Args:
-        best: the best architecture known whose predicted 90 % intervals end within a budget.
-    """
-    budget = problem.budget
-    pick = best(budget)
-    if problem.measured_ms is None and not any(limit.measured for limit in budget.further):
-        return pick
-    excess: dict[Architecture, list[float]] = {}
-    for _ in range(1 + MEASURED_TRIES):
-        if pick in excess:  # nothing is faster by so much
-            break
-        excess[pick] = _excess(problem, pick)
-        if max(excess[pick]) <= 1:
-            return pick
-        budget = budget.tightened(pick, excess[pick])
-        pick = best(budget)
-    budget = problem.budget
-    last = budget.surest if budget.further else budget.predictor.extremes(budget.space)[0]
-    if last not in excess:
-        excess[last] = _excess(problem, last)
-    return min(excess, key=lambda each: max(excess[each]))
-
-
-def _excess(problem: SearchProblem, architecture: Architecture) -> list[float]:
-    """Per limit, the measured share of it that an architecture takes; 0 where it cannot be measured."""
-    own, *further = problem.budget.limits
-    measured = [(own.most * REPEATABLE, problem.measured_ms)]
-    measured += [(limit.most * limit.repeatable, limit.measured) for limit in further]
-    return [0.0 if measure is None else measure(architecture) / most for most, measure in measured]
 
 
 def derive_together(

@@ -17,8 +17,9 @@ from torch import Tensor
 from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
+from hwnas.searches.as_measured import within_as_measured
 from hwnas.searches.contracts import Evaluation, Evaluator, Proposer
-from hwnas.searches.derivers import best_evaluated, derive_together, within_as_measured
+from hwnas.searches.derivers import best_evaluated, derive_together
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import LEAST_LOG_PROBABILITY, most_probable_within
+from hwnas.searches.as_measured import within_as_measured
 from hwnas.searches.contracts import Evaluation
-from hwnas.searches.derivers import within_as_measured
 from hwnas.searches.evaluators import InheritedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.projection import Projection, Subject, projected

@@ -17,9 +17,10 @@ from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_networks_within, joint_gains, tilted_gains
 from hwnas.run import Run
+from hwnas.searches.as_measured import MeasuredBudget
 from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivation import uses_most
-from hwnas.searches.derivers import MostProbable, within_as_measured
+from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.space import Architecture
@@ -81,12 +82,15 @@ class Reranked:
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
-        budget = problem.budget
+        measured = MeasuredBudget(problem)
         if taken is None:
-            self._search(budget)
+            roomier = measured.roomier(self.probable.within)
+            self._search(roomier)
         elif taken not in self.evaluations:
             return taken
-        return within_as_measured(problem, self._within)
+        else:
+            roomier = problem.budget.reaching(taken)
+        return measured.within(self._within, roomier)
 
     def _search(self, budget: Budget) -> None:
         """Evaluate the candidates, and changes of the best one."""
