@@ -104,3 +104,11 @@ def test_edges_that_lead_nowhere_are_no_layers():
     assert budget.is_within(deepest) and budget.is_within(largest)
     assert (depth(deepest), deepest.macs) == max((depth(network), network.macs) for network in within)
     assert largest.macs == max(network.macs for network in within)
+
+
+def test_a_skip_between_different_shapes_is_no_layer():
+    """That of NAS-Bench-Macro is a 1x1 convolution; three of its eight layers have one."""
+    space = get_space("nas-bench-macro")
+    fixed = depth(space.decode("00000000"))
+    layers = {code: depth(space.decode(code)) - fixed for code in ("10000000", "01000000", "11111111", "22222222")}
+    assert layers == {"10000000": 1, "01000000": 1, "11111111": 8, "22222222": 8}

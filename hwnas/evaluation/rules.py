@@ -18,6 +18,7 @@ from hwnas.latency.decoding import best_within
 from hwnas.latency.sampling import UniformWithin
 from hwnas.searches.training_free import scorer
 from hwnas.space import Architecture, SearchSpace
+from hwnas.specs.skip import Skip
 from hwnas.supernet.start import largest_candidate
 from hwnas.train.data import ImageData
 
@@ -72,8 +73,11 @@ RULES: dict[str, Rule] = {
 
 
 def depth(architecture: Architecture) -> int:
-    """How many layers are not the identity; of a cell, operators that are executed."""
-    return sum(not spec.is_identity for spec, _ in architecture.placed_blocks())
+    """How many layers are not skipped; of a cell, operators that are executed.
+
+    A skip between different shapes is a convolution, and as little of a layer as one between equal shapes.
+    """
+    return sum(not spec.is_identity and not isinstance(spec, Skip) for spec, _ in architecture.placed_blocks())
 
 
 def _gains(budget: Budget) -> tuple[list[Floats], list[Floats]]:
