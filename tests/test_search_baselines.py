@@ -37,6 +37,7 @@ from tests.test_superkernel import set_choice
 QUICK = {
     "spos": {"evaluations": 12, "population": 6},
     "random": {"evaluations": 8},
+    "least-squares": {"evaluations": 8},
     "weaknas": {"evaluations": 12},
     "single-path-lambda": {"trials": 2},
 }
@@ -363,13 +364,20 @@ def test_children_are_evaluated_once_and_remembered(tmp_path, digits):
     assert (run.folder / EVALUATIONS_FILE).read_text().splitlines() == lines
 
 
-def test_the_best_child_evaluated_within_the_budget_is_chosen(tmp_path, digits):
+@pytest.mark.parametrize(
+    ("evaluate", "by"), [("inherited", "loss"), ("inherited", "accuracy"), ("trained", "accuracy")]
+)
+def test_the_best_child_evaluated_within_the_budget_is_chosen(tmp_path, digits, evaluate, by):
+    """By what the settings say; children that are trained by themselves by accuracy, whatever they say."""
     task = problem(digits, budget_share=0.5)
+    settings = OneShotSettings(evaluations=6, population=3, evaluate=evaluate)
+    settings = replace(settings, compare_by="accuracy") if evaluate == "inherited" and by == "accuracy" else settings
     run = Run(tmp_path / "run", {})
-    result = spos(task, run, settings=OneShotSettings(evaluations=12, population=6))
+    result = spos(task, run, settings=settings)
     records = [json.loads(line) for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
-    accuracies = {record["digest"]: record["accuracy"] for record in records}
-    assert accuracies[result.architecture.digest] == max(accuracies.values())
+    scores = {each["digest"]: -each["loss"] if by == "loss" else each["accuracy"] for each in records}
+    assert len(scores) > 1
+    assert scores[result.architecture.digest] == max(scores.values())
 
 
 def test_inherited_accuracy_is_that_of_the_recalibrated_child_and_leaves_the_supernet_alone(net, digits):

@@ -14,6 +14,7 @@ from hwnas.latency.fitting.fit import fit
 from hwnas.latency.limit import Limit
 from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.searches.as_measured import MEASURED_TRIES, REPEATABLE, within_as_measured
+from hwnas.searches.contracts import MOST_LOSS, Evaluation
 from hwnas.searches.derivers import LARGEST_GAP, MostProbable, best_evaluated, without_none
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
@@ -218,3 +219,22 @@ def test_the_best_child_evaluated_ends_within_or_is_the_surest(predictor, tmp_pa
     best = best_evaluated(found.values(), replace(task.budget, budget_ms=limit_ms))
     within = [network for network in found if predictor.predict(network).high_ms <= limit_ms]
     assert best == (max(within, key=lambda network: found[network].score) if within else task.budget.surest)
+
+
+def judged(losses, accuracies, by="loss"):
+    return [
+        Evaluation(TINY.decode([k] * 7), "inherited", accuracy=share, loss=loss, by=by)
+        for k, (loss, share) in enumerate(zip(losses, accuracies, strict=True))
+    ]
+
+
+def test_evaluations_are_compared_by_what_they_say(predictor):
+    budget = problem(predictor, 1.0, 1.0)[0].budget
+    found = {by: best_evaluated(judged([1.0, 0.5, 0.5], [0.9, 0.6, 0.7], by), budget) for by in ("loss", "accuracy")}
+    assert found == {"loss": TINY.decode([2] * 7), "accuracy": TINY.decode([0] * 7)}  # of equal losses by accuracy
+
+
+def test_a_loss_that_is_none_or_huge_is_a_number_to_proposers_and_the_worst():
+    good, huge, none = judged([1.0, 1e30, None], [0.1, 0.9, 0.9])
+    assert (good.score, huge.score, none.score) == (-1.0, -MOST_LOSS, -MOST_LOSS)
+    assert max((good, huge, none), key=lambda each: each.rank) is good

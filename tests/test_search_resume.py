@@ -22,6 +22,7 @@ from tests.test_dsnas import problem
 SHORT = {
     "spos": {"evaluations": 10, "population": 5},
     "random": {"evaluations": 8},
+    "least-squares": {"evaluations": 8},
     "weaknas": {"evaluations": 14},
     "single-path-lambda": {"trials": 2, "lowest": 1e-3},
 }
@@ -79,9 +80,9 @@ def threads_as_they_were():
     torch.set_num_threads(threads)
 
 
-STOPPED_ELSEWHERE = ("single-path", "spos", "random", "snas", "proxyless", "once-for-all")
-"""Of these (and of spos, for random, which trains and evaluates as it does), other files stop each phase without a
-process of its own."""
+STOPPED_ELSEWHERE = ("single-path", "spos", "random", "least-squares", "snas", "proxyless", "once-for-all")
+"""Of these (and of spos, for random and least-squares, which train and evaluate as it does), other files stop each
+phase without a process of its own."""
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_mixture_is_the_weighted_sum_of_all_candidates(net):
 
 @pytest.mark.parametrize(
     ("method", "space"),
-    [(method, SMALL) for method in ("dsnas", "darts", "darts-pt", "cdarts", "gdas", "snas", "spos")]
+    [(method, SMALL) for method in ("dsnas", "darts", "darts-pt", "cdarts", "gdas", "snas", "spos", "least-squares")]
     + [("random", SPACE)],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -66,7 +66,8 @@ def test_the_methods_search_cells_within_a_budget(method, space, tmp_path):
     predictor = AdditivePredictor.block_sum(costs_ms)
     fastest, slowest = (predictor.predict(a).high_ms for a in predictor.extremes(space))
     budget_ms = (fastest + slowest) / 2
-    settings = {"spos": {"evaluations": 8, "population": 4}, "random": {"evaluations": 8}}.get(method, {})
+    few = {"evaluations": 8}
+    settings = {"spos": few | {"population": 4}, "random": few, "least-squares": few}.get(method, {})
     found = search(space, data, predictor, budget_ms, tmp_path, method, epochs=1, train_threads=1, settings=settings)
     assert Budget(budget_ms, space, predictor).is_within(found.architecture)
     assert space.decode(found.architecture.code) == found.architecture

@@ -18,6 +18,12 @@ from hwnas.space import Architecture
 EvaluationKind = Literal["inherited", "trained", "looked-up"]
 EVALUATION_KINDS: tuple[EvaluationKind, ...] = get_args(EvaluationKind)
 
+CompareBy = Literal["loss", "accuracy"]
+"""What evaluations are compared by."""
+
+MOST_LOSS = 20.0
+"""The loss that counts for larger ones, and for those that are no number: proposers do arithmetic with it."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -30,6 +36,7 @@ class Evaluation:
         loss: validation loss; None where only the accuracy is known.
         epochs: the fidelity: for how many epochs it was trained by itself; 0 for the other kinds.
         images: the cost: how many images ran through the network for it, forwards or both ways.
+        by: what it is compared with others by.
     """
 
     architecture: Architecture
@@ -38,6 +45,7 @@ class Evaluation:
     loss: float | None = None
     epochs: int = 0
     images: int = 0
+    by: CompareBy = "accuracy"
 
     def __post_init__(self) -> None:
         if self.kind not in EVALUATION_KINDS:
@@ -47,16 +55,16 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """The value that is compared, larger is better: the accuracy, or else the negative loss."""
-        if self.accuracy is not None:
+        """The value that is compared, larger is better: the accuracy, or the negative loss."""
+        if self.accuracy is not None and self.by == "accuracy":
             return self.accuracy
-        assert self.loss is not None
-        return -self.loss
+        return -MOST_LOSS if self.loss is None else -min(self.loss, MOST_LOSS)
 
     @property
     def rank(self) -> tuple[float, float]:
         """As `score`, where equal accuracies are told apart by their losses: a few hundred images give many of them."""
-        return self.score, -math.inf if self.loss is None else -self.loss
+        loss = -math.inf if self.loss is None else -self.loss
+        return (self.score, loss) if self.by == "accuracy" else (loss, self.accuracy or 0.0)
 
     def __repr__(self) -> str:
         found = f"loss {self.loss:.4g}" if self.accuracy is None else f"accuracy {self.accuracy:.4f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from hwnas.errors import UsageError
 from hwnas.files import write_atomically
 from hwnas.foreign import checked
 from hwnas.records import append_record, read_records, record_line
-from hwnas.searches.contracts import Evaluation, EvaluationKind, Evaluator
+from hwnas.searches.contracts import CompareBy, Evaluation, EvaluationKind, Evaluator
 from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train.child import train_child
@@ -157,6 +157,7 @@ class RecordedEvaluator:
         folder: the run's; the record is its ``evaluations.jsonl``, one line per network, kind and fidelity. None:
             nothing is kept.
         name: of the record, where it is another.
+        by: what its evaluations are compared by.
 
     Attributes:
         evaluations: of everything that was asked for since this object was made.
@@ -165,8 +166,10 @@ class RecordedEvaluator:
         HwnasError: the record is damaged.
     """
 
-    def __init__(self, evaluator: Evaluator, folder: Path | None, name: str = EVALUATIONS_FILE) -> None:
-        self._evaluator, self._path = evaluator, None if folder is None else folder / name
+    def __init__(
+        self, evaluator: Evaluator, folder: Path | None, name: str = EVALUATIONS_FILE, by: CompareBy = "accuracy"
+    ) -> None:
+        self._evaluator, self._path, self._by = evaluator, None if folder is None else folder / name, by
         self._known = self._read()
         self.evaluations: dict[Architecture, Evaluation] = {}
 
@@ -180,7 +183,7 @@ class RecordedEvaluator:
             self._known[key] = _Record.of(self._evaluator(architecture, epochs))
             if self._path is not None:
                 append_record(self._path, self._known[key].model_dump(exclude_none=True))
-        self.evaluations[architecture] = self._known[key].evaluation(architecture)
+        self.evaluations[architecture] = replace(self._known[key].evaluation(architecture), by=self._by)
         return self.evaluations[architecture]
 
     def _read(self) -> dict[tuple[str, EvaluationKind, int], _Record]:

@@ -7,7 +7,7 @@ sharing, arXiv 1902.07638): every search has to beat it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.run import Run
 from hwnas.searches.as_measured import within_as_measured
-from hwnas.searches.contracts import Evaluation, Evaluator, Proposer
+from hwnas.searches.contracts import CompareBy, Evaluation, Evaluator, Proposer
 from hwnas.searches.derivers import best_evaluated, derive_together
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.method import Method
@@ -46,24 +46,34 @@ class OneShotSettings(WeightSettings):
         population: children in a generation of the evolution (50 in SPOS; 20, as shorter searches need generations).
         evaluate: ``inherited``, with a supernet's weights; ``trained``, each child by itself, and no supernet is.
         child_epochs: of each child that is trained by itself; None: as many as the search has.
+        compare_by: what children with inherited weights are compared by: ``loss``, of the validation images, or
+            ``accuracy``, as published; those that are trained by themselves always by accuracy.
     """
 
     evaluations: int = 200
     population: int = 20
     evaluate: Evaluate = "inherited"
     child_epochs: int | None = None
+    compare_by: CompareBy = "loss"
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.evaluate not in get_args(Evaluate):
             raise UsageError(f"evaluate must be {' or '.join(get_args(Evaluate))}, not {self.evaluate!r}.")
+        if self.compare_by not in get_args(CompareBy):
+            raise UsageError(f"compare_by must be {' or '.join(get_args(CompareBy))}, not {self.compare_by!r}.")
         if self.child_epochs is None:
             return
         if self.child_epochs < 1:
             raise UsageError(f"child_epochs is 1 or more, not {self.child_epochs}.")
         if self.evaluate != "trained":
             raise UsageError("child_epochs is for children that are trained by themselves: say evaluate = 'trained'.")
+
+    @staticmethod
+    def published() -> OneShotSettings:
+        """SPOS's evolution: 20 generations of 50 children, compared by accuracy."""
+        return OneShotSettings(evaluations=1000, population=50, compare_by="accuracy")
 
 
 class UniformTrainer:
@@ -108,6 +118,9 @@ class UniformTrainer:
 MakeProposer = Callable[[Budget, OneShotSettings, int], Proposer]
 """The proposer of a search within a budget, of the search's seed."""
 
+Pick = Callable[[Sequence[Evaluation], Budget], Architecture]
+"""The architecture within a budget that evaluations speak for."""
+
 
 @dataclass(eq=False)
 class BestChild:
@@ -122,6 +135,7 @@ class BestChild:
         make_proposer, settings: of the search.
         progress: see `evaluate_proposals`.
         epochs: the fidelity: see `Evaluator`.
+        pick: out of everything that was evaluated; another architecture is evaluated, too.
     """
 
     evaluator: Evaluator
@@ -130,18 +144,22 @@ class BestChild:
     settings: OneShotSettings
     progress: TrainingProgress | None
     epochs: int = 0
+    pick: Pick = best_evaluated
     any_budget: bool = True
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
-        budget = problem.budget
+        by = self.settings.compare_by if self.evaluator.kind == "inherited" else "accuracy"
+        evaluator = RecordedEvaluator(self.evaluator, self.run.folder, by=by)
         if taken is None:
-            evaluator = RecordedEvaluator(self.evaluator, self.run.folder)
-            proposer = self.make_proposer(budget, self.settings, problem.seed)
+            proposer = self.make_proposer(problem.budget, self.settings, problem.seed)
             evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress, self.epochs)
             self.evaluations |= evaluator.evaluations  # those for other budgets are kept, too
         known = list(self.evaluations.values())
-        return within_as_measured(problem, lambda within: best_evaluated(known, within))
+        found = within_as_measured(problem, lambda within: self.pick(known, within))
+        if found not in self.evaluations:
+            self.evaluations[found] = evaluator(found, self.epochs)
+        return found
 
 
 def one_shot(
@@ -150,8 +168,10 @@ def one_shot(
     run: Run,
     progress: TrainingProgress | None = None,
     settings: OneShotSettings | None = None,
+    pick: Pick = best_evaluated,
 ) -> SearchResult:
-    """Train a supernet on uniform paths, or every child by itself; derive the best child that a proposer finds.
+    """Train a supernet on uniform paths, or every child by itself; derive the best child that a proposer finds,
+    or what `pick` makes of them.
 
     Goes on from the run's checkpoint and behind what was evaluated.
     """
@@ -159,14 +179,14 @@ def one_shot(
     problem.budget.check_feasible()
     if settings.evaluate == "trained":
         children = TrainedChildren(problem, run, settings, settings.child_epochs, settings.evaluations, progress)
-        deriver = BestChild(children, run, make_proposer, settings, children.told, children.epochs)
+        deriver = BestChild(children, run, make_proposer, settings, children.told, children.epochs, pick)
         architecture, derivation = derive_together(problem, deriver)
         children.trained_on(architecture)
         return SearchResult(problem, None, architecture, deriver, derivation, children.trained_on)
     trainer = UniformTrainer(problem, settings)
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     inherited = InheritedEvaluator(trainer.net, problem.data, problem.torch_device)
-    deriver = BestChild(inherited, run, make_proposer, settings, progress)
+    deriver = BestChild(inherited, run, make_proposer, settings, progress, pick=pick)
     architecture, derivation = derive_together(problem, deriver)
     return SearchResult(problem, trainer.net, architecture, deriver, derivation)
 
@@ -185,6 +205,11 @@ def spos(
     return one_shot(evolution, problem, run, progress, settings)
 
 
+def at_random(budget: Budget, settings: OneShotSettings, seed: int) -> Proposer:
+    """Random children within the budget."""
+    return RandomProposer(budget, settings.evaluations, seed)
+
+
 def random_search(
     problem: SearchProblem,
     run: Run,
@@ -192,9 +217,6 @@ def random_search(
     settings: OneShotSettings | None = None,
 ) -> SearchResult:
     """Random search over children with inherited weights. Raises as `hwnas.searches.dsnas.dsnas`."""
-
-    def at_random(budget: Budget, settings: OneShotSettings, seed: int) -> Proposer:
-        return RandomProposer(budget, settings.evaluations, seed)
 
     return one_shot(at_random, problem, run, progress, settings)
 

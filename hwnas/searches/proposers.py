@@ -130,5 +130,6 @@ def evaluate_proposals(
     while len(evaluator.evaluations) < evaluations and (proposed := proposer.ask(1)):
         proposer.tell([evaluator(architecture, epochs) for architecture in proposed])
         if progress is not None:
-            best = max(evaluation.score for evaluation in evaluator.evaluations.values())
-            progress(len(evaluator.evaluations), evaluations, {"best_val_accuracy": best})
+            best = max(evaluator.evaluations.values(), key=lambda evaluation: evaluation.rank)
+            figure = best.score if best.accuracy is None else best.accuracy
+            progress(len(evaluator.evaluations), evaluations, {"best_val_accuracy": figure})

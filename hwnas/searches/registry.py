@@ -21,6 +21,7 @@ SEARCHES: Registered[Method] = Registered(
         "single-path-lambda": "hwnas.searches.lambda_search:SINGLE_PATH_LAMBDA",
         "spos": "hwnas.searches.one_shot:SPOS",
         "random": "hwnas.searches.one_shot:RANDOM",
+        "least-squares": "hwnas.searches.least_squares:LEAST_SQUARES",
         "snas": "hwnas.searches.snas:SNAS",
         "proxyless": "hwnas.searches.proxyless:PROXYLESS",
         "darts": "hwnas.searches.darts:DARTS",

@@ -66,7 +66,7 @@ class WeakNASSettings(OneShotSettings):
     def published() -> WeakNASSettings:
         """The authors' loop for NAS-Bench-201: a multilayer perceptron, 10 codes a round of the best 100, 1,000 in all,
         each judged by its accuracy after a whole training of its own."""
-        return WeakNASSettings(predictor="mlp", evaluate="trained", evaluations=1000)
+        return WeakNASSettings(predictor="mlp", evaluate="trained", evaluations=1000, compare_by="accuracy")
 
 
 class StrategyProposer:
