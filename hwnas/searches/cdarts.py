@@ -151,9 +151,7 @@ class CDARTSTrainer(DerivingTrainer):
     def deriver(self) -> Deriver:
         """The deriver of the search net as it is now."""
         probable = self.probable()
-        if self.settings.derive == "probable":
-            return probable
-        return self.reranked(probable, None)
+        return self.by_evaluations(self.settings.derive, probable, None)
 
     def state_dict(self) -> dict[str, Any]:
         return {

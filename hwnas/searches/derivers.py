@@ -24,7 +24,7 @@ LARGEST_GAP = 30.0
 """Logarithm of the largest ratio of two candidates' probabilities that counts where `Zero` is to lose to both."""
 
 Decode = Literal["mean", "mode"]
-Derive = Literal["reranked", "probable"]
+Derive = Literal["regression", "reranked", "probable"]
 
 
 @dataclass(frozen=True, eq=False)

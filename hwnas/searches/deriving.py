@@ -13,8 +13,9 @@ from hwnas.latency.multiplier import Multiplier
 from hwnas.run import PROBABILITIES_FILE, Run
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivation import Derivation
-from hwnas.searches.derivers import MostProbable, derive_together
+from hwnas.searches.derivers import Derive, MostProbable, derive_together
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.regression import regressed
 from hwnas.searches.reranked import reranked
 from hwnas.searches.result import SearchResult
 from hwnas.supernet.cyclic import CyclicNet
@@ -83,8 +84,12 @@ class DerivingTrainer(ABC):
         architecture, self.derivation = derive_together(self.problem, self.deriver())
         self.derived = list(self.budget.space.indices(architecture))
 
-    def reranked(self, probable: MostProbable, losses: Sequence[Floats] | None) -> Deriver:
-        """The Reranked deriver of the net as it is now; `losses`: see `hwnas.searches.reranked.Reranked`."""
+    def by_evaluations(self, derive: Derive, probable: MostProbable, losses: Sequence[Floats] | None) -> Deriver:
+        """The deriver that the settings name, of the net as it is now; `losses`: what each candidate adds to them."""
+        if derive == "probable":
+            return probable
+        if derive == "regression":
+            return regressed(self.problem, probable, losses, self.run, self.progress)
         taken = None if self.derived is None else self.budget.space.decode(self.derived)
         return reranked(self.problem, probable, losses, self.run, self.progress, taken)
 

@@ -22,7 +22,7 @@ from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import compare_paths, compare_with_mean, estimate_gradients
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer, check_known
+from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known
 from hwnas.train.loop import TrainingProgress
 
 Reward = Literal["gradient", "loss"]
@@ -37,7 +37,7 @@ class DSNASSettings(SampledPathSettings):
     """Hyper-parameters. Those that all methods with logits share: `SampledPathSettings`.
 
     Attributes:
-        first_logits: here those of the budget by default.
+        first_logits, derive: here those of the budget, and by regression, by default.
         reward: what a sampled candidate is credited with: ``gradient``, X * dL/dX, as published (`estimate_gradients`),
             or ``loss``, by how much its path is better than others (`compare_paths`, `compare_with_mean`).
         compare_every: with the reward ``loss``, a second path runs forwards, on the same batch, at each so many-th step
@@ -47,6 +47,7 @@ class DSNASSettings(SampledPathSettings):
     reward: Reward = "loss"
     compare_every: int = 3
     first_logits: FirstLogits = "budget"
+    derive: PathDerive = "regression"
 
     def __post_init__(self) -> None:
         super().__post_init__()

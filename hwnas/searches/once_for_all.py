@@ -56,8 +56,8 @@ class OnceForAllSettings(FineTuningSettings):
     Attributes:
         largest: share of the steps in which the largest network is trained.
         search: share of the steps after which the architecture is derived and its part of the weights trained on.
-        derive: ``reranked``, the best by inherited accuracy of what the losses hold promising, or ``probable``: by the
-            losses alone.
+        derive: ``reranked``, the best by inherited accuracy of what the losses hold promising; ``probable``: by the
+            losses alone; or ``regression``: by what candidates add to the inherited losses of random networks.
     """
 
     largest: float = 0.15
@@ -173,9 +173,7 @@ class OnceForAllTrainer(DerivingTrainer):
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
         probable = MostProbable(self.net)
-        if self.settings.derive == "probable":
-            return probable
-        return self.reranked(probable, self.net.losses.effects())
+        return self.by_evaluations(self.settings.derive, probable, self.net.losses.effects())
 
     @property
     def derived_from(self) -> SuperKernelNet:

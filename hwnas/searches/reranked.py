@@ -18,7 +18,7 @@ from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_networks_within, joint_gains, tilted_gains
 from hwnas.run import Run
 from hwnas.searches.as_measured import MeasuredBudget
-from hwnas.searches.contracts import Deriver, Evaluation
+from hwnas.searches.contracts import CompareBy, Deriver, Evaluation
 from hwnas.searches.derivation import uses_most
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
@@ -34,7 +34,7 @@ FORWARDS = 1.0
 """Images that run forwards for each image that was trained on, at most: a third of the training's time."""
 LEAST_NETWORKS, MOST_NETWORKS = 16, 100
 """Networks that are evaluated for a budget, however short or long the training was."""
-DERIVATION_FILE = "derivation-{}-{{}}-images.jsonl"
+DERIVATION_FILE = "derivation-{}-{}-images.jsonl"
 """The evaluations, by the weights and by the number of images."""
 LOCAL = 1 / 3
 """Share of the evaluations that is left for the local search."""
@@ -214,19 +214,29 @@ def reranked(
         progress, taken: see `Reranked`.
     """
     data, net = problem.data, probable.net
-    folder = run.folder if run is not None and distributed.rank() == 0 else None  # the first process writes
     if data.counts["val"] == 0:
         return probable
     few = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES, FEW_IMAGES)
     every = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES)
-    images = FORWARDS * problem.epochs * data.counts["train"]
-    most = int(images / (few.images + every.images / KEPT))
-    name = DERIVATION_FILE.format(weights_digest(net)[:12])
-    recorded_few = RecordedEvaluator(few, folder, name.format(few.images))
-    same = few.images == every.images
-    recorded_every = recorded_few if same else RecordedEvaluator(every, folder, name.format(every.images))
-    most = min(MOST_NETWORKS, max(LEAST_NETWORKS, most))
+    most = most_networks(problem, few.images + every.images / KEPT)
+    recorded_few = recorded(few, net, run)
+    recorded_every = recorded_few if few.images == every.images else recorded(every, net, run)
     return Reranked(probable, losses, recorded_few, recorded_every, data.counts["val"], most, progress, taken)
+
+
+def recorded(
+    evaluator: InheritedEvaluator, net: SuperNetwork, run: Run | None, by: CompareBy = "accuracy"
+) -> RecordedEvaluator:
+    """With a record in the run's folder that is named for the net's weights; `by`: what evaluations are compared by."""
+    folder = run.folder if run is not None and distributed.rank() == 0 else None  # the first process writes
+    name = DERIVATION_FILE.format(weights_digest(net)[:12], evaluator.images)
+    return RecordedEvaluator(evaluator, folder, name, by)
+
+
+def most_networks(problem: SearchProblem, images: float) -> int:
+    """How many networks are evaluated for a budget, where each takes so many images: `FORWARDS` says for how long."""
+    most = int(FORWARDS * problem.epochs * problem.data.counts["train"] / images)
+    return min(MOST_NETWORKS, max(LEAST_NETWORKS, most))
 
 
 def weights_digest(net: SuperNetwork) -> str:

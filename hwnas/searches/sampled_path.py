@@ -61,8 +61,10 @@ class SampledPathSettings(WeightSettings):
             it; None: nothing is fixed before the architecture is derived.
         first_logits: ``uniform``, as published, or ``budget``: paths cost what the budget aims at, on average, from the
             first step on (`hwnas.searches.first_logits`).
-        derive: ``reranked``, the best by inherited accuracy of those that losses and logits hold promising
-            (`hwnas.searches.reranked.Reranked`; our default), ``probable``, the most probable one, as published, or
+        derive: ``regression``, the best by what its candidates add to the inherited losses of random networks
+            (`hwnas.searches.regression`; DSNAS's default here), ``reranked``, the best by inherited accuracy of those
+            that losses and logits hold promising (`hwnas.searches.reranked`; our default for others), ``probable``, the
+            most probable one, as published, or
             ``perturbed``, the candidates whose removal hurts the mixture of all most: for supernets that were trained
             on mixtures (`hwnas.searches.perturbation`).
         decode: what is most probable: ``mean``, the most probable architecture that costs what sampled ones cost on
@@ -270,7 +272,7 @@ class SampledPathTrainer(DerivingTrainer):
         if self.settings.derive == "perturbed":
             order = list(chain(*projection_rounds(self.problem.budget.space, self.problem.seed)))
             return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
-        return self.reranked(probable, self.candidate_losses())
+        return self.by_evaluations(self.settings.derive, probable, self.candidate_losses())
 
     def probable(self) -> MostProbable:
         """The most probable architecture of the net as it is now."""

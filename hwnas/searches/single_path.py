@@ -147,7 +147,7 @@ class SinglePathTrainer(DerivingTrainer):
     def deriver(self) -> Deriver:
         """The deriver of the averaged net as it is now."""
         probable = MostProbable(self.derived_from)
-        return probable if self.settings.derive == "probable" else self.reranked(probable, None)
+        return self.by_evaluations(self.settings.derive, probable, None)
 
     @property
     def derived_from(self) -> SuperKernelNet:
