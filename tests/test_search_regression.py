@@ -9,6 +9,7 @@ import pytest
 
 from hwnas.run import Run
 from hwnas.searches.contracts import Evaluation
+from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import EVALUATIONS_FILE, LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.least_squares import LeastSquaresSettings, least_squares
@@ -88,6 +89,8 @@ def test_a_supernet_is_asked_about_random_networks_and_gives_one_that_is_better_
     found = derive(task)
     asked = [each for each in derive.evaluations if each != found]
     assert task.budget.is_within(found) and all(task.budget.is_within(each) for each in asked)
+    said = Derivation.of(task.budget, min(asked, key=lambda each: each.macs), derive.evaluations, derive.regresses)
+    assert "by a regression over" in str(said.reason)
     assert len(asked) > 60 and added(found) >= max(map(added, asked)) - 0.02
     assert derive(task, taken=asked[0]) == asked[0]
 

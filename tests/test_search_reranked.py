@@ -14,7 +14,7 @@ from hwnas.latency.decoding import best_networks_within, joint_gains
 from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
 from hwnas.searches.contracts import Evaluation
-from hwnas.searches.derivation import Derivation
+from hwnas.searches.derivation import Derivation, uses_most
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import InheritedEvaluator, LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.frontier import frontier
@@ -208,6 +208,23 @@ def test_the_first_candidate_by_losses_is_that_of_the_least_loss(predictor):
     deriver = replace(planted_deriver(Planted(slowest)), losses=losses)
     probable = deriver.probable.within(budget)
     assert [*islice(deriver._candidates(budget, probable), 2)] == [probable, slowest]
+
+
+@pytest.mark.parametrize("share", [0.4, 0.9])
+def test_where_the_losses_speak_for_small_networks_large_ones_are_evaluated_too(predictor, share):
+    """Those that the losses like best of all that use most of the budget."""
+    budget, costs = budget_between(predictor, share), predictor.decision_costs(SMALL)[1]
+    losses = [10 * cost + 0.1 * np.random.default_rng(k).standard_normal(5) for k, cost in enumerate(costs)]
+    deriver = replace(planted_deriver(Planted(predictor.extremes(SMALL)[1]), most=5), losses=losses)
+    found = list(islice(deriver._candidates(budget, deriver.probable.within(budget)), 4))
+    large = [each for each in found if uses_most(budget, each)]
+    assert len(large) >= 2
+
+    def loss(architecture) -> float:
+        return sum(float(each[k]) for each, k in zip(losses, SMALL.indices(architecture), strict=True))
+
+    within = [each for each in map(SMALL.decode, CODES) if budget.is_within(each) and uses_most(budget, each)]
+    assert min(map(loss, large)) <= np.quantile([loss(each) for each in within], 0.25)
 
 
 def test_a_derivation_says_what_it_uses_and_why_not_more(predictor):

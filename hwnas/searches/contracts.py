@@ -108,8 +108,13 @@ class Deriver(Protocol):
         ...
 
     @property
+    def regresses(self) -> bool:
+        """Whether a regression over its evaluations decides, and not which of them is the best."""
+        ...
+
+    @property
     def evaluations(self) -> Mapping[Architecture, Evaluation]:
-        """The evaluations that it has compared, on all validation images, for whatever budget; empty: it goes by
+        """The evaluations that it has compared, on validation images, for whatever budget; empty: it goes by
         probability alone."""
         ...
 

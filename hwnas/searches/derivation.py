@@ -20,7 +20,7 @@ class Derivation:
 
     Attributes:
         budget_share: predicted ms / budget; with further limits that of the one that it uses most.
-        evaluations: networks that were compared on all validation images; 0: it was taken by probability alone.
+        evaluations: networks that were compared on validation images; 0: it was taken by probability alone.
         val_accuracy: of this one as it was evaluated, with inherited weights or trained by itself, 0 to 1; None where
             it was not.
         reason: why it uses less than `LEAST_SHARE` of the budget; None where it uses as much.
@@ -32,19 +32,25 @@ class Derivation:
     reason: str | None = None
 
     @staticmethod
-    def of(budget: Budget, architecture: Architecture, found: Mapping[Architecture, Evaluation]) -> Derivation:
+    def of(
+        budget: Budget,
+        architecture: Architecture,
+        found: Mapping[Architecture, Evaluation],
+        regresses: bool = False,
+    ) -> Derivation:
         """That of an architecture.
 
         Args:
             budget: within which it was derived.
             architecture: what was taken.
-            found: what was evaluated on all validation images, of whatever budget.
+            found: what was evaluated on validation images, of whatever budget.
+            regresses: whether a regression over them decided.
         """
         share = budget.share(architecture)
         reached = budget.reaching(architecture)  # measured within, it may be beyond by its interval, as others then are
         known = {each: evaluation for each, evaluation in found.items() if reached.is_within(each)}
         own = known.get(architecture)
-        reason = None if share >= LEAST_SHARE else _reason(budget, architecture, known)
+        reason = None if share >= LEAST_SHARE else _reason(budget, architecture, known, regresses)
         return Derivation(share, len(known), own.accuracy if own else None, reason)
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +62,9 @@ def uses_most(budget: Budget, architecture: Architecture) -> bool:
     return bool(budget.used_shares([architecture])[0] >= LEAST_SHARE)
 
 
-def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architecture, Evaluation]) -> str:
+def _reason(
+    budget: Budget, architecture: Architecture, known: Mapping[Architecture, Evaluation], regresses: bool
+) -> str:
     """Why an architecture was taken that uses less than `LEAST_SHARE` of the budget."""
     percent = f"{100 * LEAST_SHARE:g} %"
     if budget.largest_share < LEAST_SHARE:
@@ -64,6 +72,8 @@ def _reason(budget: Budget, architecture: Architecture, known: Mapping[Architect
     end = float(budget.used_shares([architecture])[0])
     if end >= LEAST_SHARE:
         return f"its 90 % interval ends at {100 * end:.0f} % of the budget"
+    if regresses and known:
+        return f"by a regression over {len(known)} evaluated networks none that uses more is better"
     if architecture not in known:
         if known:
             measured = f"none of the {len(known)} evaluated networks was within it as measured"

@@ -43,6 +43,7 @@ class MostProbable:
     decode: Decode = "mode"
     exclude_none: bool = False
     any_budget: bool = False
+    regresses: bool = False
     evaluations: Mapping[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
@@ -86,7 +87,9 @@ def derive_together(
 
     def derive() -> tuple[tuple[int, ...], Derivation]:
         architecture = deriver(problem, taken)
-        return space.indices(architecture), Derivation.of(problem.budget, architecture, deriver.evaluations)
+        return space.indices(architecture), Derivation.of(
+            problem.budget, architecture, deriver.evaluations, deriver.regresses
+        )
 
     space = problem.budget.space
     code, derivation = distributed.from_first(derive)

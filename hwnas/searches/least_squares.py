@@ -32,7 +32,9 @@ def least_squares(
     settings: LeastSquaresSettings | None = None,
 ) -> SearchResult:
     """Search with a regression over random children. Raises as `hwnas.searches.dsnas.dsnas`."""
-    return one_shot(at_random, problem, run, progress, settings or LeastSquaresSettings(), best_by_regression)
+    return one_shot(
+        at_random, problem, run, progress, settings or LeastSquaresSettings(), best_by_regression, regresses=True
+    )
 
 
 LEAST_SQUARES = Method(

@@ -146,6 +146,7 @@ class BestChild:
     epochs: int = 0
     pick: Pick = best_evaluated
     any_budget: bool = True
+    regresses: bool = False
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
@@ -169,6 +170,7 @@ def one_shot(
     progress: TrainingProgress | None = None,
     settings: OneShotSettings | None = None,
     pick: Pick = best_evaluated,
+    regresses: bool = False,
 ) -> SearchResult:
     """Train a supernet on uniform paths, or every child by itself; derive the best child that a proposer finds,
     or what `pick` makes of them.
@@ -179,14 +181,16 @@ def one_shot(
     problem.budget.check_feasible()
     if settings.evaluate == "trained":
         children = TrainedChildren(problem, run, settings, settings.child_epochs, settings.evaluations, progress)
-        deriver = BestChild(children, run, make_proposer, settings, children.told, children.epochs, pick)
+        deriver = BestChild(
+            children, run, make_proposer, settings, children.told, children.epochs, pick, regresses=regresses
+        )
         architecture, derivation = derive_together(problem, deriver)
         children.trained_on(architecture)
         return SearchResult(problem, None, architecture, deriver, derivation, children.trained_on)
     trainer = UniformTrainer(problem, settings)
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     inherited = InheritedEvaluator(trainer.net, problem.data, problem.torch_device)
-    deriver = BestChild(inherited, run, make_proposer, settings, progress, pick=pick)
+    deriver = BestChild(inherited, run, make_proposer, settings, progress, pick=pick, regresses=regresses)
     architecture, derivation = derive_together(problem, deriver)
     return SearchResult(problem, trainer.net, architecture, deriver, derivation)
 

@@ -57,6 +57,7 @@ class Perturbation:
     exclude_none: bool = True
     made: list[Projection] = field(default_factory=list)
     any_budget: bool = False
+    regresses: bool = False
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:

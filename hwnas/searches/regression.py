@@ -77,6 +77,7 @@ class Regressed:
     most: int
     progress: TrainingProgress | None = None
     any_budget: bool = False
+    regresses: bool = True
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:

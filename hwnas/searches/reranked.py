@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations, islice, zip_longest
 
+import numpy as np
+
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
-from hwnas.latency.decoding import best_networks_within, joint_gains, tilted_gains
+from hwnas.latency.decoding import best_networks_within, best_within, joint_gains, tilted_gains
 from hwnas.run import Run
 from hwnas.searches.as_measured import MeasuredBudget
 from hwnas.searches.contracts import CompareBy, Deriver, Evaluation
@@ -44,6 +46,8 @@ DEPTH = 4
 """Of so many times as many networks as are evaluated those of the smallest losses are looked at."""
 MOVES = 8
 """Changes of the best architecture that are evaluated at once."""
+MOST_DOUBLINGS = 20
+"""Of what a ms is worth, until the best network uses most of the budget; in some spaces none does."""
 MOST_CHANGES = 512
 """So many changes are asked whether they are within the budget, at most."""
 
@@ -79,6 +83,7 @@ class Reranked:
     progress: TrainingProgress | None = None
     taken: Architecture | None = None
     any_budget: bool = False
+    regresses: bool = False
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
@@ -140,15 +145,18 @@ class Reranked:
     def _candidates(self, budget: Budget, probable: Architecture) -> Iterator[Architecture]:
         """The most probable one, then those of the smallest losses and the most probable ones, three to one.
 
-        By losses those that use most of the budget come first: see `_best`.
+        By losses those that use most of the budget come first: see `_best`. Where none of those of the smallest losses
+        does, they are joined by those that do.
         """
         _, costs = budget.predictor.decision_costs(budget.space)
         tilted = tilted_gains(budget, *self.probable.log_probabilities(budget))
         by_probability = iter(best_networks_within(budget, tilted, self.most))
         if self.losses is None:
             return _different(chain([probable], by_probability))
-        negative = [-loss for loss in self.losses]
-        smallest = best_networks_within(budget, joint_gains(negative, costs), DEPTH * self.most)
+        gains = joint_gains([-loss for loss in self.losses], costs)
+        smallest = best_networks_within(budget, gains, DEPTH * self.most)
+        if not any(uses_most(budget, each) for each in smallest):
+            smallest += best_networks_within(budget, gains_that_spend(budget, gains, costs), DEPTH * self.most)
         by_loss = iter(sorted(smallest, key=lambda each: not uses_most(budget, each)))
         mixed = zip_longest(by_loss, by_loss, by_loss, by_probability)
         return _different(chain([probable], (each for group in mixed for each in group if each is not None)))
@@ -177,6 +185,27 @@ class Reranked:
         within = zip(changed, budget.are_within(changed), strict=True)
         known = {architecture.digest for architecture in self.few.evaluations}
         return (each for each in _different(each for each, fits in within if fits) if each.digest not in known)
+
+
+def gains_that_spend(budget: Budget, gains: Sequence[Floats], costs: Sequence[Floats]) -> list[Floats]:
+    """The gains, and as much for each ms as makes the best network within the budget use most of it: no more than that.
+
+    Args:
+        gains, costs: arrays of the shape of the predictor's `decision_costs`, which the costs are.
+    """
+
+    def with_ms(worth: float) -> list[Floats]:
+        return [gain + worth * cost for gain, cost in zip(gains, costs, strict=True)]
+
+    low, high = 0.0, (max(float(np.ptp(gain)) for gain in gains) or 1.0) / budget.budget_ms
+    for _ in range(MOST_DOUBLINGS):
+        if uses_most(budget, best_within(budget, with_ms(high))):
+            break
+        low, high = high, 2 * high
+    while high - low > 0.1 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if uses_most(budget, best_within(budget, with_ms(middle))) else (middle, high)
+    return with_ms(high)
 
 
 def _by_loss(evaluation: Evaluation) -> tuple[float, float]:
