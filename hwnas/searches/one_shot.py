@@ -231,7 +231,7 @@ SPOS = Method(
     summary="Single Path One-Shot (arXiv 1904.00420): a uniformly trained supernet, then evolution over its children",
     weights="a block per candidate",
     trains="one uniform path",
-    decides="evolution over inherited accuracy",
+    decides="evolution over inherited losses",
     section="SPOS and random search",
 )
 RANDOM = Method(

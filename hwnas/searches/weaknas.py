@@ -1,6 +1,6 @@
 """WeakNAS (arXiv 2102.10490): predictors that are fitted to what was evaluated say which child to evaluate next.
 
-The children's accuracy, inherited from a supernet or their own, is that of `hwnas.searches.one_shot`; what is proposed
+What children are worth, by inherited or by weights of their own, is that of `hwnas.searches.one_shot`; what is proposed
 differs. By default a Gaussian process over architectures proposes (`benchmarks/queries.py` compares it with the
 published loop).
 """
@@ -134,6 +134,6 @@ WEAKNAS = Method(
     summary="WeakNAS (arXiv 2102.10490): the same supernet, its children proposed by predictors of what was evaluated",
     weights="a block per candidate",
     trains="one uniform path",
-    decides="predictors of inherited accuracy",
+    decides="predictors of inherited losses",
     section="WeakNAS",
 )
