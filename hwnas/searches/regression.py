@@ -22,7 +22,7 @@ from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.reranked import FEW_IMAGES, most_networks, recorded
+from hwnas.searches.reranked import FEW_IMAGES, most_networks, recorded, weights_digest
 from hwnas.space import Architecture, SearchSpace
 from hwnas.train.loop import TrainingProgress
 
@@ -117,5 +117,5 @@ def regressed(
     if problem.data.counts["val"] == 0:
         return probable
     evaluator = InheritedEvaluator(probable.net, problem.data, problem.torch_device, FEW_IMAGES, FEW_IMAGES)
-    evaluate = recorded(evaluator, probable.net, run, "loss")
+    evaluate = recorded(evaluator, weights_digest(probable.net), run, "loss")
     return Regressed(evaluate, losses, most_networks(problem, evaluator.images), progress)

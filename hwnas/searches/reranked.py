@@ -248,17 +248,23 @@ def reranked(
     few = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES, FEW_IMAGES)
     every = InheritedEvaluator(net, data, problem.torch_device, FEW_IMAGES)
     most = most_networks(problem, few.images + every.images / KEPT)
-    recorded_few = recorded(few, net, run)
-    recorded_every = recorded_few if few.images == every.images else recorded(every, net, run)
+    weights = weights_digest(net)
+    recorded_few = recorded(few, weights, run)
+    recorded_every = recorded_few if few.images == every.images else recorded(every, weights, run)
     return Reranked(probable, losses, recorded_few, recorded_every, data.counts["val"], most, progress, taken)
 
 
 def recorded(
-    evaluator: InheritedEvaluator, net: SuperNetwork, run: Run | None, by: CompareBy = "accuracy"
+    evaluator: InheritedEvaluator, weights: str, run: Run | None, by: CompareBy = "accuracy"
 ) -> RecordedEvaluator:
-    """With a record in the run's folder that is named for the net's weights; `by`: what evaluations are compared by."""
+    """With a record in the run's folder that is named for the net's weights.
+
+    Args:
+        weights: their digest.
+        by: what evaluations are compared by.
+    """
     folder = run.folder if run is not None and distributed.rank() == 0 else None  # the first process writes
-    name = DERIVATION_FILE.format(weights_digest(net)[:12], evaluator.images)
+    name = DERIVATION_FILE.format(weights[:12], evaluator.images)
     return RecordedEvaluator(evaluator, folder, name, by)
 
 

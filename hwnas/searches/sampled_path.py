@@ -267,8 +267,6 @@ class SampledPathTrainer(DerivingTrainer):
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
         probable = self.probable()
-        if self.settings.derive == "probable":
-            return probable
         if self.settings.derive == "perturbed":
             order = list(chain(*projection_rounds(self.problem.budget.space, self.problem.seed)))
             return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
