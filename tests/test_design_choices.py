@@ -109,6 +109,21 @@ def test_a_side_whose_largest_network_leaves_budget_unused_gives_way_to_the_next
         assert fitting_size(config(photos, budget_ms=budget_ms), by_macs) == ("lite-5", side)
 
 
+def test_a_machine_that_is_slow_for_a_moment_does_not_change_the_side(photos):
+    asked: dict[str, int] = {}
+
+    def slow_at_first(architecture) -> float:
+        asked[architecture.digest] = asked.get(architecture.digest, 0) + 1
+        return by_macs(architecture) * (1.2 if asked[architecture.digest] == 1 else 1.0)
+
+    for share, times in ((0.98, 3), (1.01, 2), (1.1, 2)):
+        middle_ms = by_macs(middle_architecture(get_space("lite-5", 64)))
+        wanted = config(photos, budget_ms=share * middle_ms / 0.95)
+        asked.clear()
+        assert fitting_size(wanted, slow_at_first) == fitting_size(wanted, by_macs)
+        assert max(asked.values()) == times, "what is over is over in three measurements"
+
+
 def test_all_stages_are_searched_where_they_fit_at_96_px(photos):
     enough = by_macs(middle_architecture(get_space("lite", 96))) / 0.95
     assert fitting_size(config(photos, budget_ms=enough * 1.001), by_macs) == ("lite", 96)

@@ -198,11 +198,12 @@ def gains_that_spend(budget: Budget, gains: Sequence[Floats], costs: Sequence[Fl
         return [gain + worth * cost for gain, cost in zip(gains, costs, strict=True)]
 
     low, high = 0.0, (max(float(np.ptp(gain)) for gain in gains) or 1.0) / budget.budget_ms
+    least = high / 2**MOST_DOUBLINGS  # where so little is enough, gains are equal
     for _ in range(MOST_DOUBLINGS):
         if uses_most(budget, best_within(budget, with_ms(high))):
             break
         low, high = high, 2 * high
-    while high - low > 0.1 * high:
+    while high - low > max(0.1 * high, least):
         middle = (low + high) / 2
         low, high = (low, middle) if uses_most(budget, best_within(budget, with_ms(middle))) else (middle, high)
     return with_ms(high)
