@@ -37,7 +37,7 @@ class BayesianStrategy(Strategy):
         features: CodeFeatures,
         seed: int = 0,
         start: int = 10,
-        batch: int = 5,
+        batch: int = 2,
         prior: Callable[[Ints], Floats] | None = None,
     ) -> None:
         super().__init__(pool, seed)
