@@ -13,7 +13,7 @@ from hwnas.latency.budget import Budget
 from hwnas.latency.decoding import best_networks_within, joint_gains
 from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
-from hwnas.searches import reranked as reranking
+from hwnas.searches import promising
 from hwnas.searches.contracts import Evaluation
 from hwnas.searches.derivation import Derivation, uses_most
 from hwnas.searches.derivers import MostProbable
@@ -67,12 +67,12 @@ def test_the_best_networks_within_a_budget_are_those_of_brute_force(predictor, s
 def test_gains_that_spend_are_found_in_few_attempts(predictor, spread, monkeypatch):
     """Where all gains are equal, any worth of a ms is enough: halving it has no end by itself."""
     budget, attempts = budget_between(predictor, 0.5), []
-    best = reranking.best_within
-    monkeypatch.setattr(reranking, "best_within", lambda *args: attempts.append(args) or best(*args))
+    best = promising.best_within
+    monkeypatch.setattr(promising, "best_within", lambda *args: attempts.append(args) or best(*args))
     _, costs = predictor.decision_costs(SMALL)
     gains = joint_gains([spread * np.random.default_rng(k).standard_normal(5) for k in range(4)], costs)
-    tilted = reranking.gains_that_spend(budget, gains, costs)
-    assert len(attempts) <= 2 * reranking.MOST_DOUBLINGS + 5
+    tilted = promising.gains_that_spend(budget, gains, costs)
+    assert len(attempts) <= 2 * promising.MOST_DOUBLINGS + 5
     assert uses_most(budget, best(budget, tilted))
 
 

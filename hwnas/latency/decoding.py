@@ -33,6 +33,8 @@ LEAST_LOG_PROBABILITY = -1e3
 SHARES_OF_TANGENT = (0.0, 1.0, 1.0, 0.5, 0.75, 0.25)
 """Limits that are tried: on the latency alone, on the end of the interval alone, and on means of both, which hold
 wherever both do. Each tangent is that of the best network so far."""
+MOST_PER_MS = 1e12
+"""What the target may add to a log probability at most: candidates that this does not tell apart take equally long."""
 CHUNK, CHUNKS = 128, 8
 """So many of a frontier are asked for their intervals at once, and so often."""
 
@@ -70,7 +72,9 @@ def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
     most_ms, costs = _leaning_costs(budget)
     gains = joint_gains(log_probabilities, costs)
     mean_ms = sum(float((np.exp(gain) * cost).sum()) for gain, cost in zip(gains, costs, strict=True))
-    goal_ms = min(mean_ms, most_ms) * (1 - 1e-9)
+    # probabilities add up to one but for their rounding: their mean may be above the slowest network of all
+    reachable_ms = min(mean_ms, most_ms, sum(float(cost.max()) for cost in costs))
+    goal_ms = reachable_ms - 1e-9 * abs(reachable_ms)
 
     def likeliest_ms(per_ms: float) -> float:
         pairs = zip(gains, costs, strict=True)
@@ -79,7 +83,7 @@ def mean_per_ms(budget: Budget, log_probabilities: Sequence[Floats]) -> float:
     if likeliest_ms(0.0) >= goal_ms:
         return 0.0
     low, high = 0.0, 1 / target_ms
-    while likeliest_ms(high) < goal_ms:
+    while likeliest_ms(high) < goal_ms and high < MOST_PER_MS / target_ms:
         low, high = high, 2 * high
     while high - low > 1e-3 * high:
         middle = (low + high) / 2
@@ -139,7 +143,7 @@ def best_networks_within(budget: Budget, gains: Sequence[Floats], count: int) ->
         gains: per block an array of the shape of its `decision_costs`; the gain of a network is their sum.
     """
     space, best = budget.space, best_within(budget, gains)
-    costs, rest = _tightest(budget.limits, space, best, gains)
+    costs, rest = tightest_row(budget.limits, space, best, gains)
     found: dict[str, Architecture] = {best.digest: best} if budget.further and budget.is_within(best) else {}
     codes = islice(best_first(costs, gains, rest), CHUNK * CHUNKS)
     while len(found) < count and (architectures := [space.decode(code) for code in islice(codes, CHUNK)]):
@@ -149,8 +153,13 @@ def best_networks_within(budget: Budget, gains: Sequence[Floats], count: int) ->
     return list(found.values())[:count]
 
 
-def _tightest(limits: Sequence[Limit], space: SearchSpace, best: Architecture, gains: Sequence[Floats]) -> Row:
-    """The one sum that says most of which networks are within the limits, and that all of these keep."""
+def tightest_row(limits: Sequence[Limit], space: SearchSpace, best: Architecture, gains: Sequence[Floats]) -> Row:
+    """The one sum that says most of which networks are within the limits, and that all of these keep.
+
+    Args:
+        best: a network that uses the limits: tangents are taken at it.
+        gains: per block an array of the shape of its `decision_costs`.
+    """
     # tangents of a bent model may be too late
     rows = [(None if each.model.curve.bend else each.tangent(space, best)) or each.row(space) for each in limits]
     if len(rows) == 1:
@@ -181,11 +190,20 @@ def _likeliest_within(budget: Budget, codes: Ints) -> tuple[Architecture | None,
 
 def _gain(space: SearchSpace, architecture: Architecture, gains: Sequence[Floats]) -> float:
     """The sum of a network's gains."""
-    code, total = space.indices(architecture), 0.0
-    for gain in gains:
-        total += float(gain[tuple(code[: gain.ndim])])
-        code = code[gain.ndim :]
-    return total
+    return float(sums_of(gains, np.array([space.indices(architecture)]))[0])
+
+
+def sums_of(parts: Sequence[Floats], codes: Ints) -> Floats:
+    """(n,): the sums over the blocks of (n, decisions) codes.
+
+    Args:
+        parts: per block an array of the shape of its `decision_costs`.
+    """
+    totals, begin = np.zeros(len(codes)), 0
+    for part in parts:
+        totals += part[tuple(codes[:, begin : begin + part.ndim].T)]
+        begin += part.ndim
+    return totals
 
 
 def joint_gains(gains: Sequence[Floats], costs: Sequence[Floats]) -> list[Floats]:

@@ -47,10 +47,15 @@ def most_central(rows: Sequence[Row], scales: Sequence[float]) -> list[int]:
     from scipy.sparse import csr_array, hstack
 
     shapes = [cost.shape for cost in rows[0].costs]
-    ways = [np.arange(cost.size) for cost in rows[0].costs]
-    columns = np.array(
-        [np.concatenate([c.ravel() for c in row.costs]) / s for row, s in zip(rows, scales, strict=True)]
-    )
+    ways, parts = [], []
+    for block in range(len(shapes)):
+        costs = np.array([row.costs[block].ravel() / scale for row, scale in zip(rows, scales, strict=True)])
+        own = np.arange(costs.shape[1])
+        if len(own) > FEW_WAYS:
+            own = _unbeaten(np.zeros(len(own)), costs)
+        ways.append(own)
+        parts.append(costs[:, own])
+    columns = np.concatenate(parts, axis=1)
     rests = np.array([max(row.rest, -1e9) / s for row, s in zip(rows, scales, strict=True)])
     matrix = hstack([csr_array(columns), csr_array(-np.ones((len(rows), 1)))])
     one_each = hstack([_one_each(ways), csr_array((len(ways), 1))])

@@ -29,21 +29,30 @@ Best = Callable[[Budget], Architecture]
 """The best architecture known whose predicted 90 % intervals end within a budget."""
 
 
-def within_as_measured(problem: SearchProblem, best: Best) -> Architecture:
-    """The architecture that `best` picks within the budget as measured, or as predicted where nothing is measured."""
-    measured = MeasuredBudget(problem)
-    return measured.within(best, measured.roomier(best))
+def within_as_measured(problem: SearchProblem, best: Best, taken: Architecture | None = None) -> Architecture:
+    """The architecture that `best` picks within the budget as measured, or as predicted where nothing is measured.
+
+    Args:
+        taken: one that was found to be within before.
+    """
+    measured = MeasuredBudget(problem, taken)
+    return measured.within(best, measured.roomier(best) if taken is None else problem.budget.reaching(taken))
 
 
 class MeasuredBudget:
     """The budget of a problem as its device measures the networks near it; each network is measured once.
 
     One that is within by measurement alone, not by its interval, is measured twice, and the slower one counts.
+
+    Args:
+        problem: that is searched.
+        taken: an architecture that was found to be within before: no noise of another measurement changes that.
     """
 
-    def __init__(self, problem: SearchProblem) -> None:
+    def __init__(self, problem: SearchProblem, taken: Architecture | None = None) -> None:
         self.problem = problem
         self._excess: dict[Architecture, list[float]] = {}
+        self._taken = taken
 
     def roomier(self, best: Best) -> Budget:
         """The problem's budget with more room, where its networks measure faster than their intervals end.
@@ -71,8 +80,8 @@ class MeasuredBudget:
         """The first pick that measures within, out of the roomier budget, or else out of the problem's own.
 
         Each pick that measures over a limit lowers that limit on the prediction by as much. If none is within, it is
-        the fastest network of the space (with further limits: the surest to be within all); or, if that is over too,
-        the least so of what was measured.
+        what uses most of it of all that measured within, such as the fastest network of the space (with further limits:
+        the surest to be within all); or, if that is over too, the least so of what was measured.
         """
         budget = self.problem.budget
         if not self._can_measure:
@@ -81,7 +90,9 @@ class MeasuredBudget:
             if (pick := self._first_within(best, start)) is not None:
                 return pick
         self.excess(budget.surest if budget.further else budget.predictor.extremes(budget.space)[0])
-        return min(self._excess, key=lambda each: max(self._excess[each]))
+        shares = {each: max(excess) for each, excess in self._excess.items()}
+        within = [each for each, share in shares.items() if share <= 1]
+        return max(within, key=shares.__getitem__) if within else min(shares, key=shares.__getitem__)
 
     def _first_within(self, best: Best, budget: Budget) -> Architecture | None:
         tried = set[Architecture]()
@@ -90,8 +101,7 @@ class MeasuredBudget:
             if pick in tried:  # nothing is faster by so much
                 break
             tried.add(pick)
-            excess = self.excess(pick)
-            if max(excess) <= 1:
+            if pick == self._taken or max(excess := self.excess(pick)) <= 1:
                 return pick
             budget = budget.tightened(pick, excess)
         return None

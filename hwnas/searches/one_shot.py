@@ -59,6 +59,8 @@ class OneShotSettings(WeightSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if min(self.evaluations, self.population) < 1:
+            raise UsageError(f"evaluations and population are 1 or more, not {self.evaluations} and {self.population}.")
         if self.evaluate not in get_args(Evaluate):
             raise UsageError(f"evaluate must be {' or '.join(get_args(Evaluate))}, not {self.evaluate!r}.")
         if self.compare_by not in get_args(CompareBy):
@@ -157,7 +159,7 @@ class BestChild:
             evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress, self.epochs)
             self.evaluations |= evaluator.evaluations  # those for other budgets are kept, too
         known = list(self.evaluations.values())
-        found = within_as_measured(problem, lambda within: self.pick(known, within))
+        found = within_as_measured(problem, lambda within: self.pick(known, within), taken)
         if found not in self.evaluations:
             self.evaluations[found] = evaluator(found, self.epochs)
         return found
@@ -179,6 +181,8 @@ def one_shot(
     """
     settings = settings or OneShotSettings()
     problem.budget.check_feasible()
+    if problem.data.counts["val"] == 0:
+        raise UsageError("this search compares children on validation images, and there are none.")
     if settings.evaluate == "trained":
         children = TrainedChildren(problem, run, settings, settings.child_epochs, settings.evaluations, progress)
         deriver = BestChild(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -56,8 +57,13 @@ def best_by_regression(
     children: Sequence[Evaluation], budget: Budget, prior: Sequence[Floats] | None = None
 ) -> Architecture:
     """The best architecture within the budget by what its candidates add to the score of children."""
+    return best_by_effects(candidate_effects(budget.space, children, prior), budget)
+
+
+def best_by_effects(effects: Sequence[Floats], budget: Budget) -> Architecture:
+    """The best architecture within the budget by what each candidate adds to the score."""
     _, costs = budget.predictor.decision_costs(budget.space)
-    return best_within(budget, joint_gains(candidate_effects(budget.space, children, prior), costs))
+    return best_within(budget, joint_gains(effects, costs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +95,9 @@ class Regressed:
             if self.progress is not None:
                 best = max(self.evaluations.values(), key=lambda each: each.rank)
                 self.progress(len(self.evaluations), self.most, {"best_val_accuracy": best.accuracy or 0.0})
-        known = list(self.evaluations.values())
         prior = None if self.losses is None else [-loss for loss in self.losses]
-        found = within_as_measured(problem, lambda budget: best_by_regression(known, budget, prior))
+        effects = candidate_effects(problem.budget.space, list(self.evaluations.values()), prior)
+        found = within_as_measured(problem, partial(best_by_effects, effects))
         self.evaluations[found] = self.evaluate(found)
         return found
 

@@ -11,13 +11,11 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, combinations, islice, zip_longest
-
-import numpy as np
+from itertools import chain, islice, zip_longest
 
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget
-from hwnas.latency.decoding import best_networks_within, best_within, joint_gains, tilted_gains
+from hwnas.latency.decoding import CHUNK, best_networks_within, joint_gains, tilted_gains
 from hwnas.run import Run
 from hwnas.searches.as_measured import MeasuredBudget
 from hwnas.searches.contracts import CompareBy, Deriver, Evaluation
@@ -25,6 +23,7 @@ from hwnas.searches.derivation import uses_most
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.promising import gains_that_spend, promising_changes
 from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train import distributed
@@ -46,13 +45,6 @@ DEPTH = 4
 """Of so many times as many networks as are evaluated those of the smallest losses are looked at."""
 MOVES = 8
 """Changes of the best architecture that are evaluated at once."""
-MOST_DOUBLINGS = 20
-"""Of what a ms is worth, until the best network uses most of the budget; in some spaces none does."""
-MOST_CHANGES = 512
-"""So many changes are asked whether they are within the budget, at most."""
-
-_Change = tuple[float, dict[int, int]]
-"""The gain, and the new candidate of each decision that changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +79,7 @@ class Reranked:
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
-        measured = MeasuredBudget(problem)
+        measured = MeasuredBudget(problem, taken)
         if taken is None:
             roomier = measured.roomier(self.probable.within)
             self._search(roomier)
@@ -168,45 +160,15 @@ class Reranked:
         What was evaluated is left out.
         """
         gains = self.probable.log_probabilities(budget)[0] if self.losses is None else [-loss for loss in self.losses]
-        code = budget.space.indices(best)
-        single: list[_Change] = [
-            (float(gain[k] - gain[code[i]]), {i: k})
-            for i, gain in enumerate(gains)
-            for k in range(len(gain))
-            if k != code[i]
-        ]
-        double: list[_Change] = [
-            (first[0] + second[0], first[1] | second[1])
-            for first, second in combinations(single, 2)
-            if first[1].keys() != second[1].keys()
-        ]
-        order = sorted(single + double, key=lambda change: -change[0])[:MOST_CHANGES]
-        changed = [budget.space.decode([new.get(i, k) for i, k in enumerate(code)]) for _, new in order]
-        within = zip(changed, budget.are_within(changed), strict=True)
+        codes = promising_changes(budget, best, gains)
         known = {architecture.digest for architecture in self.few.evaluations}
-        return (each for each in _different(each for each, fits in within if fits) if each.digest not in known)
-
-
-def gains_that_spend(budget: Budget, gains: Sequence[Floats], costs: Sequence[Floats]) -> list[Floats]:
-    """The gains, and as much for each ms as makes the best network within the budget use most of it: no more than that.
-
-    Args:
-        gains, costs: arrays of the shape of the predictor's `decision_costs`, which the costs are.
-    """
-
-    def with_ms(worth: float) -> list[Floats]:
-        return [gain + worth * cost for gain, cost in zip(gains, costs, strict=True)]
-
-    low, high = 0.0, (max(float(np.ptp(gain)) for gain in gains) or 1.0) / budget.budget_ms
-    least = high / 2**MOST_DOUBLINGS  # where so little is enough, gains are equal
-    for _ in range(MOST_DOUBLINGS):
-        if uses_most(budget, best_within(budget, with_ms(high))):
-            break
-        low, high = high, 2 * high
-    while high - low > max(0.1 * high, least):
-        middle = (low + high) / 2
-        low, high = (low, middle) if uses_most(budget, best_within(budget, with_ms(middle))) else (middle, high)
-    return with_ms(high)
+        for begin in range(0, len(codes), CHUNK):
+            changed = [budget.space.decode(code) for code in codes[begin : begin + CHUNK].tolist()]
+            within = zip(changed, budget.are_within(changed), strict=True)
+            for architecture in (each for each, fits in within if fits):
+                if architecture.digest not in known:
+                    known.add(architecture.digest)
+                    yield architecture
 
 
 def _by_loss(evaluation: Evaluation) -> tuple[float, float]:
