@@ -326,6 +326,18 @@ def test_the_tilt_is_the_least_with_which_the_likeliest_costs_what_the_mean_does
         assert predictor.predict(tilted).ms > predictor.predict(plain).ms
 
 
+@pytest.mark.parametrize("excess", [1e-9, 6e-8])
+def test_a_tilt_ends_where_rounded_probabilities_of_the_slowest_add_up_to_more_than_one(excess):
+    predictor = fitted(networks=10)
+    budget = Budget(2 * predictor.predict(predictor.extremes(TINY)[1]).high_ms, TINY, predictor)
+    slowest = TINY.indices(predictor.extremes(TINY)[1])
+    certain = [
+        np.where(np.arange(len(decision.candidates)) == k, np.log1p(excess), -18.0)
+        for decision, k in zip(TINY.decisions, slowest, strict=True)
+    ]
+    assert mean_per_ms(budget, certain) == 0
+
+
 def test_a_tilt_is_not_for_more_than_the_budget():
     """Where the mean is over the target, as at the largest budgets of a frontier's end, the target counts."""
     predictor = fitted(networks=10)

@@ -13,7 +13,7 @@ from hwnas.latency.decoding import mean_per_ms, most_probable_within
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.limit import Limit
 from hwnas.latency.tables.table import Latency, LatencyTable
-from hwnas.searches.as_measured import MEASURED_TRIES, REPEATABLE, within_as_measured
+from hwnas.searches.as_measured import MEASURED_TRIES, REPEATABLE, MeasuredBudget, within_as_measured
 from hwnas.searches.contracts import MOST_LOSS, Evaluation
 from hwnas.searches.derivers import LARGEST_GAP, MostProbable, best_evaluated, without_none
 from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
@@ -100,6 +100,18 @@ def test_where_even_the_fastest_is_over_the_least_of_what_was_measured_is_taken(
     assert taken == fastest and fastest in machine.measured
     assert machine(taken) > task.budget.budget_ms
     assert len(set(machine.measured)) == len(machine.measured) - 1, "each is measured once, and once more by this test"
+
+
+def test_a_probe_that_measured_within_is_taken_before_the_fastest_network(predictor):
+    """Where nothing that was picked afterwards does."""
+    task, machine = problem(predictor, 0.5, 1.0)
+    first = likes_slow_blocks(task)(task.budget)
+    measured = MeasuredBudget(replace(task, measured_ms=lambda each: machine(each) * (0.9 if each == first else 3.0)))
+    likes = likes_slow_blocks(task)
+    roomier = measured.roomier(likes)
+    others = [each for each in (likes(roomier.loosened([k / 20])) for k in range(19, 1, -1)) if each != first]
+    picks = iter(others)
+    assert measured.within(lambda budget: next(picks), roomier) == first
 
 
 def test_a_wide_interval_leaves_no_room_that_measurements_show(predictor):

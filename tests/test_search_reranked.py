@@ -144,6 +144,58 @@ def test_a_planted_best_network_is_found_although_the_search_knows_nothing(predi
     assert len(deriver.few.evaluations) <= 40
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_changes_of_a_network_are_those_of_brute_force(predictor, share):
+    """All that differ in one or two decisions and are within, those of the largest gains first."""
+    budget = budget_between(predictor, share)
+    _, costs = predictor.decision_costs(SMALL)
+    deriver = planted_deriver(Planted(predictor.extremes(SMALL)[0]))
+    gains = [-loss for loss in deriver.losses]
+    best = best_networks_within(budget, joint_gains(gains, costs), 1)[0]
+    code = np.array(SMALL.indices(best))
+    near = [each for each in CODES if 0 < (np.array(each) != code).sum() <= 2]
+    near = [each for each in near if budget.is_within(SMALL.decode(each))]
+    assert len(near) < promising.MOST_CHANGES
+    worth: dict[str, float] = {}
+    for each in near:
+        gain = sum(float(g[k]) for g, k in zip(gains, each, strict=True))
+        worth[SMALL.decode(each).digest] = max(gain, worth.get(SMALL.decode(each).digest, -np.inf))
+    worth.pop(best.digest, None)
+    found = [each.digest for each in deriver._changes(budget, best) if each.digest != best.digest]
+    assert set(found) == set(worth) and len(found) == len(set(found))
+    assert found[0] == max(worth, key=worth.__getitem__)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_there_are_changes_to_try_where_losses_speak_for_slower_networks(share):
+    """Of all changes of a network that uses the budget the most promising thousands are over it."""
+    space = get_space("lite", 32)
+    predictor = fit(made_table(space, networks=30, seed=1), space)
+    fastest, slowest = (predictor.predict(each).high_ms for each in predictor.extremes(space))
+    budget = Budget(fastest + share * (slowest - fastest), space, predictor)
+    _, costs = predictor.decision_costs(space)
+    gains = [cost / cost.std() for cost in costs]
+    found = best_networks_within(budget, joint_gains(gains, costs), 64)
+    assert len(found) == 64 and all(budget.are_within(found))
+    codes = promising.promising_changes(budget, found[0], gains)
+    assert len(codes) == promising.MOST_CHANGES
+    assert sum(budget.are_within([space.decode(code) for code in codes.tolist()])) > 100
+
+
+def test_what_was_taken_is_not_given_up_for_the_noise_of_another_measurement(predictor):
+    budget = budget_between(predictor, 0.5)
+    taken, _, other = best_networks_within(budget, predictor.decision_costs(SMALL)[1], 3)
+    deriver = planted_deriver(Planted(taken), images=100)
+    deriver.evaluations.update(evaluated({taken: 0.8, other: 0.6}))
+
+    def measured_ms(architecture) -> float:
+        return (1.001 if architecture == taken else 0.6) * 0.99 * budget.budget_ms
+
+    assert deriver(replace(search_problem(budget), measured_ms=measured_ms), taken=taken) == taken
+    deriver.evaluations.update(evaluated({other: 0.9}))
+    assert deriver(replace(search_problem(budget), measured_ms=measured_ms), taken=taken) == other
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
 def test_what_is_derived_is_within_the_budget_also_as_it_measures(predictor, share):
     budget = budget_between(predictor, share)

@@ -35,6 +35,8 @@ SHARES_OF_TANGENT = (0.0, 1.0, 1.0, 0.5, 0.75, 0.25)
 wherever both do. Each tangent is that of the best network so far."""
 MOST_PER_MS = 1e12
 """What the target may add to a log probability at most: candidates that this does not tell apart take equally long."""
+SHARES_OF_REST = (1.0, 0.98, 0.95, 0.9)
+"""Of what may be spent beyond the cheapest network, where intervals of the most that may be spent end too late."""
 CHUNK, CHUNKS = 128, 8
 """So many of a frontier are asked for their intervals at once, and so often."""
 
@@ -137,6 +139,7 @@ def best_networks_within(budget: Budget, gains: Sequence[Floats], count: int) ->
 
     Of codes that build the same network the one of the largest gain stands for it. Codes are looked at in the order of
     their gains, `CHUNK * CHUNKS` of them at most; where all intervals are equally wide nearly every one is within.
+    Where too few are, those of a somewhat smaller budget are looked at, too.
 
     Args:
         budget: a limit on where the architecture's own 90 % interval ends.
@@ -144,13 +147,15 @@ def best_networks_within(budget: Budget, gains: Sequence[Floats], count: int) ->
     """
     space, best = budget.space, best_within(budget, gains)
     costs, rest = tightest_row(budget.limits, space, best, gains)
-    found: dict[str, Architecture] = {best.digest: best} if budget.further and budget.is_within(best) else {}
-    codes = islice(best_first(costs, gains, rest), CHUNK * CHUNKS)
-    while len(found) < count and (architectures := [space.decode(code) for code in islice(codes, CHUNK)]):
-        for architecture, within in zip(architectures, budget.are_within(architectures), strict=True):
-            if within:
-                found.setdefault(architecture.digest, architecture)
-    return list(found.values())[:count]
+    least = sum(float(cost.min()) for cost in costs)
+    found: dict[str, Architecture] = {best.digest: best} if budget.is_within(best) else {}
+    for share in SHARES_OF_REST:
+        codes = islice(best_first(costs, gains, least + share * (rest - least)), CHUNK * CHUNKS)
+        while len(found) < count and (architectures := [space.decode(code) for code in islice(codes, CHUNK)]):
+            for architecture, within in zip(architectures, budget.are_within(architectures), strict=True):
+                if within:
+                    found.setdefault(architecture.digest, architecture)
+    return sorted(found.values(), key=lambda each: -_gain(space, each, gains))[:count]
 
 
 def tightest_row(limits: Sequence[Limit], space: SearchSpace, best: Architecture, gains: Sequence[Floats]) -> Row:
