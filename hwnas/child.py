@@ -42,20 +42,14 @@ def build_child(architecture: Architecture) -> ChildNetwork:
 
 def save_child(child: ChildNetwork, folder: Path | str) -> None:
     """Write ``architecture.json`` and ``weights.safetensors`` into `folder`. Raises HwnasError if it cannot."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in child.state_dict().items()}
     metadata = {CHECKSUM: weights_checksum(weights)}
 
-    def write(temporary: Path) -> None:
-        try:
-            save_file(weights, temporary, metadata)
-        except SafetensorError as error:  # it reports a full disk so
-            raise OSError(str(error)) from error
-
-    write_atomically(folder / WEIGHTS_FILE, write)
+    # not the library's own way to write a file, which only its owner could read
+    write_atomically(folder / WEIGHTS_FILE, lambda temporary: temporary.write_bytes(save(weights, metadata)))
     write_json(folder / ARCHITECTURE_FILE, child.architecture.to_json())
 
 

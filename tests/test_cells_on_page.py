@@ -1,6 +1,7 @@
 """Cells on the page of a run: drawn as graphs, and how probable each operator of each edge was over the search."""
 
 import random
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from hwnas.files import write_json
 from hwnas.report.candidate_shares import SAMPLES, share_charts
 from hwnas.report.cell_graph import BOX, WIDTH, cells_of, drawn
-from hwnas.report.file_facts import memory_rows
+from hwnas.report.file_facts import memory_rows, model_files
 from hwnas.report.search_page import search_page
 from hwnas.report.written import rewrite_page
 from hwnas.run import PROBABILITIES_FILE, Run
@@ -119,3 +120,16 @@ def test_memory_is_what_inspect_counts_in_each_file():
     bound = file | {"is_lower_bound": True, "peak_activation_bytes": None}
     assert memory_rows({"files": [bound]})[0]["cells"][1:] == ["at least 1,234", "at least 3.00 M", "not known"]
     assert memory_rows({"files": [{"path": "of an earlier version"}]}) == memory_rows({}) == []
+
+
+def test_what_was_found_out_about_a_file_is_not_said_of_another_in_its_place(tmp_path):
+    model = {"path": "models/model.tflite", "format": "tflite", "precision": "float32", "bytes": 3}
+    model |= {"sha256": sha256(b"old").hexdigest(), "ms": {"litert": 0.5}, "accuracy": 0.75}
+    (tmp_path / "models").mkdir()
+    file = tmp_path / "models" / "model.tflite"
+    file.write_bytes(b"old")
+    (found,) = model_files({"models": [model]}, tmp_path, {})
+    assert found["facts"][1:] == ["0.5 ms on litert", "75.0 % right"]
+    file.write_bytes(b"new")
+    (found,) = model_files({"models": [model]}, tmp_path, {})
+    assert "not measured" in found["facts"][1] and len(found["facts"]) == 2

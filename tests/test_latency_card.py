@@ -142,6 +142,15 @@ def test_known_devices_help_a_device_with_few_networks_and_no_blocks() -> None:
     )
 
 
+def test_a_device_with_blocks_and_networks_of_its_own_is_helped_too() -> None:
+    """Its own fit needs no networks then, and the transfer still does: so does its learning curve."""
+    known, new = synthetic(0, 1e-6), synthetic(1, 3e-6, networks=14)
+    assert new.blocks
+    _, card = fit_by_transfer(new, [known])
+    assert card.n_networks == 14 and card.mape is not None
+    assert [point.networks for point in card.learning_curve] == [5]
+
+
 def test_what_cannot_be_carried_over_is_refused() -> None:
     known = synthetic(0, 1e-6)
     with pytest.raises(HwnasError, match="2 whole networks are measured on this device, 3 are needed"):

@@ -106,16 +106,20 @@ def test_a_run_goes_on_with_the_latencies_that_it_measured_when_they_are_measure
     before = replace(made_table(space, networks=5), conditions=conditions)
     after = replace(made_table(space, networks=6), conditions=conditions)
     fitted, again = fit(before, space), fit(after, space)
-    assert begun_with(tmp_path, fitted, before).digest == fitted.digest != again.digest  # no run began yet
+    assert begun_with(tmp_path, fitted, before, space).digest == fitted.digest != again.digest  # no run began yet
     kept = keep(tmp_path, fitted, before)
     assert kept.digest == fitted.digest
-    assert begun_with(tmp_path, again, after).digest == fitted.digest
+    assert begun_with(tmp_path, again, after, space).digest == fitted.digest
     assert keep(tmp_path, again, after).digest == fitted.digest
-    assert begun_with(tmp_path, again, after, "board/native").digest == again.digest  # another device's
+    assert begun_with(tmp_path, again, after, space, "board/native").digest == again.digest  # another device's
     elsewhere = replace(after, conditions={"identity": {"threads": 2}})
-    assert begun_with(tmp_path, again, elsewhere).digest == again.digest
+    assert begun_with(tmp_path, again, elsewhere, space).digest == again.digest
+    of_more_classes = get_space("tiny", 16, 3, 0.25)
+    table = replace(made_table(of_more_classes, networks=5), conditions=conditions)
+    other = fit(table, of_more_classes)  # the run is of another configuration: that is said when it is opened
+    assert begun_with(tmp_path, other, table, of_more_classes).digest == other.digest
     (tmp_path / "predictor.json").write_text("{")
-    assert begun_with(tmp_path, again, after).digest == again.digest
+    assert begun_with(tmp_path, again, after, space).digest == again.digest
 
 
 def test_every_way_to_search_keeps_to_it(tmp_path, pictures):

@@ -186,3 +186,9 @@ def test_a_config_takes_what_the_options_take(tmp_path):
     assert DesignConfig(budget_ms=" 60 % ", frontier=["0.2", 0.3]).frontier == (0.2, 0.3)
     assert default_folder(DesignConfig(budget_ms="60%")) == default_folder(DesignConfig(budget_ms="60.0 %"))
     assert default_folder(DesignConfig(budget_ms=0.5)).name.startswith("design-digits-0.5ms-local-")
+
+
+def test_a_word_of_a_sentence_is_not_told_as_an_option():
+    with pytest.raises(UsageError, match=r"^--budget-ms: must be .* a share of the space's networks") as refused:
+        _design_config({"budget_ms": "0"}, None)
+    assert "--space" not in str(refused.value)

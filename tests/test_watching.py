@@ -55,12 +55,26 @@ def test_a_line_that_is_being_written_is_left_for_the_next_look(run):
     assert WatchedRun.of(run.folder).trainings[0].step == 4
 
 
-@pytest.mark.parametrize("file", ["report.json", "weights.safetensors"])
-def test_watching_ends_with_the_run(run, hwnas, file):
-    (run.folder / file).write_text("{}")
+def test_watching_ends_with_the_run(run, hwnas):
+    (run.folder / "weights.safetensors").write_text("{}")
     code, _, shown = hwnas("watch", run.folder)
     assert code == 0
-    assert "finished" in shown
+    assert "finished" in shown and "not finished" not in shown
+
+
+def test_a_design_ends_with_its_report_and_not_before_its_files_are_measured(tmp_path):
+    run = Run(tmp_path / "run", {"epochs": 1, "images": "digest", "device": "local"})
+    (run.folder / "weights.safetensors").write_text("{}")
+    assert not WatchedRun.of(run.folder).is_finished
+    (run.folder / "report.json").write_text("{}")
+    assert WatchedRun.of(run.folder).is_finished
+
+
+def test_a_study_is_no_run(tmp_path, hwnas):
+    folder = Run(tmp_path / "study", {"evaluates": "study"}).folder
+    code, _, shown = hwnas("watch", folder, "--once")
+    assert code == 1
+    assert "hwnas evaluate" in " ".join(shown.split())
 
 
 def test_what_is_no_run_and_no_time_is_refused(tmp_path, run, hwnas):

@@ -39,5 +39,8 @@ def configured(kind: type[Config], values: Mapping[str, Any], path: Path | None,
         names = tuple(kind.model_fields)
         if path is not None:
             raise UsageError(f"in the options or in {path}: {faults_of(error, names)}.") from None
-        typed = re.sub(rf"\b({'|'.join(names)})\b", lambda name: f"--{name[0].replace('_', '-')}", faults_of(error))
+        # a name of one word may stand in a sentence for itself: it is an option where a fault begins with it
+        several = "|".join(name for name in names if "_" in name)
+        anywhere = rf"\b(?:{several})\b|(?:^|(?<=; ))(?:{'|'.join(names)})(?=[:.\[ ])"
+        typed = re.sub(anywhere, lambda name: f"--{name[0].replace('_', '-')}", faults_of(error))
         raise UsageError(f"{typed}; see `hwnas {verb} --help`.") from None

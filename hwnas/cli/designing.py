@@ -165,7 +165,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
     from hwnas.spaces import get_space
     from hwnas.train import distributed
 
-    wanted = _design_config(options, config)
+    wanted = _design_config(options, config, "search" if needs_table else "design")
     with distributed.together(wanted.torch_device):
         if needs_table and wanted.latency is None:
             device, space = load_device(wanted.device), get_space(wanted.space or USUAL_SPACE)
@@ -229,7 +229,7 @@ def _check_within(result: DesignResult) -> None:
         )
 
 
-def _design_config(options: dict[str, Any], path: Path | None) -> Any:
+def _design_config(options: dict[str, Any], path: Path | None, verb: str = "design") -> Any:
     """The configuration of a TOML file, overridden by the flags that were given. Raises UsageError."""
     from hwnas.designer.config import DesignConfig
     from hwnas.designer.wanted_limits import parse_pairs
@@ -248,7 +248,7 @@ def _design_config(options: dict[str, Any], path: Path | None) -> Any:
         values["frontier"] = _budgets(values["frontier"])
         if "budget_ms" not in values:
             values["budget_ms"] = largest(values["frontier"])
-    return configured(DesignConfig, values, path, "design")
+    return configured(DesignConfig, values, path, verb)
 
 
 def _check_amounts(values: dict[str, Any]) -> None:

@@ -84,7 +84,10 @@ UntilMape = Annotated[
 ]
 
 # search, design: an option that is not given comes from --config, or from the defaults of DesignConfig
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file of any of the options; flags override it.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file of options, but --out, --json and where tasks run; flags override it."),
+]
 OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [by the images].")]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
 OptionalRuntime = Annotated[

@@ -85,7 +85,7 @@ def show_range(
 def resolutions_in(text: str | None) -> list[int | None]:
     """Sides in pixels, separated by commas; None for one that is not given. Raises UsageError for anything else."""
     try:
-        return [None if text is None else int(side) for side in (text or "").split(",")]
+        return list(dict.fromkeys(None if text is None else int(side) for side in (text or "").split(",")))
     except ValueError:
         raise UsageError(
             f"--resolution takes sides in pixels, separated by commas, such as 32,48,64, not {text!r}."

@@ -16,20 +16,29 @@ from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.table import LatencyTable
+from hwnas.space import SearchSpace
 
 
-def begun_with(folder: Path, fitted: LatencyPredictor, table: LatencyTable, name: str = "") -> LatencyPredictor:
-    """The predictor that the run in `folder` keeps; `fitted` where there is none, or for a table of other conditions.
+def begun_with(
+    folder: Path, fitted: LatencyPredictor, table: LatencyTable, space: SearchSpace, name: str = ""
+) -> LatencyPredictor:
+    """The predictor that the run in `folder` keeps.
+
+    It is `fitted` where there is none, or for a table of other conditions, or where the run is of another space, which
+    is found out when it is opened.
 
     Args:
         fitted: to the table as it is now.
         table: that is measured by the run itself.
+        space: that is searched.
         name: of a further device; empty for the first.
     """
     predictor, conditions = _files(folder, name)
     if conditions.is_file() and read_json(conditions, "the run's conditions") == _conditions(table):
         with suppress(HwnasError):  # damaged: it is made again from the table
-            return fitted.saved(predictor)
+            kept = fitted.saved(predictor)
+            kept.decision_costs(space)
+            return kept
     return fitted
 
 

@@ -165,7 +165,7 @@ def _target(
             check_table_conditions(table.conditions, current, str(table.folder))
     predictor = predictor_of(table, space)
     if place.latency is None and not table.publication:
-        predictor = begun_with(folder, predictor, table, place.name)
+        predictor = begun_with(folder, predictor, table, space, place.name)
     return Target(place, table, predictor, resolve_budget(place.wanted, space, predictor), precision)
 
 

@@ -67,8 +67,8 @@ def check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace, 
     if missing := table.missing(space):
         raise HwnasError(
             f"the table {config.latency} lacks {len(missing)} of the {len(space.distinct_blocks())} blocks of space "
-            f"{space.name!r} for these images, among them {missing[0][0]}. Leave out --latency to have them measured, "
-            "or measure them with `hwnas measure` and the same --resolution, --classes and --width."
+            f"{space.name!r} for these images, among them {missing[0][0]}. Measure them with `hwnas measure` and the "
+            "same --resolution, --classes and --width; `hwnas design` without --latency does it by itself."
         )
     if not config.accept_conditions:
         check_table_conditions(table.conditions, conditions, str(config.latency))
@@ -77,7 +77,7 @@ def check_usable(table: LatencyTable, config: DesignConfig, space: SearchSpace, 
 def fitted_predictor(config: DesignConfig, table: LatencyTable, space: SearchSpace, folder: Path) -> LatencyPredictor:
     """The predictor of a table; of one that the run measures by itself, that which the run in `folder` began with."""
     fitted = predictor_of(table, space)
-    return fitted if config.latency else begun_with(folder, fitted, table)
+    return fitted if config.latency else begun_with(folder, fitted, table, space)
 
 
 def budgets_in_ms(config: DesignConfig, space: SearchSpace, predictor: LatencyPredictor) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -33,21 +34,27 @@ def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]
         path = PurePath(model["path"])
         link = f"{path.parent.name}/{path.name}"
         runs, opened = USES.get(model["format"], (model["format"], "{name}"))
-        facts = [file_size(model["bytes"])] if model.get("bytes") else []
-        facts += [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
-        if model.get("accuracy") is not None:
-            facts.append(f"{100 * model['accuracy']:.1f} % right")
+        file = folder / link if folder is not None and (folder / link).is_file() else None
         found.append(
             {
                 "name": path.name,
-                "link": link if folder is not None and (folder / link).is_file() else "",
+                "link": link if file is not None else "",
                 "what": f"{runs}, {model['precision']}",
-                "facts": facts,
+                "facts": _facts(model, file),
                 "use": opened.format(name=path.name),
                 "input": _input_text(described.get(path.name)),
             }
         )
     return found
+
+
+def _facts(model: Json, file: Path | None) -> list[str]:
+    """Size, ms and accuracy of a file; of one that was exported again since they were found out, the size alone."""
+    if file is not None and model.get("sha256") and sha256(file.read_bytes()).hexdigest() != model["sha256"]:
+        return [file_size(file.stat().st_size), "exported again since the run: not measured"]
+    facts = [file_size(model["bytes"])] if model.get("bytes") else []
+    facts += [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
+    return facts if model.get("accuracy") is None else [*facts, f"{100 * model['accuracy']:.1f} % right"]
 
 
 def _input_text(file: Json | None) -> str:

@@ -24,8 +24,6 @@ from hwnas.run import METRICS_FILE, RUN_FILE
 CURVE_WIDTH = 32
 INNER = ("trained-on", "compared", "retrained", "fine-tuned", PRECISIONS_FOLDER)
 """Folders of a run that hold trainings of their own."""
-END_FILES = (REPORT_FILE, WEIGHTS_FILE)
-"""Of a design and of a search: either is written at the end."""
 CURE = "restore it, or watch another run"
 
 
@@ -41,13 +39,20 @@ class _Settings(BaseModel):
 
 
 class _Config(BaseModel):
-    """Of a run's configuration, what its length follows from, and the budget."""
+    """Of a run's configuration, what its length follows from, the budget, and what tells one kind of run from another.
+
+    Attributes:
+        device: of a design, which ends with its report; `hwnas.search` ends with the weights.
+        evaluates: of a study.
+    """
 
     epochs: int | None = Field(default=None, ge=0)
     batch_size: int = Field(default=0, ge=0)
     images: _Images | str = _Images()
     settings: _Settings = _Settings()
     budget_ms: float | str | None = None
+    device: str | None = None
+    evaluates: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,16 @@ class WatchedRun:
         if not (folder / RUN_FILE).is_file():
             raise HwnasError(f"{folder} is no run folder: it holds no {RUN_FILE}. Name one, such as runs/demo.")
         config = _config(folder)
+        if config.evaluates:
+            raise HwnasError(f"{folder} is a {config.evaluates}, not a run; `hwnas evaluate {folder}` shows it.")
         images = config.images if isinstance(config.images, _Images) else _Images()
         steps = max(1, images.train // config.batch_size) if images.train and config.batch_size else None
         found = [_training(folder, "search", config, steps)]
         for each in (inner for part in INNER for inner in sorted((folder / part).glob(f"*/{RUN_FILE}"))):
             found.append(_training(each.parent, each.parent.name, _config(each.parent), steps))
         budget_ms = config.budget_ms if isinstance(config.budget_ms, float) else None
-        return WatchedRun(folder, tuple(found), budget_ms, any((folder / name).is_file() for name in END_FILES))
+        last_file = WEIGHTS_FILE if config.device is None else REPORT_FILE
+        return WatchedRun(folder, tuple(found), budget_ms, (folder / last_file).is_file())
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -47,7 +47,7 @@ def promising_changes(budget: Budget, best: Architecture, gains: Sequence[Floats
     fits = (block[first] == block[second]) | (now + slower[first] + slower[second] <= rest)
     first, second, alone = first[fits], second[fits], np.flatnonzero(now + slower <= rest)
     order = np.argsort(-np.concatenate([more[alone], more[first] + more[second]]), kind="stable")[:MOST_CHANGES]
-    changed = single[np.concatenate([alone, first])[order]]
+    changed: Ints = single[np.concatenate([alone, first])[order]]
     other = np.concatenate([alone, second])[order]
     changed[np.arange(len(order)), where[other]] = to[other]
     return changed

@@ -33,19 +33,24 @@ def fit_itself(table: LatencyTable, blocks: Sequence[Block]) -> LatencyPredictor
     return fit(table, further_blocks=blocks)
 
 
-def evaluate(predictor: LatencyPredictor, table: LatencyTable, fit_table: Fit = fit_itself) -> ErrorCard:
+def evaluate(
+    predictor: LatencyPredictor, table: LatencyTable, fit_table: Fit = fit_itself, least: int = 0
+) -> ErrorCard:
     """The full error card of a predictor that was fitted to a table.
 
     Statistics and intervals come from 5-fold cross-validation in which everything, the choice of the model too, is
     fitted without the fold. Where that would leave fewer than the 5 networks that a fit needs, the predictor's own card
     is returned, with the conditions.
+
+    Args:
+        least: how many networks `fit_table` needs, at least.
     """
     card = replace(predictor.card, measured_on=measured_on(table.conditions))
     largest_fold = -(-len(table.networks) // FOLDS)
     if len(table.networks) - largest_fold < MIN_NETWORKS:
         return card
     return replace(
-        card.with_held_out(cross_validate(table, fit_table)), learning_curve=learning_curve(table, fit_table)
+        card.with_held_out(cross_validate(table, fit_table)), learning_curve=learning_curve(table, fit_table, least)
     )
 
 
@@ -60,12 +65,16 @@ def cross_validate(table: LatencyTable, fit_table: Fit = fit_itself) -> list[Hel
     return found
 
 
-def learning_curve(table: LatencyTable, fit_table: Fit = fit_itself) -> tuple[CurvePoint, ...]:
-    """The error on networks not seen against the number of networks seen, in a few random choices of them each."""
+def learning_curve(table: LatencyTable, fit_table: Fit = fit_itself, least: int = 0) -> tuple[CurvePoint, ...]:
+    """The error on networks not seen against the number of networks seen, in a few random choices of them each.
+
+    Args:
+        least: how many networks `fit_table` needs, at least.
+    """
     networks = list(table.networks)
     points = []
     for count in CURVE:
-        if count > len(networks) - MIN_UNSEEN or (count < MIN_NETWORKS and not table.blocks):
+        if not least <= count <= len(networks) - MIN_UNSEEN or (count < MIN_NETWORKS and not table.blocks):
             continue
         mapes = [
             _mape(_unseen(table, [networks[i] for i in seen], [networks[i] for i in unseen], fit_table))

@@ -63,9 +63,11 @@ def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple
     half_width = max(conformal_quantile(surprises), few.half_width)
     card = replace(transferred.card, predictor=name)
     scaled = replace(transferred, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)
-    card = evaluate(
-        scaled, table, lambda own, blocks: replace(fit_transferred(own, blocks), uncertainty=Uncertainty(half_width))
-    )
+
+    def fit_scaled(own: LatencyTable, blocks: Sequence[Block]) -> AdditivePredictor:
+        return replace(fit_transferred(own, blocks), uncertainty=Uncertainty(half_width))
+
+    card = evaluate(scaled, table, fit_scaled, LEAST_WEIGHED)
     own = ErrorCard.not_evaluated(0, 0).with_held_out(cross_validate(table)).mape if _can_stand_alone(table) else None
     card = replace(card, n_blocks=len(table.blocks), own_mape=own)
     return replace(scaled, card=replace(card, held_out=(), learning_curve=())), card

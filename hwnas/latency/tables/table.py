@@ -233,6 +233,8 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Late
     """The rows of a table's CSV by key. Raises HwnasError naming the line, the value and the rule that it breaks."""
     rows: dict[Key, Latency] = {}
     lines: dict[Key, int] = {}
+    if path.stat().st_size == 0:
+        raise HwnasError(f"{path} is damaged: it is empty; {CURE}.")
     for line, row in read_csv(path, "the latency table"):
         try:
             key, latency = key_of(row), _latency_of(row)
