@@ -14,7 +14,7 @@ from torch import nn
 from hwnas.blocks import build_block
 from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
-from hwnas.exporter.export import convert, export
+from hwnas.exporter.export import ExportOptions, convert, export
 from hwnas.exporter.exported import ExportedModel
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.parity import LIMIT
@@ -61,6 +61,21 @@ def test_one_format_and_another_shape(tmp_path: Path) -> None:
     assert isinstance(model, ExportedModel)
     assert (model.format, model.precision, model.path) == ("onnx", "float32", tmp_path / "model.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export.json", "model.onnx"]
+
+
+def test_files_of_an_earlier_export_keep_their_entries_as_long_as_they_are_as_they_were(tmp_path: Path) -> None:
+    def listed() -> list[str]:
+        return [file["path"] for file in json.loads((tmp_path / "export.json").read_text())["files"]]
+
+    child = trained(build_child(ARCHITECTURE))
+    export(child, tmp_path)
+    export(child, tmp_path, ["tflite"], precisions=["float16"])
+    assert listed() == ["model.float16.tflite", "model.tflite", "model.onnx"]
+    (tmp_path / "model.onnx").unlink()
+    export(child, tmp_path, ["tflite"])
+    assert listed() == ["model.tflite", "model.float16.tflite"]
+    export(child, tmp_path, ["onnx"], options=ExportOptions(softmax=True))  # of other outputs than those before
+    assert listed() == ["model.onnx"]
 
 
 def test_the_graph_has_the_macs_that_the_specs_say() -> None:

@@ -5,21 +5,28 @@ Nothing in there names a folder, a user, a machine or a time: equal networks and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from hwnas.errors import HwnasError
 from hwnas.exporter.accuracy import LEAST_AGREEMENT, Accuracy
 from hwnas.exporter.parity import Parity
 from hwnas.exporter.sensitivity import LayerNoise
-from hwnas.files import write_json
+from hwnas.files import read_json, write_json
 from hwnas.inspection.info import ModelInfo
 from hwnas.run import package_versions
 
 EXPORT_FILE, CARD_FILE = "export.json", "CARD.md"
 EXPORT_VERSION = 1
 """Of the layout of ``export.json``: raised when a reader of the old one would misunderstand the new one."""
+
+SAME_NETWORK = ("architecture", "input_shape", "output", "normalisation", "normalisation_inside", "classes")
+"""Entries of ``export.json`` that are true of all its files."""
 
 LEAST_SIGNAL_TO_NOISE_DB = 15.0
 """Below, the error of an output is a sixth of the output."""
@@ -121,7 +128,30 @@ class ExportedModel:
 
 
 def write_export_json(folder: Path, models: Sequence[ExportedModel], about: dict[str, Any]) -> None:
-    """Write ``export.json`` beside the files: `about` the network and its images, and every file."""
+    """Write ``export.json`` beside the files: `about` the network and its images, and every file.
+
+    Files of an earlier export of the same network that lie there as they were keep their entries.
+    """
     packages = ("ai-edge-quantizer", "tflite-runtime", "onnx")
-    document = {"format_version": EXPORT_VERSION, **about, "files": [model.to_json() for model in models]}
+    earlier, kept = _still_there(folder, {model.path.name for model in models}, json.loads(json.dumps(about)))
+    if kept and about.get("calibration") is None:
+        about = about | {"calibration": earlier.get("calibration")}
+    files = [*(model.to_json() for model in models), *kept]
+    document = {"format_version": EXPORT_VERSION, **about, "files": files}
     write_json(folder / EXPORT_FILE, document | {"versions": package_versions(packages)})
+
+
+def _still_there(folder: Path, new: set[str], about: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The ``export.json`` that is there, and those of its files that are of the same network and are as they were."""
+    with suppress(HwnasError, KeyError, TypeError):
+        earlier = read_json(folder / EXPORT_FILE, "the export")
+        same = earlier["format_version"] == EXPORT_VERSION and about["architecture"] is not None
+        if same and all(earlier[name] == about[name] for name in SAME_NETWORK):
+            files = [file for file in earlier["files"] if file["path"] not in new]
+            return earlier, [file for file in files if _is_as_it_was(folder, file)]
+    return {}, []
+
+
+def _is_as_it_was(folder: Path, file: dict[str, Any]) -> bool:
+    path = folder / Path(file["path"]).name
+    return path.is_file() and sha256(path.read_bytes()).hexdigest() == file["sha256"]
