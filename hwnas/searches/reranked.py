@@ -82,19 +82,19 @@ class Reranked:
         measured = MeasuredBudget(problem, taken)
         if taken is None:
             roomier = measured.roomier(self.probable.within)
-            self._search(roomier)
+            self._search(roomier, self.most)
         elif taken not in self.evaluations:
             return taken
         else:
             roomier = problem.budget.reaching(taken)
         return measured.within(self._within, roomier)
 
-    def _search(self, budget: Budget) -> None:
-        """Evaluate the candidates, and changes of the best one."""
+    def _search(self, budget: Budget, most: int) -> None:
+        """Evaluate the candidates, and changes of the best one, so many at most."""
         probable = self.probable.within(budget)
-        candidates = list(islice(self._candidates(budget, probable), max(1, round((1 - LOCAL) * self.most))))
+        candidates = list(islice(self._candidates(budget, probable), max(1, round((1 - LOCAL) * most))))
         self._evaluate(candidates, always=[probable] if self.taken is None else [probable, self.taken])
-        left = self.most - len(candidates)
+        left = most - len(candidates)
         while left > 0 and (changed := list(islice(self._changes(budget, self._best(budget)), min(MOVES, left)))):
             self._evaluate(changed)
             left -= len(changed)
@@ -116,7 +116,10 @@ class Reranked:
         return max(large or lead, key=lambda each: _by_loss(known[each]))
 
     def _within(self, budget: Budget) -> Architecture:
-        """As `_best`; the most probable one where nothing that is evaluated is within."""
+        """As `_best`; where nothing that is evaluated is within, as when a device measures much more than is predicted,
+        a few of those that are join it."""
+        if self._best(budget) not in self.evaluations:
+            self._search(budget, min(self.most, LEAST_NETWORKS))
         best = self._best(budget)
         return best if best in self.evaluations else self.probable.within(budget)
 
