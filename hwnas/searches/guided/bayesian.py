@@ -13,9 +13,11 @@ from hwnas.searches.guided.gaussian_process import ArchitectureProcess
 from hwnas.searches.guided.pool import CodePool, neighbours, unique_rows
 from hwnas.searches.guided.strategies import Strategy
 
-RANDOM_CODES, BEST_CODES, SECOND_STEPS = 500, 10, 20
+RANDOM_CODES, BEST_CODES, SECOND_STEPS = 500, 25, 100
 """The candidates for the next batch: so many random codes, the neighbours of so many of the best, and the neighbours
 of so many neighbours of the best one."""
+MOST_NEAR = 3000
+"""Of the neighbours so many at most are asked whether they may be proposed, drawn at random."""
 
 
 class BayesianStrategy(Strategy):
@@ -78,7 +80,10 @@ class BayesianStrategy(Strategy):
         near = [neighbours(self.codes[row], sizes) for row in order[:BEST_CODES]]
         steps = self.rng.permutation(len(near[0]))[:SECOND_STEPS]
         near += [neighbours(near[0][step], sizes) for step in steps]
-        around = self.pool.allowed(unique_rows(np.concatenate(near)))
+        around = unique_rows(np.concatenate(near))
+        if len(around) > MOST_NEAR:
+            around = around[self.rng.permutation(len(around))[:MOST_NEAR]]
+        around = self.pool.allowed(around)
         codes = unique_rows(np.concatenate([around, self.pool.draw(RANDOM_CODES, self.rng)]))
         new: Ints = codes[[self.is_new(code) for code in codes]]
         return new
