@@ -140,6 +140,7 @@ Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {_
 Epochs = Annotated[
     int | None, typer.Option("--epochs", help="Passes over the training images [30; fewer images: more].")
 ]
+StudyEpochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
 Pretrained = Annotated[
     str | None,
     typer.Option("--pretrained", help="Weights to start from: none, lite0, or a file of that form [by the images]."),

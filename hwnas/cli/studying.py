@@ -10,7 +10,6 @@ import typer
 from hwnas.cli.configuring import configured, read_configuration
 from hwnas.cli.options import (
     Config,
-    Epochs,
     Json,
     LimitTrain,
     OptionalDevice,
@@ -19,6 +18,7 @@ from hwnas.cli.options import (
     OptionalTables,
     Resolution,
     SearchLatency,
+    StudyEpochs,
     TorchDevice,
     Width,
 )
@@ -79,7 +79,7 @@ def evaluate(
     data: DataSets = None,
     budget_ms: Budgets = None,
     space: OptionalSpace = None,
-    epochs: Epochs = None,
+    epochs: StudyEpochs = None,
     search_seconds: SearchSeconds = None,
     device: OptionalDevice = None,
     runtime: OptionalRuntime = None,
