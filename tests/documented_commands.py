@@ -191,8 +191,8 @@ WAYS: dict[str, Way] = {
         "test_cli.py::test_design_keeps_its_contract"
     ),
     "hwnas design --precision int8 --budget-ms 0.3": elsewhere("test_design_precision.py"),
-    "hwnas evaluate --methods least-squares,spos,dsnas,single-path,random-search --seeds 5 --space tiny --resolution 32 "
-    "--budget-ms 50%": elsewhere("test_evaluation_study.py"),
+    "hwnas evaluate --methods least-squares,spos,dsnas,single-path,random-search --seeds 5 --space tiny --resolution "
+    "32 --budget-ms 50%": elsewhere("test_evaluation_study.py"),
     "hwnas design --precision int8": elsewhere("test_design_precision.py"),
     **dict.fromkeys(
         [
