@@ -19,6 +19,12 @@ CHECKSUM = "checksum"
 """The last entry of every JSON object that hwnas writes: SHA-256 of the others."""
 
 
+def content_sha256(path: Path) -> str:
+    """Of a file as it is now. It is read each time, unlike by `hwnas.runtimes.files.file_sha256`: files that are made
+    again keep their names."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def cache_folder() -> Path:
     """hwnas's own folder in the user's cache, by the XDG base directory rules, which ignore a relative path."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))

@@ -85,8 +85,7 @@ UntilMape = Annotated[
 
 # search, design: an option that is not given comes from --config, or from the defaults of DesignConfig
 Config = Annotated[
-    Path | None,
-    typer.Option("--config", help="TOML file of options, but --out, --json and where tasks run; flags override it."),
+    Path | None, typer.Option("--config", help="TOML file of the options that decide the result; flags override it.")
 ]
 OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [by the images].")]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]

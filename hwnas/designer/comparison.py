@@ -161,6 +161,6 @@ def better_than(found: Rival, rivals: Sequence[Rival]) -> Rival | None:
     above the other by chance too often.
     """
     best = max(rivals, key=lambda rival: (rival.val_accuracy, -rival.val_loss), default=None)
-    if best is None:
-        return None
-    return best if best.val_accuracy > found.val_accuracy and best.val_loss < found.val_loss else None
+    if best is not None and best.val_accuracy > found.val_accuracy and best.val_loss < found.val_loss:
+        return best
+    return None

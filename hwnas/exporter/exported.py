@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hwnas.errors import HwnasError
 from hwnas.exporter.accuracy import LEAST_AGREEMENT, Accuracy
 from hwnas.exporter.parity import Parity
 from hwnas.exporter.sensitivity import LayerNoise
-from hwnas.files import read_json, write_json
+from hwnas.files import content_sha256, read_json, write_json
 from hwnas.inspection.info import ModelInfo
 from hwnas.run import package_versions
 
@@ -154,4 +153,4 @@ def _still_there(folder: Path, new: set[str], about: dict[str, Any]) -> tuple[di
 
 def _is_as_it_was(folder: Path, file: dict[str, Any]) -> bool:
     path = folder / Path(file["path"]).name
-    return path.is_file() and sha256(path.read_bytes()).hexdigest() == file["sha256"]
+    return path.is_file() and content_sha256(path) == file["sha256"]

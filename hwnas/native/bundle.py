@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.files import cache_folder, read_json, write_json
+from hwnas.files import cache_folder, content_sha256, read_json, write_json
 from hwnas.foreign import checked
 from hwnas.native.abi import Abi
 from hwnas.native.library import DISTRIBUTION, fetch_library, installed_library
@@ -107,7 +107,7 @@ def open_bundle(folder: Path) -> Bundle:
     if bundle.library not in bundle.files or any(Path(name).name != name for name in bundle.files):
         raise HwnasError(f"{folder / MANIFEST} names files that no bundle has; build the bundle again.")
     for name, sha256 in bundle.files.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+        if not (folder / name).is_file() or content_sha256(folder / name) != sha256:
             raise HwnasError(
                 f"the bundle {folder} is damaged: {name} is not the file that was built; delete it and repeat."
             )
@@ -125,11 +125,6 @@ def copy_bundle(bundle: Bundle, folder: Path) -> Bundle:
             f"cannot copy the bundle to {folder}: {error.strerror or error}; choose another --out."
         ) from None
     return open_bundle(folder)
-
-
-def _sha256(file: Path) -> str:
-    """Read anew each time, unlike `file_sha256`: a damaged bundle is built again under the same name."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _is_whole(folder: Path) -> bool:
@@ -177,7 +172,7 @@ def _fill(part: Path, abi: Abi, installed: bool, compiler: str, libraries: dict[
     for name in (PROGRAM, abi.loader):
         (part / name).chmod(0o755)
     (part / LICENCES).write_text(_licences(version, runtime, libraries), encoding="utf-8")
-    files = {name: _sha256(part / name) for name in (PROGRAM, runtime, *abi.libraries)}
+    files = {name: content_sha256(part / name) for name in (PROGRAM, runtime, *abi.libraries)}
     manifest = {
         "abi": abi.name,
         "architecture": abi.architecture,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
+
+from hwnas.files import content_sha256
 
 USES = {
     "tflite": ("LiteRT", 'ai_edge_litert.interpreter.Interpreter("{name}")'),
@@ -50,7 +51,7 @@ def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]
 
 def _facts(model: Json, file: Path | None) -> list[str]:
     """Size, ms and accuracy of a file; of one that was exported again since they were found out, the size alone."""
-    if file is not None and model.get("sha256") and sha256(file.read_bytes()).hexdigest() != model["sha256"]:
+    if file is not None and model.get("sha256") and content_sha256(file) != model["sha256"]:
         return [file_size(file.stat().st_size), "exported again since the run: not measured"]
     facts = [file_size(model["bytes"])] if model.get("bytes") else []
     facts += [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]

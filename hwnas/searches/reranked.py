@@ -118,9 +118,10 @@ class Reranked:
     def _within(self, budget: Budget) -> Architecture:
         """As `_best`; where nothing that is evaluated is within, as when a device measures much more than is predicted,
         a few of those that are join it."""
-        if self._best(budget) not in self.evaluations:
-            self._search(budget, min(self.most, LEAST_NETWORKS))
         best = self._best(budget)
+        if best not in self.evaluations:
+            self._search(budget, min(self.most, LEAST_NETWORKS))
+            best = self._best(budget)
         return best if best in self.evaluations else self.probable.within(budget)
 
     def _evaluate(self, architectures: Sequence[Architecture], always: Sequence[Architecture] = ()) -> None:
