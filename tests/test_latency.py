@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.linalg import block_diag
 from scipy.optimize import LinearConstraint, milp
 
+import hwnas.latency.tables.table as table_module
 from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import TOLERANCE, Budget
@@ -205,6 +206,22 @@ def test_a_foreign_csv_is_refused(tmp_path, content):
     made_table().save(tmp_path)
     (tmp_path / "blocks.csv").write_bytes(content)
     with pytest.raises(HwnasError, match="damaged"):
+        LatencyTable.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["blocks.csv", "networks.csv"])
+def test_rows_that_were_lost_at_the_end_are_noticed(tmp_path, name):
+    made_table(networks=5).save(tmp_path)
+    lines = (tmp_path / name).read_text().splitlines(keepends=True)
+    (tmp_path / name).write_text("".join(lines[:-2]))
+    with pytest.raises(HwnasError, match=rf"{name} is damaged: {len(lines) - 3} of the {len(lines) - 1} rows"):
+        LatencyTable.load(tmp_path)
+
+
+def test_networks_that_were_lost_are_noticed(tmp_path):
+    made_table(networks=5).save(tmp_path)
+    (tmp_path / "networks.csv").unlink()
+    with pytest.raises(HwnasError, match=r"networks\.csv is missing, and 5 rows"):
         LatencyTable.load(tmp_path)
 
 
@@ -438,3 +455,22 @@ def test_blocks_that_were_not_measured_are_estimated_and_say_so():
 
 def holds(architecture, blocks) -> bool:
     return bool(set(blocks) & set(architecture.placed_blocks()))
+
+
+def test_whatever_stops_the_first_writing_of_a_table_it_can_be_read(tmp_path, monkeypatch):
+    table, written = made_table(networks=5), []
+    real = table_module.write_atomically
+
+    def stopped(path, write):
+        if len(written) == 1:
+            raise HwnasError("No space left on device")
+        written.append(path)
+        real(path, write)
+
+    monkeypatch.setattr(table_module, "write_atomically", stopped)
+    with pytest.raises(HwnasError, match="No space"):
+        table.save(tmp_path)
+    monkeypatch.undo()
+    assert (LatencyTable.load(tmp_path).blocks, LatencyTable.load(tmp_path).networks) == (table.blocks, {})
+    table.save(tmp_path)
+    assert LatencyTable.load(tmp_path).networks == table.networks

@@ -90,7 +90,8 @@ class TableCampaign:
             )
             made = TableCampaign(campaign, runner, folder, model_files)
             check_can_make(model_files.format, precision)
-            with campaign:
+            with campaign:  # which locks the folder: until now another one may have written to it
+                made.table = _existing(folder, campaign.conditions)
                 yield made
 
     def measure(self, blocks: Sequence[Block], networks: Sequence[Architecture]) -> None:

@@ -147,8 +147,17 @@ def shipped_table(device: str, space: str) -> ShippedTable | None:
 
 
 def table_folder(latency: Path | str) -> Path:
-    """The folder of a latency table: a path, or the name of one that comes with hwnas, such as ``pixel-4/nn-meter``."""
+    """The folder of a latency table: a path, or the name of one that comes with hwnas, such as ``pixel-4/nn-meter``.
+
+    Raises HwnasError where there is neither.
+    """
     path = Path(latency)
     if (path / BLOCKS_FILE).exists():
         return path
-    return next((each.folder for each in shipped_tables() if each.name == str(latency)), path)
+    shipped = {each.name: each.folder for each in shipped_tables()}
+    if str(latency) not in shipped:
+        raise HwnasError(
+            f"there is no latency table in {latency} (no {BLOCKS_FILE}), and none of that name comes with hwnas. Make "
+            f"one with `hwnas measure`, or take one that comes with hwnas: {', '.join(shipped)}."
+        )
+    return shipped[str(latency)]

@@ -31,6 +31,8 @@ LAYERS_FILE = "layers.csv"
 
 CHECKSUM = "crc32"
 """The last column of each file."""
+ROWS = "rows"
+"""In the conditions: how many were written to each file."""
 
 Block = tuple[Spec, Shape]
 Layer = tuple[int, Block]
@@ -115,18 +117,25 @@ class LatencyTable:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the files. Raises HwnasError if the folder cannot be written."""
+        """Write the files: in whatever moment this is stopped, what is there can be read.
+
+        Raises HwnasError if the folder cannot be written.
+        """
+        if not (folder / CONDITIONS_FILE).exists():
+            write_json(folder / CONDITIONS_FILE, self.conditions)
         blocks = [(_block_row(block, latency), latency) for block, latency in self.blocks.items()]
         layers = [({"layer": place, **_block_row(block, row)}, row) for (place, block), row in self.layers.items()]
         networks = [
             ({"space": a.space, "code": a.code, **asdict(latency), "architecture": json.dumps(a.to_json())}, latency)
             for a, latency in self.networks.items()
         ]
+        counts: dict[str, int] = {}
         for name, rows in ((BLOCKS_FILE, blocks), (NETWORKS_FILE, networks), (LAYERS_FILE, layers)):
             if rows or name != LAYERS_FILE:
                 checked = [row | {CHECKSUM: _checksum(row, latency)} for row, latency in rows]
                 write_atomically(folder / name, partial(_write_csv, checked))
-        write_json(folder / CONDITIONS_FILE, self.conditions)
+                counts |= {name: len(rows)} if rows else {}
+        write_json(folder / CONDITIONS_FILE, self.conditions | {ROWS: counts})
         self.folder = folder
 
     @staticmethod
@@ -140,13 +149,12 @@ class LatencyTable:
             )
         path = folder / CONDITIONS_FILE
         conditions = read_json(path, "the latency table")
-        checked(_Conditions, conditions, str(path), CURE)
+        counts = checked(_Conditions, conditions, str(path), CURE).rows
+        conditions.pop(ROWS, None)
         table = LatencyTable(conditions=conditions, folder=folder)
-        table.blocks = _rows(folder / BLOCKS_FILE, _block_of)
-        if (folder / NETWORKS_FILE).exists():
-            table.networks = _rows(folder / NETWORKS_FILE, _architecture_of)
-        if (folder / LAYERS_FILE).exists():
-            table.layers = _rows(folder / LAYERS_FILE, _layer_of)
+        table.blocks = _rows(folder / BLOCKS_FILE, _block_of, counts)
+        table.networks = _rows(folder / NETWORKS_FILE, _architecture_of, counts)
+        table.layers = _rows(folder / LAYERS_FILE, _layer_of, counts)
         return table
 
 
@@ -168,6 +176,7 @@ class _Conditions(BaseModel):
     circumstances: dict[str, Any] = {}
     imported: _Imported | None = None
     summary: _Summary = _Summary()
+    rows: dict[str, Count] = {}
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -229,10 +238,23 @@ def _checksum(row: dict[str, Any], latency: Latency) -> str:
     return f"{zlib.crc32(repr((what, asdict(latency))).encode()):08x}"
 
 
-def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Latency]:
-    """The rows of a table's CSV by key. Raises HwnasError naming the line, the value and the rule that it breaks."""
+def _rows(path: Path, key_of: Callable[[dict[str, str]], Key], counts: Mapping[str, int]) -> dict[Key, Latency]:
+    """The rows of a table's CSV by key; none where there is no file.
+
+    Args:
+        path: of the file.
+        key_of: what a row is about.
+        counts: how many rows were written, by the file's name; earlier versions counted none.
+
+    Raises HwnasError naming the line, the value and the rule that it breaks, or how many rows were lost.
+    """
     rows: dict[Key, Latency] = {}
     lines: dict[Key, int] = {}
+    written = counts.get(path.name, 0)
+    if not path.exists():
+        if written:
+            raise HwnasError(f"{path} is missing, and {written} rows were written to it; {CURE}.")
+        return rows
     if path.stat().st_size == 0:
         raise HwnasError(f"{path} is damaged: it is empty; {CURE}.")
     for line, row in read_csv(path, "the latency table"):
@@ -249,4 +271,6 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key]) -> dict[Key, Late
         except (HwnasError, ValueError) as error:
             raise HwnasError(f"{path}, line {line}, is damaged: {str(error).rstrip('.')}; {CURE}.") from None
         rows[key], lines[key] = latency, line
+    if len(rows) < written:
+        raise HwnasError(f"{path} is damaged: {len(rows)} of the {written} rows that were written are left; {CURE}.")
     return rows
