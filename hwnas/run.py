@@ -21,6 +21,8 @@ from hwnas.records import append_record, read_records, record_line
 from hwnas.temporary import FILES
 
 RUN_FILE, METRICS_FILE, PROBABILITIES_FILE = "run.json", "metrics.jsonl", "probabilities.jsonl"
+FRONTIER_FOLDER, COMPARED_FOLDER, SEARCHED_FOLDER = "frontier", "compared", "searched"
+"""Of a network for each budget, the known networks, and what was found where one of them is returned."""
 LOGS = (METRICS_FILE, PROBABILITIES_FILE)
 """Files of records with a ``step`` each."""
 

@@ -346,3 +346,9 @@ def test_processes_stay_one_network_though_each_sees_its_share_of_the_images(tmp
     assert first["state"] == second["state"]  # bit for bit: weights of both nets, heads, logits and statistics
     assert first["taken"] == second["taken"] is not None
     assert first["loss"] != second["loss"]
+
+
+def test_23_the_stem_learns_nothing_of_the_steps_that_the_evaluation_net_has_alone(digits):
+    trainer = CDARTSTrainer(on_cells(digits), replace(JOINT, cycles=1, evaluation_warmup=0.5))
+    trainer.step(*next(iter(digits.train_batches(0))))
+    assert not any(p.grad is not None and bool(p.grad.any()) for p in trainer.net.stem_weights())

@@ -1,6 +1,7 @@
 """DARTS: its two orders against exact derivatives, the order of a step, and what it derives from a mixture."""
 
 import itertools
+import math
 from dataclasses import replace
 from functools import cache
 
@@ -15,9 +16,13 @@ from hwnas.errors import UsageError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
+from hwnas.searches.cdarts import CDARTSTrainer
 from hwnas.searches.darts import DARTSSettings, DARTSTrainer
+from hwnas.searches.darts_pt import DARTSPTTrainer
 from hwnas.searches.path_gradients import one_hot
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.registry import get_search
+from hwnas.spaces import get_space
 from hwnas.spaces.nas_bench_201 import nas_bench_201
 from hwnas.specs.cell import Zero
 from hwnas.supernet.choice import Mixture, choices_in
@@ -221,3 +226,25 @@ def test_published_is_of_the_second_order_and_unknown_orders_are_refused():
     assert published.lr * np.sqrt(64 / 1024) == pytest.approx(0.025)
     with pytest.raises(UsageError, match="order must be one of first, second"):
         DARTSSettings(order="third")
+
+
+@pytest.mark.parametrize("name", ["darts", "darts-pt", "cdarts"])
+def test_the_search_network_of_the_paper_whose_norms_learn_nothing_is_searched(tmp_path, name):
+    space = get_space("darts", cells=3, channels=2, resolution=8, convention="darts")
+    data = load_data("digits", resolution=8, batch_size=16, limit_train=32, val_fraction=0.3, workers=0)
+    predictor = fit(made_table(space, networks=12))
+    within = SearchProblem(data, Budget(predictor.predict(predictor.extremes(space)[1]).high_ms, space, predictor), 1)
+    trainer = {"darts": DARTSTrainer, "darts-pt": DARTSPTTrainer, "cdarts": CDARTSTrainer}[name]
+    settings = get_search(name).resolve({"derive": "probable"} if name == "darts" else {})
+    figures = trainer(within, settings).step(*next(iter(data.train_batches(0))))
+    assert math.isfinite(figures["loss"])
+
+
+def test_logits_lean_to_the_budget_though_they_begin_near_zero(digits):
+    uniform = DARTSTrainer(problem(digits), DARTSSettings())
+    assert all(abs(float(alpha.detach().mean())) < 0.01 for alpha in uniform.net.alphas)
+    fastest = fitted().predict(fitted().extremes(CELLS)[0])
+    tight = SearchProblem(digits, Budget(1.3 * fastest.high_ms, CELLS, fitted()), 2)
+    leaning = DARTSTrainer(tight, DARTSSettings(first_logits="budget"))
+    assert leaning.expected_ms() < uniform.expected_ms()
+    assert leaning.expected_ms() == pytest.approx(tight.budget.target_ms, rel=0.05)

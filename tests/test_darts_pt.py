@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
@@ -14,6 +15,7 @@ from hwnas.searches.perturbation import Perturbation, mixture_accuracy, worth
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.projection import Projection, Subject, projection_rounds
 from hwnas.searches.snas import SNASSettings, SNASTrainer
+from hwnas.spaces import get_space
 from hwnas.supernet.relaxation import Relaxation
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
@@ -196,3 +198,22 @@ def test_settings_that_perturbation_does_not_heed_are_refused():
         DARTSPTSettings(supernet=0.7, search=0.6)
     made = Projection(0, 0, 1, [[0.5, 1.0], [0.6, 1.0], None, None, None])
     assert worth(made, Relaxation(CELLS.decisions[0])).argmax() == 1
+
+
+def test_nothing_is_dropped_where_mixtures_are_compared():
+    space = get_space("lite-5", 32)
+    torch.manual_seed(0)
+    net = SampledNet(space).train()
+    with torch.no_grad():
+        next(part for part in net.modules() if isinstance(part, nn.Linear)).weight.mul_(20)
+    images = [(torch.randn(8, 3, 32, 32), torch.randint(0, 10, (8,)))]
+    weights = [torch.ones(len(each.candidates)) / len(each.candidates) for each in space.decisions]
+    assert mixture_accuracy(net, weights, images) == mixture_accuracy(net, weights, images)
+    assert next(part for part in net.modules() if isinstance(part, nn.Dropout)).training
+
+
+def test_a_last_batch_of_one_image_is_left_out_since_it_has_no_statistics():
+    torch.manual_seed(0)
+    net, (many,) = SampledNet(CELLS), batches()
+    weights = [torch.full((5,), 0.2) for _ in CELLS.decisions]
+    assert mixture_accuracy(net, weights, [many, (many[0][:1], many[1][:1])]) == mixture_accuracy(net, weights, [many])

@@ -491,7 +491,8 @@ def test_unknown_methods_are_listed():
 
 
 def test_19_a_fixed_decision_keeps_its_choice_and_its_logits(digits):
-    trainer = DSNASTrainer(problem(digits, epochs=4), DSNASSettings(pretrain=0.0, search=1.0, fixing_gap=0.3))
+    settings = DSNASSettings(pretrain=0.0, search=1.0, fixing_gap=0.3, first_logits="uniform")
+    trainer = DSNASTrainer(problem(digits, epochs=4), settings)
     with torch.no_grad():
         trainer.net.alphas[2].copy_(torch.tensor([0.0, 3.0, 0.0, 0.0]))  # a gap of 0.87
     kept = trainer.net.alphas[2].tolist()
@@ -541,3 +542,15 @@ def test_with_a_flops_term_the_architecture_is_still_within_the_budget(tmp_path,
     settings = DSNASSettings(resource=resource, flops_limit=0.0, flops_coefficient=0.1)
     found = dsnas(task, Run(tmp_path / "run", {}), settings=settings)
     assert task.budget.predictor.predict(found.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
+
+
+def test_a_gap_of_logits_that_lean_to_the_budget_fixes_nothing_before_they_learn():
+    with pytest.raises(UsageError, match='first_logits must be "uniform"'):
+        DSNASSettings(fixing_gap=0.3)
+
+
+def test_a_learning_rate_of_zero_keeps_the_logits(digits):
+    trainer = DSNASTrainer(problem(digits), DSNASSettings(pretrain=0.0, alpha_lr=0.0))
+    before = [alpha.detach().clone() for alpha in trainer.net.alphas]
+    trainer.step(*next(iter(digits.train_batches(0))))
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True))

@@ -411,3 +411,11 @@ def test_a_child_trained_alone_goes_on_bit_for_bit(tmp_path, digits):
     again = train_child(architecture, digits, Run(tmp_path / "stopped", {}), epochs=2)
     for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_snas_mixes_no_more_what_is_fixed_early(digits):
+    trainer = SNASTrainer(problem(digits), SNASSettings(pretrain=0.0, search=1.0, fixing_gap=-1.0))
+    trainer.fixed = {0: [0.0, 3.0, 0.0, 0.0]}
+    first, *others = trainer.mixture()
+    assert first.tolist() == [0.0, 1.0, 0.0, 0.0] and not first.requires_grad
+    assert all(weights.requires_grad for weights in others)

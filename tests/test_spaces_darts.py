@@ -297,3 +297,16 @@ def test_an_image_of_odd_size_is_refused_where_it_is_halved():
 def test_a_text_of_a_genotype_is_read_again():
     found = Genotype.read(DARTS_V2)
     assert Genotype.read(found.text()) == Genotype.read(found.to_json()) == found
+
+
+def test_a_network_of_three_cells_has_a_genotype():
+    found = SMALL.decode([0] * len(SMALL.decisions))
+    assert SMALL.decode(SMALL.genotype(found)).blocks == found.blocks
+
+
+def test_a_genotype_of_fewer_nodes_is_built_and_has_no_code():
+    cell = "sep3 0, skip 1, sep3 0, skip 1"
+    found = SMALL.decode(genotype(cell, cell, (2, 3), (2, 3)))
+    assert found.code == "" and build_child(found)(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
+    with pytest.raises(HwnasError, match="has nothing where space 'darts' decides"):
+        SMALL.indices(found)

@@ -22,7 +22,8 @@ Work = Callable[[Path], Any]
 
 def dsnas_trainer(lr: float) -> DSNASTrainer:
     data = load_data("digits", resolution=16, batch_size=32, limit_train=128, workers=0)
-    settings = DSNASSettings(lr=lr, pretrain=0.0, search=0.7, fixing_gap=0.05, clip_norm=None)
+    shares = {"pretrain": 0.0, "search": 0.7}
+    settings = DSNASSettings(lr=lr, **shares, fixing_gap=0.05, first_logits="uniform", clip_norm=None)
     return DSNASTrainer(problem(data, epochs=3), settings)
 
 

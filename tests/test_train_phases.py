@@ -103,7 +103,9 @@ def test_a_short_descent_reaches_the_budget(one_batch):
 
 def test_decisions_are_fixed_in_a_search_of_less_than_an_epoch():
     data = load_data("digits", resolution=16, batch_size=32, limit_train=256, workers=0)
-    trainer = DSNASTrainer(problem(data, epochs=1), DSNASSettings(pretrain=0.0, fixing_gap=-1.0))
+    trainer = DSNASTrainer(
+        problem(data, epochs=1), DSNASSettings(pretrain=0.0, fixing_gap=-1.0, first_logits="uniform")
+    )
     for number, (images, labels) in enumerate(data.train_batches(0)):
         if number == 1:
             trainer.fixed.clear()  # what the first step of the search fixed

@@ -214,3 +214,17 @@ def test_the_verbs_search_with_trained_children_and_have_no_gap_of_a_supernet(tm
     )
     rows = {row["method"]: row for row in evaluate(study, tmp_path / "study").rows()}
     assert rows["weaknas"]["gap"] is None and rows["weaknas"]["search_seconds"] > 0
+
+
+def test_children_are_trained_in_the_precision_of_the_search(tmp_path, monkeypatch):
+    seen = []
+
+    def trained(*arguments):
+        seen.append(arguments)
+        return train_child(*arguments)
+
+    monkeypatch.setattr("hwnas.searches.evaluators.train_child", trained)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    task, chosen = dataclasses.replace(problem(data, epochs=1), amp="bf16"), get_search("random")
+    chosen.search(task, Run(tmp_path, {}), None, chosen.resolve(TRAINED | {"child_epochs": 1, "evaluations": 1}))
+    assert seen and all("bf16" in arguments for arguments in seen)

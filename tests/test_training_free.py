@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.searches.training_free import SCORES, grad_norm, naswot, scored, scorer, synflow
 from hwnas.spaces import get_space
+from hwnas.spaces.nas_bench_201 import nas_bench_201
 
 LABELS = torch.tensor([0, 1, 2, 1])
 
@@ -82,3 +84,8 @@ def test_a_score_is_the_same_for_one_seed_and_leaves_the_random_state_alone(name
 def test_an_unknown_score_is_refused():
     with pytest.raises(UsageError, match="known: naswot, synflow, grad-norm"):
         scorer("luck", images(), LABELS)
+
+
+def test_where_no_path_leads_through_synflow_is_the_least():
+    closed = ChildNetwork(nas_bench_201(resolution=8, width=0.25, cells_per_stage=1).decode([0] * 6))
+    assert synflow(closed, torch.zeros(1, 3, 8, 8), torch.zeros(1, dtype=torch.long)) == -math.inf

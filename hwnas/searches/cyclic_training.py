@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from hwnas.searches.cdarts_settings import CDARTSSettings
 from hwnas.searches.cyclic_losses import divergence, ensemble
+from hwnas.searches.sampled_path import rate_of_logits
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.train import distributed
 from hwnas.train.data import Batch
@@ -49,7 +50,7 @@ class CyclicTraining:
         self.net, self.settings, self.precision = net, settings, precision
         self.weights = WeightTraining(net.search.weights(), settings, total_steps, batch_size, precision)
         self.peak_rate = settings.lr * math.sqrt(batch_size / 1024)
-        self.alpha_rate = settings.alpha_lr or min(0.05, max(1e-3, 10 / max(1, alpha_steps)))
+        self.alpha_rate = rate_of_logits(settings.alpha_lr, alpha_steps)
         self.evaluation_optimizer, self.alpha_optimizer = self._new_optimizers(False)
 
     def begin(self, derived: bool = False) -> None:
@@ -101,6 +102,7 @@ class CyclicTraining:
         self.precision.backward(loss, self.net.parameters())
         self._average()
         self._step_evaluation()
+        self.weights.optimizer.zero_grad(set_to_none=False)  # of the stem, where it learns with the search net
         self.weights.schedule.step()  # its time passes for the search net, too
         return {"loss": float(loss.detach())}
 

@@ -6,7 +6,7 @@ numbers are the paper's. Budget, hand-over and checkpoints are as in `hwnas.sear
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -89,10 +89,12 @@ class DARTSTrainer(SampledPathTrainer):
     def __init__(self, problem: SearchProblem, settings: DARTSSettings) -> None:
         self._validation = ValidationBatches(problem, "DARTS")
         super().__init__(problem, settings)
-        with torch.no_grad():
-            for alpha in self.net.alphas:  # N(0, 0.001): weight decay draws logits to 0, so their level counts
-                alpha.sub_(1.0).mul_(0.1)
         self.set_affine(settings.affine)
+
+    @torch.no_grad()
+    def spread_logits(self, alphas: Iterable[Tensor]) -> None:
+        for alpha in alphas:  # N(0, 0.001): weight decay draws logits to 0, so their level counts
+            alpha.sub_(1.0).mul_(0.1)
 
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         settings = self.settings
@@ -102,7 +104,7 @@ class DARTSTrainer(SampledPathTrainer):
     def set_affine(self, affine: bool) -> None:
         """Whether scale and shift of the candidates' batch norms learn; without, they are 1 and 0."""
         for choice in choices_in(self.net):
-            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d)):
+            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d) and part.affine):
                 norm.weight.requires_grad_(affine)
                 norm.bias.requires_grad_(affine)
 

@@ -26,6 +26,7 @@ from hwnas.train.child import train_child
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import Batches, accuracy_and_loss, recalibrate_batch_norm
 from hwnas.train.loop import TrainingProgress, open_run, seeded
+from hwnas.train.mixed_precision import Amp
 from hwnas.train.weights import WeightSettings
 
 EVALUATIONS_FILE = "evaluations.jsonl"
@@ -89,6 +90,7 @@ class TrainedEvaluator:
         settings: of the weights; None: the defaults.
         start: whose weights the children begin with; None: random ones.
         progress: called after each step of a training with (steps done, steps in all, figures).
+        amp, compile: see `hwnas.train.child.train_child`.
     """
 
     kind: EvaluationKind = "trained"
@@ -102,8 +104,11 @@ class TrainedEvaluator:
         settings: WeightSettings | None = None,
         start: SuperNetwork | None = None,
         progress: TrainingProgress | None = None,
+        amp: Amp = "off",
+        compile: bool = False,
     ) -> None:
         self._data, self._folder = data, Path(folder)
+        self._amp, self._compile = amp, compile
         self._seed, self._device = seed, torch_device
         self._settings, self._start, self._progress = settings, start, progress
 
@@ -128,9 +133,8 @@ class TrainedEvaluator:
                 start = self._start.inherit(architecture)
             decided |= {"start": weights_checksum(start.state_dict())}
         run = open_run(self._folder / f"{architecture.digest[:12]}-{epochs}", decided)
-        return train_child(
-            architecture, self._data, run, epochs, self._seed, self._progress, self._device, self._settings, start
-        )
+        how = self._settings, start, self._amp, self._compile
+        return train_child(architecture, self._data, run, epochs, self._seed, self._progress, self._device, *how)
 
 
 class LookedUpEvaluator:

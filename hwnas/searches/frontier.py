@@ -10,11 +10,10 @@ from typing import Any, Literal
 from hwnas.child import ChildNetwork, save_child
 from hwnas.errors import UsageError
 from hwnas.latency.predictor import Prediction
+from hwnas.run import FRONTIER_FOLDER
 from hwnas.searches.derivers import MostProbable, derive_together
 from hwnas.searches.result import SearchResult
 from hwnas.space import Architecture
-
-FRONTIER_FOLDER = "frontier"
 
 
 def frontier(result: SearchResult, budgets_ms: Sequence[float]) -> list[SearchResult]:

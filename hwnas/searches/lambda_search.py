@@ -106,7 +106,8 @@ def _search_once(
     """The search of one lambda, as far as the hand-over."""
     trainer = SinglePathTrainer(problem, settings.trial(latency_weight))
     trainer.total_steps = trainer.search_steps
-    folder, config = run.folder / f"lambda-{latency_weight:.3g}", {"lambda": latency_weight, **run.config}
+    name = f"lambda-{number + 1}-{latency_weight:.3g}"  # of late trials the lambdas are nearly the same
+    folder, config = run.folder / name, {"lambda": latency_weight, **run.config}
     own = open_run(folder, config)
 
     def on_step(done: int, total: int, figures: dict[str, float]) -> None:

@@ -197,6 +197,8 @@ def mixture_accuracy(
     right, loss, count = 0, 0.0, 0
     with _statistics_kept(net):
         for images, labels in batches:
+            if count and len(labels) == 1:  # the last batch: one image has no statistics
+                continue
             images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
             logits = mixed(net, images, weights, relaxations)
             right += int((logits.argmax(1) == labels).sum())
@@ -207,9 +209,11 @@ def mixture_accuracy(
 
 @contextmanager
 def _statistics_kept(net: nn.Module) -> Iterator[None]:
-    """Batch norms use statistics of the batch, and those that they keep are put back."""
+    """Batch norms use statistics of the batch, and those that they keep are put back; nothing is dropped."""
     training, kept = net.training, [buffer.clone() for buffer in net.buffers()]
     net.train()
+    for dropout in (part for part in net.modules() if isinstance(part, nn.Dropout)):
+        dropout.eval()
     try:
         yield
     finally:

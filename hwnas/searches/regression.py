@@ -93,8 +93,8 @@ class Regressed:
         for drawn in dict.fromkeys(draw(rng) for _ in range(self.most)):
             self.evaluations[drawn] = self.evaluate(drawn)
             if self.progress is not None:
-                best = max(self.evaluations.values(), key=lambda each: each.rank)
-                self.progress(len(self.evaluations), self.most, {"best_val_accuracy": best.accuracy or 0.0})
+                best, done = max(self.evaluations.values(), key=lambda each: each.rank), len(self.evaluations)
+                self.progress(done, max(done, self.most), {"best_val_accuracy": best.accuracy or 0.0})
         prior = None if self.losses is None else [-loss for loss in self.losses]
         effects = candidate_effects(problem.budget.space, list(self.evaluations.values()), prior)
         found = within_as_measured(problem, partial(best_by_effects, effects))

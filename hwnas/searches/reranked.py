@@ -62,7 +62,8 @@ class Reranked:
         every: evaluates on all validation images; the same one where these are few.
         images: how many validation images there are.
         most: how many networks are evaluated on few images for a budget, at most.
-        progress: called after each evaluation with (evaluations done, at most, the best accuracy).
+        progress: called after each evaluation with (evaluations done, at most, the best accuracy); of several
+            budgets more than for one are done.
         taken: what the search has derived already, for a larger budget: it is compared with the others, too.
     """
 
@@ -130,8 +131,8 @@ class Reranked:
         for architecture in architectures:
             found.append(self.few(architecture))
             if self.progress is not None:
-                best = max(each.score for each in self.few.evaluations.values())
-                self.progress(len(self.few.evaluations), self.most, {"best_val_accuracy": best})
+                best, done = max(each.score for each in self.few.evaluations.values()), len(self.few.evaluations)
+                self.progress(done, max(done, self.most), {"best_val_accuracy": best})
         found.sort(key=_by_loss, reverse=True)
         every = len(found) if self.few is self.every else -(-len(found) // KEPT)
         kept = [each.architecture for each in found[:every]]

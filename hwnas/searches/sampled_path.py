@@ -7,7 +7,7 @@ Phases, budget, early fixing, hand-over and checkpoints are the same, so that th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -58,7 +58,7 @@ class SampledPathSettings(WeightSettings):
             need the steps). 1: derive the child at the end.
         fixing_gap: a decision whose two highest probabilities differ by this much at the start of an epoch of the
             search is fixed (early fixing; 0.3 in DSNAS's code), in a search of less than two epochs half-way through
-            it; None: nothing is fixed before the architecture is derived.
+            it; None: nothing is fixed before the architecture is derived. It goes with uniform first logits.
         first_logits: ``uniform``, as published, or ``budget``: paths cost what the budget aims at, on average, from the
             first step on (`hwnas.searches.first_logits`).
         derive: ``regression``, the best by what its candidates add to the inherited losses of random networks
@@ -95,11 +95,21 @@ class SampledPathSettings(WeightSettings):
         check_known("first_logits", self.first_logits, get_args(FirstLogits))
         check_known("decode", self.decode, get_args(Decode))
         check_known("resource", self.resource, RESOURCES)
+        if self.fixing_gap is not None and self.first_logits == "budget":
+            raise UsageError(
+                'with fixing_gap, first_logits must be "uniform": logits that lean to a tight budget are further apart '
+                "than the gap before they have learnt anything."
+            )
         if not 0 <= self.pretrain < self.search <= 1:
             raise UsageError(
                 "pretrain and search are shares of the steps, 0 <= pretrain < search <= 1, not "
                 f"pretrain={self.pretrain:g}, search={self.search:g}: the search is between them."
             )
+
+
+def rate_of_logits(wanted: float | None, steps: int) -> float:
+    """The learning rate of the logits; None: the higher, the fewer steps they have."""
+    return min(0.05, max(1e-3, 10 / max(1, steps))) if wanted is None else wanted
 
 
 def check_known(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -129,6 +139,7 @@ class SampledPathTrainer(DerivingTrainer):
         """Decisions fixed early, each with the logits it had then."""
         with seeded(problem.seed):
             net = SampledNet(problem.budget.space, self.relax)
+        self.spread_logits(net.alphas)
         if settings.first_logits == "budget":
             lean_to_budget(net, problem.budget)
         if problem.start is not None:
@@ -138,7 +149,7 @@ class SampledPathTrainer(DerivingTrainer):
             self.net.weights(), settings, self.total_steps, problem.data.batch_size, self.precision
         )
         alpha_steps = max(1, self.search_steps - self.pretrain_steps)
-        self.alpha_optimizer = self.make_alpha_optimizer(settings.alpha_lr or min(0.05, max(1e-3, 10 / alpha_steps)))
+        self.alpha_optimizer = self.make_alpha_optimizer(rate_of_logits(settings.alpha_lr, alpha_steps))
         zero_gradients(self.net.alphas.parameters())
         self.path_losses = PathLosses(problem.budget.space)
         self.mflops = decision_mflops(problem.budget.space)
@@ -146,6 +157,10 @@ class SampledPathTrainer(DerivingTrainer):
     def phases(self) -> dict[str, float]:
         """The share of the steps after which each phase ends, in their order."""
         return {PRETRAINING: self.settings.pretrain, SEARCHING: self.settings.search, FINISHING: 1.0}
+
+    def spread_logits(self, alphas: Iterable[Tensor]) -> None:
+        """Change the first logits from N(1, 0.01), before they lean to the budget; here nothing."""
+        return
 
     def make_alpha_optimizer(self, lr: float) -> torch.optim.Optimizer:
         """The optimiser of the logits."""

@@ -41,9 +41,13 @@ class SNASTrainer(SampledPathTrainer):
         return self.settings.first_temperature * (1 - share) + self.settings.last_temperature * share
 
     def mixture(self) -> list[Tensor]:
-        """The weights of this step's mixture: ``softmax((alpha + Gumbel noise) / temperature)``."""
+        """The weights of this step's mixture: ``softmax((alpha + Gumbel noise) / temperature)``; what is fixed is
+        certain."""
         generator = step_generator(self.problem.seed, self.step_count)
-        return [concrete(alpha, self.temperature, generator) for alpha in self.net.alphas]
+        weights = [concrete(alpha, self.temperature, generator) for alpha in self.net.alphas]
+        for decision, logits in self.fixed.items():
+            weights[decision] = torch.eye(len(logits), device=weights[decision].device)[logits.index(max(logits))]
+        return weights
 
     @torch.no_grad()
     def sample(self, again: bool = False) -> Path:

@@ -76,6 +76,8 @@ class TrainedChildren:
             self._settings,
             _pretrained(problem),
             self._in_child,
+            problem.amp,
+            problem.compile,
         )
 
     def _check(self, problem: SearchProblem) -> None:
@@ -125,10 +127,8 @@ class TrainedChildren:
         def report(step: int, _: int, figures: dict[str, float]) -> None:
             self._report(self._most, step, figures)
 
-        device = problem.torch_device
-        return train_child(
-            architecture, problem.data, run, self._left, problem.seed, report, device, self._settings, child
-        )
+        how = problem.torch_device, self._settings, child, problem.amp, problem.compile
+        return train_child(architecture, problem.data, run, self._left, problem.seed, report, *how)
 
     def _in_child(self, step: int, _: int, figures: dict[str, float]) -> None:
         self._report(self._known, step, figures)

@@ -69,7 +69,7 @@ def synflow(net: nn.Module, images: Tensor, _labels: Tensor) -> float:
             module.register_forward_hook(lambda _norm, given, _out: given[0])
     net(torch.ones_like(images[:1], dtype=torch.double)).sum().backward()
     flow = sum(float((each * each.grad).detach().abs().sum()) for each in _weights(net) if each.grad is not None)
-    return math.log(flow)
+    return math.log(flow) if flow > 0 else -math.inf  # no path leads through a network of zeros
 
 
 def grad_norm(net: nn.Module, images: Tensor, labels: Tensor) -> float:

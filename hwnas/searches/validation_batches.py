@@ -15,13 +15,13 @@ class ValidationBatches:
     Args:
         problem: of the search.
         method: its name, for the message.
-        least: batches of fewer images, such as the last one, are left out.
+        least: batches of fewer images, such as the last one, are left out: one image has no statistics.
 
     Raises:
         UsageError: the data have no validation images, or too few.
     """
 
-    def __init__(self, problem: SearchProblem, method: str, least: int = 1) -> None:
+    def __init__(self, problem: SearchProblem, method: str, least: int = 2) -> None:
         if problem.data.counts["val"] == 0:
             raise UsageError(f"{method} updates its logits on validation images; load the data with val_fraction > 0.")
         self._batches = [batch for batch in problem.data.val_batches() if len(batch[1]) >= least]

@@ -100,7 +100,11 @@ class SearchSpace:
         found: dict[str, int] = {}
 
         def look_up(path: Path, one_of: OneOf) -> Spec:
-            spec: Spec = at(architecture.blocks, path)
+            try:
+                spec: Spec = at(architecture.blocks, path)
+            except (IndexError, AttributeError):
+                nothing = f"nothing where space {self.name!r} decides {one_of.name!r}"
+                raise HwnasError(f"this architecture has {nothing}.") from None
             if found.setdefault(one_of.name, one_of.index(spec)) != one_of.index(spec):
                 raise HwnasError(f"decision {one_of.name!r} is made in two ways in this architecture.")
             return spec

@@ -237,6 +237,8 @@ def _genotypes(architecture: Architecture) -> list[Genotype]:
         normal, reduce = (normal, found) if cell.reduction else (found, reduce)
         if normal is not None and reduce is not None and (cell.reduction or cell is cells[-1]):
             stages.append(Genotype(normal, reduce))
+    if len(stages) == STAGES - 1 and cells[-1].reduction:  # of three cells, the last one reduces
+        stages.append(stages[-1])
     if len(stages) != STAGES:
         raise HwnasError(f"this architecture ({architecture!r}) has no genotype: its cells do not make three stages.")
     return stages
