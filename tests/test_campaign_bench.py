@@ -166,3 +166,9 @@ def test_a_reference_is_timed_before_each_repetition(tmp_path: Path) -> None:
     assert 3 <= len(result.reference_us) <= 5  # repetitions that disagree are made again, each with a reference
     assert all(0.1 < us / (1000 * result.measurement.median_ms) < 10 for us in result.reference_us)  # the same model
     assert bench(model, DEVICE).reference_us == ()
+
+
+def test_the_wait_for_a_device_to_cool_down_is_no_part_of_a_hang():
+    cool = Device(name="laptop", visits=2, extra_visits=1, max_wait_s=100)
+    warm = cool.model_copy(update={"max_temperature_celsius": 60.0})
+    assert longest_s(warm) == longest_s(cool) + 3 * 100

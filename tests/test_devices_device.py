@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -135,3 +137,15 @@ def test_the_manual_lists_every_field_with_its_default() -> None:
         if isinstance(default, str | int | float) and default != "":
             shown = rows[name].split(";")[0].strip("` ")
             assert json.loads(shown) == default, name
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system pins processes, not threads")
+def test_the_thread_that_asks_is_pinned():
+    main, last = os.sched_getaffinity(os.getpid()), max(os.sched_getaffinity(0))
+
+    def inside() -> tuple[set[int], set[int]]:
+        with pinned((last,)):
+            return os.sched_getaffinity(0), os.sched_getaffinity(os.getpid())
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(inside).result() == ({last}, main)

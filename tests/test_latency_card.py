@@ -18,6 +18,7 @@ from hwnas.latency.fitting.transfer_fit import fit_by_transfer, informative_samp
 from hwnas.latency.measuring.measure import spread_sample
 from hwnas.latency.tables.table import Block, Latency, LatencyTable
 from hwnas.spaces import get_space
+from tests.test_latency import made_table
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 NETWORKS = spread_sample(SPACE, 40)
@@ -172,3 +173,12 @@ def test_a_card_of_few_networks_is_about_the_predictor_and_no_better_than_its_in
     predictor = fit(table)
     card = evaluate(predictor, table)
     assert card.mape is not None and card.mape <= 100 * predictor.half_width
+
+
+def test_the_noise_is_of_what_was_repeated():
+    """Networks that were never measured, as in a transferred table, or once, tell nothing of it."""
+    measured = made_table(networks=5).networks.values()
+    floor = noise_floor(measured)
+    once = replace(next(iter(measured)), between_visits_percent=0.0, halves_percent=None)
+    assert floor and noise_floor([*measured, *[once] * 50]) == floor
+    assert noise_floor([once]) is None

@@ -12,7 +12,7 @@ from hwnas.campaign.conditions import Conditions, conditions_of
 from hwnas.campaign.measurement import Measurement
 from hwnas.campaign.repetitions import Repetition, combine, repetitions_wanted
 from hwnas.devices.device import Device, load_device
-from hwnas.devices.preconditions import Preconditions
+from hwnas.devices.preconditions import Preconditions, has_limits
 from hwnas.errors import UsageError
 from hwnas.progress import silent
 from hwnas.runners import chosen_runtime, is_in_process, open_runner, resolve_runtime, runtime_suffix
@@ -147,9 +147,13 @@ def profile_operators(
 
 
 def longest_s(device: Device, with_reference: bool = False) -> float:
-    """Seconds that a bench on `device` takes at most, as long as no inference takes more than `SLOWEST_RUN_S`."""
-    warm_up_and_runs_s = 2 * (device.max_ms / 1000 + SLOWEST_RUN_S)
-    return (device.visits + device.extra_visits) * warm_up_and_runs_s * (2 if with_reference else 1)
+    """Seconds that a bench on `device` takes at most, as long as no inference takes more than `SLOWEST_RUN_S`.
+
+    Before each repetition it may wait until the device is fit to be measured.
+    """
+    warm_up_and_runs_s = 2 * (device.max_ms / 1000 + SLOWEST_RUN_S) * (2 if with_reference else 1)
+    waits_s = device.max_wait_s if has_limits(device) else 0.0
+    return (device.visits + device.extra_visits) * (warm_up_and_runs_s + waits_s)
 
 
 def bench_with(

@@ -69,6 +69,8 @@ def machine_health(core: int = 0, root: Path = Path("/")) -> Health:
 
 def allowed_cores() -> list[int] | None:
     """The cores that this process may run on; None: the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: of the calling thread; psutil's is the main thread's
+        return sorted(os.sched_getaffinity(0))
     process = psutil.Process()
     return process.cpu_affinity() if hasattr(process, "cpu_affinity") else None
 
@@ -88,20 +90,26 @@ def pinned(cores: tuple[int, ...] | Literal["any"]) -> Iterator[None]:
     if cores == "any":
         yield
         return
-    process = psutil.Process()
-    if not hasattr(process, "cpu_affinity"):
+    before = allowed_cores()
+    if before is None:
         raise HwnasError('this system cannot pin a process to cores; set cores = "any" in the device file.')
-    before = process.cpu_affinity()
     if not set(cores) <= set(before):
         raise HwnasError(
             f"the device names the cores {list(cores)}, but this process may run on {before} only; correct `cores` in "
             f'the device file, or set it to "any".'
         )
-    process.cpu_affinity(list(cores))
+    _run_on(list(cores))
     try:
         yield
     finally:
-        process.cpu_affinity(before)
+        _run_on(before)
+
+
+def _run_on(cores: list[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    else:
+        psutil.Process().cpu_affinity(cores)
 
 
 def _lines(path: Path) -> list[str]:

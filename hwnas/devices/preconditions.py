@@ -15,6 +15,12 @@ READ_EVERY_S = 5.0
 """Reading the health takes a phone a tenth of a second or more, and heat takes longer than this to come and go."""
 
 
+def has_limits(device: Device) -> bool:
+    """Whether a repetition on the device may have to wait at all."""
+    limits = (device.max_temperature_celsius, device.max_battery_celsius, device.max_thermal_status)
+    return any(limit is not None for limit in (*limits, device.min_battery_percent))
+
+
 def unmet_preconditions(health: Health, device: Device) -> list[str]:
     """Why no repetition may begin now: ``the CPU is at 52.0 C, above 45.0 C``. What is unknown meets every limit."""
     limits = (

@@ -167,5 +167,9 @@ def noise_floor(latencies: Iterable[Latency]) -> float | None:
     No predictor can be better than that against measurements of half as many repetitions. Tables of earlier versions
     have the range of the repetitions instead, which is larger.
     """
-    known = [row.between_visits_percent if row.halves_percent is None else row.halves_percent for row in latencies]
+    known = [
+        row.between_visits_percent if row.halves_percent is None else row.halves_percent
+        for row in latencies
+        if row.halves_percent is not None or row.between_visits_percent > 0  # else it was not repeated, or not measured
+    ]
     return float(np.mean(known)) if known else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from hwnas.devices.connection import device_at, open_transport
@@ -110,7 +111,7 @@ def discover_devices() -> Discovery:
     phones = [DiscoveredDevice("adb", serial, problem=problem or None) for serial, problem in states.items()]
     others = dict.fromkeys((d.transport, d.address) for d in devices.values() if d.transport != "adb")
     boards = [DiscoveredDevice(transport, address) for transport, address in others if address is not None]
-    asked = _ask_all([*phones, *boards])
+    asked = _ask_all([*phones, *boards], devices)
     alone = sum(found.transport == "adb" and found.problem is None for found in asked) == 1
     named = [_named(found, devices, alone) for found in asked]
     return Discovery(
@@ -134,17 +135,20 @@ def _device_files() -> tuple[dict[str, Device], dict[str, str]]:
     return devices, damaged
 
 
-def _ask_all(found: Sequence[DiscoveredDevice]) -> list[DiscoveredDevice]:
+def _ask_all(found: Sequence[DiscoveredDevice], devices: Mapping[str, Device]) -> list[DiscoveredDevice]:
     with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
-        return list(pool.map(_asked, found))
+        return list(pool.map(partial(_asked, devices), found))
 
 
-def _asked(found: DiscoveredDevice) -> DiscoveredDevice:
-    """With its Facts and Health, or with why it does not tell them."""
+def _asked(devices: Mapping[str, Device], found: DiscoveredDevice) -> DiscoveredDevice:
+    """With its Facts and Health, or with why it does not tell them; in the folder of the file that names it."""
     if found.problem is not None:
         return found
+    named = (d for d in devices.values() if (d.transport, d.address) == (found.transport, found.address))
     try:
-        transport = open_transport(device_at(found.transport, found.address))
+        file = next(named, None)
+        device = device_at(found.transport, found.address)
+        transport = open_transport(device if file is None else device.model_copy(update={"folder": file.folder}))
         transport.run(["true"], ANSWER_S)  # a device that hangs is found out sooner than by reading all about it
         return replace(found, facts=transport.facts(), health=transport.health())
     except HwnasError as error:
