@@ -92,6 +92,8 @@ def test_what_was_watched_is_written_with_a_picture_and_read_again(tmp_path: Pat
     ("options", "told"),
     [
         (("--minutes", "0"), "more than 0 minutes"),
+        (("--minutes", "1", "--timeout-s", "3"), "--timeout-s is not for --minutes"),
+        (("--operators", "--timeout-s", "3"), "--timeout-s is not for --operators"),
         (("--minutes", "nan"), "more than 0 minutes"),
         (("--minutes", "1", "--out", "samples.txt"), "ends in .json"),
         (("--out", "samples.json"), "--out is for the samples of --minutes"),

@@ -16,6 +16,7 @@ from hwnas.designer.result import DesignResult, PrecisionChoice
 from hwnas.errors import HwnasError, UsageError
 from hwnas.files import read_json
 from hwnas.latency.budget import InfeasibleBudget
+from hwnas.report.recorded import run_config
 from hwnas.report.watched_run import WatchedRun
 from tests.commands import completed
 
@@ -75,6 +76,9 @@ def test_each_precision_has_a_run_and_the_better_one_is_what_the_run_holds(desig
     for each in designed.precisions:
         report = read_json(each.folder / "report.json", "the report")
         assert report["precision"] == each.precision and report["accuracy"] == each.accuracy
+    # an export of the run is one of what it holds: on the same images, which are checked
+    config = run_config(designed.run)
+    assert config == run_config(taken.folder) and config["precision"] == taken.precision and config["images"]["sha256"]
 
 
 def test_the_table_the_report_and_the_page_say_what_was_chosen_between(designed: DesignResult) -> None:

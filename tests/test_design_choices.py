@@ -1,6 +1,7 @@
 """What is not said of a design is chosen by the images and the budget, said, and kept when the run goes on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,14 @@ def test_a_run_that_was_begun_keeps_its_space_and_resolution(photos, tmp_path):
 def test_pretrained_weights_for_another_space_are_refused(photos):
     with pytest.raises(HwnasError, match="spaces are lite and lite-5, not 'tiny'"):
         choices.check_pretrained(config(photos, space="tiny", pretrained="lite0"))
+
+
+def test_a_limit_of_the_training_images_counts_where_the_validation_images_are_given_too(photos, tmp_path):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    for name in ("dark", "light"):
+        (folder / "val" / name).mkdir(parents=True)
+        for i in range(4):
+            (folder / "train" / name / f"{i}.png").rename(folder / "val" / name / f"{i}.png")
+    found = choose(config(folder, limit_train=8), tmp_path, by_macs)
+    assert any("epochs of 8 training images" in line for line in found.said)
+    assert any("of 32 training" in line for line in choose(config(folder), tmp_path, by_macs).said)

@@ -20,6 +20,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.files import read_json
 from hwnas.latency.measuring.measure import measure
 from hwnas.progress import silent
+from hwnas.report.page_facts import notes, tiles, verdict
 from hwnas.spaces import get_space
 from hwnas.train.loop import open_run
 from tests.commands import completed
@@ -78,6 +79,8 @@ def test_the_first_budget_is_this_machines_and_both_spellings_are_one_run() -> N
     assert default_folder(together) != default_folder(together.model_copy(update={"limits": {"macs": 1e6}}))
     flags = {"budgets": ["pixel-1=60", "local/onnxruntime=60%", "local=0.5"], "limits": ["macs=1M"]}
     assert _design_config(flags, None) == together.model_copy(update={"limits": {"macs": 1e6}})
+    ahead = _design_config({"budgets": ["pixel-1=60"], "frontier": "40,60"}, None)
+    assert (ahead.device, ahead.budget_ms, ahead.frontier, ahead.budgets) == ("pixel-1", 60, (40, 60), {})
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,7 @@ def test_the_first_budget_is_this_machines_and_both_spellings_are_one_run() -> N
         ({"budgets": ["local=1"], "device": "pixel-1"}, "--device and --runtime say what --budget-ms is for"),
         ({"budgets": ["local=1", "pixel-1=2"], "sustained": "s.json"}, "sustained goes with one budget"),
         ({"budgets": ["local=1"], "limits": ["watts=3"]}, "watts"),
+        ({"budget_ms": 1, "int8_max_loss": 2.0}, "--int8-max-loss goes with the precision int8"),
     ],
 )
 def test_options_that_contradict_are_refused(options: dict[str, object], message: str) -> None:
@@ -184,3 +188,13 @@ def test_a_network_over_one_of_its_limits_is_a_failure_that_names_it(designed: D
     over = replace(designed, limits=(first, replace(second, measured=2000.0), *others))
     with pytest.raises(HwnasError, match=r"over 1 of its 9 limits \(local/onnxruntime: 2000 ms measured: over 1000 ms"):
         _check_within(over)
+    # of the first budget nothing else is said than before
+    report = read_json(designed.run / "report.json", "the report")
+    both = {**report, "status": "over", "limits": [record.to_json() for record in over.limits]}
+    assert "within the budget" in verdict(both) and tiles(both)[0]["state"] == "within"
+    told = [note["text"] for note in notes(both, {})]
+    (said,) = [text for text in told if " over " in text]
+    assert said == f"It is over a limit, local/onnxruntime: {both['limits'][1]['told']}."
+    table = design_table(replace(over, status="over"))
+    rows = dict(zip(*(map(str, column.cells) for column in table.columns), strict=True))
+    assert "within the budget" in rows["measured"] and "over" in rows["local/onnxruntime"]

@@ -21,6 +21,7 @@ from hwnas.evaluation.statistics import (
     smallest_improvement,
     superiority,
 )
+from hwnas.report.study_table import too_few
 
 RUNS = Path(__file__).resolve().parents[2] / "shared" / "data" / "nas" / "nas_benchmark_runs.csv"
 
@@ -164,3 +165,9 @@ def test_what_a_search_does_besides_is_taken_from_its_seconds_before_they_are_sh
     assert effort_within(60, short_s=12, long_s=16) == 25  # 10 s besides, 2 s each
     assert effort_within(5, short_s=12, long_s=16) == 1
     assert effort_within(60, short_s=2, long_s=1) == 581  # disturbed: a step takes 0.1 s at least
+
+
+@pytest.mark.parametrize(("seeds", "comparisons", "wanted"), [(3, 1, 4), (4, 1, 0), (4, 5, 5), (5, 10, 6), (6, 10, 0)])
+def test_so_few_seeds_that_nothing_can_be_shown_after_holms_correction_are_said(seeds, comparisons, wanted):
+    rows = [{"least_p": None}, *({"least_p": least_p(seeds, seeds)} for _ in range(comparisons))]
+    assert (f"Take {wanted} seeds or more" in too_few(rows)) if wanted else too_few(rows) == ""

@@ -1,6 +1,7 @@
 """Several budgets from one SuperNetwork: by decoding, by repeated search, and from the command line to the folders."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from hwnas.child import load_child
 from hwnas.errors import HwnasError, UsageError
+from hwnas.files import read_json
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
@@ -130,6 +132,13 @@ def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_
     assert (tmp_path / "run" / "budget_following.png").stat().st_size > 10_000
     trained = {folder.name for folder in (tmp_path / "run" / "retrained").iterdir()}
     assert trained == {Architecture.from_json(point["architecture"]).digest[:12] for point in points}
+    code, _, err = run_command(monkeypatch, capsys, "export", points[-1]["folder"], "--format", "onnx")
+    assert code == 0, err
+    exported = read_json(Path(points[-1]["folder"]) / "models" / "export.json", "the export")
+    report = read_json(tmp_path / "run" / "report.json", "the report")
+    seen = report["preprocessing"]
+    assert exported["normalisation"] == {name: seen[name] for name in ("mean", "std")}
+    assert exported["classes"] == report["classes"] and exported["pytorch"]["images"] == report["images"]["test"]
 
 
 @pytest.mark.parametrize(

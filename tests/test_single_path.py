@@ -286,6 +286,8 @@ def test_the_picture_of_a_search_shows_latency_against_the_budget(searched):
     lines = figure.axes[1].get_lines()
     assert list(lines[0].get_ydata()) == [r["expected_ms"] for r in run.metrics()]
     assert list(lines[1].get_ydata()) == [task.budget.budget_ms] * 2
+    overflown = [{**record, "loss": None} if number == 3 else record for number, record in enumerate(run.metrics())]
+    assert len(plot_search(overflown, 1.0).axes[1].get_lines()[0].get_ydata()) == len(overflown) - 1
 
 
 def test_a_frontier_gives_each_budget_its_own_network_and_less_for_less(searched):

@@ -52,11 +52,16 @@ def bench(
     """
     from hwnas.devices.device import load_device
 
+    beside = {"--minutes": minutes, "--out": out, "--timeout-s": timeout_s}
     if operators:
+        if given := next((name for name, value in beside.items() if value is not None), None):
+            raise UsageError(f"{given} is not for --operators; leave one of them out.")
         _show_operators(model, device, runtime, threads, as_json)
         return
     target = load_device(device)
     if minutes is not None:
+        if timeout_s is not None:
+            raise UsageError("--timeout-s is not for --minutes, which say themselves how long; leave one of them out.")
         _sustain(model, target.with_threads(threads), runtime, minutes, out, as_json)
         return
     if out is not None:

@@ -56,19 +56,21 @@ def export(
     from hwnas.child import load_child
     from hwnas.exporter.export import ExportOptions
     from hwnas.exporter.export import export as export_child
+    from hwnas.exporter.formats import get_format
     from hwnas.exporter.precision import get_precision
     from hwnas.report.model_card import write_model_card
     from hwnas.report.progress import progress_bars
     from hwnas.report.recorded import MODELS_FOLDER
 
-    child, wanted = load_child(run), [get_precision(name) for name in _names(precisions)]
+    wanted, written = [get_precision(name) for name in _names(precisions)], [get_format(f) for f in _names(formats)]
+    child = load_child(run)
     options = ExportOptions(uint8_input, softmax, max_loss, int8_repair, tuple(_names(keep_float)), not full_range)
     required = uint8_input or any(precision.needs_images for precision in wanted)
     with progress_bars() as bars:
         images = _images(run, child, data, calibration_images, required, bars)
         names = [precision.name for precision in wanted]
         folder = out or run / MODELS_FOLDER
-        models = export_child(child, folder, _names(formats), None, names, images, options, bars)
+        models = export_child(child, folder, [each.name for each in written], None, names, images, options, bars)
     write_model_card(folder, _report(run), licence)
     if as_json:
         print_json({"models": [model.to_json() | {"path": str(model.path)} for model in models]})
@@ -127,12 +129,14 @@ def _images(
     run: Path, child: ChildNetwork, data: str | None, count: int, required: bool, bars: Any
 ) -> ExportImages | None:
     """The images to export with: those that are named, or the run's own; None where there are none to be had."""
+    from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD
     from hwnas.report.console import CONSOLE
-    from hwnas.report.recorded import run_config
+    from hwnas.report.recorded import run_config, run_of
     from hwnas.run import RUN_FILE
     from hwnas.train.data import load_data
     from hwnas.train.export_images import export_images
 
+    run = run_of(run)
     config = run_config(run)
     source = data or config.get("data")
     if data == "none" or source is None:
@@ -143,6 +147,8 @@ def _images(
             )
         return None
     shared: dict[str, Any] = {key: config[key] for key in ("batch_size", "seed", "workers") if key in config}
+    if config.get("pretrained") not in (None, "none"):
+        shared["normalisation"] = IMAGENET_MEAN, IMAGENET_STD
     if data is None:  # the split that the run was trained on, image for image
         shared["limit_train"] = config.get("limit_train")
 
@@ -159,7 +165,7 @@ def _images(
             raise
         CONSOLE.print(f"exporting without images, so accuracy, labels and normalisation are left out: {error}")
         return None
-    return export_images(loaded, count, config.get("seed", 0), preprocessing)
+    return export_images(loaded, count, preprocessing=preprocessing)  # calibrated on the images that a design takes
 
 
 def _check_unchanged(source: str, digest: str, config: dict[str, Any]) -> None:

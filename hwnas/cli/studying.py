@@ -110,7 +110,8 @@ def evaluate(
     """
     options = {name: value for name, value in locals().items() if name not in _NOT_CONFIGURED}
     if studies:
-        given = [name for name, value in options.items() if value is not None] + ["config"] * (config is not None)
+        options |= {"config": config, "out": out, "cluster": cluster, "workers": None if workers == 1 else workers}
+        given = [name for name, value in options.items() if value is not None]
         _show(studies, given, as_json)
     else:
         _run(_config(options, config), out, workers, cluster, as_json)

@@ -90,10 +90,8 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
 
 def _training_images(config: DesignConfig) -> int:
     source = folder_source(Path(config.data))
-    if not source.val:
-        train, _ = split_validation(source.train, VAL_FRACTION, config.limit_train, config.seed)
-        return len(train)
-    return len(source.train)
+    train, _ = split_validation(source.train, 0 if source.val else VAL_FRACTION, config.limit_train, config.seed)
+    return len(train)
 
 
 def _pretrained(said: list[str]) -> str:

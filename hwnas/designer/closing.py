@@ -27,7 +27,7 @@ from hwnas.report.model_card import write_model_card
 from hwnas.report.pictures import save_search_picture
 from hwnas.report.recorded import FOUND, MISTAKES_FILE, MODELS_FOLDER, REPORT_FILE
 from hwnas.report.written import rewrite_page
-from hwnas.run import Run
+from hwnas.run import SEARCHED_FOLDER, Run
 from hwnas.runners import runtime_format
 from hwnas.searches.frontier import save_frontier
 from hwnas.searches.result import SearchResult
@@ -39,7 +39,6 @@ from hwnas.train.export_images import export_images
 
 LOG = logging.getLogger(__name__)
 
-SEARCHED_FOLDER = "searched"
 PRECISIONS = ("float32", "int8")
 """Of the files that every design has."""
 BUDGET_PICTURE = "budget_following.png"

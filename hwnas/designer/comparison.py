@@ -22,6 +22,7 @@ from hwnas.files import read_json, write_json
 from hwnas.networks.registry import get_network
 from hwnas.networks.scaling import ScaledNetwork, scaled_to
 from hwnas.pretrained import load_pretrained
+from hwnas.run import COMPARED_FOLDER
 from hwnas.train import distributed
 from hwnas.train.child import train_child
 from hwnas.train.data import ImageData
@@ -39,7 +40,7 @@ OTHER_RESOLUTIONS = (48, 64, 96)
 SHARE = 0.98
 """The share of the budget that they may take: trained and measured again, each is a percent or two faster or slower."""
 
-FOLDER, NETWORKS_FILE = "compared", "networks.json"
+NETWORKS_FILE = "networks.json"
 
 
 def candidates(task: Task) -> list[ScaledNetwork]:
@@ -73,7 +74,7 @@ def _as_large_as_fits(name: str, task: Task) -> ScaledNetwork | None:
 
 def kept_candidates(task: Task, folder: Path) -> list[ScaledNetwork]:
     """Those that the run in `folder` began with: measured anew, they might be a little wider or narrower."""
-    path = folder / FOLDER / NETWORKS_FILE
+    path = folder / COMPARED_FOLDER / NETWORKS_FILE
     if not path.exists():
         found = candidates(task)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def compare(task: Task, folder: Path, report: DesignProgress) -> list[Rival]:
         report: told what is going on.
     """
     scaled = distributed.from_first(lambda: kept_candidates(task, folder))
-    return [_trained(task, each, folder / FOLDER, report) for each in scaled]
+    return [_trained(task, each, folder / COMPARED_FOLDER, report) for each in scaled]
 
 
 def _trained(task: Task, scaled: ScaledNetwork, folder: Path, report: DesignProgress) -> Rival:

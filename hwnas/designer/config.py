@@ -121,6 +121,12 @@ class DesignConfig(BaseModel):
             raise ValueError(str(error).removesuffix(".")) from None
 
     @model_validator(mode="after")
+    def _loss_of_int8(self) -> DesignConfig:
+        if self.int8_max_loss is not None and self.precision not in ("int8", AUTO_PRECISION):
+            raise ValueError("int8_max_loss goes with the precision int8 or auto; leave it out, or say one of them")
+        return self
+
+    @model_validator(mode="after")
     def _sustained_of_one_device(self) -> DesignConfig:
         if self.sustained is not None and self.budgets:
             raise ValueError("sustained goes with one budget, and there are several; leave it out, or all but one")

@@ -53,7 +53,8 @@ def _latency_rows(result: DesignResult) -> dict[str, str | Text]:
 
 def _measured_row(result: DesignResult) -> Text:
     measured = result.measured_ms[result.runtime]
-    verdict = "within" if result.status == "within" else "over"
+    status = result.limits[0].status if result.limits else result.status  # of this budget alone
+    verdict = "within" if status == "within" else "over"
     share = f" the budget ({100 * measured / result.budget_ms:.1f} % of it)"
     return Text.assemble(f"{measured:.3f} ms: ", (verdict, VERDICT_STYLES[verdict]), share)
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from hwnas.child import ChildNetwork, weights_checksum
 from hwnas.designer.result import Int8FineTuning
 from hwnas.designer.task import Task
-from hwnas.errors import HwnasError
 from hwnas.exporter.export import ExportOptions
 from hwnas.runners import runtime_format
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy
-from hwnas.train.int8_finetuning import SETTINGS, fine_tune_for_int8
+from hwnas.train.int8_finetuning import SETTINGS, NotFineTunable, fine_tune_for_int8
 from hwnas.train.loop import TrainingProgress, open_run
 
 LOG = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def suited_to_int8(
     try:
         run = open_run(folder, decided | {"epochs": epochs, "format": runtime_format(task.runtime)})
         tuned = fine_tune_for_int8(child, data, runtime_format(task.runtime), run, epochs, on_step)
-    except HwnasError as error:
+    except NotFineTunable as error:
         LOG.warning("not fine-tuned for int8: %s", error)
         return child, None
     after = distributed.from_first(lambda: _accuracies(task, tuned, data)[1])

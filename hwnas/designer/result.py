@@ -189,7 +189,7 @@ class DesignResult:
     @property
     def unused(self) -> str | None:
         """How much of the budget the network leaves, and why; None where it uses most of it, or nobody knows why."""
-        used, predicted = self.budget_used, self.prediction
+        used, predicted, derived = self.budget_used, self.prediction, self.derivation
         if used is not None and used < LEAST_SHARE and predicted and used * self.budget_ms < predicted.low_ms:
             faster = 100 * (1 - used * self.budget_ms / predicted.ms)
             return (
@@ -197,9 +197,14 @@ class DesignResult:
                 "where the machine was slower when its table was measured. To use that, delete the table's folder and "
                 "design into another --out while nothing else runs"
             )
-        if self.derivation is None or not self.derivation.reason:
+        if derived is None:
             return None
-        return f"{100 * (1 - self.derivation.budget_share):.0f} % of the budget: {self.derivation.reason}"
+        if derived.reason:
+            return f"{100 * (1 - derived.budget_share):.0f} % of the budget: {derived.reason}"
+        if used is not None and used < LEAST_SHARE and predicted and used * self.budget_ms < predicted.ms:
+            faster = 100 * (1 - used * self.budget_ms / predicted.ms)
+            return f"{100 * (1 - used):.0f} % of the budget: it measured {faster:.0f} % faster than predicted"
+        return None
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -151,6 +151,16 @@ class Task:
             raise UsageError(
                 "--compile is for networks that are trained alone, and here none is: say --retrain, or leave it out."
             )
+        if (self.config.compare or self.config.compare_with) and not self.compares and self.config.compare is not False:
+            why = (
+                f"{self.config.method} trains from random weights by a recipe of its own"
+                if not isinstance(self.settings, FineTuningSettings)
+                else "not every device of a budget is at hand to be measured on"
+            )
+            raise UsageError(
+                f"--compare and --compare-with train known networks as what is found was trained, and here that cannot "
+                f"be: {why}. Leave them out."
+            )
         for each_ms in (self.budget_ms, *self.frontier_ms):
             replace(self.budget, budget_ms=each_ms).check_feasible()
 

@@ -127,8 +127,9 @@ class Study:
         config = self.config
         if config.latency is not None:
             return table_folder(config.latency).absolute()
-        runtime = config.runtime or load_device(config.device).runtime
-        return find_table(config.tables, config.device, runtime, get_space(config.space)).absolute()
+        device = load_device(config.device)
+        runtime = config.runtime or device.runtime
+        return find_table(config.tables, device.name, runtime, get_space(config.space)).absolute()
 
     @cached_property
     def images(self) -> list[Images]:

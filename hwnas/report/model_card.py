@@ -14,6 +14,7 @@ from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE
 from hwnas.files import read_json, write_page
 from hwnas.report.card_usage import ends, use
 from hwnas.report.markdown import markdown_text as _text
+from hwnas.report.recorded import budget_status
 
 Json = dict[str, Any]
 
@@ -80,7 +81,7 @@ def _latency(report: Json) -> list[str]:
     target, measured, precision = report["runtime"], report["measured_ms"], report.get("precision", "float32")
     lines = [
         f"Budget {report['budget_ms']:g} ms for the {precision} file on {target}: measured "
-        f"**{measured[target]:.4g} ms, {report['status']} the budget**.{_predicted(report, measured[target])}",
+        f"**{measured[target]:.4g} ms, {budget_status(report)} the budget**.{_predicted(report, measured[target])}",
         "",
         f"| runtime | median of one inference, {precision} file | conditions |",
         "| --- | --- | --- |",

@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.report.file_facts import file_size
 from hwnas.report.page_charts import accuracy_interval, percents
+from hwnas.report.recorded import budget_status
 
 CLASSES_NAMED = 12
 """So many classes are named in the first sentences; more are counted."""
@@ -60,7 +61,7 @@ def verdict(report: Json) -> str:
     if measured is None:
         return f"{predicted or 'not predicted'}; never measured."
     file = "" if report.get("precision", "float32") == "float32" else f" by the {report['precision']} file"
-    return f"measured {measured:.4g} ms{file}, {report['status']} the budget" + (
+    return f"measured {measured:.4g} ms{file}, {budget_status(report)} the budget" + (
         f"; {predicted}." if predicted else "."
     )
 
@@ -78,8 +79,9 @@ def _latency_tile(report: Json) -> Json:
         )
         return {"name": "Latency", "value": f"{report['predicted_ms']:.3g} ms", "told": told, "state": "predicted"}
     share = 100 * ms / budget_ms
-    told = f"measured, {report['status']} the budget of {budget_ms:g} ms: {share:.0f} % of it"
-    return {"name": "Latency", "value": f"{ms:.3g} ms", "told": told, "state": report["status"]}
+    status = budget_status(report)
+    told = f"measured, {status} the budget of {budget_ms:g} ms: {share:.0f} % of it"
+    return {"name": "Latency", "value": f"{ms:.3g} ms", "told": told, "state": status}
 
 
 def _target_ms(report: Json) -> str:
@@ -129,9 +131,11 @@ def _latency_warnings(report: Json) -> list[str]:
         publication = report.get("publication")
         why = f"{publication} gives the ms of its parts" if publication else "there was no device"
         return [f"It was not measured: {why}."]
-    if report["status"] == "over":
+    if budget_status(report) == "over":
         rest = " Even this, the fastest network of the space, is." if report.get("is_fastest") else ""
         found.append(f"It measures {measured:.4g} ms, over the budget of {report['budget_ms']:g} ms.{rest}")
+    further = (report.get("limits") or ())[1:]
+    found += [f"It is over a limit, {each['name']}: {each['told']}." for each in further if each["status"] == "over"]
     if report["predicted_ms"] is not None:
         low, high = report["interval_ms"]
         if not low <= measured <= high:

@@ -63,7 +63,11 @@ def plot_predictions(table: LatencyTable, predictor: LatencyPredictor, space: Se
 
 
 def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
-    """The loss and the expected latency over the steps of a search, with the budget as a line."""
+    """The loss and the expected latency over the steps of a search, with the budget as a line.
+
+    Steps are left out in which one of them was no number, as in a step of float16 that overflows.
+    """
+    metrics = [each for each in metrics if None not in (each["loss"], each["expected_ms"])]
     figure, (top, bottom) = new_figure(8, 4.5, rows=2)
     steps = [record["step"] for record in metrics]
     epochs: dict[int, list[float]] = defaultdict(list)
@@ -73,7 +77,7 @@ def plot_search(metrics: Sequence[dict[str, Any]], budget_ms: float) -> Figure:
     top.plot(steps, [record["loss"] for record in metrics], lw=0.5, alpha=0.4)
     top.plot([(epoch + 0.5) * per_epoch for epoch in epochs], [np.mean(v) for v in epochs.values()], lw=1.5, color="C0")
     top.set(ylabel="loss", title="the search")
-    expected_ms = [record["expected_ms"] for record in metrics]
+    expected_ms = [each["expected_ms"] for each in metrics]
     bottom.plot(steps, expected_ms, color="C1")
     bottom.axhline(budget_ms, ls="--", lw=1, color="grey")
     bottom.annotate("budget", (steps[-1], budget_ms), ha="right", va="bottom", color="grey")
@@ -86,7 +90,7 @@ def save_search_picture(metrics: Sequence[dict[str, Any]], budget_ms: float, pat
 
     Searches that evaluate children one by one, such as ``spos``, expect no latency while they train.
     """
-    if find_spec("matplotlib") is None or not metrics or not {"loss", "expected_ms"} <= set(metrics[0]):
+    if find_spec("matplotlib") is None or all(None in (each.get("loss"), each.get("expected_ms")) for each in metrics):
         return False
     _save(plot_search(metrics, budget_ms), path)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,12 +13,14 @@ from hwnas.files import read_json
 from hwnas.foreign import Finite, Ms, Positive, checked
 from hwnas.preprocessing import Crop, Resize
 from hwnas.records import read_records
-from hwnas.run import RUN_FILE
+from hwnas.run import COMPARED_FOLDER, FRONTIER_FOLDER, RUN_FILE, SEARCHED_FOLDER
 
 REPORT_FILE, MODELS_FOLDER = "report.json", "models"
 """Of a run: what came out, and the folder of its model files."""
 PRECISIONS_FOLDER = "precisions"
 """Of a run whose precision was open: a run for each, of which it holds a copy of the better one."""
+PARTS = ((2, FRONTIER_FOLDER), (2, COMPARED_FOLDER), (1, SEARCHED_FOLDER))
+"""How many names from the end of the path of a network that is a part of a run each of these folders stands."""
 EVALUATED_FILES = "derivation-*.jsonl"
 """Of a run: what its networks got of the validation images when the best one was looked for."""
 MISTAKES_FILE = "mistakes.json"
@@ -128,17 +131,36 @@ class _Report(BaseModel):
         return self
 
 
+def run_of(folder: Path) -> Path:
+    """The folder of the run that made a saved network: the folder itself, or the run that it is a part of."""
+    above = folder.absolute()
+    return next((above.parents[depth - 1] for depth, name in PARTS if above.parts[-depth:][:1] == (name,)), folder)
+
+
 def run_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run; empty for a folder that is no run's. Raises HwnasError where it is damaged."""
+    """The configuration of a run; empty for a folder that is no run's. Raises HwnasError where it is damaged.
+
+    Of a run whose precision was open it is that of the precision which was taken.
+    """
     path = run / RUN_FILE
     if not path.exists():
         return {}
+    if (taken := _taken_precision(run)) is not None:
+        return run_config(taken)
     found = read_json(path, "the run")
     config = found.get("config") if isinstance(found, dict) else None
     if not isinstance(config, dict):
         raise HwnasError(f"{path} is damaged: it must hold the run's config; {CURE}.")
     checked(_Trained, config, f"{path} is damaged: config", CURE)
     return config
+
+
+def _taken_precision(run: Path) -> Path | None:
+    """The run of the precision that was taken, of a run whose precision was open; None: it was not."""
+    if not (run / PRECISIONS_FOLDER).is_dir() or (report := design_report(run / REPORT_FILE)) is None:
+        return None
+    taken = run / PRECISIONS_FOLDER / str(report.get("precision"))
+    return taken if (taken / RUN_FILE).is_file() else None
 
 
 def design_report(path: Path) -> dict[str, Any] | None:
@@ -148,6 +170,12 @@ def design_report(path: Path) -> dict[str, Any] | None:
     found: dict[str, Any] = read_json(path, "the run's report")
     checked(_Report, found, f"{path} is damaged", CURE)
     return found
+
+
+def budget_status(report: Mapping[str, Any]) -> str:
+    """Whether the first budget is kept: ``within``, ``over``, or ``predicted``; the report's own is of all limits."""
+    limits = report.get("limits") or ()
+    return str(limits[0]["status"] if limits else report["status"])
 
 
 def evaluated_networks(run: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +156,15 @@ def gap_cells(row: Json) -> dict[str, str]:
 
 def too_few(rows: Sequence[Json]) -> str:
     """A sentence where so few runs cannot show anything, whatever the methods are worth; empty: they can."""
-    least = max((row["least_p"] for row in rows if row["least_p"] is not None), default=0.0)
+    possible = [row["least_p"] for row in rows if row["least_p"] is not None]
+    least = max(possible, default=0.0) * len(possible)  # as Holm's correction has it
     if least <= CONFIDENT:
         return ""
-    return f"So few seeds cannot show a difference: the smallest p they can have is {least:.2g}. Take 4 seeds or more."
+    seeds = next(n for n in count(2) if 2 / comb(2 * n, n) * len(possible) <= CONFIDENT)
+    return (
+        f"So few seeds cannot show a difference: the smallest p that {len(possible)} comparisons can have is "
+        f"{min(1.0, least):.2g}, corrected after Holm. Take {seeds} seeds or more."
+    )
 
 
 def _with_error(tau: float | None, error: float | None) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hwnas.child import ChildNetwork
+from hwnas.errors import HwnasError
 from hwnas.exporter.fake_int8 import FakeInt8
 from hwnas.run import Run
 from hwnas.train import distributed
@@ -25,8 +26,12 @@ from hwnas.train.loop import TrainingProgress, train
 SETTINGS = FineTuningSettings(lr=2e-4, head_lr=1.0, weight_decay=0.0, label_smoothing=0.0, distillation=0.5)
 
 
+class NotFineTunable(HwnasError):
+    """A network with an operator, or an order of layers, that `FakeInt8` does not know."""
+
+
 class Int8FineTuner:
-    """The state of a fine-tuning and its step, on the CPU."""
+    """The state of a fine-tuning and its step, on the CPU. Raises NotFineTunable."""
 
     def __init__(
         self, child: ChildNetwork, data: ImageData, format: str, epochs: int, settings: FineTuningSettings
@@ -37,7 +42,10 @@ class Int8FineTuner:
         self._steps_per_epoch, self._settings = data.steps_per_epoch, settings
         images = export_images(data)
         calibration = torch.from_numpy(images.preprocessing.normalised(images.calibration.pixels))
-        self._fake = FakeInt8(self.net, (1, *child.architecture.input_shape), format, calibration)
+        try:
+            self._fake = FakeInt8(self.net, (1, *child.architecture.input_shape), format, calibration)
+        except HwnasError as error:
+            raise NotFineTunable(str(error)) from None
         self._weights = FineTuning(self.net.named_parameters(), settings, self.total_steps, settings.head_lr)
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
@@ -83,7 +91,7 @@ def fine_tune_for_int8(
         run: where to log and to keep checkpoints.
         epochs: passes over the training split.
 
-    Raises HwnasError for a network that `FakeInt8` does not know, a damaged checkpoint, or a full disk.
+    Raises NotFineTunable, and HwnasError for a damaged checkpoint, or a full disk.
     """
     tuner = Int8FineTuner(child, data, format, epochs, settings)
     train(tuner, data, run, progress)
