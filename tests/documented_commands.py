@@ -84,7 +84,7 @@ WAYS: dict[str, Way] = {
     "hwnas report runs/a runs/b": elsewhere(
         "test_report_verb.py::test_runs_are_laid_over_each_other_under_names_that_tell_them_apart"
     ),
-    "hwnas export RUN --int8-repair": elsewhere(
+    "hwnas export RUN --precision int8 --int8-repair": elsewhere(
         "test_cli_export.py::test_a_loss_above_the_limit_is_an_error_that_says_what_helps"
     ),
     "hwnas export RUN": weekly("export runs/design"),
@@ -114,7 +114,7 @@ WAYS: dict[str, Way] = {
     "hwnas evaluate --methods dsnas,spos --seeds 5 --space tiny --data photos/ --budget-ms 30%,60% --workers 2": weekly(
         f"evaluate --methods dsnas --seeds 3 {TRAINED} --out runs/after"
     ),
-    "hwnas evaluate --methods dsnas,random-search --seeds 4 --space tiny --device pixel-1 --data digits --budget-ms 50%": weekly(  # noqa: E501
+    "hwnas evaluate --methods dsnas,random-search --seeds 4 --space tiny --latency pixel-1/single-path-nas --data digits --budget-ms 50%": weekly(  # noqa: E501
         f"evaluate --methods dsnas --seeds 2 {TRAINED} --out runs/before --json"
     ),
     "hwnas evaluate runs/study-tiny-1a2b3c": weekly("evaluate runs/after"),
@@ -167,8 +167,8 @@ WAYS: dict[str, Way] = {
     "hwnas search --method single-path --space single-path --device pixel-1 --data photos/ --resolution 32 --width 0.25 --budget-ms 75": elsewhere(  # noqa: E501
         IMPORTED
     ),
-    "hwnas measure --from latency_models/phone/litert --device board --networks 10": elsewhere(TRANSFERRED),
-    "hwnas fit latency_models/board/litert --from latency_models/phone/litert": elsewhere(TRANSFERRED),
+    "hwnas measure --from latency_models/phone/native --device board --networks 10": elsewhere(TRANSFERRED),
+    "hwnas fit latency_models/board/native --from latency_models/phone/native": elsewhere(TRANSFERRED),
     "hwnas measure --space single-path --until-mape 3": elsewhere(
         "test_cli_measuring.py::test_measure_until_an_error_is_reached"
     ),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one float32 input.")],
+    model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one input: float32, uint8 or int8.")],
     device: DeviceName = "local",
     runtime: RuntimeName = None,
     threads: Threads = None,

@@ -25,7 +25,7 @@ class TooSlow(HwnasError):
 
 
 def gate(
-    model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one float32 input.")],
+    model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one input: float32, uint8 or int8.")],
     device: DeviceName = "local",
     runtime: RuntimeName = None,
     threads: Threads = None,

@@ -67,8 +67,8 @@ def measure(
 
     Only as much as predictions within 3 % need: `hwnas measure --space single-path --until-mape 3`
 
-    For a device like one that is known, 10 of its networks: `hwnas measure --from latency_models/phone/litert --device
-    local`, then `hwnas fit latency_models/local/litert --from latency_models/phone/litert`
+    For a device like one that is known, 10 of its networks: `hwnas measure --from latency_models/phone/native --device
+    local`, then `hwnas fit latency_models/local/litert --from latency_models/phone/native`
 
     Known networks instead of a space's, at the widths that are usual: `hwnas measure --networks known --device pixel-8
     --resolution 96`
@@ -169,7 +169,7 @@ def fit(
     Example: `hwnas fit latency_models/local/litert`
 
     With few networks measured, let known devices help: `hwnas fit latency_models/local/litert --from
-    latency_models/phone/litert`
+    latency_models/phone/native`
     """
     from hwnas.latency.fitting.fit import fit as fit_table
     from hwnas.latency.fitting.held_out import evaluate

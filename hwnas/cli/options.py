@@ -87,7 +87,9 @@ UntilMape = Annotated[
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file of the options that decide the result; flags override it.")
 ]
-OptionalSpace = Annotated[str | None, typer.Option("--space", help=f"Search space: {_SPACES} [by the images].")]
+OptionalSpace = Annotated[
+    str | None, typer.Option("--space", help=f"Search space: {_SPACES} [design: by the images; tiny].")
+]
 OptionalDevice = Annotated[str | None, typer.Option("--device", help="A device of `hwnas devices` [local].")]
 OptionalRuntime = Annotated[
     str | None, typer.Option("--runtime", help=f"The runtime that the budget limits: {_RUNTIMES} [the device's own].")
@@ -135,14 +137,19 @@ Latency = Annotated[Path | None, typer.Option("--latency", help="Folder of a lat
 SearchLatency = Annotated[
     Path | None, typer.Option("--latency", help="Folder of a latency table [of --device, in --tables].")
 ]
-Method = Annotated[str | None, typer.Option("--method", help=f"Search method: {_METHODS} [once-for-all or dsnas].")]
+Method = Annotated[
+    str | None, typer.Option("--method", help=f"Search method: {_METHODS} [design: by the images; dsnas].")
+]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the training images [30; fewer images: more].")
+    int | None,
+    typer.Option("--epochs", help="Passes over the training images [design: the more, the fewer images; 30]."),
 ]
 StudyEpochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
 Pretrained = Annotated[
     str | None,
-    typer.Option("--pretrained", help="Weights to start from: none, lite0, or a file of that form [by the images]."),
+    typer.Option(
+        "--pretrained", help="Weights to start from: none, lite0, or a file of that form [design: by the images; none]."
+    ),
 ]
 Compare = Annotated[
     bool | None,

@@ -27,7 +27,7 @@ def design(config: DesignConfig, out: Path | str | None = None, progress: Design
     """Design a network for one device and one deadline.
 
     Repeated with the same configuration and folder, it goes on where it was stopped. With a published latency table
-    nothing is measured: what is found and predicted is saved, with its weights, and no model files are written.
+    nothing is measured; where small copies stand for the networks that are priced, no model files are written.
     In several processes, under ``torchrun``, all train one network; the first one measures, exports and writes, and all
     return the same. With the precision ``auto`` there are two designs (`hwnas.designer.auto_precision`).
 
