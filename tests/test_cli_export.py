@@ -9,6 +9,7 @@ import pytest
 
 from hwnas.child import save_child
 from hwnas.files import write_json
+from hwnas.report.recorded import run_of
 from tests.commands import completed
 from tests.export_digits import digits, digits_child, hard_for_int8
 
@@ -96,3 +97,16 @@ def test_weights_without_a_run_are_exported_without_images(run: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     (model,) = json.loads(done.stdout)["models"]
     assert (model["accuracy"], model["precision"]) == (None, "int8-weights")
+
+
+def test_a_network_in_a_run_is_told_from_a_run_of_such_a_name(tmp_path: Path) -> None:
+    write_json(tmp_path / "run" / "run.json", {"config": {}})
+    for part, run in (
+        ("frontier/0.3ms", "run"),
+        ("compared/mnasnet", "run"),
+        ("searched", "run"),
+        ("models", "run/models"),
+    ):
+        assert run_of(tmp_path / "run" / part) == tmp_path / run
+    for own in ("searched", "frontier/demo", "compared/x"):
+        assert run_of(tmp_path / own) == tmp_path / own

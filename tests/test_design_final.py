@@ -115,10 +115,14 @@ def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path
         (0.60, None, "40 % of the budget: it measured 25 % faster than predicted, as where the machine was slower"),
         (0.75, "its 90 % interval ends at 98 % of the budget", "20 % of the budget: its 90 % interval ends at 98 %"),
         (0.95, None, None),
+        (0.79, None, None),  # another limit is used up
+        (0.90, "predicted", "10 % of the budget: it measured 5 % faster than predicted"),
     ],
 )
 def test_why_much_of_a_budget_is_not_used_is_said(measured_ms, reason, says):
     prediction, derivation = Prediction(0.8, 0.7, 0.9), Derivation(0.8, reason=reason)
+    if reason == "predicted":
+        reason, prediction, derivation = None, Prediction(0.95, 0.9, 1.0), Derivation(0.95)
     result = SimpleNamespace(budget_ms=1.0, budget_used=measured_ms, prediction=prediction, derivation=derivation)
     told = DesignResult.unused.fget(result)
     assert told is None if says is None else told.startswith(says)

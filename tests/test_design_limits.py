@@ -91,6 +91,7 @@ def test_the_first_budget_is_this_machines_and_both_spellings_are_one_run() -> N
         ({"budgets": ["local=1"], "device": "pixel-1"}, "--device and --runtime say what --budget-ms is for"),
         ({"budgets": ["local=1", "pixel-1=2"], "sustained": "s.json"}, "sustained goes with one budget"),
         ({"budgets": ["local=1"], "limits": ["watts=3"]}, "watts"),
+        ({"budget_ms": 1, "compare": False, "compare_with": "mnasnet"}, "--compare-with names networks"),
         ({"budget_ms": 1, "int8_max_loss": 2.0}, "--int8-max-loss goes with the precision int8"),
     ],
 )
@@ -198,3 +199,15 @@ def test_a_network_over_one_of_its_limits_is_a_failure_that_names_it(designed: D
     table = design_table(replace(over, status="over"))
     rows = dict(zip(*(map(str, column.cells) for column in table.columns), strict=True))
     assert "within the budget" in rows["measured"] and "over" in rows["local/onnxruntime"]
+
+
+@pytest.mark.parametrize("options", [{"compare": True}, {"compare_with": ("mobilenet-v2",)}])
+def test_known_networks_that_cannot_be_trained_alike_are_refused_before_anything_is_measured(
+    config: DesignConfig, tmp_path: Path, options: dict[str, object]
+) -> None:
+    asked = config.model_copy(
+        update=options | {"latency": None, "budgets": {}, "latencies": {}, "tables": str(tmp_path)}
+    )
+    with pytest.raises(UsageError, match="dsnas trains what it finds in a way of its own"):
+        hwnas.design(asked, tmp_path / "run")
+    assert not list(tmp_path.rglob("*.csv"))

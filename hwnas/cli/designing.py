@@ -170,7 +170,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
         if needs_table and wanted.latency is None:
             device, space = load_device(wanted.device), get_space(wanted.space or USUAL_SPACE)
             runtime, shipped = wanted.runtime or device.runtime, comes_with_hwnas(device)
-            find = partial(find_table, wanted.tables, device.name, runtime, space)
+            find = partial(find_table, wanted.tables, device.name, runtime, space, typed=wanted.device)
             if wanted.precision == AUTO_PRECISION:  # both must be there; the design finds them by itself
                 for precision in AUTO_PRECISIONS:
                     distributed.from_first(partial(find, precision))
@@ -207,7 +207,7 @@ def _further_tables(wanted: DesignConfig) -> dict[str, str]:
         name, runtime = parse_place(place)
         device = load_device(name)
         shipped, runtime = comes_with_hwnas(device), runtime or device.runtime
-        found[place] = str(find_table(wanted.tables, device.name, runtime, space, precision, shipped))
+        found[place] = str(find_table(wanted.tables, device.name, runtime, space, precision, shipped, name))
     return dict(sorted(found.items()))
 
 

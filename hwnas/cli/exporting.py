@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.exporter.exported import ExportedModel
     from hwnas.exporter.images import ExportImages
     from hwnas.preprocessing import Preprocessing
+    from hwnas.train.data import ImageData
 
 
 def export(
@@ -159,7 +160,7 @@ def _images(
         loaded = load_data(source, child.architecture.input_shape[1], progress=progress, **shared)
         if data is None:
             _check_unchanged(source, loaded.digest, config)
-        preprocessing = _preprocessing(run, loaded.classes)
+        preprocessing = _preprocessing(run, loaded)
     except HwnasError as error:
         if required or data is not None:
             raise
@@ -185,21 +186,24 @@ def _report(run: Path) -> dict[str, Any] | None:
     return design_report(run / REPORT_FILE)
 
 
-def _preprocessing(run: Path, classes: tuple[str, ...]) -> Preprocessing | None:
-    """How the run's network was trained to see pixels; None: not recorded. Raises UsageError for other classes."""
+def _preprocessing(run: Path, images: ImageData) -> Preprocessing | None:
+    """How the run's network was trained to see pixels; None: not recorded for a network of this resolution.
+
+    Raises UsageError for other classes.
+    """
     from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
 
     report = _report(run)
     if report is None:
         return None
     trained = tuple(report.get("classes", ()))
-    if trained and trained != classes:
+    if trained and trained != images.classes:
         raise UsageError(
-            f"the network was trained on the classes {', '.join(trained)}, the images are of {', '.join(classes)}; "
-            "give images of the same classes in folders of the same names."
+            f"the network was trained on the classes {', '.join(trained)}, the images are of "
+            f"{', '.join(images.classes)}; give images of the same classes in folders of the same names."
         )
     seen = report.get("preprocessing")
-    if seen is None:
+    if seen is None or seen.get("resolution", images.resolution) != images.resolution:
         return None
     # reports of old do not say how images were cut and resized, which has always been done in this way
     return Preprocessing(tuple(seen["mean"]), tuple(seen["std"]), LARGEST_CENTRED, ANTIALIASED_BILINEAR)

@@ -120,6 +120,17 @@ class DesignConfig(BaseModel):
         except UsageError as error:  # pydantic takes a ValueError
             raise ValueError(str(error).removesuffix(".")) from None
 
+    @property
+    def compares(self) -> bool:
+        """Whether known networks are asked for."""
+        return bool(self.compare or self.compare_with)
+
+    @model_validator(mode="after")
+    def _compares_or_not(self) -> DesignConfig:
+        if self.compare is False and self.compare_with:
+            raise ValueError("compare_with names networks that no_compare leaves out; leave out one of them")
+        return self
+
     @model_validator(mode="after")
     def _loss_of_int8(self) -> DesignConfig:
         if self.int8_max_loss is not None and self.precision not in ("int8", AUTO_PRECISION):

@@ -96,7 +96,7 @@ class PrecisionChoice:
         if self.reason is not None or self.val_accuracy is None:
             return f"{self.precision} was left out: {self.reason}"
         right = f"{100 * self.val_accuracy:.2f} % of the validation images right"
-        return f"the {self.precision} file gets {right} in {self.measured_ms:.4g} ms ({self.status} the budget)"
+        return f"the {self.precision} file gets {right} in {self.measured_ms:.4g} ms ({self.status} its limits)"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"folder": None if self.folder is None else str(self.folder)}
@@ -201,7 +201,7 @@ class DesignResult:
             return None
         if derived.reason:
             return f"{100 * (1 - derived.budget_share):.0f} % of the budget: {derived.reason}"
-        if used is not None and used < LEAST_SHARE and predicted and used * self.budget_ms < predicted.ms:
+        if used and predicted and used < LEAST_SHARE <= predicted.ms / self.budget_ms:  # else another limit is used up
             faster = 100 * (1 - used * self.budget_ms / predicted.ms)
             return f"{100 * (1 - used):.0f} % of the budget: it measured {faster:.0f} % faster than predicted"
         return None

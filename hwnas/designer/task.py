@@ -111,6 +111,8 @@ class Task:
         assert config.space is not None and config.method is not None
         method = get_search(config.method)
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
+        if config.compares and not isinstance(settings, FineTuningSettings):
+            raise cannot_compare(f"{config.method} trains what it finds in a way of its own")
         table, conditions = distributed.from_first(lambda: known_table(config, device, runtime))
         first_runs.check(conditions)
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
@@ -151,16 +153,8 @@ class Task:
             raise UsageError(
                 "--compile is for networks that are trained alone, and here none is: say --retrain, or leave it out."
             )
-        if (self.config.compare or self.config.compare_with) and not self.compares and self.config.compare is not False:
-            why = (
-                f"{self.config.method} trains from random weights by a recipe of its own"
-                if not isinstance(self.settings, FineTuningSettings)
-                else "not every device of a budget is at hand to be measured on"
-            )
-            raise UsageError(
-                f"--compare and --compare-with train known networks as what is found was trained, and here that cannot "
-                f"be: {why}. Leave them out."
-            )
+        if self.config.compares and not self.compares:
+            raise cannot_compare("not every device of a budget is at hand to be measured on")
         for each_ms in (self.budget_ms, *self.frontier_ms):
             replace(self.budget, budget_ms=each_ms).check_feasible()
 
@@ -173,7 +167,7 @@ class Task:
         """Whether known networks are trained too: as a rule where they can be trained as what is found was."""
         measured = not self.table.publication and self.further.all_measured
         possible = isinstance(self.settings, FineTuningSettings) and measured
-        return possible if self.config.compare is None else self.config.compare and possible
+        return possible and self.config.compare is not False
 
     @property
     def precision(self) -> str:
@@ -220,6 +214,14 @@ class Task:
         decided: dict[str, Any] = {"runtime": self.runtime, "settings": asdict(self.settings)}
         decided |= {"slowdown": self.slowdown, "frontier": list(self.frontier_ms)}
         return without_empty(self.config.model_dump(exclude={"amp", "compile"})) | self.problem.identity | decided
+
+
+def cannot_compare(why: str) -> UsageError:
+    """The error where known networks are to be trained too, and cannot be."""
+    return UsageError(
+        f"--compare and --compare-with train known networks as what is found was trained, and here that cannot be: "
+        f"{why}. Leave them out."
+    )
 
 
 def pretrained_file(config: DesignConfig) -> Path | None:

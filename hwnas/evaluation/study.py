@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from hwnas.designer.config import DesignProgress
-from hwnas.devices.device import load_device
+from hwnas.devices.device import comes_with_hwnas, load_device
 from hwnas.evaluation.cluster import workers
 from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
 from hwnas.evaluation.gap import Correlation, Gap, Ranking, seed_ceiling
@@ -129,7 +129,8 @@ class Study:
             return table_folder(config.latency).absolute()
         device = load_device(config.device)
         runtime = config.runtime or device.runtime
-        return find_table(config.tables, device.name, runtime, get_space(config.space)).absolute()
+        more: dict[str, Any] = {"shipped": comes_with_hwnas(device), "typed": config.device}
+        return find_table(config.tables, device.name, runtime, get_space(config.space), **more).absolute()
 
     @cached_property
     def images(self) -> list[Images]:

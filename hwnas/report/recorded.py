@@ -134,7 +134,8 @@ class _Report(BaseModel):
 def run_of(folder: Path) -> Path:
     """The folder of the run that made a saved network: the folder itself, or the run that it is a part of."""
     above = folder.absolute()
-    return next((above.parents[depth - 1] for depth, name in PARTS if above.parts[-depth:][:1] == (name,)), folder)
+    runs = (above.parents[depth - 1] for depth, name in PARTS if above.parts[-depth:][:1] == (name,))
+    return next((run for run in runs if (run / RUN_FILE).is_file()), folder)
 
 
 def run_config(run: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hwnas.errors import HwnasError
 from hwnas.files import check_ours, write_page
 from hwnas.report.page_charts import Point, accuracy_interval, laid_over, pareto_chart, percents
 from hwnas.report.page_facts import device_name
+from hwnas.report.recorded import budget_status
 from hwnas.report.search_page import PAGE_FILE, render
 from hwnas.report.written import logged, read_run
 from hwnas.run import METRICS_FILE
@@ -100,7 +101,7 @@ def _row(name: str, folder: Path, report: Json, beside: Path) -> Json:
         "cells": [
             f"{device_name(report)}, {report['runtime']}",
             f"{report['budget_ms']:g} ms",
-            f"{_ms(report):.4g} {'measured, ' + report['status'] if measured else 'predicted'}",
+            f"{_ms(report):.4g} {'measured, ' + budget_status(report) if measured else 'predicted'}",
             f"{100 * report['accuracy']:.1f} %",
             percents(interval) if interval else "",
             f"{report['params'] / 1e3:,.1f} k",

@@ -90,7 +90,7 @@ class TrainedEvaluator:
         settings: of the weights; None: the defaults.
         start: whose weights the children begin with; None: random ones.
         progress: called after each step of a training with (steps done, steps in all, figures).
-        amp, compile: see `hwnas.train.child.train_child`.
+        amp: what forward passes compute in.
     """
 
     kind: EvaluationKind = "trained"
@@ -105,10 +105,9 @@ class TrainedEvaluator:
         start: SuperNetwork | None = None,
         progress: TrainingProgress | None = None,
         amp: Amp = "off",
-        compile: bool = False,
     ) -> None:
         self._data, self._folder = data, Path(folder)
-        self._amp, self._compile = amp, compile
+        self._amp = amp
         self._seed, self._device = seed, torch_device
         self._settings, self._start, self._progress = settings, start, progress
 
@@ -132,8 +131,10 @@ class TrainedEvaluator:
             with seeded(self._seed):  # a new module draws weights, which the inherited ones replace
                 start = self._start.inherit(architecture)
             decided |= {"start": weights_checksum(start.state_dict())}
+        if self._amp != "off":
+            decided |= {"amp": self._amp}
         run = open_run(self._folder / f"{architecture.digest[:12]}-{epochs}", decided)
-        how = self._settings, start, self._amp, self._compile
+        how = self._settings, start, self._amp
         return train_child(architecture, self._data, run, epochs, self._seed, self._progress, self._device, *how)
 
 

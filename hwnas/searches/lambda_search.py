@@ -8,6 +8,7 @@ proposes it. Its algorithm is not public; ours is bisection of ``log lambda``: l
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from hwnas.errors import HwnasError, UsageError
@@ -80,7 +81,8 @@ def lambda_search(
     trials: list[LambdaTrial] = []
     for number in range(settings.trials):
         latency_weight = math.exp((low + high) / 2)
-        trial = _search_once(problem, run, progress, settings, latency_weight, number)
+        tried = [each.latency_weight for each in trials]
+        trial = _search_once(problem, run, progress, settings, latency_weight, tried)
         trials.append(trial)
         if writes:
             figures = {"lambda": latency_weight, "expected_ms": trial.searched_ms}
@@ -101,18 +103,19 @@ def _search_once(
     progress: TrainingProgress | None,
     settings: LambdaSearchSettings,
     latency_weight: float,
-    number: int,
+    known: Sequence[float],
 ) -> LambdaTrial:
-    """The search of one lambda, as far as the hand-over."""
+    """The search of one lambda, as far as the hand-over, after those of others."""
     trainer = SinglePathTrainer(problem, settings.trial(latency_weight))
     trainer.total_steps = trainer.search_steps
-    name = f"lambda-{number + 1}-{latency_weight:.3g}"  # of late trials the lambdas are nearly the same
-    folder, config = run.folder / name, {"lambda": latency_weight, **run.config}
+    folder, config = run.folder / f"lambda-{latency_weight:.3g}", {"lambda": latency_weight, **run.config}
+    if latency_weight not in known and folder.name in {f"lambda-{each:.3g}" for each in known}:
+        folder = run.folder / f"lambda-{latency_weight:.9g}"  # late trials are nearly the same
     own = open_run(folder, config)
 
     def on_step(done: int, total: int, figures: dict[str, float]) -> None:
         if progress is not None:
-            progress(number * total + done, settings.trials * total, figures)
+            progress(len(known) * total + done, settings.trials * total, figures)
 
     trainer.run, trainer.progress = own, progress
     train(trainer, problem.data, own, on_step, settings.checkpoint_seconds)

@@ -63,8 +63,8 @@ class SampledPathSettings(WeightSettings):
             first step on (`hwnas.searches.first_logits`).
         derive: ``regression``, the best by what its candidates add to the inherited losses of random networks
             (`hwnas.searches.regression`; DSNAS's default here), ``reranked``, the best by inherited accuracy of those
-            that losses and logits hold promising (`hwnas.searches.reranked`; our default for others), ``probable``, the
-            most probable one, as published, or
+            that losses and logits hold promising (`hwnas.searches.reranked`; the default of SNAS, GDAS and
+            ProxylessNAS), ``probable``, the most probable one, as published, or
             ``perturbed``, the candidates whose removal hurts the mixture of all most: for supernets that were trained
             on mixtures (`hwnas.searches.perturbation`).
         decode: what is most probable: ``mean``, the most probable architecture that costs what sampled ones cost on

@@ -77,7 +77,6 @@ class TrainedChildren:
             _pretrained(problem),
             self._in_child,
             problem.amp,
-            problem.compile,
         )
 
     def _check(self, problem: SearchProblem) -> None:
@@ -122,12 +121,14 @@ class TrainedChildren:
             return child
         decided = {"trained_on": architecture.digest, "from_epochs": self.epochs, "epochs": self._left}
         decided |= {"seed": problem.seed, "images": problem.data.digest, "settings": asdict(self._settings)}
+        if problem.amp != "off":
+            decided |= {"amp": problem.amp}
         run = open_run(self._run.folder / TRAINED_ON_FOLDER / architecture.digest[:12], decided)
 
         def report(step: int, _: int, figures: dict[str, float]) -> None:
             self._report(self._most, step, figures)
 
-        how = problem.torch_device, self._settings, child, problem.amp, problem.compile
+        how = problem.torch_device, self._settings, child, problem.amp
         return train_child(architecture, problem.data, run, self._left, problem.seed, report, *how)
 
     def _in_child(self, step: int, _: int, figures: dict[str, float]) -> None:

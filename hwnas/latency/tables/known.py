@@ -20,6 +20,7 @@ def find_table(
     space: SearchSpace,
     precision: str = USUAL_PRECISION,
     shipped: bool = False,
+    typed: str = "",
 ) -> Path:
     """The folder of a device's measured table, or of the one published table that has all blocks of the space.
 
@@ -30,6 +31,7 @@ def find_table(
         space: at the size it is published at.
         shipped: whether a table that comes with hwnas serves where there is neither.
         precision: of the model files that were measured.
+        typed: as the device was named, for the message: by the path of its file, perhaps.
 
     Raises:
         UsageError: several published tables have them.
@@ -44,11 +46,11 @@ def find_table(
         return model.folder
     found = sorted(path.parent.name for path in folder.glob(f"*/{BLOCKS_FILE}"))
     held = f" (there are {', '.join(found)})" if found else ""
-    option = "" if precision == USUAL_PRECISION else f" --precision {precision}"
+    named, option = typed or device, "" if precision == USUAL_PRECISION else f" --precision {precision}"
     raise HwnasError(
         f"{folder} holds no table {name}, and no published one for space {space.name!r}{held}. Measure with "
-        f"`hwnas measure --space {space.name} --device {device} --runtime {runtime}{option}`, take a published table "
-        f"with `hwnas measure --import FILE --device {device}`, or name another with --latency."
+        f"`hwnas measure --space {space.name} --device {named} --runtime {runtime}{option}`, take a published table "
+        f"with `hwnas measure --import FILE --device {named}`, or name another with --latency."
     )
 
 

@@ -121,7 +121,7 @@ class LatencyTable:
 
         Raises HwnasError if the folder cannot be written.
         """
-        if not (folder / CONDITIONS_FILE).exists():
+        if not (folder / BLOCKS_FILE).exists():
             write_json(folder / CONDITIONS_FILE, self.conditions)
         blocks = [(_block_row(block, latency), latency) for block, latency in self.blocks.items()]
         layers = [({"layer": place, **_block_row(block, row)}, row) for (place, block), row in self.layers.items()]
