@@ -15,9 +15,10 @@ from hwnas.blocks import build_block
 from hwnas.child import build_child
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.export import ExportOptions, convert, export
-from hwnas.exporter.exported import ExportedModel
+from hwnas.exporter.exported import ExportedModel, _still_there
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.parity import LIMIT
+from hwnas.files import write_json
 from hwnas.space import Architecture
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
@@ -165,3 +166,20 @@ def test_what_an_export_wrote_the_next_one_replaces(tmp_path):
         module = nn.Sequential(nn.Conv2d(3, channels, 3), nn.ReLU())
         export(module, tmp_path, input_shape=(1, 3, 8, 8), precisions=("float32", "float16", "int8-weights"))
     assert b"hwnas" in (tmp_path / "model.int8-weights.tflite").read_bytes()
+
+
+def test_files_of_other_weights_or_other_images_are_told_apart(tmp_path: Path) -> None:
+    def listed() -> list[str]:
+        return [file["path"] for file in json.loads((tmp_path / "export.json").read_text())["files"]]
+
+    first, second = trained(build_child(ARCHITECTURE)), trained(build_child(ARCHITECTURE))
+    with torch.no_grad():
+        next(second.parameters()).mul_(1.1)
+    export(first, tmp_path, ["tflite"])
+    export(second, tmp_path, ["onnx"])
+    assert listed() == ["model.onnx"]
+    about = json.loads((tmp_path / "export.json").read_text())
+    counted = {"accuracy": 0.5, "right": 10, "images": 20, "interval_95": [0.3, 0.7], "agrees_with_pytorch": 1.0}
+    for earlier, now, kept in ((None, counted, 1), (counted, None, 1), (counted, counted | {"right": 11}, 0)):
+        write_json(tmp_path / "export.json", {k: v for k, v in about.items() if k != "checksum"} | {"pytorch": earlier})
+        assert len(_still_there(tmp_path, set(), about | {"pytorch": now})[1]) == kept

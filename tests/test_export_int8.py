@@ -246,3 +246,11 @@ def test_the_quantiser_leaves_logging_as_it_was(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     int8_file(classifier(), "tflite")
     assert logging.getLogger().handlers == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_a_maximum_is_padded_with_is_no_part_of_its_range(format: str) -> None:
+    torch.manual_seed(0)
+    pooled = nn.Conv2d(3, 4, 1), nn.MaxPool2d(2, 2, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    module = nn.Sequential(*pooled, nn.Linear(4, 4)).eval()
+    assert noise_db(module, format, int8_file(module, format)) > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 
 import numpy as np
@@ -14,8 +15,10 @@ from hwnas.exporter import parity
 from hwnas.exporter.export import convert, export
 from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.graph.lower import lower
-from hwnas.exporter.parity import LIMIT, check_parity, exact_limit, relative_error
+from hwnas.exporter.parity import LIMIT, Parity, check_parity, exact_limit, relative_error
+from hwnas.exporter.pixel_input import FromPixels
 from hwnas.exporter.tflite import windows as tflite_windows
+from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import RUNTIMES, available_runtimes, get_runtime
 from tests.export_networks import Chain, InvertedResidual, MobileNetV2, trained
 
@@ -238,3 +241,24 @@ def test_a_network_that_magnifies_rounding_is_held_to_what_pytorch_itself_is_wor
         error = check_parity(module, shape, format, format.write(lower(module, shape)))
         assert LIMIT < error <= exact_limit(module, x)
     assert exact_limit(nn.Conv2d(16, 8, 3).eval(), x) == LIMIT
+
+
+def test_a_network_of_pixels_is_given_what_its_own_rounding_takes():
+    """Weights of 1000 that cancel out: float32 is off by more than the usual limit, whoever normalises the pixels."""
+    torch.manual_seed(0)
+    seen = Preprocessing((0.5,) * 3, (0.25,) * 3)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    ).eval()
+    with torch.no_grad():
+        network[0].bias.fill_(1000.0)
+        network[4].weight.sub_(network[4].weight.mean(1, keepdim=True))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8)).astype(np.float32)
+    normalised = ((pixels / 255 - 0.5) / 0.25).astype(np.float32)
+    alone, with_pixels = exact_limit(network, normalised), exact_limit(FromPixels(network, seen), pixels)
+    assert alone > 2 * LIMIT and with_pixels == pytest.approx(alone, rel=0.9)
+
+
+def test_an_error_that_is_no_number_is_the_worst():
+    assert math.isnan(Parity(1e-7, math.nan, 90.0, 2e-7).worst)
+    assert Parity(1e-7, 3e-7, 90.0, None).worst == 3e-7

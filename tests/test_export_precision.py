@@ -311,3 +311,9 @@ def test_layers_whose_rounding_is_magnified_keep_float32_weights(tmp_path: Path,
     assert model.max_relative_error <= 2e-3
     (plain,) = export(network.last, tmp_path / "plain", [format], (1, 8, 6, 6), ["float16"])
     assert plain.kept_float == ()
+
+
+def test_as_many_points_as_allowed_are_not_more():
+    """100 * (0.90 - 0.89) is a little more than 1."""
+    for right in range(1, 101):
+        assert Accuracy(right - 1, 100, 100).loss_points(Accuracy(right, 100, 100)) == 1.0

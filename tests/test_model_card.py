@@ -165,3 +165,15 @@ def test_a_card_needs_an_export(tmp_path: Path) -> None:
 def test_equal_input_gives_equal_cards(folder: Path) -> None:
     exported = json.loads((folder / "export.json").read_text())
     assert model_card(exported, REPORT) == model_card(exported, REPORT)
+
+
+def test_its_python_sees_grey_of_16_bits_as_training_does(folder: Path, tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(grey * 257).save(folder / "sixteen.png")
+    Image.fromarray(grey.astype(np.uint8)).save(folder / "eight.png")
+    (code, *_) = python_of(write_model_card(folder, REPORT).read_text(encoding="utf-8"))
+    compared = f"{code}\nprint((prepared('sixteen.png') == prepared('eight.png')).all())"
+    assert run_python(compared, folder).splitlines()[-1] == "True"

@@ -41,6 +41,8 @@ LOG = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "int8")
 """Of the files that every design has."""
+MOST_CLASSES = 1000
+"""With more, which class is taken for which is not kept: it would be the most of the report."""
 BUDGET_PICTURE = "budget_following.png"
 
 Children = Callable[[SearchResult], ChildNetwork]
@@ -229,7 +231,8 @@ def write_report(found: DesignResult, task: Task, run: Run) -> None:
     data = task.data_at(found.architecture.input_shape[1])
     described = found.to_json() | _data_json(data) | {"card": task.predictor.card.to_json()}
     answers = confusion(task.judged(load_child(run.folder), data), data)
-    described |= {"method": task.config.method, "epochs": task.config.epochs, "confusion": answers.counts}
+    counts = answers.counts if len(data.classes) <= MOST_CLASSES else []
+    described |= {"method": task.config.method, "epochs": task.config.epochs, "confusion": counts}
     write_json(run.folder / MISTAKES_FILE, answers.mistakes_json())
     write_json(run.folder / REPORT_FILE, described)
     if found.models:

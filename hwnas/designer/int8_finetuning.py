@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 
 USUAL_MAX_LOSS = ExportOptions().max_loss
 """In points of accuracy on the validation images."""
+ROUNDING = 1e-9
+"""Of a difference of two shares, in points."""
 FINE_TUNED_FOLDER = "fine-tuned"
 SHARE_OF_EPOCHS, LEAST_EPOCHS = 0.2, 4
 """How long is fine-tuned: so much of the design's epochs, and not less."""
@@ -44,7 +46,7 @@ def suited_to_int8(
         return child, None
     most = USUAL_MAX_LOSS if task.config.int8_max_loss is None else task.config.int8_max_loss
     in_float, before = distributed.from_first(lambda: _accuracies(task, child, data))
-    if not 100 * (in_float - before) > most:
+    if not 100 * (in_float - before) > most + ROUNDING:
         return child, None
     epochs = max(LEAST_EPOCHS, round(SHARE_OF_EPOCHS * (task.config.epochs or 0)))
     decided = {"fine_tuned": weights_checksum(child.state_dict()), "images": data.digest, "settings": asdict(SETTINGS)}

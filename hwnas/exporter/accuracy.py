@@ -60,7 +60,7 @@ class Accuracy:
 
     def loss_points(self, reference: Accuracy) -> float:
         """How many percentage points fewer images are right than with the reference; negative: more."""
-        return 100 * (reference.share - self.share)
+        return 100 * (reference.right - self.right) / self.images
 
     def to_json(self) -> dict[str, Any]:
         return {

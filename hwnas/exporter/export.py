@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from hwnas.child import weights_checksum
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.accuracy import Accuracy
 from hwnas.exporter.evaluation import Evaluation
@@ -208,6 +209,7 @@ def _about(
     seen = None if images is None else images.preprocessing
     return {
         "architecture": None if architecture is None else architecture.to_json(),
+        "weights_sha256": weights_checksum(target.module.state_dict()),
         "input_shape": list(target.graph.input.shape),
         "input_shape_order": "NCHW",
         "output_shape": list(target.graph.output.shape),

@@ -24,7 +24,15 @@ EXPORT_FILE, CARD_FILE = "export.json", "CARD.md"
 EXPORT_VERSION = 1
 """Of the layout of ``export.json``: raised when a reader of the old one would misunderstand the new one."""
 
-SAME_NETWORK = ("architecture", "input_shape", "output", "normalisation", "normalisation_inside", "classes")
+SAME_NETWORK = (
+    "architecture",
+    "weights_sha256",
+    "input_shape",
+    "output",
+    "normalisation",
+    "normalisation_inside",
+    "classes",
+)
 """Entries of ``export.json`` that are true of all its files."""
 
 LEAST_SIGNAL_TO_NOISE_DB = 15.0
@@ -133,8 +141,7 @@ def write_export_json(folder: Path, models: Sequence[ExportedModel], about: dict
     """
     packages = ("ai-edge-quantizer", "tflite-runtime", "onnx")
     earlier, kept = _still_there(folder, {model.path.name for model in models}, json.loads(json.dumps(about)))
-    if kept and about.get("calibration") is None:
-        about = about | {"calibration": earlier.get("calibration")}
+    about = about | {name: earlier.get(name) for name in ("calibration", "pytorch") if kept and about.get(name) is None}
     files = [*(model.to_json() for model in models), *kept]
     document = {"format_version": EXPORT_VERSION, **about, "files": files}
     write_json(folder / EXPORT_FILE, document | {"versions": package_versions(packages)})
@@ -145,7 +152,8 @@ def _still_there(folder: Path, new: set[str], about: dict[str, Any]) -> tuple[di
     with suppress(HwnasError, KeyError, TypeError):
         earlier = read_json(folder / EXPORT_FILE, "the export")
         same = earlier["format_version"] == EXPORT_VERSION and about["architecture"] is not None
-        if same and all(earlier[name] == about[name] for name in SAME_NETWORK):
+        on_the_same_images = None in (earlier["pytorch"], about["pytorch"]) or earlier["pytorch"] == about["pytorch"]
+        if same and on_the_same_images and all(earlier[name] == about[name] for name in SAME_NETWORK):
             files = [file for file in earlier["files"] if file["path"] not in new]
             return earlier, [file for file in files if _is_as_it_was(folder, file)]
     return {}, []

@@ -6,6 +6,7 @@ convolution change the block's result by 97 %, that of an untrained network by 0
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,8 @@ class Parity:
     @property
     def worst(self) -> float:
         """The largest of its errors."""
-        return max(error for error in (self.random, self.images, self.tflite_runtime, 0.0) if error is not None)
+        errors = [error for error in (self.random, self.images, self.tflite_runtime, 0.0) if error is not None]
+        return math.nan if any(map(math.isnan, errors)) else max(errors)
 
 
 def check_parity(module: nn.Module, input_shape: tuple[int, ...], format: Format, model: bytes) -> float:

@@ -35,7 +35,8 @@ class FromPixels(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        outputs: torch.Tensor = self.network(((x.double() / 255 - self.mean) / self.std).float())
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        outputs: torch.Tensor = self.network(((x.double() / 255 - self.mean) / self.std).to(dtype))
         return outputs
 
 

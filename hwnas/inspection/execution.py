@@ -70,14 +70,23 @@ def onnxruntime_execution(model: Path) -> ExecutionInfo:
     onnxruntime, onnx = import_module("onnxruntime"), import_module("onnx")
     with temporary_folder() as folder:
         optimised = folder / "optimised.onnx"
-        options = onnxruntime.SessionOptions()
-        options.optimized_model_filepath = str(optimised)
-        options.log_severity_level = NO_MESSAGES
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        try:
-            onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors have no common base below Exception
-            return ExecutionInfo(name, refused=printable(" ".join(str(error).split())))
+        if _refusal(onnxruntime, model, optimised) is not None:
+            # what it makes of a large file may not be written here; the file itself may be sound
+            return ExecutionInfo(name, refused=_refusal(onnxruntime, model))
         graph = onnx.load(str(optimised), load_external_data=False).graph
     kinds = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in graph.node)
     return ExecutionInfo(name, nodes=dict(kinds.most_common()))
+
+
+def _refusal(onnxruntime: Any, model: Path, optimised: Path | None = None) -> str | None:
+    """Why ONNX Runtime does not load a file, and write what its optimiser makes of it; None: it does."""
+    options = onnxruntime.SessionOptions()
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    options.log_severity_level = NO_MESSAGES
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base below Exception
+        return printable(" ".join(str(error).split()))
+    return None

@@ -5,7 +5,6 @@ It is made of ``export.json`` and, after a design, of its report. Nothing in it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -53,7 +52,7 @@ def model_card(exported: Json, report: Json, licence: str | None = None) -> str:
     """The card as Markdown, of the JSON of an export and of a design ({}: none)."""
     sections = {
         "Latency": _latency(report),
-        "Files": _files(exported["files"], report),
+        "Files": _files(exported, report),
         "Input and output": ends(exported, report),
         "Data": _data(exported, report),
         "Use": use(exported, report),
@@ -133,8 +132,8 @@ def _files_ms(report: Json) -> dict[str, str]:
     }
 
 
-def _files(files: Sequence[Json], report: Json) -> list[str]:
-    files_ms = _files_ms(report)
+def _files(exported: Json, report: Json) -> list[str]:
+    files, files_ms = exported["files"], _files_ms(report)
     lines = [
         f"| {' | '.join(FILE_COLUMNS)} |",
         f"|{' --- |' * len(FILE_COLUMNS)}",
@@ -154,7 +153,9 @@ def _files(files: Sequence[Json], report: Json) -> list[str]:
     lines += ["", "*One inference*: its median; the conditions are those above."] if any(files_ms.values()) else [""]
     lines += ["*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
     lines.append("*Same class*: test images that get the class which PyTorch gives them, right or wrong.")
-    if report.get("accuracy") is not None:
+    if exported.get("pytorch"):
+        lines.append(f"The network in PyTorch gets {exported['pytorch']['accuracy']:.1%} of these images right.")
+    elif report.get("accuracy") is not None:
         share = report["accuracy"] if report.get("float_accuracy") is None else report["float_accuracy"]
         lines.append(f"The network in PyTorch gets {share:.1%} of the test images right.")
     if report.get("precision_hint"):

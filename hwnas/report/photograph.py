@@ -61,7 +61,10 @@ fun resizedAxis(from: IntArray, lines: Int, length: Int, side: Double, size: Int
 fun prepared(photo: Bitmap): IntArray {
     val argb = IntArray(photo.width * photo.height)
     photo.getPixels(argb, 0, photo.width, 0, 0, photo.width, photo.height)
-    val rgb = IntArray(3 * argb.size) { argb[it / 3] shr (16 - 8 * (it % 3)) and 255 }
+    val rgb = IntArray(3 * argb.size) {  // transparent parts over white
+        val opacity = argb[it / 3] ushr 24
+        ((argb[it / 3] shr (16 - 8 * (it % 3)) and 255) * opacity + 255 * (255 - opacity) + 127) / 255
+    }
 !    val scale = min(photo.width / WIDTH.0, photo.height / HEIGHT.0)
 !    val columns = resizedAxis(rgb, photo.height, photo.width, WIDTH * scale, WIDTH)
 !    return resizedAxis(columns, WIDTH, photo.height, HEIGHT * scale, HEIGHT)

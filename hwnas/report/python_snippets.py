@@ -74,6 +74,8 @@ def prepared(file):
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    if image.mode.startswith("I"):  # of 16 bits
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     image = image.convert("{"RGB" if usage.channels == 3 else "L"}")
     image = {fitted}
     {values}

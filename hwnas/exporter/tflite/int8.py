@@ -21,7 +21,7 @@ from hwnas.exporter.graph.graph import Operator
 from hwnas.exporter.model_file.int8_layers import CheckedLayers, Scales, StoredLayer
 from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.exporter.tflite.file import packed, stored_values, unpacked
-from hwnas.exporter.tflite.int8_ranges import widened
+from hwnas.exporter.tflite.int8_ranges import widened, without_fillings
 from hwnas.runtimes.files import quiet_stderr
 
 SIGNATURE, INPUT = "serving_default", "input"
@@ -59,7 +59,7 @@ class TFLiteQuantizer:
         self._shapes = {tensor.name.decode(): tuple(tensor.shape) for tensor in graph.tensors}
         batches = in_batches(images, int(graph.tensors[graph.inputs[0]].shape[0]))
         samples = [{INPUT: batch.transpose(0, 2, 3, 1)} for batch in batches]
-        self._ranges = widened(self._observed(samples), file)
+        self._ranges = widened(without_fillings(self._observed(samples), file), file)
         if self._pixel_input:  # every value of a pixel is then exact, whatever the images were
             self._ranges[INPUT] = {"min": np.zeros((1, 1, 1, 1), np.float32), "max": np.full((1, 1, 1, 1), 255.0)}
 

@@ -36,6 +36,7 @@ _SAME_STEPS = (
     Codes.DEPTH_TO_SPACE,
     Codes.MAX_POOL_2D,
     Codes.PAD,
+    Codes.PADV2,
     Codes.RESHAPE,
     Codes.RESIZE_BILINEAR,
     Codes.RESIZE_NEAREST_NEIGHBOR,
@@ -43,6 +44,24 @@ _SAME_STEPS = (
     Codes.TRANSPOSE,
 )
 """Operators whose output has the steps of their input, whatever its range is."""
+
+
+def without_fillings(ranges: Mapping[str, Any], file: Any) -> Ranges:
+    """`ranges`, in which what is padded has the range of what it is made of, and so has the filling.
+
+    A maximum is padded with the lowest number there is: no steps could hold that and the values, too. Rounded, it is
+    the lowest of the values' steps, which does as well. Arguments as of `widened`.
+    """
+    found: Ranges = {name: dict(each) for name, each in ranges.items()}
+    graph = file.subgraphs[0]
+    for operator in graph.operators:
+        if file.operatorCodes[operator.opcodeIndex].builtinCode != Codes.PADV2:
+            continue
+        image, _, filling = (graph.tensors[index].name.decode() for index in operator.inputs)
+        for name in (filling, graph.tensors[operator.outputs[0]].name.decode()):
+            if image in found and name in found:
+                found[name] = dict(found[image])
+    return found
 
 
 def widened(ranges: Mapping[str, Any], file: Any) -> Ranges:
