@@ -1,5 +1,6 @@
 """Once-for-All: a supernet that starts from its largest network, learns from it, and goes on where it was stopped."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from hwnas.errors import UsageError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
+from hwnas.searches.frontier import frontier
 from hwnas.searches.once_for_all import (
     FINISHING,
     LARGEST,
@@ -165,3 +167,16 @@ def test_sampled_paths_are_the_same_for_a_seed(problem):
     first = OnceForAllTrainer(problem, OnceForAllSettings()).paths
     random.seed(2)
     assert OnceForAllTrainer(problem, OnceForAllSettings()).paths == first
+
+
+def test_a_frontier_takes_networks_that_were_evaluated(tmp_path, problem, few_evaluations):
+    run = Run(tmp_path, {})
+    result = once_for_all(problem, run, settings=OnceForAllSettings(search=1.0))
+    fastest = problem.budget.predictor.predict(problem.budget.predictor.extremes(SPACE)[0]).high_ms
+    budgets = [fastest + share * (problem.budget.budget_ms - fastest) for share in (0.3, 0.6, 1.0)]
+    found = [point.architecture.digest for point in frontier(result, budgets)]
+    (records,) = tmp_path.glob("derivation-*.jsonl")
+    evaluated = {json.loads(line)["digest"] for line in records.read_text().splitlines()}
+    assert len(set(found)) > 1 and set(found) <= evaluated
+    trained_on = once_for_all(problem, Run(tmp_path / "other", {}), settings=OnceForAllSettings(search=0.5))
+    assert trained_on.deriver is None  # its net has learnt one network since

@@ -180,8 +180,10 @@ class OnceForAllTrainer(DerivingTrainer):
         """The net, averaged since the derived architecture is trained."""
         return self.net if self.average is None else self.average.module  # type: ignore[return-value]
 
-    def further_deriver(self) -> None:
-        """None: for other budgets the losses alone decide, which the averaged net holds, too."""
+    def further_deriver(self) -> Deriver | None:
+        """The same one, unless the derived architecture was trained on since, which no other one was: then the losses
+        alone decide, which the averaged net holds, too."""
+        return self.deriver() if self.average is None else None
 
     def state_dict(self) -> dict[str, Any]:
         return {
