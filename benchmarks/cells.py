@@ -68,6 +68,8 @@ ONE_SHOT = {**CIFAR, "evaluations": 100}
 SETTINGS: dict[str, dict[str, Any]] = {
     "spos": ONE_SHOT,
     "random": ONE_SHOT,
+    "weaknas": ONE_SHOT,
+    "least-squares": ONE_SHOT,
     "darts-pt": {**TO_THE_END, "supernet": 0.8},
 }
 MIXING = ("darts", "darts-pt", "snas")

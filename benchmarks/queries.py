@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hwnas.errors import HwnasError
 from hwnas.searches.guided.bayesian import BayesianStrategy
 from hwnas.searches.guided.features import CellOperators, CodeFeatures
 from hwnas.searches.guided.pool import TablePool
@@ -42,7 +43,10 @@ def codes_of(texts: Sequence[str]) -> tuple[np.ndarray, CodeFeatures]:
         return np.array(read, dtype=int), CodeFeatures(words, CellOperators(none=0, skip=1))
     parts = [text.replace("-", ",").split(",") if set(text) & set(",-") else list(text) for text in texts]
     if len({len(part) for part in parts}) > 1:
-        raise SystemExit("the codes of a table must all make the same number of decisions.")
+        raise SystemExit(
+            "the codes of a table must all make the same number of decisions. A spreadsheet may have taken zeros at "
+            "their beginning away: keep the column as text."
+        )
     try:
         values = np.array(parts, dtype=int)
     except ValueError:
@@ -75,6 +79,31 @@ def codes_of_layers(layers: Sequence[Sequence[str]]) -> tuple[np.ndarray, CodeFe
         return (name, f"kernel {kernel}", f"expansion {expansion}") if name else ("identity",)
 
     return np.array(codes, dtype=int), CodeFeatures([[words(name) for name in names] for names in known])
+
+
+def read_table(path: str, code_columns: Sequence[str], accuracy_column: str, cost_column: str | None) -> pd.DataFrame:
+    """The rows that have a code, a finite accuracy and, if that is wanted, a finite cost; how many have not is said."""
+    if len(code_columns) not in (1, 3):
+        sys.exit("name one column of codes, or those of depths, kernels and expansions, in this order.")
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(code_columns, str))
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        sys.exit(f"{path} is no table: {error}")
+    numbers = [accuracy_column, *([cost_column] if cost_column else [])]
+    if absent := [name for name in (*code_columns, *numbers) if name not in table]:
+        sys.exit(f"{path} has no column {absent[0]!r}; it has {', '.join(table)}.")
+    for name in numbers:
+        table[name] = pd.to_numeric(table[name].astype(str).str.rstrip("% "), errors="coerce")
+    whole = table[np.isfinite(table[numbers]).all(axis=1) & table[list(code_columns)].notna().all(axis=1)]
+    if len(whole) < len(table):
+        print(
+            f"{len(table) - len(whole)} of {len(table)} rows have no code or no number in {', '.join(numbers)}, "
+            "and are left out",
+            file=sys.stderr,
+        )
+    if whole.empty:
+        sys.exit(f"{path} has no row with a code and a number in {', '.join(numbers)}.")
+    return whole
 
 
 def prior_of(name: str, table: pd.DataFrame, column: str) -> np.ndarray:
@@ -128,22 +157,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")  # 100 iterations are the authors'
     columns = options.code_column.split(",")
-    table = pd.read_csv(options.table, dtype=dict.fromkeys(columns, str))
-    wanted = [*columns, options.accuracy_column, *([options.cost_column] if options.cost_column else [])]
-    if absent := [name for name in wanted if name not in table]:
-        sys.exit(f"{options.table} has no column {absent[0]!r}; it has {', '.join(table)}.")
+    if min(options.seeds, options.queries) < 1:
+        sys.exit("--seeds and --queries are 1 or more.")
+    if options.cost_column is None and options.budget_percentile != 100:
+        sys.exit("--budget-percentile is one of costs: name their column with --cost-column.")
+    table = read_table(options.table, columns, options.accuracy_column, options.cost_column)
+    try:
+        if len(columns) == 3:
+            codes, _ = codes_of_layers(layers_of(*(table[name].tolist() for name in columns)))
+        else:
+            codes, _ = codes_of(table[columns[0]].tolist())
+    except HwnasError as error:
+        sys.exit(str(error))
+    _, rows = np.unique(codes, axis=0, return_index=True)  # of rows of one code the first counts
+    table = table.iloc[np.sort(rows)]
     if options.cost_column:
-        table = table[
-            table[options.cost_column] <= np.percentile(table[options.cost_column], options.budget_percentile)
-        ]
-    if len(columns) not in (1, 3):
-        sys.exit("name one column of codes, or those of depths, kernels and expansions, in this order.")
+        costs = table[options.cost_column]
+        table = table[costs <= np.percentile(costs, options.budget_percentile)]
     if len(columns) == 3:
         codes, features = codes_of_layers(layers_of(*(table[name].tolist() for name in columns)))
-        _, rows = np.unique(codes, axis=0, return_index=True)
-        codes, table = codes[np.sort(rows)], table.iloc[np.sort(rows)]
     else:
-        table = table.drop_duplicates(columns)
         codes, features = codes_of(table[columns[0]].tolist())
     accuracies, pool = table[options.accuracy_column].to_numpy(float), TablePool(codes)
     prior = None if options.prior is None else prior_of(options.prior, table, columns[0])

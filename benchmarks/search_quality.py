@@ -162,7 +162,9 @@ def seed_means(rows: Sequence[dict[str, Any]]) -> dict[int, float]:
 
 
 def p_of(differences: Sequence[float]) -> float:
-    """How often paired differences of random signs have a mean as far from 0; two-sided, exact."""
+    """How often paired differences of random signs have a mean as far from 0; two-sided, exact; one tells nothing."""
+    if len(differences) < 2:
+        return 1.0
     return float(stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue)
 
 

@@ -111,3 +111,12 @@ def test_a_decided_supernet_loses_nothing(digits, kind):
     else:
         assert "mixture" not in found
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_of_networks_that_are_scored_alike_none_is_ahead():
+    accuracies = [0.8, 0.5, 0.2]
+    for scores in ([0.9, 0.9, 0.1], [0.9, 0.9, 0.1][::-1]):
+        own = accuracies if scores[0] == 0.9 else accuracies[::-1]
+        assert Ranking.of(scores, own).regret == pytest.approx(0.15)
+    many = [0.9, *[0.5] * 29]
+    assert Ranking.of([1.0] * 30, many).hit is False and Ranking.of(many, many).hit is True

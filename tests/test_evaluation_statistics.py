@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu, ttest_ind
 
 from hwnas.errors import UsageError
-from hwnas.evaluation.pilots import effort_within
+from hwnas.evaluation.pilots import LONG, LONGEST, NOTICEABLE, effort_within, longer
 from hwnas.evaluation.statistics import (
     Comparison,
     detectable_effect,
@@ -20,6 +20,7 @@ from hwnas.evaluation.statistics import (
     relative_improvement,
     smallest_improvement,
     superiority,
+    without_seeds,
 )
 from hwnas.report.study_table import too_few
 
@@ -165,6 +166,23 @@ def test_what_a_search_does_besides_is_taken_from_its_seconds_before_they_are_sh
     assert effort_within(60, short_s=12, long_s=16) == 25  # 10 s besides, 2 s each
     assert effort_within(5, short_s=12, long_s=16) == 1
     assert effort_within(60, short_s=2, long_s=1) == 581  # disturbed: a step takes 0.1 s at least
+
+
+def test_a_search_that_takes_long_besides_is_given_the_time_that_its_steps_leave():
+    """30 s of evaluations and 0.4 s an epoch: three epochs take hardly more than one."""
+    further = longer(30.4, 31.2, LONG)
+    assert further == LONGEST
+    assert effort_within(60, 30.4, 30 + 0.4 * further, further) == 75
+    assert longer(10, 11, LONG) == 5 and (1 + NOTICEABLE) * 10 <= 9.5 + 0.5 * 5
+    assert longer(12, 16, LONG) == LONG and longer(12, 11, LONG) == LONGEST == longer(12, 12.001, LONGEST)
+
+
+def test_what_a_division_of_the_images_adds_to_all_is_no_worth_of_a_network():
+    """Two networks are trained with every seed; the others with one, and by a mean the worse one of them would win."""
+    worth, added = {"a": 0.9, "b": 0.8, "c": 0.85, "d": 0.84}, {0: -0.05, 1: 0.05}
+    seeds = {"a": (0, 1), "b": (0, 1), "c": (0,), "d": (1,)}
+    values = {(name, seed): worth[name] + added[seed] for name, own in seeds.items() for seed in own}
+    assert without_seeds(values) == pytest.approx(worth)
 
 
 @pytest.mark.parametrize(("seeds", "comparisons", "wanted"), [(3, 1, 4), (4, 1, 0), (4, 5, 5), (5, 10, 6), (6, 10, 0)])

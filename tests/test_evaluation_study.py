@@ -128,7 +128,8 @@ def test_searches_of_equal_time_go_as_far_as_their_pilots_say(folder, tmp_path):
     for path in (tmp_path / "made" / "pilot").glob(f"*/{RESULT_FILE}"):
         kept = read_json(path, "")
         assert min(kept["found"]["short_s"], kept["found"]["long_s"]) > 0
-        write_json(path, kept | {"found": kept["found"] | {"short_s": 3.0, "long_s": 5.0}})  # 1 s each, 2 s besides
+        timed = {"short_s": 3.0, "long_s": 5.0, "long": 3}  # 1 s each, 2 s besides
+        write_json(path, kept | {"found": kept["found"] | timed})
     assert efforts(4.0) == {"random-search": 2, "weaknas": 2}
     runs = (path / RUN_FOLDER / "run.json" for path in (tmp_path / "made" / "search").glob("*-2"))
     configs = {config["method"]: config for config in (read_json(run, "")["config"] for run in runs)}

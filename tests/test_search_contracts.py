@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
 from hwnas.searches import evaluators
 from hwnas.searches.contracts import Evaluation
@@ -21,9 +23,11 @@ from hwnas.searches.evaluators import (
 )
 from hwnas.searches.proposers import EvolutionProposer, RandomProposer, RandomWithin, evaluate_proposals
 from hwnas.searches.registry import SEARCHES, get_search
+from hwnas.spaces import get_space
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.child import trained_accuracy
 from hwnas.train.data import load_data
+from tests.latency_tables import made_table
 from tests.test_dsnas import SPACE, problem
 
 
@@ -228,3 +232,14 @@ def test_settings_of_dsnas_alone_are_refused_by_the_others(method, setting):
     assert get_search("dsnas").resolve(setting)
     with pytest.raises(UsageError, match="unknown search setting"):
         get_search(method).resolve(setting)
+
+
+def test_evolution_evaluates_networks_not_codes():
+    """Of NAS-Bench-Macro, in which an identity may stand at several places, codes of one network are common."""
+    space = get_space("nas-bench-macro")
+    predictor = fit(made_table(space, 12, seed=0))
+    budget = Budget(predictor.predict(predictor.extremes(space)[1]).high_ms, space, predictor)
+    evaluator = RecordedEvaluator(LookedUpEvaluator(lambda each: each.macs / 1e9), None)
+    evaluate_proposals(EvolutionProposer(budget, 10, seed=1), evaluator, 60)
+    digests = {each.digest for each in evaluator.evaluations}
+    assert len(digests) == len(evaluator.evaluations) == evaluator.networks == 60

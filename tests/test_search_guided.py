@@ -137,6 +137,14 @@ def test_the_benchmark_reads_digits_numbers_and_cells_and_counts_what_is_missed(
     assert json.loads(capsys.readouterr().out)["missed"] == 0
     main([*given, "--prior", "ms", "--seeds", "1", "--queries", "60", "--json"])
     assert json.loads(capsys.readouterr().out)["missed"] == 0
+    lines[1] = lines[1].rsplit(",", 2)[0] + ",,1"  # no accuracy
+    (tmp_path / "table.csv").write_text("\n".join(["code,accuracy,ms", *lines]))
+    main([*given, "--seeds", "2", "--queries", "60", "--json"])
+    out, err = capsys.readouterr()
+    assert json.loads(out)["missed"] == 0 and err.startswith(f"1 of {len(lines)} rows have no code or no number")
+    for wrong in (["--budget-percentile", "50"], ["--seeds", "0"], ["--cost-column", "watts"]):
+        with pytest.raises(SystemExit, match=r"--cost-column|1 or more|no column 'watts'"):
+            main([*given, *wrong])
     codes, _ = codes_of(["|none~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"])
     assert codes.tolist() == [[0, 0, 3, 1, 0, 0]]
 

@@ -87,14 +87,16 @@ class Ranking:
         """The ranking of one network or more; `accuracies` are the trained ones, 0 to 1."""
         limit = float(np.quantile(accuracies, QUARTILE))
         top = [i for i, accuracy in enumerate(accuracies) if accuracy >= limit]
-        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-        best = max(accuracies)
-        hit = any(accuracies[i] == best for i in order[:TOP_NETWORKS])
+        best, leader = max(accuracies), max(scores)
+        leading = [accuracy for score, accuracy in zip(scores, accuracies, strict=True) if score == leader]
+        of_best = max(score for score, accuracy in zip(scores, accuracies, strict=True) if accuracy == best)
+        # its place among those that are scored alike is the middle one
+        place = sum(score > of_best for score in scores) + (sum(score == of_best for score in scores) - 1) / 2
         return Ranking(
             Correlation.of(scores, accuracies),
             Correlation.of([scores[i] for i in top], [accuracies[i] for i in top]),
-            hit if len(scores) > TOP_NETWORKS else None,
-            best - accuracies[order[0]],
+            place < TOP_NETWORKS if len(scores) > TOP_NETWORKS else None,
+            best - fmean(leading),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -8,13 +8,13 @@ is repeated with more methods, seeds, images or budgets does only what is new.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from statistics import fmean
 from typing import Any
 
 from hwnas.designer.config import DesignProgress
@@ -22,9 +22,10 @@ from hwnas.devices.device import comes_with_hwnas, load_device
 from hwnas.evaluation.cluster import workers
 from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
 from hwnas.evaluation.gap import Correlation, Gap, Ranking, seed_ceiling
-from hwnas.evaluation.pilots import effort_within, with_effort
+from hwnas.evaluation.pilots import LONG, effort_within, with_effort
 from hwnas.evaluation.result import Cell, StudyResult
 from hwnas.evaluation.rules import RULES, depth, naswot_scores
+from hwnas.evaluation.statistics import without_seeds
 from hwnas.evaluation.tasks import Task, keep_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import write_json
@@ -39,6 +40,8 @@ from hwnas.searches.registry import get_search
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import get_space
 from hwnas.train.data import ImageData, load_data
+
+LOG = logging.getLogger(__name__)
 
 STUDY_FILE, REPORT_FILE = "study.json", "report.json"
 
@@ -115,6 +118,7 @@ class Study:
     _networks: dict[str, dict[str, Architecture]] = field(default_factory=dict)
     """By images and digest: everything that is trained."""
     _scores: dict[str, list[float]] = field(default_factory=dict)
+    _worths: dict[str, dict[str, float]] = field(default_factory=dict)
     """By images: those of everything that is trained."""
 
     @cached_property
@@ -167,9 +171,13 @@ class Study:
         for images in self.images:
             if self.truth is not None:  # whatever is wrong with it is said before the work
                 self.truth.networks(images.space)
+            known: dict[float, WantedBudget] = {}
             for wanted in dict.fromkeys(self.config.budget_ms):
                 budget = Budget(resolve_budget(wanted, images.space, images.predictor), images.space, images.predictor)
                 budget.check_feasible()
+                if (same := known.setdefault(budget.budget_ms, wanted)) != wanted:
+                    LOG.warning("%s is left out: it is %g ms, as %s is", wanted, budget.budget_ms, same)
+                    continue
                 for method in self.config.contenders:
                     for seed in self.seeds:
                         self._add(images, wanted, budget, method, seed)
@@ -224,7 +232,9 @@ class Study:
         for cell in self._cells:
             if cell.search is not None:
                 pilot = found[self._pilot_folder(cell.search)]
-                effort = effort_within(self.config.search_seconds, pilot["short_s"], pilot["long_s"])
+                effort = effort_within(
+                    self.config.search_seconds, pilot["short_s"], pilot["long_s"], pilot.get("long", LONG)
+                )
                 asked = with_effort(cell.search.asked, effort)
                 cell.search = replace(cell.search, folder=f"{cell.search.folder}-{effort}", asked=asked)
                 cell.effort = effort
@@ -282,7 +292,7 @@ class Study:
     def take_ranked(self, results: list[dict[str, Any]]) -> None:
         for cell, found in zip(self._with_supernet, results, strict=True):
             networks = self._networks[cell.data]
-            trained = [self._mean_val(cell.data, digest) for digest in networks]
+            trained = [self._worth(cell.data)[digest] for digest in networks]
             cell.gap = Gap(
                 supernet=found["supernet"],
                 inherited=found["inherited"],
@@ -305,8 +315,16 @@ class Study:
     def _with_supernet(self) -> list[Cell]:
         return [cell for cell in self._cells if cell.has_supernet]
 
-    def _mean_val(self, data: str, digest: str) -> float:
-        return fmean(self._vals(data, digest))
+    def _worth(self, data: str) -> dict[str, float]:
+        """What each network gets of the validation images, trained alone; as if all were of the same division."""
+        if data not in self._worths:
+            found = {
+                (digest, seed): result["val_accuracy"]
+                for (images, digest, seed), result in self._trained.items()
+                if images == data and result is not None
+            }
+            self._worths[data] = without_seeds(found)
+        return self._worths[data]
 
     def _vals(self, data: str, digest: str) -> list[float]:
         """Validation accuracy of a network, trained alone, with each seed that it was trained with, in their order."""

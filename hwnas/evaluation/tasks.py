@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from hwnas.child import save_child
 from hwnas.errors import HwnasError
 from hwnas.evaluation.gap import supernet_accuracies
-from hwnas.evaluation.pilots import LONG, SHORT, with_effort
+from hwnas.evaluation.pilots import LONG, SHORT, longer, with_effort
 from hwnas.files import read_json, write_json
 from hwnas.foreign import Finite, NotNegative, checked
 from hwnas.latency.additive import AdditivePredictor
@@ -68,6 +68,7 @@ class _Piloted(BaseModel):
     seconds: NotNegative
     short_s: NotNegative
     long_s: NotNegative
+    long: int = Field(LONG, ge=LONG)
 
 
 class _Trained(BaseModel):
@@ -115,7 +116,7 @@ class Task:
         path = Path(self.folder) / RESULT_FILE
         with suppress(HwnasError):
             written = read_json(path, "the result of a task")
-            if isinstance(written, dict) and written.get("asked") == self.asked:
+            if isinstance(written, dict) and _question(written.get("asked")) == _question(self.asked):
                 found: Json = written.get("found") or {}
                 checked(FOUND[self.kind], found, str(path), "it is made again")
                 if self.kind == "search":
@@ -123,6 +124,13 @@ class Task:
                 if self.kind != "rank" or len(found["ranked"]) == len(self.asked["ranked"]):
                     return dict(found)
         return None
+
+
+def _question(asked: Any) -> Any:
+    """What is asked, without the seed that a study began with, which may be another one when it goes on."""
+    if not isinstance(asked, dict) or not isinstance(asked.get("images"), dict):
+        return asked
+    return asked | {"images": asked["images"].get("sha256")}
 
 
 def run_task(task: Json) -> Json:
@@ -204,16 +212,21 @@ def kept_predictor(latency: str, space: SearchSpace, file: Path) -> LatencyPredi
 def _pilot(task: Task) -> Json:
     """Seconds of the same search going a little, and somewhat further; what they find is not kept."""
     images(task)  # read before anything is timed
-    found = {}
-    for name, effort in (("short_s", SHORT), ("long_s", LONG)):
+
+    def seconds(effort: int) -> float:
         folder = Path(task.folder) / str(effort)
         shutil.rmtree(folder, ignore_errors=True)  # what is left of one that was stopped would be gone on with
         started = time.perf_counter()
         _searched(replace(task, asked=with_effort(task.asked, effort)), folder)
-        found[name] = time.perf_counter() - started
+        taken_s = time.perf_counter() - started
         gc.collect()  # as in `run_task`
         shutil.rmtree(folder, ignore_errors=True)
-    return found
+        return taken_s
+
+    short_s, long, long_s = seconds(SHORT), LONG, seconds(LONG)
+    if (further := longer(short_s, long_s, long)) > long:
+        long, long_s = further, seconds(further)
+    return {"short_s": short_s, "long_s": long_s, "long": long}
 
 
 def _searched(task: Task, folder: Path) -> SearchResult:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 from hwnas.errors import HwnasError
 from hwnas.foreign import decoded, excerpt, parse_csv, read_bytes
@@ -65,17 +66,23 @@ class Truth:
     def regret(self, budget: Budget, architecture: Architecture) -> float | None:
         """Points between the best published network within a budget and this one; None where it is not published."""
         space = budget.space
-        if space not in self._by_digest:  # codes of one network are one
-            digests = (network.digest for network in self.networks(space))
-            self._by_digest[space] = dict(zip(digests, self.accuracies.values(), strict=True))
-        known, best = self._by_digest[space].get(architecture.digest), self._best_within(budget)
+        known, best = self._by_network(space).get(architecture.digest), self._best_within(budget)
         return None if known is None or best is None else best - known
+
+    def _by_network(self, space: SearchSpace) -> dict[str, float]:
+        """The accuracies by digest: of the codes of one network the mean, since each was trained by itself."""
+        if space not in self._by_digest:
+            found: dict[str, list[float]] = {}
+            for network, accuracy in zip(self.networks(space), self.accuracies.values(), strict=True):
+                found.setdefault(network.digest, []).append(accuracy)
+            self._by_digest[space] = {digest: fmean(accuracies) for digest, accuracies in found.items()}
+        return self._by_digest[space]
 
     def _best_within(self, budget: Budget) -> float | None:
         key = budget.predictor.digest, budget.budget_ms
         if key not in self._best:
-            within = budget.are_within(self.networks(budget.space))
-            held = [a for a, fits in zip(self.accuracies.values(), within, strict=True) if fits]
+            networks, accuracies = self.networks(budget.space), self._by_network(budget.space)
+            held = [accuracies[a.digest] for a, fits in zip(networks, budget.are_within(networks), strict=True) if fits]
             self._best[key] = max(held, default=math.nan)
         return None if math.isnan(self._best[key]) else self._best[key]
 

@@ -182,6 +182,11 @@ class RecordedEvaluator:
     def kind(self) -> EvaluationKind:
         return self._evaluator.kind
 
+    @property
+    def networks(self) -> int:
+        """How many different networks were asked for: codes of one network count once."""
+        return len({architecture.digest for architecture in self.evaluations})
+
     def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
         key = (architecture.digest, self.kind, epochs)
         if key not in self._known:

@@ -69,13 +69,13 @@ class EvolutionProposer:
     def __init__(self, budget: Budget, population: int, seed: int = 0) -> None:
         self._budget, self._population = budget, population
         self._random_within, self._rng = RandomWithin(budget), random.Random(seed)
-        self._proposed: dict[Architecture, None] = {}
+        self._proposed: set[str] = set()
         self._scores: dict[Architecture, float] = {}
 
     def ask(self, count: int) -> list[Architecture]:
         asked: list[Architecture] = []
         while len(asked) < count and (proposal := self._new()) is not None:
-            self._proposed[proposal] = None
+            self._proposed.add(proposal.digest)
             asked.append(proposal)
         return asked
 
@@ -90,10 +90,10 @@ class EvolutionProposer:
             for _ in range(BREEDINGS):
                 first, second = (list(space.indices(self._rng.choice(best))) for _ in range(2))
                 child = space.decode(self._child(first, second))
-                if child not in self._proposed:
+                if child.digest not in self._proposed:
                     return child
         draws = (self._random_within(self._rng) for _ in range(NEW_DRAWS))
-        return next((drawn for drawn in draws if drawn not in self._proposed), None)
+        return next((drawn for drawn in draws if drawn.digest not in self._proposed), None)
 
     def _child(self, code: list[int], other: list[int]) -> list[int]:
         """A child of two parents, mutated."""
@@ -127,9 +127,9 @@ def evaluate_proposals(
         progress: called after each evaluation with (evaluations done, in all, the best score).
         epochs: the fidelity: see `Evaluator`.
     """
-    while len(evaluator.evaluations) < evaluations and (proposed := proposer.ask(1)):
+    while (done := evaluator.networks) < evaluations and (proposed := proposer.ask(1)):
         proposer.tell([evaluator(architecture, epochs) for architecture in proposed])
         if progress is not None:
             best = max(evaluator.evaluations.values(), key=lambda evaluation: evaluation.rank)
             figure = best.score if best.accuracy is None else best.accuracy
-            progress(len(evaluator.evaluations), evaluations, {"best_val_accuracy": figure})
+            progress(max(done, evaluator.networks), evaluations, {"best_val_accuracy": figure})
