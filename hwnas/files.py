@@ -79,8 +79,8 @@ def check_ours(path: Path, mark: bytes = b"hwnas") -> None:
     """
     if _end_of_links(path).is_file() and mark not in path.read_bytes():
         raise HwnasError(
-            f"{path} is there and was not written by hwnas, or is something else than is to be written there now, and "
-            "would be replaced. Move it elsewhere, or name another place."
+            f"{path} is there and was not written by hwnas, or is another kind of file than the new one, and would be "
+            "replaced. Move it elsewhere, or name another place."
         )
 
 

@@ -157,7 +157,7 @@ def test_a_card_needs_an_export(tmp_path: Path) -> None:
     with pytest.raises(HwnasError, match=r"the model card: there is no file .*export.json"):
         write_model_card(tmp_path)
     (tmp_path / "export.json").write_text('{"files": [{}]}')
-    with pytest.raises(HwnasError, match=r"lacks what a card is made of \(KeyError\('path'\)\)"):
+    with pytest.raises(HwnasError, match=r"lacks data that a card needs \(KeyError\('path'\)\)"):
         write_model_card(tmp_path)
     assert not (tmp_path / "CARD.md").exists()
 

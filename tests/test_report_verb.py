@@ -75,7 +75,7 @@ def test_a_damaged_report_is_an_error_and_the_page_stays(hwnas, run):
     write_json(run / "report.json", {"device": "local"})
     code, _, err = hwnas("report", run)
     assert code == 1
-    assert "lacks what a page is made of" in err
+    assert "lacks data that a page needs" in err
     assert (run / "report.html").read_text() == "a page of hwnas"
 
 

@@ -221,7 +221,7 @@ def _check_within(result: DesignResult) -> None:
             "busy."
         )
     if result.status == "over":
-        others = " Even this, the fastest of the space, is." if result.is_fastest else ""
+        others = " It is the fastest network of the space." if result.is_fastest else ""
         raise HwnasError(
             f"the network measures {result.measured_ms[result.runtime]:.4g} ms on {result.runtime}, over the budget of "
             f"{result.budget_ms:g} ms.{others} Its files are kept in {result.run}. "

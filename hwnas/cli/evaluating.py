@@ -34,13 +34,13 @@ def accuracy(
         typer.Option("--crop/--no-crop", help="Take the largest centred square, or all of an image [the file's own]."),
     ] = None,
     timeout_s: Annotated[
-        float | None, typer.Option("--timeout-s", min=0.1, help="Give up on up to 512 images after this long.")
+        float | None, typer.Option("--timeout-s", min=0.1, help="Seconds allowed for up to 512 images.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Count how many images a model file gets right, decoded, cut and resized as an app that follows its card does it.
 
-    Of a file that does not say how it wants images, what can be seen is taken, and what was assumed is said.
+    If a file does not say how it wants images, hwnas reads what it can, assumes the rest, and says what.
 
     Example: `hwnas accuracy runs/demo/models/model.int8.tflite --data photos`
     """

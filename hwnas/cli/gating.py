@@ -36,8 +36,8 @@ def gate(
         Path | None,
         typer.Option(
             "--baseline",
-            help="It may not be slower than this: a JSON of --save or `bench --json`, or a model file, to be measured "
-            "beside it. With --budget-ms: a table, which says how fast the device is as a rule.",
+            help="The model may not be slower than this: a JSON of --save or `bench --json`, or a model file, measured "
+            "in turns. With --budget-ms: a table, which says how fast the device usually is.",
         ),
     ] = None,
     allow_percent: Annotated[
@@ -51,7 +51,7 @@ def gate(
 ) -> None:
     """Fail where a model is too slow, beyond what noise can explain: for continuous integration.
 
-    The exit code is 0 for within (and for what noise does not let be decided, which is said), 3 for too slow, 1 and 2
+    The exit code is 0 for within (and, with a note, for undecided because of noise), 3 for too slow, 1 and 2
     for errors.
 
     Example: `hwnas gate model.tflite --device pixel-8 --budget-ms 5 --junit gate.xml`
@@ -119,8 +119,8 @@ def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, ju
         )
     if not baseline.is_dir() and budget_ms is not None:
         raise UsageError(
-            "--budget-ms and a baseline that is a file are two questions, each with an answer of its own; run "
-            "`hwnas gate` once with each. (With a latency table as the baseline, a budget is one.)"
+            "--budget-ms and a baseline that is a file are two questions; run `hwnas gate` once for each. (Only a "
+            "latency table as the baseline goes with --budget-ms.)"
         )
     if save is not None and baseline.suffix in MODELS:
         raise UsageError(

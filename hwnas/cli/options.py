@@ -142,7 +142,7 @@ Method = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", help="Passes over the training images [design: the more, the fewer images; 30]."),
+    typer.Option("--epochs", help="Passes over the training images [design: more for fewer images; else 30]."),
 ]
 StudyEpochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images [30].")]
 Pretrained = Annotated[

@@ -100,7 +100,7 @@ def evaluate(
 ) -> None:
     """Compare search methods with random networks and simple rules, over seeds, images and budgets.
 
-    Everything is trained alike, for as many epochs or (--search-seconds) as long, and what is found is trained from
+    All methods train alike, for equal epochs or (--search-seconds) equal time; networks that are found train from
     scratch. Latencies are predicted by a table that exists. A study that was stopped goes on, and takes more seeds,
     methods or budgets.
 
@@ -129,7 +129,7 @@ def _show(studies: list[Path], given: list[str], as_json: bool) -> None:
     if given or len(studies) > 2:
         beside = f"--{given[0].replace('_', '-')} beside them" if given else f"{len(studies)} folders"
         raise UsageError(
-            f"folders of studies are shown, or two of them compared, and nothing is run; not {beside}. Leave out the "
+            f"one study's folder is shown, two are compared, and nothing is run; do not give {beside}. Leave out the "
             "folders to run a study."
         )
     found = read_report(studies[0]) if len(studies) == 1 else compare_studies(*studies)

@@ -52,8 +52,8 @@ def in_first_runs(config: DesignConfig) -> FirstRuns:
         return FirstRuns(config)
     if isinstance(config.budget_ms, str):
         raise UsageError(
-            f"--sustained needs a budget in ms, not {written(config.budget_ms)} of the networks: when all of them are "
-            "slower, it is the same ones."
+            f"--sustained needs a budget in ms, not {written(config.budget_ms)} of the networks: a share "
+            "stays the same when all slow down."
         )
     measured = read_sustained(Path(config.sustained))
     slowdown = max(measured.slowdown, 1.0)

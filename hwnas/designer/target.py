@@ -197,8 +197,8 @@ def check_one_size(predictor: LatencyPredictor, further: Sequence[Target]) -> No
     own = isinstance(predictor, ProxySpacePredictor)
     if other := next((name for name, is_proxy in proxies.items() if is_proxy != own), None):
         raise HwnasError(
-            f"the table for {'the first budget' if own else other} prices this space at the size it was published at "
-            "only, and the other budgets are for networks of the size that is searched: no network is meant by both. "
+            f"the table for {'the first budget' if own else other} prices this space only at its published size, and "
+            "the other budgets are for networks of the size that is searched: these are different networks. "
             "Give the resolution and width of the publication, or another space, such as tiny, whose blocks are "
             "estimated at any size."
         )

@@ -219,8 +219,8 @@ class Task:
 def cannot_compare(why: str) -> UsageError:
     """The error where known networks are to be trained too, and cannot be."""
     return UsageError(
-        f"--compare and --compare-with train known networks as what is found was trained, and here that cannot be: "
-        f"{why}. Leave them out."
+        f"--compare and --compare-with train known networks like the found one, which is impossible here: {why}. "
+        "Leave them out."
     )
 
 

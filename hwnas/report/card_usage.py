@@ -40,7 +40,7 @@ def _steps(seen: Preprocessing | None) -> list[str]:
     """The steps that an app takes with a photograph, in order."""
     if seen is None:
         return [
-            "- Normalisation of the pixels: not recorded; as in training. Nor is how photographs were cut and resized."
+            "- Normalisation of the pixels: not recorded, nor are crop and resizing of photographs: do as in training."
         ]
     lead = "- From a photograph to the input. The accuracy above is that of these steps; others lose some of it:"
     return [lead, *(f"  {number}. {step}" for number, step in enumerate(seen.steps, 1))]

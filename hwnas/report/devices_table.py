@@ -32,9 +32,7 @@ def device_tables(found: Discovery) -> Iterator[RenderableType]:
 
 def latency_models_table(shipped: Sequence[ShippedTable]) -> RenderableType:
     """The latency tables that come with hwnas, the better one of a device first."""
-    title = (
-        "latency models that come with hwnas: they predict, and measure nothing; for that the phone must be connected"
-    )
+    title = "latency models that come with hwnas: they predict, and measure nothing; to measure, connect the phone"
     table = _table(title, "--latency", "--device", "from", "spaces", "off on known networks")
     for model in shipped:
         error = "not known" if model.error_percent is None else f"{model.error_percent:g} %"

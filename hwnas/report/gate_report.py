@@ -18,8 +18,8 @@ JUNIT_MARK = f'"{SUITE}"'.encode()
 """A mark in every file of `write_junit`."""
 COLOURS = {"within": "bold green", "too slow": "bold red", "undecided": "bold yellow", "measured": "bold"}
 ADVICE = {
-    "undecided": "Noise does not let it be said whether that is within, so nothing is held against it: allow more time "
-    "with --max-s, or leave more room.",
+    "undecided": "Noise is too strong to say whether that is within the limit, so the gate passes: allow more time "
+    "with --max-s, or raise the limit.",
 }
 """By status: what to add to the outcome."""
 

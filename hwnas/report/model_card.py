@@ -42,7 +42,7 @@ def write_model_card(folder: Path, report: Json | None = None, licence: str | No
         text = model_card(exported, report or {}, licence)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise HwnasError(
-            f"the model card: {folder / EXPORT_FILE} lacks what a card is made of ({error!r}); export again."
+            f"the model card: {folder / EXPORT_FILE} lacks data that a card needs ({error!r}); export again."
         ) from error
     write_page(path, text)
     return path

@@ -74,9 +74,7 @@ def tiles(report: Json) -> list[Json]:
 def _latency_tile(report: Json) -> Json:
     ms, budget_ms = report["measured_ms"].get(report["runtime"]), report["budget_ms"]
     if ms is None:
-        told = (
-            f"predicted; the budget is {budget_ms:g} ms. Its interval would end at the budget at {_target_ms(report)}."
-        )
+        told = f"predicted; the budget is {budget_ms:g} ms. A prediction of {_target_ms(report)} would just keep it."
         return {"name": "Latency", "value": f"{report['predicted_ms']:.3g} ms", "told": told, "state": "predicted"}
     share = 100 * ms / budget_ms
     status = budget_status(report)
@@ -132,7 +130,7 @@ def _latency_warnings(report: Json) -> list[str]:
         why = f"{publication} gives the ms of its parts" if publication else "there was no device"
         return [f"It was not measured: {why}."]
     if budget_status(report) == "over":
-        rest = " Even this, the fastest network of the space, is." if report.get("is_fastest") else ""
+        rest = " It is the fastest network of the space." if report.get("is_fastest") else ""
         found.append(f"It measures {measured:.4g} ms, over the budget of {report['budget_ms']:g} ms.{rest}")
     further = (report.get("limits") or ())[1:]
     found += [f"It is over a limit, {each['name']}: {each['told']}." for each in further if each["status"] == "over"]
@@ -172,7 +170,7 @@ def _remarks(report: Json) -> list[str]:
         unused(report),
         ""
         if leaked is None
-        else f"Without the test images that are copies of images it learnt from, {100 * leaked:.1f} % are right.",
+        else f"Without the test images copied from training or validation, {100 * leaked:.1f} % are right.",
         *(f"Chosen: {text}." for text in report.get("chosen", ())),
     ]
 

@@ -39,7 +39,7 @@ def write_runs_page(folders: Sequence[Path], path: Path) -> Path:
     try:
         text = runs_page(reports, path.parent, metrics)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise HwnasError(f"a report lacks what a page is made of ({error!r}); repeat its command.") from error
+        raise HwnasError(f"a report lacks data that a page needs ({error!r}); repeat its command.") from error
     write_page(path, text)
     return path
 

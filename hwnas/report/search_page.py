@@ -56,7 +56,7 @@ def write_search_page(
         text = search_page(report, space, indicators, metrics, evaluated, mistakes, probabilities, folder)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise HwnasError(
-            f"the page: the report of {folder} lacks what a page is made of ({error!r}); repeat the command of the run."
+            f"the page: the report of {folder} lacks data that a page needs ({error!r}); repeat the command of the run."
         ) from error
     write_page(path, text)
     return path

@@ -38,7 +38,7 @@ def write_study_page(folder: Path, report: Json) -> Path:
         text = study_page(report)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise HwnasError(
-            f"the page: the report of {folder} lacks what a page is made of ({error!r}); repeat the study."
+            f"the page: the report of {folder} lacks data that a page needs ({error!r}); repeat the study."
         ) from error
     write_page(path, text)
     return path

@@ -56,8 +56,8 @@ GAP_EXPLAINED = (
     "points of validation accuracy; discretised: lost by taking one network out of the supernet; inherited: minus the "
     "same network's when retrained; tau: Kendall's, of inherited with trained accuracy over all networks that were "
     "trained, with its standard error; top-5 hit: how often the best trained network is among the five best by "
-    "inherited accuracy; regret: points lost by taking the first of them; other seed: the same of one training of each "
-    "network by another, where they were trained twice: what is known after training them all"
+    "inherited accuracy; regret: points lost by taking the first of them; other seed: the same by a second training of "
+    "each network, where there is one: what training them all once tells"
 )
 
 

@@ -261,7 +261,7 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key], counts: Mapping[s
         try:
             key, latency = key_of(row), _latency_of(row)
             if row.get(CHECKSUM) and row[CHECKSUM] != _checksum(row, latency):  # earlier versions wrote none
-                raise ValueError(f"it does not match its {CHECKSUM}, which whoever changes a row must empty")
+                raise ValueError(f"it does not match its {CHECKSUM}; empty that cell if you changed the row")
             if key in rows:
                 raise ValueError(f"it is about the same as line {lines[key]}, and only one of them can be right")
         except KeyError as error:
