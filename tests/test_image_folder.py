@@ -239,3 +239,19 @@ def test_unequal_classes_are_said_and_balance_draws_the_small_ones_more_often(tm
 def test_classes_that_are_nearly_equal_are_not_worth_a_word(tmp_path, recwarn):
     make_folder(tmp_path, {"train/cat": 14, "train/dog": 6, "val/cat": 2, "val/dog": 2, "test/cat": 2, "test/dog": 2})
     assert load_data(tmp_path, 8, workers=0).findings.unequal == ""
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_classes_and_images_are_in_one_order_on_every_machine(tmp_path, form):
+    """macOS decomposes letters: an A and two dots come before B, the letter of both behind Z."""
+    for name in ("\u00c4rmel", "Bluse", "Zopf"):
+        for split in ("train", "test"):
+            folder = tmp_path / split / unicodedata.normalize(form, name)
+            folder.mkdir(parents=True)
+            for image in ("\u00e4.png", "b.png", "z.png"):
+                picture = Image.new("RGB", (8, 8), (ord(image[0]) % 256, len(name), 3))
+                picture.save(folder / unicodedata.normalize(form, image))
+    found = folder_source(tmp_path)
+    assert found.classes == ("Bluse", "Zopf", "\u00c4rmel")
+    names = [unicodedata.normalize("NFC", image.name) for image in found.train]
+    assert names[:3] == [f"train/Bluse/{name}" for name in ("b.png", "z.png", "\u00e4.png")]

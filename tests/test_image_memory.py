@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from hwnas.errors import HwnasError
+from hwnas.train import memory
 from hwnas.train.data import load_data
 from hwnas.train.findings import DataWarning
 from hwnas.train.images import BrokenImageError, ImageReader, decode_file
@@ -125,3 +126,14 @@ def test_what_does_not_fit_into_the_memory_that_is_left_is_left_out_and_said(tmp
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
     assert sum(data.counts.values()) == 40 and data.digest != whole.digest
+
+
+def test_files_that_a_container_has_read_are_no_memory_in_use(tmp_path, monkeypatch):
+    for name, text in (("max", str(8 << 30)), ("current", str((8 << 30) - (2 << 20)))):
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "CGROUPS", [(tmp_path, *memory.CGROUPS[0][1:])])
+    assert memory.available_bytes() == 2 << 20
+    (tmp_path / "memory.stat").write_text(f"anon 5\nactive_file {1 << 20}\ninactive_file {3 << 20}\n")
+    assert memory.available_bytes() == 6 << 20
+    monkeypatch.setattr(memory.distributed, "processes_here", lambda: 2)
+    assert memory.available_bytes() == 3 << 20

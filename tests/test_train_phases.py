@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import UsageError
+from hwnas.run import Run
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proxyless import ProxylessSettings, ProxylessTrainer
@@ -14,6 +15,7 @@ from hwnas.searches.registry import get_search
 from hwnas.searches.single_path import SinglePathSettings, SinglePathTrainer
 from hwnas.searches.snas import SNASSettings, SNASTrainer
 from hwnas.train.data import ImageData, load_data
+from hwnas.train.loop import train
 from hwnas.train.optim import warmup_steps
 from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings
@@ -150,3 +152,12 @@ def test_weights_that_only_warm_up_are_refused():
 def test_a_search_without_a_step_of_its_own_is_refused(name):
     with pytest.raises(UsageError, match=r"0 <= pretrain < search <= 1, not pretrain=0.5, search=0.5"):
         get_search(name).resolve({"pretrain": 0.5, "search": 0.5})
+
+
+def test_a_training_ends_at_its_last_step_in_the_middle_of_an_epoch(tmp_path):
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=160, workers=0)
+    trainer = SinglePathTrainer(problem(data, epochs=2), SinglePathSettings())
+    trainer.total_steps, told = 3, []
+    assert data.steps_per_epoch > 3
+    train(trainer, data, Run(tmp_path, {}), lambda step, total, _: told.append((step, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)] and trainer.step_count == 3

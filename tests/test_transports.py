@@ -21,6 +21,7 @@ from hwnas.errors import HwnasError, UsageError
 from hwnas.runners.remote import MODEL_AND_INPUT_PATTERNS
 from hwnas.transports.adb import Adb
 from hwnas.transports.base import Completed, DeviceError, DeviceFull, DeviceTimeout
+from hwnas.transports.client import run_client
 from hwnas.transports.file_transfer import FileTransfer
 from hwnas.transports.local import Local
 from hwnas.transports.own_folder import MARKER, NAME
@@ -473,3 +474,15 @@ def test_every_registered_transport_is_tested():
     assert {tests.kind.kind for tests in Conformance.__subclasses__()} == TRANSPORTS.keys()
     for kind in TRANSPORTS.values():
         assert kind.address_field is None or kind.address_field in Device.model_fields
+
+
+def test_a_program_in_a_group_of_its_own_ends_with_the_one_that_started_it(tmp_path):
+    """As coreutils' `timeout` and its child are."""
+    marker = tmp_path / "pid"
+    script = f"timeout 60 sh -c 'echo $$ > {marker}; exec sleep 60'"
+    assert run_client(["sh", "-c", script], 1.0, "install it").exit_code is None
+    pid = int(marker.read_text())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "it goes on"
+        time.sleep(0.05)

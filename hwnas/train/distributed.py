@@ -82,11 +82,15 @@ def join(torch_device: str = "cpu") -> str:
         HwnasError: the other processes cannot be reached.
     """
     global _group
-    _check_device(torch_device)
+    if _wanted_processes() == 1 or not torch_device.startswith("cuda"):
+        _check_device(torch_device)
     if _wanted_processes() == 1:
         return torch_device
     kind = torch.device(torch_device).type
-    device = f"cuda:{_own_gpu()}" if kind == "cuda" else torch_device
+    device = torch_device
+    if kind == "cuda":  # its own alone: a GPU may be for one process only
+        device = f"cuda:{_own_gpu()}"
+        _check_device(device)
     if dist.is_initialized():
         if _group is None:  # somebody else's group: its store is not ours to use
             _group = _Group(HashStore(), dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT))

@@ -31,6 +31,10 @@ def name_bytes(name: str) -> bytes:
     return unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
 
 
+def _by_name(image: LabelledImage) -> tuple[bytes, int]:
+    return name_bytes(image.name), image.label
+
+
 def stable_fraction(text: str) -> float:
     """A number in [0, 1) that depends on `text` only: equal on every machine, and in every version of Python."""
     # 53 bits are what a float holds: with all 64 the largest would be rounded up to 1
@@ -51,7 +55,7 @@ def split_test(images: Iterable[LabelledImage]) -> tuple[list[LabelledImage], li
         cut = min(max(below, 1), len(ordered) - 1)
         test += ordered[:cut]
         train += ordered[cut:]
-    return sorted(train), test
+    return sorted(train, key=_by_name), test
 
 
 def split_validation(
@@ -73,7 +77,7 @@ def split_validation(
         train_by_class.append(ordered[cut:])
     quotas = _equal_quotas([len(members) for members in train_by_class], limit_train)
     train = [image for members, quota in zip(train_by_class, quotas, strict=True) for image in members[:quota]]
-    return sorted(train), mixed(val)
+    return sorted(train, key=_by_name), mixed(val)
 
 
 def _equal_quotas(sizes: Sequence[int], limit: int | None) -> list[int]:

@@ -78,21 +78,27 @@ def train(
     saved_at = time.monotonic()
     trainer.net.train()
     device = next(trainer.net.parameters()).device
+    if from_first(lambda: data.digest) != data.digest:
+        raise HwnasError(
+            "the processes of this training do not have the same images: copy the same folder to every machine, and "
+            "leave each enough memory to decode the largest picture."
+        )
     settle_threads(trainer, lambda: _shares(next(data.train_batches(0, torch_device=device))))
     while trainer.step_count < trainer.total_steps:
         epoch, start_step = divmod(trainer.step_count, data.steps_per_epoch)
         for images, labels in data.train_batches(epoch, start_step, device):
             figures = trainer.step(share(images), share(labels))
-            if not writes:
-                continue
-            run.log({"step": trainer.step_count, "epoch": epoch, **figures})
-            if progress is not None:
-                progress(trainer.step_count, trainer.total_steps, figures)
             last = trainer.step_count == trainer.total_steps
-            if last or time.monotonic() - saved_at > checkpoint_seconds:
-                run.sync()
-                save_checkpoint(checkpoint, trainer.state_dict())
-                saved_at = time.monotonic()
+            if writes:
+                run.log({"step": trainer.step_count, "epoch": epoch, **figures})
+                if progress is not None:
+                    progress(trainer.step_count, trainer.total_steps, figures)
+                if last or time.monotonic() - saved_at > checkpoint_seconds:
+                    run.sync()
+                    save_checkpoint(checkpoint, trainer.state_dict())
+                    saved_at = time.monotonic()
+            if last:  # perhaps in the middle of an epoch
+                break
 
 
 def _shares(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -117,7 +123,7 @@ def seeded(seed: int, step: int | None = None) -> Iterator[None]:
     Initial weights and dropout draw from them, and a step that is repeated after a stop must draw the same.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
-        torch.manual_seed(seed if step is None else seed * 1_000_003 + step)
+        torch.manual_seed(seed if step is None else (seed * 1_000_003 + step) % 2**63)
         yield
 
 

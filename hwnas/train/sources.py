@@ -69,12 +69,25 @@ def folder_source(folder: Path, most_bytes: int | None = None, only: str | None 
         test=tuple(mixed(found.test)),
         decode=partial(decode_file, folder, most_bytes=most_bytes),
         fingerprint=partial(file_fingerprint, folder),
-        same=partial(same_pixels, folder, most_bytes=most_bytes),
+        same=_remembered(partial(same_pixels, folder, most_bytes=most_bytes)),
         val=tuple(mixed(found.val)),
         left_out=found.left_out,
         nested=tuple(found.nested),
         divided=found.divided,
     )
+
+
+def _remembered(same: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
+    """It decodes both pictures at full size, and is asked about the same two by several splits."""
+    known: dict[tuple[str, str], bool] = {}
+
+    def ask(name: str, other: str) -> bool:
+        pair = (min(name, other), max(name, other))
+        if pair not in known:
+            known[pair] = same(name, other)
+        return known[pair]
+
+    return ask
 
 
 def digits_source() -> ImageSource:

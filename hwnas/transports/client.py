@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from hwnas.errors import HwnasError, UsageError
 
 
@@ -52,12 +54,21 @@ def run_client(command: Sequence[str], timeout_s: float, install: str, source: P
             exit_code = None
         finally:
             if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _end_session(process.pid)
                 process.wait()
         output.seek(0)
         error.seek(0)
         return ClientEnd(exit_code, output.read(), error.read())
+
+
+def _end_session(leader: int) -> None:
+    """Kill a program and all that it has started: also in process groups of their own, as coreutils' `timeout` does."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _start(
