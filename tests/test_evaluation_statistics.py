@@ -174,6 +174,7 @@ def test_a_search_that_takes_long_besides_is_given_the_time_that_its_steps_leave
     assert further == LONGEST
     assert effort_within(60, 30.4, 30 + 0.4 * further, further) == 75
     assert longer(10, 11, LONG) == 5 and (1 + NOTICEABLE) * 10 <= 9.5 + 0.5 * 5
+    assert effort_within(60, 12, 11.9, 12) < 700  # a disturbed one tells of no step that takes nothing
     assert longer(12, 16, LONG) == LONG and longer(12, 11, LONG) == LONGEST == longer(12, 12.001, LONGEST)
 
 
@@ -183,6 +184,8 @@ def test_what_a_division_of_the_images_adds_to_all_is_no_worth_of_a_network():
     seeds = {"a": (0, 1), "b": (0, 1), "c": (0,), "d": (1,)}
     values = {(name, seed): worth[name] + added[seed] for name, own in seeds.items() for seed in own}
     assert without_seeds(values) == pytest.approx(worth)
+    same = without_seeds({(f"{number}", 0): 127 / 134 for number in range(7)})
+    assert len(set(same.values())) == 1
 
 
 @pytest.mark.parametrize(("seeds", "comparisons", "wanted"), [(3, 1, 4), (4, 1, 0), (4, 5, 5), (5, 10, 6), (6, 10, 0)])

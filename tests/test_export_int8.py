@@ -254,3 +254,10 @@ def test_what_a_maximum_is_padded_with_is_no_part_of_its_range(format: str) -> N
     pooled = nn.Conv2d(3, 4, 1), nn.MaxPool2d(2, 2, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     module = nn.Sequential(*pooled, nn.Linear(4, 4)).eval()
     assert noise_db(module, format, int8_file(module, format)) > 20
+
+
+def test_a_constant_around_the_image_is_a_part_of_its_range() -> None:
+    padded = nn.Conv2d(3, 4, 1), nn.Sigmoid(), nn.ConstantPad2d(1, 5.0), nn.Conv2d(4, 4, 3)
+    torch.manual_seed(0)
+    module = nn.Sequential(*padded, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    assert noise_db(module, "tflite", int8_file(module, "tflite")) > 20

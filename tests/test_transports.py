@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -476,11 +477,23 @@ def test_every_registered_transport_is_tested():
         assert kind.address_field is None or kind.address_field in Device.model_fields
 
 
+IN_A_GROUP_OF_ITS_OWN = """
+import os, subprocess, sys, time
+if len(sys.argv) > 2:
+    os.setpgid(0, 0)
+    with open(sys.argv[1] + ".part", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(sys.argv[1] + ".part", sys.argv[1])
+    time.sleep(60)
+subprocess.run([sys.executable, __file__, sys.argv[1], "child"])
+"""
+
+
 def test_a_program_in_a_group_of_its_own_ends_with_the_one_that_started_it(tmp_path):
     """As coreutils' `timeout` and its child are."""
-    marker = tmp_path / "pid"
-    script = f"timeout 60 sh -c 'echo $$ > {marker}; exec sleep 60'"
-    assert run_client(["sh", "-c", script], 1.0, "install it").exit_code is None
+    marker, script = tmp_path / "pid", tmp_path / "script.py"
+    script.write_text(IN_A_GROUP_OF_ITS_OWN)
+    assert run_client([sys.executable, str(script), str(marker)], 3.0, "install it").exit_code is None
     pid = int(marker.read_text())
     deadline = time.monotonic() + 10
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

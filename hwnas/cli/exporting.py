@@ -160,7 +160,7 @@ def _images(
         loaded = load_data(source, child.architecture.input_shape[1], progress=progress, **shared)
         if data is None:
             _check_unchanged(source, loaded.digest, config)
-        preprocessing = _preprocessing(run, loaded)
+        preprocessing = _preprocessing(run, loaded, data is None)
     except HwnasError as error:
         if required or data is not None:
             raise
@@ -186,8 +186,8 @@ def _report(run: Path) -> dict[str, Any] | None:
     return design_report(run / REPORT_FILE)
 
 
-def _preprocessing(run: Path, images: ImageData) -> Preprocessing | None:
-    """How the run's network was trained to see pixels; None: not recorded for a network of this resolution.
+def _preprocessing(run: Path, images: ImageData, own: bool) -> Preprocessing | None:
+    """How the run's network was trained to see pixels; None: not recorded, or the run's `own` images tell it better.
 
     Raises UsageError for other classes.
     """
@@ -203,7 +203,7 @@ def _preprocessing(run: Path, images: ImageData) -> Preprocessing | None:
             f"{', '.join(images.classes)}; give images of the same classes in folders of the same names."
         )
     seen = report.get("preprocessing")
-    if seen is None or seen.get("resolution", images.resolution) != images.resolution:
+    if seen is None or (own and seen.get("resolution", images.resolution) != images.resolution):
         return None
     # reports of old do not say how images were cut and resized, which has always been done in this way
     return Preprocessing(tuple(seen["mean"]), tuple(seen["std"]), LARGEST_CENTRED, ANTIALIASED_BILINEAR)

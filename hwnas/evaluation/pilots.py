@@ -54,7 +54,7 @@ def effort_within(seconds: float, short_s: float, long_s: float, long: int = LON
         short_s, long_s: what the searches of `SHORT` and `long` took.
         long: the effort of the longer search.
     """
-    least_s = LEAST_STEP * short_s if long == LONG else 0.0  # a longer one is told from the shorter one
+    least_s = LEAST_STEP * short_s * (LONG - SHORT) / (long - SHORT)  # the further it goes, the better it is told
     each_s = max((long_s - short_s) / (long - SHORT), least_s, 1e-6)
     besides_s = max(short_s - SHORT * each_s, 0.0)
     return min(MOST, max(1, int((seconds - besides_s) / each_s)))

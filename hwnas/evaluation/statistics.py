@@ -163,7 +163,8 @@ def without_seeds(values: Mapping[tuple[str, int], float]) -> dict[str, float]:
         row[subjects.index(subject)] = row[len(subjects) + seeds.index(seed)] = 1
     found = np.linalg.lstsq(rows, np.fromiter(values.values(), float), rcond=None)[0]
     own, added = found[: len(subjects)], found[len(subjects) :]
-    return dict(zip(subjects, (own + added.mean()).tolist(), strict=True))
+    # rounded: what was equal stays so
+    return {subject: round(value, 9) for subject, value in zip(subjects, (own + added.mean()).tolist(), strict=True)}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -171,11 +171,11 @@ class Study:
         for images in self.images:
             if self.truth is not None:  # whatever is wrong with it is said before the work
                 self.truth.networks(images.space)
-            known: dict[float, WantedBudget] = {}
+            known: dict[str, WantedBudget] = {}
             for wanted in dict.fromkeys(self.config.budget_ms):
                 budget = Budget(resolve_budget(wanted, images.space, images.predictor), images.space, images.predictor)
                 budget.check_feasible()
-                if (same := known.setdefault(budget.budget_ms, wanted)) != wanted:
+                if (same := known.setdefault(f"{budget.budget_ms:.9g}", wanted)) != wanted:
                     LOG.warning("%s is left out: it is %g ms, as %s is", wanted, budget.budget_ms, same)
                     continue
                 for method in self.config.contenders:

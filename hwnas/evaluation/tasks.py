@@ -116,7 +116,7 @@ class Task:
         path = Path(self.folder) / RESULT_FILE
         with suppress(HwnasError):
             written = read_json(path, "the result of a task")
-            if isinstance(written, dict) and _question(written.get("asked")) == _question(self.asked):
+            if isinstance(written, dict) and written.get("asked") == self.asked:
                 found: Json = written.get("found") or {}
                 checked(FOUND[self.kind], found, str(path), "it is made again")
                 if self.kind == "search":
@@ -124,13 +124,6 @@ class Task:
                 if self.kind != "rank" or len(found["ranked"]) == len(self.asked["ranked"]):
                     return dict(found)
         return None
-
-
-def _question(asked: Any) -> Any:
-    """What is asked, without the seed that a study began with, which may be another one when it goes on."""
-    if not isinstance(asked, dict) or not isinstance(asked.get("images"), dict):
-        return asked
-    return asked | {"images": asked["images"].get("sha256")}
 
 
 def run_task(task: Json) -> Json:

@@ -151,6 +151,7 @@ def _still_there(folder: Path, new: set[str], about: dict[str, Any]) -> tuple[di
     """The ``export.json`` that is there, and those of its files that are of the same network and are as they were."""
     with suppress(HwnasError, KeyError, TypeError):
         earlier = read_json(folder / EXPORT_FILE, "the export")
+        earlier.setdefault("weights_sha256", about["weights_sha256"])  # files of earlier versions do not tell
         same = earlier["format_version"] == EXPORT_VERSION and about["architecture"] is not None
         on_the_same_images = None in (earlier["pytorch"], about["pytorch"]) or earlier["pytorch"] == about["pytorch"]
         if same and on_the_same_images and all(earlier[name] == about[name] for name in SAME_NETWORK):

@@ -131,8 +131,6 @@ class TrainedEvaluator:
             with seeded(self._seed):  # a new module draws weights, which the inherited ones replace
                 start = self._start.inherit(architecture)
             decided |= {"start": weights_checksum(start.state_dict())}
-        if self._amp != "off":
-            decided |= {"amp": self._amp}
         run = open_run(self._folder / f"{architecture.digest[:12]}-{epochs}", decided)
         how = self._settings, start, self._amp
         return train_child(architecture, self._data, run, epochs, self._seed, self._progress, self._device, *how)

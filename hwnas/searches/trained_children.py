@@ -121,8 +121,6 @@ class TrainedChildren:
             return child
         decided = {"trained_on": architecture.digest, "from_epochs": self.epochs, "epochs": self._left}
         decided |= {"seed": problem.seed, "images": problem.data.digest, "settings": asdict(self._settings)}
-        if problem.amp != "off":
-            decided |= {"amp": problem.amp}
         run = open_run(self._run.folder / TRAINED_ON_FOLDER / architecture.digest[:12], decided)
 
         def report(step: int, _: int, figures: dict[str, float]) -> None:

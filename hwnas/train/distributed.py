@@ -11,6 +11,7 @@ it found (`from_first`). Where one process fails, all end, and one message says 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def join(torch_device: str = "cpu") -> str:
         HwnasError: the other processes cannot be reached.
     """
     global _group
-    if _wanted_processes() == 1 or not torch_device.startswith("cuda"):
+    if _wanted_processes() == 1 or not re.fullmatch(r"cuda(:\d+)?", torch_device):
         _check_device(torch_device)
     if _wanted_processes() == 1:
         return torch_device

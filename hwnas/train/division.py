@@ -31,8 +31,8 @@ def name_bytes(name: str) -> bytes:
     return unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
 
 
-def _by_name(image: LabelledImage) -> tuple[bytes, int]:
-    return name_bytes(image.name), image.label
+def _by_name(image: LabelledImage) -> tuple[bytes, str, int]:
+    return name_bytes(image.name), image.name, image.label
 
 
 def stable_fraction(text: str) -> float:

@@ -28,10 +28,15 @@ LeftOut = dict[str, list[str]]
 """By reason, the names of files that are not used."""
 
 
+def _order(name: str) -> tuple[bytes, str]:
+    """Names are in one order on every machine."""
+    return name_bytes(name), name
+
+
 def subfolders(folder: Path) -> list[str]:
     """Sorted names of the folders in `folder`, without hidden ones and those of operating systems."""
     found = (entry.name for entry in os.scandir(folder) if not _is_passed_over(entry.name) and _is_folder(entry))
-    return sorted(found, key=name_bytes)
+    return sorted(found, key=_order)
 
 
 def image_files(root: Path, folder: str, left_out: LeftOut) -> list[str]:
@@ -56,20 +61,20 @@ def image_files(root: Path, folder: str, left_out: LeftOut) -> list[str]:
                 left_out.setdefault(reason, []).append(path)
             elif not _is_passed_over(entry.name):
                 names.append(path)
-    return sorted(names, key=name_bytes)
+    return sorted(names, key=_order)
 
 
 def loose_files(root: Path, folder: str) -> list[str]:
     """Sorted names, below `root`, of the files in `folder` itself that are called as images are."""
     found = (entry.name for entry in os.scandir(root / folder) if not _is_folder(entry))
-    return [f"{folder}/{name}" if folder else name for name in sorted(found, key=name_bytes) if _is_called_image(name)]
+    return [f"{folder}/{name}" if folder else name for name in sorted(found, key=_order) if _is_called_image(name)]
 
 
 def files_below(root: Path, folder: str) -> list[str]:
     """Names, below `root`, of the files under `folder`, at any depth, that are called as images are."""
     found = (Path(parent, name) for parent, _, names in os.walk(root / folder) for name in names)
     called = (path.relative_to(root).as_posix() for path in found if _is_called_image(path.name))
-    return sorted(called, key=name_bytes)
+    return sorted(called, key=_order)
 
 
 def _why_not(entry: os.DirEntry[str]) -> str:

@@ -36,7 +36,6 @@ _SAME_STEPS = (
     Codes.DEPTH_TO_SPACE,
     Codes.MAX_POOL_2D,
     Codes.PAD,
-    Codes.PADV2,
     Codes.RESHAPE,
     Codes.RESIZE_BILINEAR,
     Codes.RESIZE_NEAREST_NEIGHBOR,
@@ -47,16 +46,14 @@ _SAME_STEPS = (
 
 
 def without_fillings(ranges: Mapping[str, Any], file: Any) -> Ranges:
-    """`ranges`, in which what is padded has the range of what it is made of, and so has the filling.
+    """`ranges`, in which what is padded for a maximum has the range of what it is made of, and so has the filling.
 
-    A maximum is padded with the lowest number there is: no steps could hold that and the values, too. Rounded, it is
-    the lowest of the values' steps, which does as well. Arguments as of `widened`.
+    That is the lowest number there is: no steps could hold it and the values, too. Rounded, it is the lowest of the
+    values' steps, which does as well. Arguments as of `widened`.
     """
     found: Ranges = {name: dict(each) for name, each in ranges.items()}
     graph = file.subgraphs[0]
-    for operator in graph.operators:
-        if file.operatorCodes[operator.opcodeIndex].builtinCode != Codes.PADV2:
-            continue
+    for operator in filter(lambda each: _pads_for_a_maximum(file, each), graph.operators):
         image, _, filling = (graph.tensors[index].name.decode() for index in operator.inputs)
         for name in (filling, graph.tensors[operator.outputs[0]].name.decode()):
             if image in found and name in found:
@@ -82,7 +79,7 @@ def widened(ranges: Mapping[str, Any], file: Any) -> Ranges:
         if output not in wide:
             continue
         code = file.operatorCodes[operator.opcodeIndex].builtinCode
-        if code in _SAME_STEPS:
+        if code in _SAME_STEPS or _pads_for_a_maximum(file, operator):
             steps[output], least[output] = steps.get(names[0], 0.0), least.get(names[0], 0.0)
             continue
         if code == Codes.CONCATENATION:  # its inputs get its steps
@@ -97,6 +94,14 @@ def widened(ranges: Mapping[str, Any], file: Any) -> Ranges:
         wide[output]["max"] = np.maximum(high, np.minimum(low, 0) + STEPS * least[output]).astype(high.dtype)
         steps[output] = _step_of(wide[output])
     return wide
+
+
+def _pads_for_a_maximum(file: Any, operator: Any) -> bool:
+    """Whether it puts the lowest number there is around an image, not a value that the network has."""
+    if file.operatorCodes[operator.opcodeIndex].builtinCode != Codes.PADV2:
+        return False
+    filling = stored_values(file, file.subgraphs[0].tensors[operator.inputs[2]])
+    return bool(filling.min() <= np.finfo(np.float32).min)
 
 
 def _finest_step(code: int, steps: list[float], inputs: list[Any], file: Any) -> float:
