@@ -94,8 +94,7 @@ def wrong_sustained(both: Any) -> str:
 
 
 def copy_shipped(folder: Path) -> None:
-    for name in ("blocks.csv", "conditions.json", "networks.csv", "regression.json"):
-        shutil.copy(SHIPPED / name, folder)
+    shutil.copytree(SHIPPED, folder, dirs_exist_ok=True)
 
 
 def read_shipped(folder: Path) -> Any:
