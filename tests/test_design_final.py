@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hwnas.campaign.bench import bench
 from hwnas.child import build_child
 from hwnas.designer.closing import _export
-from hwnas.designer.final import RETAKES, Repetition, least_disturbed, measure_models, undisturbed, undisturbed_ms
+from hwnas.designer.final import (
+    PATIENT_RETAKES,
+    RETAKES,
+    Repetition,
+    is_known,
+    least_disturbed,
+    measure_models,
+    undisturbed,
+    undisturbed_ms,
+)
 from hwnas.designer.result import DesignResult
 from hwnas.devices.device import Device
 from hwnas.exporter.export import export
@@ -93,6 +102,25 @@ def test_what_the_search_measures_is_measured_again_while_the_machine_is_slower(
     monkeypatch.setattr("hwnas.designer.final.bench", counted)
     assert undisturbed_ms(model.path.read_bytes(), quick, "litert", usual_us) > 0
     assert len(measured) == times
+
+
+@pytest.mark.parametrize(
+    ("seen", "known"),
+    [
+        ([(100.0, (10.0, 10.1))], True),  # undisturbed
+        ([(100.0, (10.0, 15.0))], False),  # disturbed for a moment
+        ([(100.0, (10.0, 15.0)), (102.0, (16.0,))], True),  # the same again
+        ([(140.0, (15.0,)), (141.0, (15.1,))], False),  # the same twice while the machine is slower
+        ([(140.0, (15.0,)), (141.0, (15.1,)), (100.0, (10.0, 15.0))], False),  # faster than both
+        ([(140.0, (15.0,))] * RETAKES, False),
+        ([(140.0, (15.0,))] * (1 + RETAKES), True),  # it stays slower
+        ([(100.0 + 9 * turn, (10.0, 15.0)) for turn in range(1 + RETAKES)], False),  # it is fast now and then
+        ([(100.0 + 9 * turn, (10.0, 15.0)) for turn in range(1 + PATIENT_RETAKES)], True),
+    ],
+)
+def test_what_a_search_measures_is_measured_until_it_is_known(seen, known):
+    looks = [Repetition(((file_us,),), reference_us) for file_us, reference_us in seen]
+    assert is_known(looks, 3.0, 10.0) is known
 
 
 def test_each_file_is_measured_and_the_first_precision_on_every_runtime(tmp_path):

@@ -23,6 +23,8 @@ FINAL_ROUNDS = 4
 """How often the file that the budget is for is measured, in turns with the others, which are half as often."""
 RETAKES, PAUSE_S = 3, 1.0
 """How many times as often it is measured again at most where the machine was slower meanwhile; and the pause before."""
+PATIENT_RETAKES = 9
+"""How often a network is measured again while a search decides, on a machine that is as fast as usual now and then."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Repetition:
         return max(self.reference_us, default=0.0)
 
     @property
+    def fastest_us(self) -> float:
+        """Of the reference: how fast the machine was at best; 0 where there was none."""
+        return min(self.reference_us, default=0.0)
+
+    @property
     def file_ms(self) -> float:
         """Of the file."""
         return Measurement(self.runs_us).median_ms
@@ -115,11 +122,31 @@ def least_disturbed(repetitions: Sequence[Repetition], limit_percent: float) -> 
     return undisturbed(repetitions, limit_percent) or [each for each in repetitions if each.file_ms <= most_ms]
 
 
+def is_known(repetitions: Sequence[Repetition], limit_percent: float, usual_us: float) -> bool:
+    """Whether more repetitions of a file are not needed, or are not worth their time.
+
+    They are not needed where one was undisturbed, or where the file took its least twice, once while the machine
+    was as fast as usual for a moment. They are not worth it where the machine stays slower.
+
+    Args:
+        repetitions: of one file, so far.
+        limit_percent: how much slower the reference model, and the file, may be.
+        usual_us: how long the reference takes as a rule.
+    """
+    allowed = 1 + limit_percent / 100
+    least_ms = min(repeat.file_ms for repeat in repetitions)
+    fast = [repeat for repeat in repetitions if repeat.fastest_us <= usual_us * allowed]
+    least = [repeat for repeat in repetitions if repeat.file_ms <= least_ms * allowed]
+    if undisturbed(repetitions, limit_percent, usual_us) or (len(least) > 1 and any(each in fast for each in least)):
+        return True
+    return len(repetitions) > (PATIENT_RETAKES if fast else RETAKES)
+
+
 def undisturbed_ms(model: bytes, device: Device, runtime: str, usual_us: float | None = None) -> float:
     """Median ms of a model file, while the machine is as fast as it usually is.
 
-    Where it is slower, as the reference model beside the file tells, both are measured again, some seconds later and a
-    limited number of times. If it stays slower, that is how fast it is.
+    Where it is slower, as the reference model beside the file tells, both are measured again, some seconds later, until
+    that `is_known`. If it stays slower, that is how fast it is.
 
     Args:
         model: the content of a file that the runtime takes.
@@ -127,10 +154,10 @@ def undisturbed_ms(model: bytes, device: Device, runtime: str, usual_us: float |
     """
     reference = reference_model(runtime_format(runtime)) if usual_us else None
     repetitions: list[Repetition] = []
-    for left in range(RETAKES if usual_us else 0, -1, -1):
+    while True:
         measured = bench(model, device, runtime, reference=reference)
         repetitions.append(Repetition(tuple(measured.measurement.runs_us), tuple(measured.reference_us)))
-        if not left or undisturbed(repetitions, device.drift_limit_percent, usual_us):
+        if not usual_us or is_known(repetitions, device.drift_limit_percent, usual_us):
             break
         time.sleep(PAUSE_S)
     taken = undisturbed(repetitions, device.drift_limit_percent, usual_us)
