@@ -128,7 +128,7 @@ class DesignConfig(BaseModel):
     @model_validator(mode="after")
     def _compares_or_not(self) -> DesignConfig:
         if self.compare is False and self.compare_with:
-            raise ValueError("compare_with names networks that no_compare leaves out; leave out one of them")
+            raise ValueError("compare_with names networks, and nothing is to be compared; leave out one of them")
         return self
 
     @model_validator(mode="after")

@@ -15,19 +15,24 @@ READ_EVERY_S = 5.0
 """Reading the health takes a phone a tenth of a second or more, and heat takes longer than this to come and go."""
 
 
+LIMITS = (
+    ("the CPU is at", "temperature_celsius", "above", "max_temperature_celsius", " C"),
+    ("the battery is at", "battery_celsius", "above", "max_battery_celsius", " C"),
+    ("the thermal status is", "thermal_status", "above", "max_thermal_status", ""),
+    ("the battery holds", "battery_percent", "below", "min_battery_percent", " %"),
+)
+"""In words, what of the Health must not be on which side of which limit of the Device, and the unit."""
+
+
 def has_limits(device: Device) -> bool:
     """Whether a repetition on the device may have to wait at all."""
-    limits = (device.max_temperature_celsius, device.max_battery_celsius, device.max_thermal_status)
-    return any(limit is not None for limit in (*limits, device.min_battery_percent))
+    return any(getattr(device, limit) is not None for *_, limit, _unit in LIMITS)
 
 
 def unmet_preconditions(health: Health, device: Device) -> list[str]:
     """Why no repetition may begin now: ``the CPU is at 52.0 C, above 45.0 C``. What is unknown meets every limit."""
     limits = (
-        ("the CPU is at", health.temperature_celsius, "above", device.max_temperature_celsius, " C"),
-        ("the battery is at", health.battery_celsius, "above", device.max_battery_celsius, " C"),
-        ("the thermal status is", health.thermal_status, "above", device.max_thermal_status, ""),
-        ("the battery holds", health.battery_percent, "below", device.min_battery_percent, " %"),
+        (what, getattr(health, known), side, getattr(device, limit), unit) for what, known, side, limit, unit in LIMITS
     )
     return [
         f"{what} {found:g}{unit}, {side} {limit:g}{unit}"

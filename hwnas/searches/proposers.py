@@ -127,9 +127,9 @@ def evaluate_proposals(
         progress: called after each evaluation with (evaluations done, in all, the best score).
         epochs: the fidelity: see `Evaluator`.
     """
-    while (done := evaluator.networks) < evaluations and (proposed := proposer.ask(1)):
+    while evaluator.networks < evaluations and (proposed := proposer.ask(1)):
         proposer.tell([evaluator(architecture, epochs) for architecture in proposed])
         if progress is not None:
             best = max(evaluator.evaluations.values(), key=lambda evaluation: evaluation.rank)
             figure = best.score if best.accuracy is None else best.accuracy
-            progress(max(done, evaluator.networks), evaluations, {"best_val_accuracy": figure})
+            progress(evaluator.networks, evaluations, {"best_val_accuracy": figure})

@@ -31,8 +31,13 @@ def name_bytes(name: str) -> bytes:
     return unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
 
 
+def name_order(name: str) -> tuple[bytes, str]:
+    """What names are sorted by, to be in one order on every machine."""
+    return name_bytes(name), name
+
+
 def _by_name(image: LabelledImage) -> tuple[bytes, str, int]:
-    return name_bytes(image.name), image.name, image.label
+    return *name_order(image.name), image.label
 
 
 def stable_fraction(text: str) -> float:

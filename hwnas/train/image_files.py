@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hwnas.train.division import name_bytes
+from hwnas.train.division import name_order
 from hwnas.train.findings import printable
 from hwnas.train.images import is_image
 
@@ -28,15 +28,10 @@ LeftOut = dict[str, list[str]]
 """By reason, the names of files that are not used."""
 
 
-def _order(name: str) -> tuple[bytes, str]:
-    """Names are in one order on every machine."""
-    return name_bytes(name), name
-
-
 def subfolders(folder: Path) -> list[str]:
     """Sorted names of the folders in `folder`, without hidden ones and those of operating systems."""
     found = (entry.name for entry in os.scandir(folder) if not _is_passed_over(entry.name) and _is_folder(entry))
-    return sorted(found, key=_order)
+    return sorted(found, key=name_order)
 
 
 def image_files(root: Path, folder: str, left_out: LeftOut) -> list[str]:
@@ -61,20 +56,20 @@ def image_files(root: Path, folder: str, left_out: LeftOut) -> list[str]:
                 left_out.setdefault(reason, []).append(path)
             elif not _is_passed_over(entry.name):
                 names.append(path)
-    return sorted(names, key=_order)
+    return sorted(names, key=name_order)
 
 
 def loose_files(root: Path, folder: str) -> list[str]:
     """Sorted names, below `root`, of the files in `folder` itself that are called as images are."""
     found = (entry.name for entry in os.scandir(root / folder) if not _is_folder(entry))
-    return [f"{folder}/{name}" if folder else name for name in sorted(found, key=_order) if _is_called_image(name)]
+    return [f"{folder}/{name}" if folder else name for name in sorted(found, key=name_order) if _is_called_image(name)]
 
 
 def files_below(root: Path, folder: str) -> list[str]:
     """Names, below `root`, of the files under `folder`, at any depth, that are called as images are."""
     found = (Path(parent, name) for parent, _, names in os.walk(root / folder) for name in names)
     called = (path.relative_to(root).as_posix() for path in found if _is_called_image(path.name))
-    return sorted(called, key=_order)
+    return sorted(called, key=name_order)
 
 
 def _why_not(entry: os.DirEntry[str]) -> str:
