@@ -164,6 +164,7 @@ def final_measurements_in_one_round():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(final, "RETAKES", 0)
+        patch.setattr(final, "PATIENT_RETAKES", 0)
         patch.setattr(closing, "measure_models", partial(final.measure_models, rounds=1))
         yield
 

@@ -21,6 +21,7 @@ from hwnas.latency.measuring.table_campaign import SpaceTable
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
 from tests.conftest import ROOT
+from tests.weekly import weekly_except
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 
@@ -84,7 +85,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", weekly_except([signal.SIGKILL], [signal.SIGINT, signal.SIGKILL]))
 def test_whatever_ends_the_command_ends_the_campaigns_too(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "many.py"
     script.write_text(MANY.format(tables=str(tmp_path / "tables")))

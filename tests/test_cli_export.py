@@ -62,6 +62,7 @@ def test_the_table_names_every_file(run: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.weekly
 def test_a_loss_above_the_limit_is_an_error_that_says_what_helps(run: Path, tmp_path: Path) -> None:
     hard = tmp_path / "hard"
     save_child(hard_for_int8(digits_child()), hard)

@@ -63,6 +63,7 @@ def test_measure_until_an_error_is_reached(folder: Path) -> None:
     assert done.returncode == 0 and "of 56" in " ".join(done.stderr.split())
 
 
+@pytest.mark.weekly
 def test_a_few_networks_of_a_known_table_make_a_predictor_for_another_runtime(folder: Path) -> None:
     known = folder / "tables" / "quick" / "onnxruntime"
     device = ("--device", folder / "quick.toml", "--tables", folder / "tables")

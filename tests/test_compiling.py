@@ -19,6 +19,7 @@ def digits():
     return load_data("digits", resolution=16, batch_size=16, limit_train=64, val_fraction=0.2, workers=0)
 
 
+@pytest.mark.weekly
 def test_a_compiled_network_learns_what_it_learns_otherwise(digits, monkeypatch):
     monkeypatch.setattr(
         compiling, "BACKEND", "eager"

@@ -183,6 +183,7 @@ def test_blank_leaves_the_logits_uniform(digits):
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True))
 
 
+@pytest.mark.weekly
 def test_every_mixed_supernet_can_be_projected(digits):
     trainer = SNASTrainer(problem(digits, 0.3), SNASSettings(pretrain=0.0, search=1.0, derive="perturbed"))
     trainer.step(*next(iter(digits.train_batches(0))))

@@ -63,6 +63,7 @@ def test_the_better_file_is_taken_by_validation_images_then_ms_and_within_the_bu
     assert better_file([choice("float32", 0.9, 2.0, "over"), choice("int8", 0.8, 3.0, "over")]).precision == "float32"
 
 
+@pytest.mark.weekly
 def test_each_precision_has_a_run_and_the_better_one_is_what_the_run_holds(designed: DesignResult) -> None:
     one, other = designed.precisions
     assert (one.precision, other.precision) == ("float32", "int8")
@@ -81,6 +82,7 @@ def test_each_precision_has_a_run_and_the_better_one_is_what_the_run_holds(desig
     assert config == run_config(taken.folder) and config["precision"] == taken.precision and config["images"]["sha256"]
 
 
+@pytest.mark.weekly
 def test_the_table_the_report_and_the_page_say_what_was_chosen_between(designed: DesignResult) -> None:
     report = read_json(designed.run / "report.json", "the report")
     assert [each["taken"] for each in report["precisions"]].count(True) == 1
@@ -105,6 +107,7 @@ def test_repeated_it_trains_nothing_and_takes_the_same(config: DesignConfig, des
         hwnas.design(config.model_copy(update={"precision": "int8"}), designed.run)
 
 
+@pytest.mark.weekly
 def test_how_long_it_takes_is_said_before(designed: DesignResult) -> None:
     (said,) = [text for text in SAID if "about twice as long as one" in text]
     assert said.startswith("float32 and int8 are designed one after the other")

@@ -94,6 +94,7 @@ def test_the_run_of_one_precision_does_not_go_on_with_another(designed: DesignRe
     assert read_json(designed.run / "run.json", "the run")["config"]["precision"] == "int8"
 
 
+@pytest.mark.weekly
 def test_what_is_judged_is_the_file_that_is_exported(tmp_path: Path) -> None:
     child, data = digits_child(), digits()
     judged = judged_network(child, data, "tflite", "int8")
@@ -130,6 +131,7 @@ def test_what_fine_tuning_brought_is_said(designed: DesignResult) -> None:
     assert str(replace(found, after=0.9, kept=False)).endswith("so that the weights stay as they were")
 
 
+@pytest.mark.weekly
 def test_a_file_that_loses_too_much_is_said_to(tmp_path: Path) -> None:
     child = hard_for_int8(digits_child())
     models = export(child, tmp_path, ("tflite",), precisions=("int8", "float32"), images=digits_images())

@@ -361,6 +361,7 @@ def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_
         assert [record["step"] for record in run.metrics()] == list(range(1, steps + 1))
 
 
+@pytest.mark.weekly
 def test_a_search_ends_within_the_budget_and_hands_over_a_working_child(tmp_path, digits):
     task = problem(digits, epochs=30, budget_share=0.3)
     result = dsnas(task, Run(tmp_path / "run", {}))

@@ -84,7 +84,8 @@ def silent(done: int, total: int, task: Task) -> None:
 
 @needs_dask
 @pytest.mark.slow
-@pytest.mark.parametrize("deaths", [1, pytest.param(2, marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("deaths", [1, 2])
 def test_two_workers_that_are_killed_find_what_one_process_finds(tmp_path, digest, monkeypatch, deaths):
     """A worker is killed with SIGKILL while it trains, and perhaps the one that follows it, too.
 

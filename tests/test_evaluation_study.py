@@ -115,6 +115,7 @@ def test_networks_that_are_trained_twice_say_what_a_score_can_reach(folder, made
     assert "other seed</th>" not in study_page(without)
 
 
+@pytest.mark.weekly
 def test_searches_of_equal_time_go_as_far_as_their_pilots_say(folder, tmp_path):
     """Children that are trained by themselves are counted in the place of epochs."""
     settings = {"random-search": {"evaluations": 2}, "weaknas": {"evaluate": "trained", "child_epochs": 1}}

@@ -191,6 +191,7 @@ def test_the_layers_that_int8_ruins_are_found(broken_by_int8) -> None:
         assert noise[2] > noise[1] + 15
 
 
+@pytest.mark.weekly
 def test_repair_keeps_few_layers_in_float_and_one_partition(broken_by_int8, tmp_path: Path) -> None:
     options = ExportOptions(repair=True, max_loss=2.0)
     repaired = export(hard_for_int8(digits_child()), tmp_path, precisions=["int8"], images=digits_images(),

@@ -385,6 +385,7 @@ with open_runner(device) as runner:
 """
 
 
+@pytest.mark.weekly
 def test_the_clock_is_set_back_and_forth(lab: Lab, tmp_path: Path) -> None:
     """The clock of the machine that measures: no duration and no time limit follows it."""
     compiler = shutil.which("cc")

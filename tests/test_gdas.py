@@ -133,6 +133,7 @@ def test_a_decision_that_is_fixed_early_is_sampled_no_more(digits):
         assert trainer.sample()[0] == fixed
 
 
+@pytest.mark.weekly
 def test_it_searches_cells():
     cells = nas_bench_201(resolution=16, width=0.25, cells_per_stage=1)
     data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.weekly import weekly_except
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_every_mutation_damages_a_file(mutated: Any) -> None:
         assert all(len(one) <= len(data) for one in damaged)
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.weekly)])
+@pytest.mark.parametrize("count", weekly_except([4], [4, 100]))
 def test_damaged_files_end_in_a_result_or_a_clear_error(mutated: Any, count: int) -> None:
     found = mutated.run(count, seed=1, workers=2)
     assert len(found) == 2 * count

@@ -27,6 +27,7 @@ from hwnas.train.evaluate import accuracy
 from hwnas.train.int8_finetuning import SETTINGS, Int8FineTuner, fine_tune_for_int8
 from tests.export_digits import RESOLUTION, digits, digits_child, digits_images, hard_for_int8, low_bit_hard
 from tests.export_networks import trained
+from tests.weekly import weekly_except
 
 SHAPE = (1, 3, RESOLUTION, RESOLUTION)
 
@@ -36,7 +37,7 @@ def calibration() -> torch.Tensor:
     return torch.from_numpy(images.preprocessing.normalised(images.calibration.pixels))
 
 
-@pytest.mark.parametrize("format", ["tflite", "onnx"])
+@pytest.mark.parametrize("format", weekly_except(["onnx"], ["tflite", "onnx"]))
 def test_it_computes_what_the_int8_file_computes(format: str) -> None:
     """Where rounding ruins the network, its file is far from what it was, and near to what is computed here."""
     child, images = hard_for_int8(digits_child()), torch.cat([images for images, _ in digits().test_batches()])[:64]
@@ -78,6 +79,7 @@ def test_gradients_reach_every_parameter_through_the_rounding() -> None:
         assert parameter.grad is not None and float(parameter.grad.abs().sum()) > 0, name
 
 
+@pytest.mark.weekly
 def test_a_network_that_int8_breaks_is_mended_and_passes_the_exports_own_check(tmp_path: Path) -> None:
     child, data = low_bit_hard(digits_child()), digits()
     in_float, broken = accuracy(child, data.val_batches()), _file_accuracy(child)

@@ -90,6 +90,7 @@ def test_every_network_is_predicted_once_by_a_fit_that_has_not_seen_it() -> None
     assert all(not {n.code for n in fold} & seen for fold, seen in zip(folds, seen_by, strict=True))
 
 
+@pytest.mark.weekly
 def test_the_curve_falls_to_about_the_noise() -> None:
     curve = learning_curve(synthetic(0, 1e-6))
     assert [point.networks for point in curve] == [0, 5, 10, 20]
@@ -123,6 +124,7 @@ def test_too_few_networks_are_not_evaluated_but_the_conditions_are_there() -> No
     assert card.measured_on == {"cpu": "C", "runtime": "litert", "date": "today"}
 
 
+@pytest.mark.weekly
 def test_known_devices_help_a_device_with_few_networks_and_no_blocks() -> None:
     known, new = synthetic(0, 1e-6), synthetic(1, 3e-6)
     chosen = informative_sample([known], 10)
@@ -143,6 +145,7 @@ def test_known_devices_help_a_device_with_few_networks_and_no_blocks() -> None:
     )
 
 
+@pytest.mark.weekly
 def test_a_device_with_blocks_and_networks_of_its_own_is_helped_too() -> None:
     """Its own fit needs no networks then, and the transfer still does: so does its learning curve."""
     known, new = synthetic(0, 1e-6), synthetic(1, 3e-6, networks=14)

@@ -79,6 +79,7 @@ def test_every_run_is_kept_and_the_conditions_are_recorded(tmp_path):
     assert runs >= 31
 
 
+@pytest.mark.weekly
 def test_a_fit_on_real_measurements_predicts_networks_it_has_not_seen(tmp_path):
     """On real LiteRT, with short repetitions on a busy machine: far from exact, but no accident either."""
     careful = QUICK.model_copy(update={"min_ms": 10.0, "warmup_ms": 5.0, "visits": 2})

@@ -137,6 +137,7 @@ def test_what_cannot_be_rounded_is_said_before_anything_is_measured(
     assert not list(tmp_path.rglob("*.csv"))
 
 
+@pytest.mark.weekly
 def test_the_command_line_measures_and_fits_int8(table: LatencyTable, tmp_path: Path) -> None:
     assert table.folder is not None
     (tmp_path / "quick.toml").write_text('name = "quick"\nmin_ms = 0.5\nmin_runs = 5\nwarmup_ms = 0\nvisits = 1\n')

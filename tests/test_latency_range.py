@@ -267,6 +267,7 @@ def test_wrong_input_is_refused(tables, arguments, code, says):
     assert says in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
 
 
+@pytest.mark.weekly
 def test_measure_takes_the_known_networks_and_goes_on_with_those_of_a_range(measured):
     found, device, tables = measured
     command = ("measure", "--networks", "known", "--device", tables.parent / "quick.toml", "--tables", tables)

@@ -9,6 +9,7 @@ from hwnas.errors import HwnasError
 from hwnas.latency.fitting.gaussian_process import Hyperparameters
 from hwnas.latency.fitting.relative import RelativeRegression, prior_rows
 from hwnas.latency.fitting.selection import most_informative
+from tests.weekly import weekly_except
 
 PRIOR = np.array([1.0, 1.0, 0.0])
 EXPECTED = Hyperparameters(0.5, 0.05, 0.02, (3.0, 3.0))
@@ -47,7 +48,7 @@ def test_what_does_not_add_up_is_learned_from_more_rows():
     assert error(many, unseen) < 0.04 < 0.06 < error(few, unseen)
 
 
-@pytest.mark.parametrize(("n", "bend"), [(20, 0.0), (60, 0.1), (200, 0.2)])
+@pytest.mark.parametrize(("n", "bend"), weekly_except([(20, 0.0), (60, 0.1)], [(20, 0.0), (60, 0.1), (200, 0.2)]))
 def test_nine_in_ten_unseen_rows_are_within_their_interval(n, bend):
     inside = []
     for seed in range(5):

@@ -28,6 +28,7 @@ from tests.commands import answer, completed
 from tests.export_digits import RESOLUTION, digits_child, digits_images
 from tests.image_files import noise
 from tests.small_models import IMAGE_SHAPE, classifier_net
+from tests.weekly import weekly_except
 from tests.wide_digits import loaded, make_photographs, photographs
 
 
@@ -97,7 +98,7 @@ def test_who_follows_the_card_has_the_accuracy_that_it_states(models, folder, in
     ("inside", "names"),
     [
         ("", ["model.tflite", "model.int8.tflite", "model.onnx", "model.int8.onnx"]),
-        ("pixels", ["model.int8.tflite", "model.int8.onnx"]),
+        pytest.param("pixels", ["model.int8.tflite", "model.int8.onnx"], marks=pytest.mark.weekly),
     ],
 )
 def test_the_command_measures_what_the_card_states(models, folder, inside, names) -> None:
@@ -153,7 +154,7 @@ def strip_metadata(model: Path, to: Path) -> Path:
     return to
 
 
-@pytest.mark.parametrize("name", ["model.tflite", "model.onnx", "model.int8.tflite"])
+@pytest.mark.parametrize("name", weekly_except(["model.tflite"], ["model.tflite", "model.onnx", "model.int8.tflite"]))
 def test_a_strangers_file_is_evaluated_and_what_was_assumed_is_said(models, folder, name, tmp_path) -> None:
     file = strip_metadata(models / name, tmp_path / name)
     numbers = {"mean": loaded(folder).mean, "std": loaded(folder).std}
@@ -185,7 +186,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
-@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("crop", weekly_except([True], [True, False]))
 def test_an_input_that_is_no_square_gets_what_has_its_shape(plain, tmp_path, format, crop) -> None:
     """Against NumPy and PyTorch, of the same pixels."""
     import torch
@@ -336,7 +337,7 @@ def test_the_steps_are_said_and_read_back() -> None:
         assert Preprocessing.of_text(text) is None
 
 
-@pytest.mark.parametrize("name", ["model.int8.tflite", "model.int8.onnx"])
+@pytest.mark.parametrize("name", weekly_except(["model.int8.onnx"], ["model.int8.tflite", "model.int8.onnx"]))
 def test_the_files_themselves_say_how_a_photograph_becomes_their_input(models, folder, name) -> None:
     for place, inside, layout in ((models, False, "NCHW" if "onnx" in name else "NHWC"),
                                   (models / "pixels", True, "NHWC")):  # fmt: skip

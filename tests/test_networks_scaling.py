@@ -6,6 +6,7 @@ from hwnas.errors import UsageError
 from hwnas.networks import get_network
 from hwnas.networks.scaling import MOST_MEASUREMENTS, NEAR, WIDTHS, scaled_to
 from hwnas.space import Architecture
+from tests.weekly import weekly_except
 
 RESOLUTIONS = [32, 96, 160]
 
@@ -33,7 +34,7 @@ def widest_within(name: str, budget_ms: float, device: Device, resolution: int) 
 
 @pytest.mark.parametrize("name", ["mobilenet-v3-small", "plain-cnn"])
 @pytest.mark.parametrize("device", [Device(), Device(0.6), Device(1.3), Device(jump_ms=0.2)], ids=lambda d: d.slope)
-@pytest.mark.parametrize("budget_ms", [0.06, 0.3])
+@pytest.mark.parametrize("budget_ms", weekly_except([0.06], [0.06, 0.3]))
 def test_each_resolution_gets_the_widest_network_within_the_budget_or_one_nearly_as_slow(name, device, budget_ms):
     device.asked = 0
     found = {network.resolution: network for network in scaled_to(name, budget_ms, device.measured_ms, RESOLUTIONS, 10)}

@@ -33,6 +33,7 @@ from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
 from tests.test_darts import CELLS, fitted
 from tests.test_dsnas import SPACE, problem
 from tests.test_superkernel import set_choice
+from tests.weekly import weekly_except
 
 QUICK = {
     "spos": {"evaluations": 12, "population": 6},
@@ -194,9 +195,7 @@ WAYS = ("dsnas", "single-path", "single-path-lambda", "once-for-all", "weaknas")
 
 
 @pytest.mark.usefixtures("few_evaluations")
-@pytest.mark.parametrize(
-    "name", [name if name in WAYS else pytest.param(name, marks=pytest.mark.weekly) for name in SEARCHES]
-)
+@pytest.mark.parametrize("name", weekly_except(WAYS, SEARCHES))
 def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp_path, name):
     data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
     parameters, macs = parameters_model(SPACE), macs_model(SPACE)
@@ -221,14 +220,12 @@ def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp
     assert measured(result.architecture) <= further[1].most
 
 
-ON_CELLS_ELSEWHERE = ("random", "gdas", "cdarts")
-"""Searches that test_supernet_darts.py runs on cells, and files of their own train on these."""
+ON_CELLS = ("dsnas", "snas", "least-squares", "weaknas", "single-path", "once-for-all")
+"""Searches that are no others on cells, or refuse them; test_supernet_darts.py runs more."""
 
 
 @pytest.mark.usefixtures("few_evaluations")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.weekly] * (name in ON_CELLS_ELSEWHERE)) for name in SEARCHES]
-)
+@pytest.mark.parametrize("name", weekly_except(ON_CELLS, SEARCHES))
 def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(tmp_path, name):
     """At a tight budget most sampled cells have edges that lead nowhere, and some no path at all."""
     data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
@@ -329,7 +326,9 @@ def test_what_is_found_can_be_retrained_from_scratch_and_goes_on(tmp_path, digit
         replace(result, architecture=SPACE.decode([0] * 7)).retrain(tmp_path / "retrained")
 
 
-@pytest.mark.parametrize(("name", "stops"), [("spos", (3, 9)), ("snas", (3, 5)), ("proxyless", (3, 5))])
+@pytest.mark.parametrize(
+    ("name", "stops"), weekly_except([("spos", (3, 9))], [("spos", (3, 9)), ("snas", (3, 5)), ("proxyless", (3, 5))])
+)
 def test_stopped_and_continued_equals_uninterrupted(tmp_path, digits, name, stops):
     method = get_search(name)
     settings = method.resolve(QUICK.get(name, {}) | {"checkpoint_seconds": 0.0})
@@ -390,6 +389,7 @@ def test_inherited_accuracy_is_that_of_the_recalibrated_child_and_leaves_the_sup
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
+@pytest.mark.weekly
 def test_a_child_trained_alone_learns(tmp_path, many_digits):
     reached = trained_accuracy(SPACE.decode([0] * 7), many_digits, Run(tmp_path / "alone", {}), epochs=12)
     assert reached > 0.3  # ten classes

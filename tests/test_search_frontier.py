@@ -105,6 +105,7 @@ def quick_search(table, out, *more: object) -> list[object]:
     return ["search", *quick, "--latency", table, "--accept-conditions", "--out", out, "--json", *more]
 
 
+@pytest.mark.weekly
 @pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 def test_the_command_line_gives_a_child_for_each_budget_trained_from_scratch_if_wanted(
     monkeypatch, capsys, tmp_path, table

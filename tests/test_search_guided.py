@@ -15,6 +15,7 @@ from hwnas.searches.guided.weak_predictors import WeakNASStrategy, WeakSettings
 from hwnas.train.data import load_data
 from tests.conftest import ROOT
 from tests.test_dsnas import SPACE, problem
+from tests.weekly import weekly_except
 
 CODES = np.array(list(product(range(3), repeat=6)))
 """729 codes."""
@@ -102,7 +103,7 @@ def test_expected_improvement_is_the_mean_gain_also_far_below_the_best():
     assert np.isfinite(far).all() and (np.diff(far) < 0).all()
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6])
+@pytest.mark.parametrize("share", weekly_except([0.6], [0.2, 0.6]))
 def test_codes_within_a_latency_budget_alone_are_proposed(share):
     data = load_data("digits", resolution=16, batch_size=64, limit_train=64, workers=0)
     budget = problem(data, budget_share=share).budget

@@ -29,6 +29,7 @@ from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.latency_tables import CODES, SMALL, made_table
 from tests.test_dsnas import SPACE, problem
+from tests.weekly import weekly_except
 
 
 @pytest.fixture(scope="module")
@@ -374,7 +375,7 @@ def test_without_validation_images_the_most_probable_one_is_taken():
     assert reranked(problem(data), probable, None, None, None) is probable
 
 
-@pytest.mark.parametrize("name", ["dsnas", "single-path"])
+@pytest.mark.parametrize("name", weekly_except(["dsnas"], ["dsnas", "single-path"]))
 @pytest.mark.parametrize("derive", ["regression", "reranked", "probable"])
 def test_a_search_derives_as_its_settings_say_and_records_it(tmp_path, digits, name, derive):
     method, task, told = get_search(name), problem(digits), []

@@ -18,6 +18,7 @@ from hwnas.searches.result import SearchResult
 from hwnas.train.data import load_data
 from tests.processes import started
 from tests.test_dsnas import problem
+from tests.weekly import weekly_except
 
 SHORT = {
     "spos": {"evaluations": 10, "population": 5},
@@ -80,16 +81,12 @@ def threads_as_they_were():
     torch.set_num_threads(threads)
 
 
-STOPPED_ELSEWHERE = ("single-path", "spos", "random", "least-squares", "snas", "proxyless", "once-for-all")
-"""Of these (and of spos, for random and least-squares, which train and evaluate as it does), other files stop each
-phase without a process of its own."""
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.weekly] * (name in STOPPED_ELSEWHERE)) for name in SEARCHES]
-)
+@pytest.mark.parametrize("name", weekly_except(["dsnas", "cdarts"], SEARCHES))
 def test_killed_at_random_steps_and_continued_equals_uninterrupted(tmp_path, name):
-    """Once, and one of them twice; every verb, and many more times: ``benchmarks/run_kills.py``."""
+    """Once, and one of them twice; every verb, and many more times: ``benchmarks/run_kills.py``.
+
+    Files of single methods stop each phase without a process of its own.
+    """
     whole = search(name, tmp_path / "whole")
     total = lines_logged(tmp_path / "whole")
     stops = sorted(random.Random(name).sample(range(1, 2 * total // 3), 2 if name == "dsnas" else 1))

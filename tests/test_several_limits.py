@@ -26,6 +26,7 @@ from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.uncertainty import Floor
 from hwnas.spaces import get_space
 from tests.latency_tables import CODES, SMALL, made_table
+from tests.weekly import weekly_except
 
 NETWORKS = [SMALL.decode(code) for code in CODES]
 PREDICTORS = [fit(made_table(SMALL, 12, seed=seed), SMALL) for seed in range(4)]
@@ -56,7 +57,7 @@ def gain_of(code, gains) -> float:
 
 @pytest.mark.parametrize(
     ("count", "cases"),
-    [(2, 12), (3, 12), *(pytest.param(count, 40, marks=pytest.mark.weekly) for count in (2, 3))],
+    weekly_except([(2, 12), (3, 12)], [(2, 12), (3, 12), (2, 40), (3, 40)]),
 )
 def test_decoding_is_what_brute_force_finds(count, cases):
     rng, met = np.random.default_rng(count), 0

@@ -28,6 +28,7 @@ from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.data import load_data
 from tests.test_latency import made_table
 from tests.test_superkernel import by_hand, set_choice
+from tests.weekly import weekly_except
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 PAPER = get_space("single-path")
@@ -259,6 +260,7 @@ def test_the_limit_falls_from_the_largest_network_to_the_budget(digits):
     assert limits[-1] == budget.budget_ms
 
 
+@pytest.mark.weekly
 def test_a_search_follows_its_budget_and_ends_within_it(searched):
     result, run, task = searched
     budget = task.budget
@@ -337,7 +339,7 @@ def uninterrupted(tmp_path_factory, digits, few_evaluations):
     return single_path(problem(digits), run), run
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5, 6, 11])
+@pytest.mark.parametrize("stop_at", weekly_except([3, 6], [1, 3, 5, 6, 11]))
 def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits, uninterrupted, stop_at):
     """In the warm-up (to step 3), the search (to 6), and the training of what was taken."""
     whole, run = uninterrupted

@@ -106,7 +106,8 @@ def killed_of_a_group(run: Path, total: int, *arguments: object) -> None:
     assert "Traceback" not in words.read_text()
 
 
-@pytest.mark.parametrize("kill", [killed_of_a_group, pytest.param(killed_of_torchrun, marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("kill", [killed_of_a_group, killed_of_torchrun])
 def test_one_design_killed_and_repeated_writes_the_files_of_one_process(
     table, config, tmp_path, monkeypatch, capsys, kill
 ):

@@ -20,6 +20,7 @@ from hwnas.train.optim import warmup_steps
 from hwnas.train.phases import phase_ends
 from hwnas.train.weights import WeightSettings
 from tests.test_dsnas import problem
+from tests.weekly import weekly_except
 
 TRAINERS = {
     "dsnas": (DSNASTrainer, DSNASSettings),
@@ -73,7 +74,7 @@ def test_shares_are_of_steps_and_not_of_whole_epochs():
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-@pytest.mark.parametrize("epochs", [3, 4, 5])
+@pytest.mark.parametrize("epochs", weekly_except([3], [3, 4, 5]))
 def test_the_shortest_searches_train_what_decides(one_batch, name, epochs):
     """One batch per epoch: latency presses, logits or thresholds move, and the weights of what is taken are trained."""
     trainer_of, settings_of = TRAINERS[name]

@@ -18,6 +18,7 @@ from hwnas.train.threads import THREADS_FILE, fastest, training_threads
 from tests.conftest import ROOT
 from tests.test_dsnas import problem
 from tests.test_search_resume import digest
+from tests.weekly import weekly_except
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ def searched(method: str, data, folder) -> str:
     return digest(found)
 
 
-@pytest.mark.parametrize("method", ["dsnas", "single-path"])
+@pytest.mark.parametrize("method", weekly_except(["single-path"], ["dsnas", "single-path"]))
 def test_the_choice_leaves_no_trace_and_a_run_that_is_repeated_does_not_choose_again(
     tmp_path, monkeypatch, caplog, digits, method
 ):

@@ -135,6 +135,7 @@ def test_a_killed_search_loses_no_more_than_the_child_that_it_was_training(whole
         assert (folder / name).read_text() == (folder_of(whole) / name).read_text()
 
 
+@pytest.mark.weekly
 def test_children_of_smaller_budgets_have_weights_of_their_own(whole):
     budget_ms = 0.8 * whole.problem.budget.budget_ms
     small = frontier(whole, [budget_ms])[0]

@@ -18,6 +18,7 @@ from hwnas.searches.weaknas import CodeMacs, Predictor, WeakNASSettings, strateg
 from hwnas.space import Architecture
 from hwnas.train.data import load_data
 from tests.test_dsnas import SPACE, problem
+from tests.weekly import weekly_except
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def best_after(proposer, accuracy, evaluations: int) -> float:
     return max(evaluation.score for evaluation in evaluator.evaluations.values())
 
 
+@pytest.mark.weekly
 def test_thirty_evaluations_find_more_than_thirty_random_ones(budget):
     wins = 0
     for seed in range(5):
@@ -55,12 +57,7 @@ def test_thirty_evaluations_find_more_than_thirty_random_ones(budget):
     assert wins >= 4
 
 
-SLOW = ("mlp", "forest")
-
-
-@pytest.mark.parametrize(
-    "predictor", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in get_args(Predictor)]
-)
+@pytest.mark.parametrize("predictor", weekly_except(set(get_args(Predictor)) - {"mlp", "forest"}, get_args(Predictor)))
 def test_every_predictor_proposes_new_networks_within_the_budget(budget, predictor, monkeypatch):
     monkeypatch.setattr(weak_predictors, "MOST_PREDICTED", 200)  # of 20,000: as many are drawn and predicted a round
     proposer = strategy_proposer(budget, WeakNASSettings(predictor=predictor, start=4, batch=2, top=5), 0)
@@ -76,6 +73,7 @@ def test_the_published_loop_is_the_authors():
     assert (published.predictor, published.start, published.batch, published.top) == ("mlp", 10, 10, 100)
 
 
+@pytest.mark.weekly
 def test_the_prior_of_multiply_accumulates_is_theirs(budget):
     codes = np.array([SPACE.indices(SPACE.sample(random.Random(seed))) for seed in range(4)])
     expected = [SPACE.decode(code.tolist()).macs for code in codes]
