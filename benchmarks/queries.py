@@ -81,15 +81,17 @@ def codes_of_layers(layers: Sequence[Sequence[str]]) -> tuple[np.ndarray, CodeFe
     return np.array(codes, dtype=int), CodeFeatures([[words(name) for name in names] for names in known])
 
 
-def read_table(path: str, code_columns: Sequence[str], accuracy_column: str, cost_column: str | None) -> pd.DataFrame:
-    """The rows that have a code, a finite accuracy and, if that is wanted, a finite cost; how many have not is said."""
+def read_table(path: str, code_columns: Sequence[str], accuracy_column: str, *more_columns: str) -> pd.DataFrame:
+    """The rows that have a code, a finite accuracy and what more is wanted; how many have not is said."""
     if len(code_columns) not in (1, 3):
         sys.exit("name one column of codes, or those of depths, kernels and expansions, in this order.")
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(code_columns, str))
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         sys.exit(f"{path} is no table: {error}")
-    numbers = [accuracy_column, *([cost_column] if cost_column else [])]
+    if not isinstance(table.index, pd.RangeIndex):
+        sys.exit(f"{path} has more values in a row than columns: put codes with commas in quotation marks.")
+    numbers = [name for name in (accuracy_column, *more_columns) if name != "macs" or name in table]
     if absent := [name for name in (*code_columns, *numbers) if name not in table]:
         sys.exit(f"{path} has no column {absent[0]!r}; it has {', '.join(table)}.")
     for name in numbers:
@@ -108,12 +110,12 @@ def read_table(path: str, code_columns: Sequence[str], accuracy_column: str, cos
 
 def prior_of(name: str, table: pd.DataFrame, column: str) -> np.ndarray:
     """(n,): a column; of cells of NAS-Bench-201 also ``macs``, which no table of theirs has."""
-    if name == "macs" and name not in table:
-        space = get_space("nas-bench-201", 32, 10, 0.25)
-        return np.array([float(space.decode(text).macs) for text in table[column]])
-    if name not in table:
-        raise SystemExit(f"the table has no column {name!r} for the prior; it has {', '.join(table)}.")
-    return table[name].to_numpy(float)
+    if name in table:
+        return table[name].to_numpy(float)
+    if not table[column].str.startswith("|").all():
+        sys.exit("the table has no column 'macs', and only those of cells of NAS-Bench-201 are known.")
+    space = get_space("nas-bench-201", 32, 10, 0.25)
+    return np.array([float(space.decode(text).macs) for text in table[column]])
 
 
 def strategy_of(
@@ -157,11 +159,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")  # 100 iterations are the authors'
     columns = options.code_column.split(",")
-    if min(options.seeds, options.queries) < 1:
-        sys.exit("--seeds and --queries are 1 or more.")
+    if min(options.seeds, options.queries) < 1 or options.first_seed < 0:
+        sys.exit("--seeds and --queries are 1 or more, and --first-seed is not negative.")
+    if not 0 <= options.budget_percentile <= 100:
+        sys.exit("--budget-percentile is 0 to 100.")
     if options.cost_column is None and options.budget_percentile != 100:
         sys.exit("--budget-percentile is one of costs: name their column with --cost-column.")
-    table = read_table(options.table, columns, options.accuracy_column, options.cost_column)
+    if options.prior is not None and options.method != "bayesian":
+        sys.exit("--prior is of --method bayesian; the others have none.")
+    more = [name for name in (options.cost_column, options.prior) if name is not None]
+    table = read_table(options.table, columns, options.accuracy_column, *more)
     try:
         if len(columns) == 3:
             codes, _ = codes_of_layers(layers_of(*(table[name].tolist() for name in columns)))
@@ -169,7 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             codes, _ = codes_of(table[columns[0]].tolist())
     except HwnasError as error:
         sys.exit(str(error))
-    _, rows = np.unique(codes, axis=0, return_index=True)  # of rows of one code the first counts
+    _, rows = np.unique(codes, axis=0, return_index=True)
+    if len(rows) < len(table):
+        print(f"of rows of one code the first counts: {len(table) - len(rows)} are left out", file=sys.stderr)
     table = table.iloc[np.sort(rows)]
     if options.cost_column:
         costs = table[options.cost_column]

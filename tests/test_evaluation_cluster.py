@@ -47,6 +47,7 @@ def trainings(folder: Path, digest: str, *epochs: int) -> list[Task]:
         "batch_size": 32,
         "limit_train": 64,
         "seed": 0,
+        "weights_seed": 0,
         "torch_device": "cpu",
         "train_threads": 1,
     }

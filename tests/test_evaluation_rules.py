@@ -19,6 +19,7 @@ from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.wanted_budget import resolve_budget
+from hwnas.searches.proposers import RandomProposer
 from hwnas.space import OneOf, SearchSpace
 from hwnas.space.decisions import map_decisions
 from hwnas.spaces import get_space
@@ -64,6 +65,8 @@ def test_random_networks_are_within_and_depend_on_the_seed_alone(budget):
     assert all(map(budget.is_within, drawn))
     assert drawn == [at_random(budget, seed) for seed in range(8)]
     assert len(set(drawn)) > 1
+    first = [RandomProposer(budget, 1, seed).ask(1)[0] for seed in range(8)]
+    assert sum(own == other for own, other in zip(drawn, first, strict=True)) < 4  # no search's own network
 
 
 @pytest.mark.parametrize("rule", ["most-layers", "most-macs"])

@@ -9,16 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hwnas.errors import HwnasError
 from hwnas.evaluation.config import StudyConfig
-from hwnas.evaluation.study import REPORT_FILE, evaluate
-from hwnas.evaluation.tasks import RESULT_FILE, RUN_FOLDER, Task, keep_predictor
+from hwnas.evaluation.gap import seed_ceiling
+from hwnas.evaluation.study import NEVER_SEARCHED, REPORT_FILE, Study, evaluate
+from hwnas.evaluation.tasks import RESULT_FILE, RUN_FOLDER, Task, images, keep_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import read_json, write_json
+from hwnas.progress import silent
 from hwnas.report.study_page import study_page
+from hwnas.report.study_table import cells
 from hwnas.spaces import get_space
+from hwnas.train.data import load_data
 from tests.commands import answer, completed
 from tests.test_latency import made_table
 
@@ -44,6 +50,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     made_table(SPACE, networks=12).save(folder / "table")
     (folder / "truth.csv").write_text("code,accuracy\n")
+    (folder / "misnamed.toml").write_text("budget_ms = 1.0\n[settings.random]\nevaluations = 3\n")
     (folder / "study.toml").write_text(
         'methods = ["random-search"]\nspace = "tiny"\nresolution = 16\nwidth = 0.25\nepochs = 1\nlimit_train = 64\n'
         f'latency = "{folder / "table"}"\nbudget_ms = "60%"\nranked = 3\nseeds = 2\n'
@@ -93,6 +100,12 @@ def test_the_gap_of_every_supernet_is_measured(made):
     } <= gap.keys()
     run = next(run for run in made["runs"] if run["gap"])
     assert run["gap"]["retraining"] == pytest.approx(run["gap"]["inherited"] - run["val_accuracy"])
+
+
+def test_what_was_found_is_trained_with_weights_that_no_search_chose_by(folder, made):
+    """A search that trains children would else be judged by the very training that it chose."""
+    asked = [read_json(path, "")["asked"] for path in (folder / "made" / "train").glob(f"*/{RESULT_FILE}")]
+    assert asked and all(each["weights_seed"] == each["seed"] + NEVER_SEARCHED for each in asked)
 
 
 def here(folder: Path, out: Path, **changed: object) -> dict:
@@ -214,6 +227,11 @@ def test_two_studies_are_compared(folder, made, tmp_path):
         ),
         (["--seeds", "0", "--budget-ms", "60%"], 2, "--seeds"),
         (["{folder}/nothing"], 1, "no finished study"),
+        (
+            ["--config", "{folder}/misnamed.toml"],
+            2,
+            "the search method random is random-search here",
+        ),
         (["{folder}/made", "--seeds", "4"], 2, "nothing is run"),
         (["a", "b", "c"], 2, "3 folders"),
         (["--config", "{folder}/study.toml", "--epochs", "2", "--out", "{folder}/made"], 1, "another configuration"),
@@ -270,6 +288,49 @@ def test_a_result_that_cannot_be_is_made_again(tmp_path, found):
     assert task.result is None
 
 
+def _write_images(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (16, 16, 3), np.uint8)).save(
+            folder / f"{folder.name}{number}.png"
+        )
+
+
+def test_images_that_were_added_are_seen_by_the_next_study(tmp_path):
+    """In one process, such as a notebook's or a worker's, that has read the folder before."""
+    for label in ("a", "b"):
+        _write_images(tmp_path / "photos" / label, 12)
+
+    def asked() -> dict:
+        digest = load_data(str(tmp_path / "photos"), 16, batch_size=4, workers=0).digest
+        return {"resolution": 16, "batch_size": 4, "limit_train": None, "images": {"seed": 0, "sha256": digest}}
+
+    def read(seed: int) -> int:
+        known = asked() | {"seed": seed}
+        return images(Task("train", "", known, str(tmp_path / "photos"), "", "")).counts["train"]
+
+    before = [read(seed) for seed in (0, 1)]
+    _write_images(tmp_path / "photos" / "a", 24)
+    assert min(read(seed) for seed in (1, 0)) > max(before)
+
+
+def test_another_training_is_compared_as_if_all_were_of_one_division(tmp_path):
+    """Of six networks three are trained with seeds 0 and 1, the others with 2 and 3, whose divisions are harder."""
+    study = Study(StudyConfig(budget_ms=(1.0,)), tmp_path, silent)
+    added = (0.0, 0.02, -0.3, -0.25)
+    accuracy = {(f"{n}", seed): 0.6 + 0.05 * n + added[seed] for n in range(6) for seed in ((0, 1), (2, 3))[n % 2]}
+    accuracy |= {("all", seed): 0.5 + added[seed] for seed in range(4)}
+    study._trained = {("digits", *key): {"val_accuracy": value} for key, value in accuracy.items()}
+    found = seed_ceiling(list(study._validated("digits").values()))
+    assert found is not None and found.regret == pytest.approx(0) and found.all_networks.tau == pytest.approx(1)
+
+
+def test_regrets_of_some_seeds_are_said_to_be(made):
+    row = made["rows"][0] | {"regret_mean": 0.31}
+    assert cells(row | {"regret_seeds": 1})["regret_mean"] == "0.31 (1 of 2)"
+    assert cells(row | {"regret_seeds": 2})["regret_mean"] == "0.31"
+
+
 CODES = [SPACE.sample(Random(seed)).code for seed in range(2)]
 
 
@@ -281,6 +342,7 @@ CODES = [SPACE.sample(Random(seed)).code for seed in range(2)]
         (f'"{CODES[0]}",101\n', "line 2: an accuracy is 0 to 100"),
         (f'"{CODES[0]}",50\n"{CODES[0]}",60\n', "line 3: the code .* is there twice"),
         (f'"{CODES[0]}",50,1\n', "line 2 has 3 values for 2 columns"),
+        (f'"{CODES[0]}",0.91\n"{CODES[1]}",0.93\n', "accuracies are in percent, and none is above 0.93"),
         ('"1,2",50\n', "holds other accuracies than of space 'tiny'"),
     ],
 )

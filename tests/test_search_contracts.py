@@ -151,6 +151,14 @@ def test_proposals_are_within_the_budget_and_the_same_for_a_seed(tmp_path, digit
     assert found[0] == found[1]
 
 
+def test_random_proposals_are_different_networks_until_all_are_proposed(digits):
+    budget = problem(digits, budget_share=0.0).budget
+    few = RandomProposer(budget, 1000).ask(1000)
+    assert 0 < len(few) == len({each.digest for each in few}) < 1000
+    many = RandomProposer(problem(digits, budget_share=0.5).budget, 40).ask(50)
+    assert len({each.digest for each in many}) == 40
+
+
 @pytest.mark.parametrize("share", [0.1, 0.2])
 def test_draws_at_tight_budgets_are_many_networks_and_none_is_the_fastest_for_want_of_others(digits, share):
     """Rejection finds next to nothing there, and used to give the fastest network instead."""

@@ -146,6 +146,17 @@ def test_the_benchmark_reads_digits_numbers_and_cells_and_counts_what_is_missed(
     for wrong in (["--budget-percentile", "50"], ["--seeds", "0"], ["--cost-column", "watts"]):
         with pytest.raises(SystemExit, match=r"--cost-column|1 or more|no column 'watts'"):
             main([*given, *wrong])
+    for wrong in (["--budget-percentile", "150"], ["--first-seed", "-1"], ["--prior", "watts"], ["--prior", "macs"],
+                  ["--prior", "ms", "--method", "random"]):  # fmt: skip
+        with pytest.raises(SystemExit, match=r"0 to 100|not negative|no column|of --method bayesian"):
+            main([*given, "--cost-column", "ms", *wrong])
+    capsys.readouterr()
+    (tmp_path / "table.csv").write_text("\n".join(["code,accuracy,ms", *lines[2:], lines[2]]))
+    main([*given, "--seeds", "1", "--queries", "60", "--json"])
+    assert "of rows of one code the first counts: 1 are left out" in capsys.readouterr().err
+    (tmp_path / "table.csv").write_text("code,accuracy\n0,1,2,93.1\n0,1,1,92.0\n")
+    with pytest.raises(SystemExit, match="put codes with commas in quotation marks"):
+        main(given)
     codes, _ = codes_of(["|none~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"])
     assert codes.tolist() == [[0, 0, 3, 1, 0, 0]]
 

@@ -54,6 +54,7 @@ class _Row(BaseModel):
     accuracy_mean: Share
     rank: int
     regret_mean: float | None
+    regret_seeds: int | None = None  # earlier versions did not count them
     relative_improvement: float | None
     interval: tuple[float, float] | None
     p: float | None

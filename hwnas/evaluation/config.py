@@ -85,6 +85,15 @@ class StudyConfig(BaseModel):
                 raise ValueError(f"{name!r} is no method; known: {', '.join(METHODS)}")
         return tuple(dict.fromkeys(name for name in methods if name not in RULES))
 
+    @field_validator("settings")
+    @classmethod
+    def _of_methods(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in settings:
+            if name not in METHODS:
+                hint = "the search method random is random-search here; " if name == RANDOM else ""
+                raise ValueError(f"{name!r} is no method that has settings; {hint}known: {', '.join(METHODS)}")
+        return settings
+
     @field_validator("data", mode="before")
     @classmethod
     def _several(cls, data: Any) -> Any:

@@ -132,6 +132,7 @@ def _row(method: str, cells: Sequence[Cell], groups: dict[str, list[Cell]]) -> J
         "accuracies": [cell.accuracy for cell in cells],
         "rank": 1 + sum(mean > means[method] for mean in means.values()),
         "regret_mean": _mean(cells, lambda cell: cell.regret),
+        "regret_seeds": sum(cell.regret is not None for cell in cells),
         "relative_improvement": None,
         "interval": None,
         "p": None,

@@ -34,8 +34,11 @@ Rule = Callable[[Budget, int, ImageData], Architecture]
 
 
 def at_random(budget: Budget, seed: int, data: ImageData | None = None) -> Architecture:
-    """A network drawn uniformly among those within the budget: the baseline of relative improvements."""
-    return UniformWithin(budget)(random.Random(seed))
+    """A network drawn uniformly among those within the budget: the baseline of relative improvements.
+
+    None that a search of the same seed draws first: it would be compared with its own network.
+    """
+    return UniformWithin(budget)(random.Random(f"{RANDOM} {seed}"))
 
 
 def most_layers(budget: Budget, seed: int = 0, data: ImageData | None = None) -> Architecture:

@@ -148,8 +148,8 @@ def detectable_effect(runs: int, baseline: int) -> float:
     return float(needed) * math.sqrt(1 / runs + 1 / baseline)
 
 
-def without_seeds(values: Mapping[tuple[str, int], float]) -> dict[str, float]:
-    """The mean value of each subject, less what its seeds add to everything: subject plus seed, by least squares.
+def without_seeds(values: Mapping[tuple[str, int], float]) -> dict[tuple[str, int], float]:
+    """The values less what their seeds add to everything: subject plus seed plus the rest, by least squares.
 
     The seeds of a study divide the images: in some divisions all networks get more validation images right than in
     others, and few networks are trained with every seed.
@@ -161,10 +161,9 @@ def without_seeds(values: Mapping[tuple[str, int], float]) -> dict[str, float]:
     rows = np.zeros((len(values), len(subjects) + len(seeds)))
     for row, (subject, seed) in zip(rows, values, strict=True):
         row[subjects.index(subject)] = row[len(subjects) + seeds.index(seed)] = 1
-    found = np.linalg.lstsq(rows, np.fromiter(values.values(), float), rcond=None)[0]
-    own, added = found[: len(subjects)], found[len(subjects) :]
-    # rounded: what was equal stays so
-    return {subject: round(value, 9) for subject, value in zip(subjects, (own + added.mean()).tolist(), strict=True)}
+    added = np.linalg.lstsq(rows, np.fromiter(values.values(), float), rcond=None)[0][len(subjects) :]
+    more = dict(zip(seeds, (added - added.mean()).tolist(), strict=True))
+    return {key: round(value - more[key[1]], 9) for key, value in values.items()}  # rounded: what was equal stays so
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

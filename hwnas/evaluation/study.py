@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any
 
 from hwnas.designer.config import DesignProgress
@@ -44,6 +45,9 @@ from hwnas.train.data import ImageData, load_data
 LOG = logging.getLogger(__name__)
 
 STUDY_FILE, REPORT_FILE = "study.json", "report.json"
+
+NEVER_SEARCHED = 2**31
+"""Added to a seed, that of the weights of what was found: no search trains children with these, and chooses by them."""
 
 Training = tuple[str, str, int]
 """Images, digest of the architecture, seed."""
@@ -118,8 +122,8 @@ class Study:
     _networks: dict[str, dict[str, Architecture]] = field(default_factory=dict)
     """By images and digest: everything that is trained."""
     _scores: dict[str, list[float]] = field(default_factory=dict)
-    _worths: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By images: those of everything that is trained."""
+    _vals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """By images and digest: see `_validated`."""
 
     @cached_property
     def seeds(self) -> range:
@@ -263,7 +267,8 @@ class Study:
         for images, network, seed in wanted:
             self._networks.setdefault(images.name, {})[network.digest] = network
             name = f"{images.place}-{network.digest[:12]}-{seed}"
-            task = self._task("train", name, images, seed, {"architecture": network.to_json()})
+            asked = {"architecture": network.to_json(), "weights_seed": seed + NEVER_SEARCHED}
+            task = self._task("train", name, images, seed, asked)
             tasks.setdefault((images.name, network.digest, seed), task)
         self._trained = dict.fromkeys(tasks)
         return list(tasks.values())
@@ -292,7 +297,8 @@ class Study:
     def take_ranked(self, results: list[dict[str, Any]]) -> None:
         for cell, found in zip(self._with_supernet, results, strict=True):
             networks = self._networks[cell.data]
-            trained = [self._worth(cell.data)[digest] for digest in networks]
+            validated = [self._validated(cell.data)[digest] for digest in networks]
+            trained = [round(fmean(each), 9) for each in validated]  # rounded: what is equal stays so
             cell.gap = Gap(
                 supernet=found["supernet"],
                 inherited=found["inherited"],
@@ -301,7 +307,7 @@ class Study:
                 by_macs=Correlation.of([float(each.macs) for each in networks.values()], trained),
                 by_depth=Correlation.of([float(depth(each)) for each in networks.values()], trained),
                 by_naswot=Correlation.of(self._naswot(cell.data), trained),
-                ceiling=seed_ceiling([self._vals(cell.data, digest) for digest in networks]),
+                ceiling=seed_ceiling(validated),
             )
 
     def _naswot(self, data: str) -> list[float]:
@@ -315,20 +321,15 @@ class Study:
     def _with_supernet(self) -> list[Cell]:
         return [cell for cell in self._cells if cell.has_supernet]
 
-    def _worth(self, data: str) -> dict[str, float]:
-        """What each network gets of the validation images, trained alone; as if all were of the same division."""
-        if data not in self._worths:
+    def _validated(self, data: str) -> dict[str, list[float]]:
+        """What each network gets of the validation images, trained alone, with each seed that it was trained with, in
+        their order; as if all were of the same division."""
+        if data not in self._vals:
             found = {
                 (digest, seed): result["val_accuracy"]
                 for (images, digest, seed), result in self._trained.items()
                 if images == data and result is not None
             }
-            self._worths[data] = without_seeds(found)
-        return self._worths[data]
-
-    def _vals(self, data: str, digest: str) -> list[float]:
-        """Validation accuracy of a network, trained alone, with each seed that it was trained with, in their order."""
-        found = {
-            seed: each for (images, network, seed), each in self._trained.items() if (images, network) == (data, digest)
-        }
-        return [each["val_accuracy"] for _, each in sorted(found.items()) if each is not None]
+            for (digest, _), value in sorted(without_seeds(found).items()):
+                self._vals.setdefault(data, {}).setdefault(digest, []).append(value)
+        return self._vals[data]

@@ -157,8 +157,8 @@ def _when_free(do: Callable[[], Json]) -> Json:
 def images(task: Task) -> ImageData:
     """The task's images, divided by its seed."""
     asked = task.asked
-    found = _load(task.data, asked["resolution"], asked["batch_size"], asked["seed"], asked["limit_train"])
-    begun_with = asked["images"]
+    begun_with, divided = asked["images"], (asked["seed"], asked["limit_train"])
+    found = _load(task.data, asked["resolution"], asked["batch_size"], *divided, begun_with["sha256"])
     if asked["seed"] == begun_with["seed"] and found.digest != begun_with["sha256"]:
         raise HwnasError(
             f"the images {task.data} are others here than where the study was begun. Give every worker the same "
@@ -168,8 +168,10 @@ def images(task: Task) -> ImageData:
 
 
 @lru_cache(maxsize=2)
-def _load(data: str, resolution: int, batch_size: int, seed: int, limit_train: int | None) -> ImageData:
-    """Read by this process alone: a worker may not start others."""
+def _load(
+    data: str, resolution: int, batch_size: int, seed: int, limit_train: int | None, begun_with: str
+) -> ImageData:
+    """Read by this process alone: a worker may not start others. Anew for a study that was begun with others."""
     return load_data(data, resolution, batch_size=batch_size, seed=seed, limit_train=limit_train, workers=0)
 
 
@@ -253,7 +255,7 @@ def _train(task: Task) -> Json:
         folder / RUN_FOLDER, asked | {"architecture": architecture.digest, "images": {"sha256": data.digest}}
     )
     torch_device = distributed.join(asked["torch_device"])  # says what is wrong with it
-    child = train_child(architecture, data, run, asked["epochs"], asked["seed"], torch_device=torch_device)
+    child = train_child(architecture, data, run, asked["epochs"], asked["weights_seed"], torch_device=torch_device)
     save_child(child, run.folder)
     return {"accuracy": accuracy(child, data.test_batches()), "val_accuracy": accuracy(child, data.val_batches())}
 

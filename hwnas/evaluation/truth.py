@@ -117,4 +117,6 @@ def _accuracies(rows: Sequence[tuple[int, Mapping[str, str]]]) -> dict[str, floa
         found[code] = accuracy
     if not found:
         raise ValueError("it has no row")
+    if max(found.values()) <= 1:
+        raise ValueError(f"accuracies are in percent, and none is above {max(found.values()):g}")
     return found

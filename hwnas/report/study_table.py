@@ -124,7 +124,7 @@ def cells(row: Json) -> dict[str, str]:
         "method": row["method"],
         "accuracy_mean": f"{100 * row['accuracy_mean']:.2f}",
         "rank": _written(row.get("rank"), "d"),
-        "regret_mean": _written(row.get("regret_mean"), ".2f"),
+        "regret_mean": _written(row.get("regret_mean"), ".2f") + _of_all(row.get("regret_seeds"), row["seeds"]),
         "relative_improvement": _written(row["relative_improvement"], "+.2f"),
         "interval": "" if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}",
         "p": _written(row["p"], ".3f"),
@@ -134,6 +134,11 @@ def cells(row: Json) -> dict[str, str]:
         "budget_used": _written(row.get("budget_used"), ".0%").removesuffix("%"),
         "search_seconds": _written(row.get("search_seconds"), ".1f"),
     }
+
+
+def _of_all(known: int | None, seeds: int) -> str:
+    """How many of the seeds a mean is of, where it is not of all: what the others found is not published."""
+    return f" ({known} of {seeds})" if known and known < seeds else ""
 
 
 def gap_heads(rows: Sequence[Json]) -> dict[str, str]:

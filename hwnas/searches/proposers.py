@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hwnas.latency.budget import Budget
 from hwnas.latency.sampling import UniformWithin
@@ -33,8 +33,14 @@ class RandomWithin:
         return self._budget.surest if self._draw is None else self._draw(rng)
 
 
+def _new(draw: RandomWithin, rng: random.Random, proposed: Collection[str]) -> Architecture | None:
+    """A random architecture of a digest that was not proposed before; None: as good as all within are known."""
+    draws = (draw(rng) for _ in range(NEW_DRAWS))
+    return next((drawn for drawn in draws if drawn.digest not in proposed), None)
+
+
 class RandomProposer:
-    """Random architectures within the budget, whatever they are worth.
+    """Random architectures within the budget, whatever they are worth, and every network is new.
 
     Args:
         budget: names the space.
@@ -43,12 +49,17 @@ class RandomProposer:
     """
 
     def __init__(self, budget: Budget, most: int, seed: int = 0) -> None:
-        self._random_within, self._left, self._rng = RandomWithin(budget), most, random.Random(seed)
+        self._random_within, self._most, self._rng = RandomWithin(budget), most, random.Random(seed)
+        self._proposed: set[str] = set()
 
     def ask(self, count: int) -> list[Architecture]:
-        count = min(count, self._left)
-        self._left -= count
-        return [self._random_within(self._rng) for _ in range(count)]
+        asked: list[Architecture] = []
+        while len(asked) < count and len(self._proposed) < self._most:
+            if (drawn := _new(self._random_within, self._rng, self._proposed)) is None:
+                break
+            self._proposed.add(drawn.digest)
+            asked.append(drawn)
+        return asked
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Nothing is learnt."""
@@ -92,8 +103,7 @@ class EvolutionProposer:
                 child = space.decode(self._child(first, second))
                 if child.digest not in self._proposed:
                     return child
-        draws = (self._random_within(self._rng) for _ in range(NEW_DRAWS))
-        return next((drawn for drawn in draws if drawn.digest not in self._proposed), None)
+        return _new(self._random_within, self._rng, self._proposed)
 
     def _child(self, code: list[int], other: list[int]) -> list[int]:
         """A child of two parents, mutated."""
