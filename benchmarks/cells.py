@@ -44,6 +44,7 @@ from hwnas.searches.registry import get_search
 from hwnas.searches.result import SearchResult
 from hwnas.spaces import get_space
 from hwnas.spaces.nas_bench_201 import nas_bench_201
+from hwnas.supernet.cyclic import CyclicNet
 from hwnas.supernet.mixed import mixed
 from hwnas.train.data import load_data
 
@@ -72,7 +73,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "least-squares": ONE_SHOT,
     "darts-pt": {**TO_THE_END, "supernet": 0.8},
 }
-MIXING = ("darts", "darts-pt", "snas")
+MIXING = ("darts", "darts-pt", "snas", "cdarts")
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,12 @@ def budget_of(percentile: float | None) -> float:
 
 
 def looked_up(code: str, budget_ms: float) -> dict[str, Any]:
-    """What the tables say of a cell: its rank among those within the budget, and what is lost against the best."""
-    cells = published()
-    within = [accuracy for other, accuracy in cells.accuracy.items() if cells.ms[other] <= budget_ms]
+    """What the tables say of a cell: its rank among those within the budget, and what is lost against the best.
+
+    With a budget those without a path are not among them, as they are not where the budget is made.
+    """
+    cells, least_ms = published(), 0.0 if budget_ms == ANY_MS else DEAD_MS
+    within = [accuracy for other, accuracy in cells.accuracy.items() if least_ms <= cells.ms[other] <= budget_ms]
     accuracy = cells.accuracy[code]
     return {
         "code": code,
@@ -140,6 +144,7 @@ def most_macs(budget_ms: float) -> dict[str, Any]:
 def supernet_accuracy(result: SearchResult, mixes: bool) -> float:
     """Of the mixture, or of random paths, on all validation images, with statistics of each batch."""
     net, generator, right, count = result.net.train(), torch.Generator().manual_seed(0), 0, 0
+    net = net.search if isinstance(net, CyclicNet) else net
     weights, mixture = net.probabilities(), net.mixture() if mixes else []
     for images, labels in result.problem.data.val_batches():
         path = [int(torch.multinomial(w, 1, generator=generator)) for w in weights]

@@ -248,10 +248,11 @@ def test_each_cycle_begins_without_momenta(digits):
     batch = next(iter(digits.train_batches(0)))
     trainer.step(*batch)
     trainer.step(*batch)
-    assert trainer.nets.evaluation_optimizer.state and trainer.nets.alpha_optimizer.state
+    nets = trainer.nets
+    assert all(each.state for each in (nets.weights.optimizer, nets.evaluation_optimizer, nets.alpha_optimizer))
     trainer.begin()
     assert trainer.cycle == 1
-    assert not trainer.nets.evaluation_optimizer.state and not trainer.nets.alpha_optimizer.state
+    assert not any(each.state for each in (nets.weights.optimizer, nets.evaluation_optimizer, nets.alpha_optimizer))
 
 
 def test_clipped_together_the_l1_term_takes_the_gradient_from_the_weights(digits):

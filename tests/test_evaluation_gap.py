@@ -2,6 +2,7 @@
 
 import csv
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from scipy.stats import kendalltau
 from hwnas.evaluation.gap import Correlation, Gap, Ranking, seed_ceiling, supernet_accuracies
 from hwnas.searches.evaluators import InheritedEvaluator
 from hwnas.spaces import get_space
+from hwnas.supernet.cyclic import CyclicNet
+from hwnas.supernet.relaxation import by_edge
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.superkernel_net import SuperKernelNet
 from hwnas.train.data import load_data
@@ -95,15 +98,20 @@ def test_gaps_are_signed_as_they_are_said():
 
 
 @pytest.mark.parametrize("kind", [SampledNet, SuperKernelNet])
-def test_a_decided_supernet_loses_nothing(digits, kind):
-    """Probabilities of 0 and 1: the mixture, the sampled paths and the child are one network."""
+def test_a_decided_supernet_loses_nothing(digits, kind, monkeypatch):
+    """Probabilities of nearly 0 and 1: the mixture, the sampled paths and the child are one network."""
     torch.manual_seed(0)
     net = kind(SPACE).eval()
     path = SPACE.indices(SPACE.sample(random.Random(2)))
     sizes = [len(one_of.candidates) for one_of in SPACE.decisions]
     one_hot = [torch.eye(size)[index] for size, index in zip(sizes, path, strict=True)]
+    if kind is SampledNet:
+        for alpha, chosen in zip(net.alphas, one_hot, strict=True):
+            alpha.data.copy_(100 * chosen)
+    else:
+        monkeypatch.setattr(net, "probabilities", lambda: one_hot)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    found = supernet_accuracies(net, one_hot, digits)
+    found = supernet_accuracies(net, digits)
     child = InheritedEvaluator(net, digits)(SPACE.decode(path)).accuracy
     assert found["sampled"] == pytest.approx(child)
     if kind is SampledNet:  # a superkernel's candidates share their weights: there is nothing to mix
@@ -120,3 +128,18 @@ def test_of_networks_that_are_scored_alike_none_is_ahead():
         assert Ranking.of(scores, own).regret == pytest.approx(0.15)
     many = [0.9, *[0.5] * 29]
     assert Ranking.of([1.0] * 30, many).hit is False and Ranking.of(many, many).hit is True
+
+
+@pytest.mark.parametrize("kind", [CyclicNet, partial(SampledNet, relax=by_edge)])
+@pytest.mark.parametrize("name", ["nas-bench-201", "darts"])
+def test_what_mixes_cells_has_the_accuracy_of_its_mixture(digits, kind, name):
+    """Also by the edges of a node, and the search net of Cyclic DARTS, whose pool no step trains as a mixture."""
+    options = {"channels": 4, "cells": 3} if name == "darts" else {"width": 0.25}
+    net = kind(get_space(name, resolution=16, num_classes=10, **options))
+    found = supernet_accuracies(net, digits)
+    searched = net.search if isinstance(net, CyclicNet) else net
+    assert found.keys() == {"sampled", "mixture"}
+    with torch.no_grad():
+        for alpha in searched.alphas:
+            alpha.copy_(torch.linspace(0, 50, len(alpha)))
+    assert supernet_accuracies(net, digits).keys() == found.keys()

@@ -12,6 +12,7 @@ from hwnas.searches.gdas import GDASSettings, GDASTrainer, HardMixture, hard_gum
 from hwnas.searches.path_gradients import gumbel
 from hwnas.searches.problem import SearchProblem
 from hwnas.spaces.nas_bench_201 import nas_bench_201
+from hwnas.supernet.choice import choices_in
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.test_dsnas import SPACE, problem
@@ -98,6 +99,9 @@ def test_it_cools_linearly_from_ten_to_a_tenth(digits):
     steps = [b - a for a, b in itertools.pairwise(seen)]
     assert (seen[0], seen[-1]) == (10.0, pytest.approx(0.1))
     assert steps == pytest.approx([steps[0]] * len(steps))
+    trainer = GDASTrainer(problem(digits, epochs=6), GDASSettings(pretrain=0.5, search=1.0))
+    trainer.step_count = trainer.pretrain_steps
+    assert trainer.temperature == 10.0  # where the logits begin to learn
     with pytest.raises(UsageError, match="temperature"):
         GDASSettings(first_temperature=0.1, last_temperature=1.0)
 
@@ -146,3 +150,12 @@ def test_it_searches_cells():
     assert not any(torch.equal(a, b) for a, b in zip(before, trainer.net.alphas, strict=True))
     trainer.derive()
     assert task.budget.is_within(cells.decode(trainer.derived))
+
+
+def test_norms_of_candidates_have_no_scale_until_the_network_is_derived(digits):
+    trainer = GDASTrainer(problem(digits, epochs=4), GDASSettings())
+    scales = [norm.weight for choice in choices_in(trainer.net) for norm in choice.modules()
+              if isinstance(norm, torch.nn.BatchNorm2d)]  # fmt: skip
+    assert scales and not any(scale.requires_grad for scale in scales)
+    trainer.derive()
+    assert all(scale.requires_grad for scale in scales)

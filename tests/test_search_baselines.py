@@ -13,6 +13,7 @@ from hwnas.latency.budget import Budget
 from hwnas.latency.counted import macs_model, parameters_model
 from hwnas.latency.limit import Limit
 from hwnas.run import Run
+from hwnas.searches.derivers import MostProbable
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
 from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
 from hwnas.searches.one_shot import OneShotSettings, UniformTrainer, spos
@@ -132,6 +133,26 @@ def test_proxyless_fixes_what_is_clear_at_the_start_of_any_epoch(digits):
     assert set(trainer.fixed) == {2}
 
 
+def test_proxyless_logits_travel_as_far_as_those_that_move_at_each_step(digits):
+    """The rate is by the number of their updates, a fifth of the steps."""
+    task = problem(digits, epochs=300)
+    seldom, always = (
+        ProxylessTrainer(task, ProxylessSettings()),
+        ProxylessTrainer(task, ProxylessSettings(alpha_every=1)),
+    )
+    rates = [trainer.alpha_optimizer.param_groups[0]["lr"] for trainer in (seldom, always)]
+    assert rates[0] == pytest.approx(min(0.05, 10 / seldom.alpha_steps)) and rates[1] < rates[0]
+    moved = sum((step - seldom.pretrain_steps) % 5 == 0 for step in range(seldom.pretrain_steps, seldom.search_steps))
+    assert seldom.alpha_steps == moved
+
+
+def test_without_validation_images_no_derivation_throws_the_training_away():
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=64, val_fraction=0.0, workers=0)
+    for derive in ("perturbed", "reranked", "regression"):
+        trainer = SNASTrainer(problem(data, epochs=1), SNASSettings(derive=derive))
+        assert isinstance(trainer.deriver(), MostProbable)
+
+
 def test_proxyless_needs_validation_images():
     data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.0, workers=0)
     with pytest.raises(UsageError, match="val_fraction"):
@@ -151,6 +172,8 @@ def test_the_concrete_distribution_samples_like_softmax_and_sharpens_as_it_cools
 def test_snas_cools_from_one_to_its_last_temperature(digits):
     trainer = SNASTrainer(problem(digits), SNASSettings())
     assert trainer.temperature == 1.0
+    trainer.step_count = trainer.pretrain_steps
+    assert trainer.pretrain_steps > 0 and trainer.temperature == 1.0  # it cools while the logits learn
     trainer.step_count = trainer.search_steps
     assert trainer.temperature == pytest.approx(0.03)
 

@@ -21,8 +21,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from hwnas.searches.evaluators import InheritedEvaluator
-from hwnas.supernet.choice import Candidates, Mixture, choices_in
-from hwnas.supernet.network import ChoiceNet
+from hwnas.supernet.cyclic import CyclicNet
+from hwnas.supernet.mixed import mixed
+from hwnas.supernet.network import SuperNetwork
+from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import ImageData
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
 
@@ -161,36 +163,35 @@ class Gap:
         return asdict(self) | {"discretisation": self.discretisation, "retraining": self.retraining}
 
 
-def supernet_accuracies(net: ChoiceNet, probabilities: Sequence[Tensor], data: ImageData) -> dict[str, float]:
+def supernet_accuracies(net: SuperNetwork, data: ImageData) -> dict[str, float]:
     """Validation accuracy (0 to 1) of a supernet as it stands, before an architecture is taken out of it.
 
-    Of *sampled* paths, the mean of `SAMPLED_PATHS` children drawn by the probabilities, which is what DSNAS and SPOS
-    train; and of the *mixture*, every decision the sum of its candidates weighted by their probabilities, which is what
-    DARTS and SNAS train. Each with batch-norm statistics of its own. A superkernel has no mixture: its candidates share
+    Of *sampled* paths, the mean of `SAMPLED_PATHS` children drawn by its probabilities, which is what DSNAS and SPOS
+    train; and of the *mixture* of all candidates by its logits, which is what DARTS and SNAS train, and the search net
+    of Cyclic DARTS. Each with batch-norm statistics of its own. A superkernel has no mixture: its candidates share
     weights and statistics.
 
     Args:
         net: on the CPU.
-        probabilities: one vector per decision.
     """
-    inherited, rng = InheritedEvaluator(net, data), random.Random(0)  # type: ignore[arg-type]  # every ChoiceNet here is one
-    weights = [each.detach().double().tolist() for each in probabilities]
+    inherited, rng = InheritedEvaluator(net, data), random.Random(0)
+    weights = [each.detach().double().tolist() for each in net.probabilities()]
     paths = [[rng.choices(range(len(each)), each)[0] for each in weights] for _ in range(SAMPLED_PATHS)]
     found = {"sampled": fmean(inherited(net.space.decode(path)).score for path in paths)}
-    if all(isinstance(choice, Candidates) for choice in choices_in(net)):
-        mixture = _Mixed(copy.deepcopy(net), probabilities)
+    searched = net.search if isinstance(net, CyclicNet) else net
+    if isinstance(searched, SampledNet):
+        mixture = _Mixed(copy.deepcopy(searched))
         recalibrate_batch_norm(mixture, data.train_batches(epoch=0), limit=sys.maxsize)
         found["mixture"] = accuracy(mixture, data.val_batches())
     return found
 
 
 class _Mixed(nn.Module):
-    """A supernet in which every decision is the weighted sum of its candidates."""
+    """A supernet in which every decision is the mixture of its candidates."""
 
-    def __init__(self, net: ChoiceNet, probabilities: Sequence[Tensor]) -> None:
+    def __init__(self, net: SampledNet) -> None:
         super().__init__()
-        self.net = net
-        self._selections = {name: Mixture(p.detach().float()) for name, p in zip(net.names, probabilities, strict=True)}
+        self.net, self._weights = net, [each.detach() for each in net.mixture()]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.net.run(images, self._selections)
+        return mixed(self.net, images, self._weights)

@@ -266,7 +266,7 @@ def _rank(task: Task) -> Json:
     result = _searched(task, Path(task.folder).parents[1] / "search" / asked["searched"])
     net = result.supernet
     inherited = InheritedEvaluator(net, data, asked["torch_device"])
-    supernet = supernet_accuracies(net, net.probabilities(), data)  # type: ignore[arg-type]
+    supernet = supernet_accuracies(net, data)
     ranked = [Architecture.from_json(each) for each in asked["ranked"]]
     return {
         "supernet": supernet,

@@ -59,7 +59,7 @@ class CDARTSTrainer(DerivingTrainer):
             start_from(net.search, problem.start)
         net.set_affine(settings.affine)
         self.net: CyclicNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        alpha_steps = self.search_steps - self.pretrain_steps
+        alpha_steps = round((1 - settings.evaluation_warmup) * (self.search_steps - self.pretrain_steps))
         self.nets = CyclicTraining(
             self.net, settings, self.total_steps, alpha_steps, problem.data.batch_size, self.precision
         )

@@ -56,6 +56,7 @@ class CyclicTraining:
     def begin(self, derived: bool = False) -> None:
         """Begin a cycle, or the training of what is derived, with new optimisers: they have no momenta."""
         self.net.set_affine(self.settings.affine or derived)
+        self.weights.optimizer.state.clear()
         self.evaluation_optimizer, self.alpha_optimizer = self._new_optimizers(derived)
 
     def _new_optimizers(self, derived: bool) -> tuple[Optimizer, Optimizer]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hwnas.latency.arrays import Floats
 from hwnas.run import Run
@@ -24,7 +24,6 @@ from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
 from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known
 from hwnas.searches.validation_batches import ValidationBatches
-from hwnas.supernet.choice import choices_in
 from hwnas.supernet.mixed import mixed
 from hwnas.supernet.relaxation import by_edge
 from hwnas.train import distributed
@@ -89,7 +88,6 @@ class DARTSTrainer(SampledPathTrainer):
     def __init__(self, problem: SearchProblem, settings: DARTSSettings) -> None:
         self._validation = ValidationBatches(problem, "DARTS")
         super().__init__(problem, settings)
-        self.set_affine(settings.affine)
 
     @torch.no_grad()
     def spread_logits(self, alphas: Iterable[Tensor]) -> None:
@@ -101,12 +99,9 @@ class DARTSTrainer(SampledPathTrainer):
         parameters = self.net.alphas.parameters()
         return Adam(parameters, lr, settings.alpha_betas, weight_decay=settings.alpha_weight_decay)
 
-    def set_affine(self, affine: bool) -> None:
-        """Whether scale and shift of the candidates' batch norms learn; without, they are 1 and 0."""
-        for choice in choices_in(self.net):
-            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d) and part.affine):
-                norm.weight.requires_grad_(affine)
-                norm.bias.requires_grad_(affine)
+    @property
+    def affine(self) -> bool:
+        return self.settings.affine
 
     @property
     def decided(self) -> dict[int, int]:
@@ -242,14 +237,6 @@ class DARTSTrainer(SampledPathTrainer):
     def candidate_losses(self) -> list[Floats] | None:
         """Unknown: the mixtures of successive steps hardly differ, and their losses tell no candidates apart."""
         return None
-
-    def derive(self) -> None:
-        super().derive()
-        self.set_affine(True)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.set_affine(self.settings.affine or self.derived is not None)
 
 
 def darts(

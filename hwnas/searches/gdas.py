@@ -37,11 +37,14 @@ class GDASSettings(SampledPathSettings):
     Attributes:
         first_temperature, last_temperature: 10 and 0.1 as published.
         alpha_weight_decay: of Adam on the logits (1e-3 in the authors' code).
+        affine: whether the batch norms of candidates have a scale and a shift while the architecture is searched. As
+            published they have none: a scale that has learnt takes the gradient of its candidate's weight away.
     """
 
     first_temperature: float = 10.0
     last_temperature: float = 0.1
     alpha_weight_decay: float = 1e-3
+    affine: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,10 +115,14 @@ class GDASTrainer(SampledPathTrainer):
 
     @property
     def temperature(self) -> float:
-        share = min(1.0, self.step_count / max(1, self.search_steps - 1))
-        return self.settings.first_temperature + share * (
-            self.settings.last_temperature - self.settings.first_temperature
-        )
+        first, last = self.settings.first_temperature, self.settings.last_temperature
+        # the last step of the search has the last one
+        share = self.searched_share * self.alpha_steps / max(1, self.alpha_steps - 1)
+        return first + min(1.0, share) * (last - first)
+
+    @property
+    def affine(self) -> bool:
+        return self.settings.affine
 
     def hard_sample(self, draw: int) -> list[Tensor]:
         """A hard sample of every decision, with gradients; what is fixed early stays fixed."""

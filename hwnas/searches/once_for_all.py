@@ -106,7 +106,7 @@ class OnceForAllTrainer(DerivingTrainer):
         self.teacher: ChildNetwork | None = None
         self.average: AveragedModel | None = None
         """Follows the weights while the derived architecture is trained."""
-        draw, rng = UniformWithin(problem.budget), random.Random(problem.seed)
+        draw, rng = UniformWithin(problem.budget), random.Random(f"{SHRINKING} {problem.seed}")
         self.paths = [list(space.indices(draw(rng))) for _ in range(min(PATHS, self.total_steps))]
         self.phase = ""
         self.tuning: FineTuning

@@ -18,6 +18,9 @@ BREEDINGS = 20
 NEW_DRAWS = 50
 """How many random architectures are drawn for one that was not proposed before."""
 
+MOST_PARENTS = 10
+"""As in SPOS's code, with its population of 50."""
+
 CROSSOVER = 0.5
 """Probability that a child takes a decision from its second parent."""
 
@@ -73,7 +76,7 @@ class EvolutionProposer:
 
     Args:
         budget: names the space.
-        population: networks in the first generation; half as many of the best ones are parents.
+        population: networks in the first generation; half as many of the best ones are parents, at most 10.
         seed: of everything random.
     """
 
@@ -97,7 +100,8 @@ class EvolutionProposer:
         """A child that was not proposed before, or a random architecture; None: as good as all within are known."""
         space = self._budget.space
         if len(self._proposed) >= self._population and self._scores:
-            best = sorted(self._scores, key=self._scores.__getitem__, reverse=True)[: max(2, self._population // 2)]
+            parents = min(MOST_PARENTS, max(2, self._population // 2))
+            best = sorted(self._scores, key=self._scores.__getitem__, reverse=True)[:parents]
             for _ in range(BREEDINGS):
                 first, second = (list(space.indices(self._rng.choice(best))) for _ in range(2))
                 child = space.decode(self._child(first, second))

@@ -54,6 +54,10 @@ class ProxylessTrainer(SampledPathTrainer):
         super().__init__(problem, settings)
 
     @property
+    def alpha_steps(self) -> int:
+        return -(-super().alpha_steps // self.settings.alpha_every)
+
+    @property
     def updates_logits(self) -> bool:
         return self.searching and (self.step_count - self.pretrain_steps) % self.settings.alpha_every == 0
 

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas.errors import UsageError
 from hwnas.latency.arrays import Floats
@@ -28,6 +28,7 @@ from hwnas.searches.perturbation import Perturbation
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.projection import projection_rounds
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
+from hwnas.supernet.choice import choices_in
 from hwnas.supernet.relaxation import Relax, Relaxation
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
@@ -148,11 +149,37 @@ class SampledPathTrainer(DerivingTrainer):
         self.weights = WeightTraining(
             self.net.weights(), settings, self.total_steps, problem.data.batch_size, self.precision
         )
-        alpha_steps = max(1, self.search_steps - self.pretrain_steps)
-        self.alpha_optimizer = self.make_alpha_optimizer(rate_of_logits(settings.alpha_lr, alpha_steps))
+        self.alpha_optimizer = self.make_alpha_optimizer(rate_of_logits(settings.alpha_lr, self.alpha_steps))
         zero_gradients(self.net.alphas.parameters())
+        self.set_affine(self.affine)
         self.path_losses = PathLosses(problem.budget.space)
         self.mflops = decision_mflops(problem.budget.space)
+
+    @property
+    def alpha_steps(self) -> int:
+        """How often the logits are updated: in each step of the search."""
+        return self.search_steps - self.pretrain_steps
+
+    @property
+    def searched_share(self) -> float:
+        """How much of the search is done at this step: 0 up to its first one, 1 from its end on."""
+        done = self.step_count - self.pretrain_steps
+        return min(1.0, max(0.0, done / max(1, self.search_steps - self.pretrain_steps)))
+
+    @property
+    def affine(self) -> bool:
+        """Whether the batch norms of candidates have a scale and a shift while the architecture is searched."""
+        return True
+
+    def set_affine(self, affine: bool) -> None:
+        """Whether scale and shift of the candidates' batch norms learn; without, they are 1 and 0."""
+        for choice in choices_in(self.net):
+            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d) and part.affine):
+                norm.requires_grad_(affine)
+
+    def derive(self) -> None:
+        super().derive()
+        self.set_affine(True)
 
     def phases(self) -> dict[str, float]:
         """The share of the steps after which each phase ends, in their order."""
@@ -282,6 +309,8 @@ class SampledPathTrainer(DerivingTrainer):
     def deriver(self) -> Deriver:
         """The deriver of the net as it is now."""
         probable = self.probable()
+        if self.problem.data.counts["val"] == 0:
+            return probable
         if self.settings.derive == "perturbed":
             order = list(chain(*projection_rounds(self.problem.budget.space, self.problem.seed)))
             return Perturbation(self.net, KeptBatches(self.problem.data.val_batches), order, probable.exclude_none)
@@ -310,6 +339,7 @@ class SampledPathTrainer(DerivingTrainer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.fixed = state["step"], state["fixed"]
         self.load_derived(state)
+        self.set_affine(self.affine or self.derived is not None)
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])

@@ -37,7 +37,7 @@ class SNASTrainer(SampledPathTrainer):
 
     @property
     def temperature(self) -> float:
-        share = min(1.0, self.step_count / self.search_steps)
+        share = self.searched_share
         return self.settings.first_temperature * (1 - share) + self.settings.last_temperature * share
 
     def mixture(self) -> list[Tensor]:
