@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hwnas.space import Architecture, OneOf, SearchSpace
     from hwnas.spaces import get_space
     from hwnas.train.data import load_data
+    from hwnas.train.export_images import export_images
     from hwnas.train.model_accuracy import accuracy
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ _HOME = {
     "design": "designer.design",
     "evaluate": "evaluation.study",
     "export": "exporter.export",
+    "export_images": "train.export_images",
     "fit": "latency.fitting.fit",
     "get_space": "spaces",
     "import_table": "latency.tables.imported.import_table",
@@ -90,6 +92,7 @@ __all__ = [
     "design",
     "evaluate",
     "export",
+    "export_images",
     "fit",
     "get_space",
     "import_table",

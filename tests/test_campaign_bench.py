@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.campaign.bench import bench, longest_s
+from hwnas.campaign.bench import bench, bench_with, longest_s
 from hwnas.campaign.conditions import current_conditions
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
+from hwnas.runners.in_process import InProcessRunner
 from hwnas.runtimes import available_runtimes, get_runtime, installed_runtimes
 from tests.small_models import feature_net, model_bytes
 
@@ -166,6 +167,21 @@ def test_a_reference_is_timed_before_each_repetition(tmp_path: Path) -> None:
     assert 3 <= len(result.reference_us) <= 5  # repetitions that disagree are made again, each with a reference
     assert all(0.1 < us / (1000 * result.measurement.median_ms) < 10 for us in result.reference_us)  # the same model
     assert bench(model, DEVICE).reference_us == ()
+
+
+def test_a_device_rests_before_each_repetition_as_in_a_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    (tmp_path / "model.tflite").write_bytes(model_bytes(feature_net(), ".tflite"))
+    monkeypatch.setattr("hwnas.campaign.bench.sleep", rests.append)
+    resting = DEVICE.model_copy(update={"cool_down_s": 0.3, "extra_visits": 0})
+    with InProcessRunner(resting, get_runtime("litert")) as runner:
+        bench_with(runner, tmp_path / "model.tflite", resting)
+    assert rests == [0.3] * resting.visits
+    assert longest_s(resting) - longest_s(DEVICE.model_copy(update={"extra_visits": 0})) == pytest.approx(
+        0.3 * resting.visits
+    )
 
 
 def test_the_wait_for_a_device_to_cool_down_is_no_part_of_a_hang():

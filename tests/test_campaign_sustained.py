@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hwnas.campaign import sustained
 from hwnas.campaign.sustained import Sample, Sustained, read_sustained, sustain
 from hwnas.devices.device import Device
 from hwnas.errors import HwnasError
@@ -15,6 +16,8 @@ from hwnas.files import check_ours
 from hwnas.report.console import CONSOLE
 from hwnas.report.sparkline import BLOCKS, sparkline
 from hwnas.report.sustained_table import series
+from hwnas.runners.in_process import InProcessModel, InProcessRunner
+from hwnas.runtimes import get_runtime
 from tests.commands import completed
 from tests.small_models import feature_net, model_bytes
 
@@ -70,6 +73,22 @@ def test_a_phone_that_grows_hot_and_slow_is_seen_to_and_ctrl_c_keeps_what_was_me
     assert found.slowdown == pytest.approx(2.0, rel=0.01)
     limits = series(found)["GHz allowed"]
     assert limits[0] > limits[-1] == 0.9
+
+
+def test_a_model_stays_on_the_device_while_it_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device rests, and cools, while it is brought there anew."""
+    loads: list[object] = []
+
+    class Counted(InProcessRunner):
+        def load(self, model: bytes | Path) -> InProcessModel:
+            loads.append(model)
+            return super().load(model)
+
+    monkeypatch.setattr(sustained, "is_in_process", lambda device, runtime: False)
+    monkeypatch.setattr(sustained, "open_runner", lambda device, runtime: Counted(device, get_runtime(runtime)))
+    (tmp_path / "model.tflite").write_bytes(model_bytes(feature_net(), ".tflite"))
+    found = sustain(tmp_path / "model.tflite", Device(name="here"), "litert", 0.02)
+    assert len(found.samples) > 3 and len(loads) == 1
 
 
 def test_what_was_watched_is_written_with_a_picture_and_read_again(tmp_path: Path) -> None:

@@ -13,8 +13,12 @@ import pytest
 from torch import nn
 
 from hwnas.campaign.baseline import read_baseline
+from hwnas.campaign.conditions import Conditions, current_conditions
+from hwnas.cli.gating import _budget
+from hwnas.devices.device import load_device
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import convert
+from hwnas.latency.tables.table import LatencyTable
 from hwnas.report.gate_report import write_junit
 from tests.commands import answer, completed
 from tests.small_models import feature_net, model_bytes
@@ -163,3 +167,17 @@ def test_a_baseline_without_its_conditions_is_named(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text(json.dumps(written))
     with pytest.raises(HwnasError, match=r"base\.json: conditions: must hold identity and circumstances"):
         read_baseline(tmp_path / "base.json")
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_table_of_any_precision_says_how_fast_the_device_was(precision: str, monkeypatch, tmp_path: Path) -> None:
+    """The reference model, which is what is compared, is the same in all of them."""
+    now = current_conditions(load_device("local"), "litert")
+    identity = now.identity | {"precision": precision}
+    conditions = {"identity": identity, "circumstances": now.circumstances, "summary": {"reference_us": 50.0}}
+    monkeypatch.setattr(LatencyTable, "load", lambda folder: LatencyTable(conditions=conditions))
+    limit = _budget(1.0, tmp_path, accept_conditions=False)
+    assert limit is not None and limit.check is not None
+    limit.check(now)
+    with pytest.raises(HwnasError, match="threads"):
+        limit.check(Conditions(now.identity | {"threads": 7}, now.circumstances))

@@ -99,6 +99,15 @@ def test_the_health_is_not_read_before_every_repetition(monkeypatch: pytest.Monk
     assert len(script.seen) == 2
 
 
+def test_a_device_that_was_hot_a_moment_ago_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of a pass, after which the next one begins."""
+    monkeypatch.setattr(preconditions, "READ_EVERY_S", 0.2)
+    script = Script(50.0, 44.0)
+    script.preconditions.read_health()
+    script.preconditions.wait()
+    assert script.preconditions.latest == health(temperature_celsius=44.0)
+
+
 def test_waiting_ends_with_the_reason_and_the_cure() -> None:
     script = Script(50.0, max_wait_s=0.05)
     begin = monotonic()

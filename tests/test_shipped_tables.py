@@ -257,3 +257,11 @@ def test_an_import_never_writes_into_what_comes_with_hwnas(shared_data, tmp_path
     with pytest.raises(HwnasError, match=r"comes with hwnas.*--tables"):
         import_table(shared_data / "latency" / "nnmeter_block_lut.csv.gz", "pixel-4", tmp_path)
     assert (tmp_path / "pixel-4" / "nn-meter" / "conditions.json").read_bytes() == before
+
+
+def test_nor_does_a_fit(hwnas, tmp_path):  # noqa: F811
+    shutil.copytree(MODELS["pixel-4/nn-meter"].folder, tmp_path / "nn-meter")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "nn-meter").iterdir()}
+    code, _, err = hwnas("fit", tmp_path / "nn-meter")
+    assert code == 1 and "comes with hwnas and stays as it is" in err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "nn-meter").iterdir()} == before

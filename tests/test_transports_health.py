@@ -117,6 +117,9 @@ def test_what_a_device_does_not_tell_is_none():
         ("cpu-0-0-usr", "-274000", None),
         ("cpu-thermal", "not a number", None),
         ("battery", "30000", None),
+        ("soc", "96", None),  # the battery's state of charge in percent, and what is left of it
+        ("socd", "4", None),
+        ("soc-thermal", "45500", 45.5),
         ("bigbang", "30000", None),
     ],
 )

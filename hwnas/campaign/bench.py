@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from time import sleep
 from typing import Any
 
 from hwnas.campaign.conditions import Conditions, conditions_of
@@ -80,7 +81,7 @@ def bench(
     process anyhow.
 
     Args:
-        model: the file or its content; with one float32 input and one float32 output, of fixed size.
+        model: the file or its content; with one input and one output of float32, uint8 or int8, of fixed size.
         device: A Device, its name, or the path of its file. Its `visits` repetitions are made one after the other, each
             with the model loaded anew: where its memory lies changes a latency by more than repeating runs shows.
         runtime: A Runtime of this machine, or the name of one of the Device; None: the Device's own if it takes the
@@ -126,7 +127,7 @@ def profile_operators(
     """The time that each operator of a model takes on a Device, from extra launches: profiling makes a model slower.
 
     Args:
-        model: With one float32 input and one float32 output, of fixed size.
+        model: with one input and one output of float32, uint8 or int8, of fixed size.
         device: as `bench` takes it; with the path of Google's program in `benchmark_model`.
         runtime: only ``benchmark-model`` tells of operators; it is the default here.
         threads: None: as the device says.
@@ -153,7 +154,7 @@ def longest_s(device: Device, with_reference: bool = False) -> float:
     """
     warm_up_and_runs_s = 2 * (device.max_ms / 1000 + SLOWEST_RUN_S) * (2 if with_reference else 1)
     waits_s = device.max_wait_s if has_limits(device) else 0.0
-    return (device.visits + device.extra_visits) * (warm_up_and_runs_s + waits_s)
+    return (device.visits + device.extra_visits) * (device.cool_down_s + warm_up_and_runs_s + waits_s)
 
 
 def bench_with(
@@ -171,11 +172,29 @@ def bench_with(
         preconditions = Preconditions(device, retrying.health, silent, waiting)
         while (wanted := repetitions_wanted(made, device)) > 0:
             for _ in range(wanted):
+                sleep(device.cool_down_s)  # as a campaign: a budget is kept by models that are measured like its table
                 preconditions.wait()
                 if reference is not None:
                     references_us.append(median(retrying.time_reference().runs_us))
                 timing = retrying.time(lambda: model)
                 made.append(Repetition("", tuple(timing.runs_us), drift_percent=None))
+    return _bench(made, runner, conditions, device, references_us)
+
+
+def bench_again(retrying: RetryingRunner, runner: Runner, device: Device) -> Bench:
+    """One repetition of the model that `retrying` holds as its reference: it stays on the device, loaded."""
+    conditions = conditions_of(runner, device)
+    made = [Repetition("", tuple(retrying.time_reference().runs_us), drift_percent=None)]
+    return _bench(made, runner, conditions, device)
+
+
+def _bench(
+    made: Sequence[Repetition],
+    runner: Runner,
+    conditions: Conditions,
+    device: Device,
+    references_us: Sequence[float] = (),
+) -> Bench:
     told = conditions.circumstances | runner.circumstances()  # of a GPU: what it left to the CPU
     conditions = replace(conditions, circumstances=told)
     return Bench(combine(made, device), conditions, tuple(references_us), tuple(each.median_us for each in made))

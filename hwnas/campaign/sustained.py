@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from hwnas.campaign.bench import Bench, bench, bench_with
+from hwnas.campaign.bench import Bench, bench, bench_again
 from hwnas.campaign.conditions import ConditionsJson
 from hwnas.devices.device import Device
 from hwnas.errors import UsageError
@@ -25,6 +25,7 @@ from hwnas.files import read_json
 from hwnas.foreign import Finite, Ms, NotNegative, checked
 from hwnas.progress import silent
 from hwnas.runners import is_in_process, open_runner
+from hwnas.runners.retrying import RetryingRunner
 
 SAMPLE_S = 4.0
 """Duration of a sample: most of the time the device is at work, little goes into loading the model."""
@@ -112,7 +113,7 @@ def sustain(
     """Run a model for so many minutes.
 
     Args:
-        model: with one float32 input and one float32 output, of fixed size.
+        model: with one input and one output of float32, uint8 or int8, of fixed size.
         runtime: one of the device's.
         keep: called after every sample with all there are: whatever ends this early, they are not lost.
         progress: called with stage, seconds done, seconds in all, and the newest sample.
@@ -147,15 +148,16 @@ def read_sustained(path: Path) -> Sustained:
 
 @contextmanager
 def _sampling(model: Path, device: Device, runtime: str, minutes: float) -> Iterator[Callable[[], Bench]]:
-    """A function that measures one sample: on this machine in fresh processes, elsewhere by one runner."""
+    """A function that measures one sample: on this machine in fresh processes, elsewhere with the model loaded once,
+    since a device rests while a model is brought to it."""
     sample_ms = 1000 * min(SAMPLE_S, 60 * minutes / (3 * FIRST))
     once = {"visits": 1, "extra_visits": 0, "min_ms": sample_ms, "max_ms": sample_ms, "max_runs": MOST_RUNS}
     busy = device.model_copy(update=once | NO_LIMITS)
     if is_in_process(busy, runtime):
         yield lambda: bench(model, busy, runtime)
         return
-    with open_runner(busy, runtime) as runner:
-        yield lambda: bench_with(runner, model, busy)
+    with open_runner(busy, runtime) as runner, RetryingRunner(runner, model, silent) as retrying:
+        yield lambda: bench_again(retrying, runner, busy)
 
 
 def _sample(made: Bench, at_s: float) -> Sample:

@@ -194,7 +194,8 @@ def _budget(budget_ms: float | None, table: Path | None, accept_conditions: bool
 
     def check(now: Conditions) -> None:
         if not accept_conditions:
-            identity = now.identity | {"precision": USUAL_PRECISION}  # of the reference, which is what is compared
+            # the reference is what is compared, and is of one precision in the tables of all
+            identity = now.identity | {"precision": found.conditions["identity"].get("precision", USUAL_PRECISION)}
             check_table_conditions(found.conditions, Conditions(identity, now.circumstances), table)
 
     than = (1000 * budget_ms / usual_us,)

@@ -174,12 +174,15 @@ def fit(
     from hwnas.latency.fitting.fit import fit as fit_table
     from hwnas.latency.fitting.held_out import evaluate
     from hwnas.latency.fitting.transfer_fit import fit_by_transfer
+    from hwnas.latency.tables.shipped import REGRESSION_FILE
     from hwnas.latency.tables.table import LatencyTable
     from hwnas.report.console import CONSOLE
     from hwnas.report.error_card import write_card
     from hwnas.report.latency_tables import card_table
 
     measured = LatencyTable.load(table)
+    if (table / REGRESSION_FILE).is_file():
+        raise HwnasError(f"{table} comes with hwnas and stays as it is; its card is there. Fit a copy of the folder.")
     if known:
         predictor, card = fit_by_transfer(measured, [LatencyTable.load(folder) for folder in known])
     else:

@@ -33,22 +33,28 @@ def _parsed(budget: Any) -> WantedBudget:
         raise ValueError(RULE) from None
 
 
+PathText = Annotated[str, BeforeValidator(lambda given: str(given) if isinstance(given, Path) else given)]
+"""A path as text; a Path is taken too."""
+
 BudgetField = Annotated[WantedBudget, BeforeValidator(_parsed)]
 
 
 class DesignConfig(BaseModel):
-    """The design that is wanted: the options of `hwnas design`, or a TOML file of the same names."""
+    """The design that is wanted: the options of `hwnas design`, or a TOML file of the same names.
+
+    A value that is out of range raises pydantic's ValidationError, which is a ValueError.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     space: str | None = None
     """None: chosen by images and budget, as all that is None here (`hwnas.designer.choices`): ``lite-5``, ``lite``,
     ``tiny``."""
-    data: str = "digits"
+    data: PathText = "digits"
     """A folder of images, or ``digits``."""
-    budget_ms: BudgetField
+    budget_ms: BudgetField = Field(default=None, validate_default=True)
     """In ms, or as a share of the space's networks, such as ``60%``: see `hwnas.latency.wanted_budget`."""
-    frontier: tuple[BudgetField, ...] = Field((), strict=False)
+    frontier: tuple[BudgetField, ...] = Field(default=(), strict=False)
     """Further budgets, none above `budget_ms`, that are answered from the same supernet."""
     budgets: dict[str, BudgetField] = {}
     """Budgets of further devices, ``DEVICE`` or ``DEVICE/RUNTIME``, that the same network is to be within. Without
@@ -57,55 +63,55 @@ class DesignConfig(BaseModel):
     """The most of each counted quantity, such as ``parameters``: see `hwnas.designer.wanted_limits.COUNTED`."""
     latencies: dict[str, str] = {}
     """The folders of further devices' latency tables, by the names of `budgets`; as `latency` is for the first."""
-    sustained: str | None = None
+    sustained: PathText | None = None
     """The JSON of ``hwnas bench --minutes``: budgets in ms are for the sustained speed; None: for first runs."""
-    device: str = "local"
+    device: PathText = "local"
     runtime: str | None = None
     """The runtime whose latency the budget limits; None: the device's own."""
     precision: str | None = None
     """Of the file that the budget is for, whose accuracy is judged: see `hwnas.exporter.precision`; ``auto``: float32
     or int8, whichever file is better within the budget (`hwnas.designer.auto_precision`); None: float32."""
-    int8_max_loss: float | None = Field(None, ge=0, le=100)
+    int8_max_loss: float | None = Field(default=None, ge=0, le=100)
     """Points of validation accuracy that an int8 file may lose before its network is fine-tuned with fake
     quantisation (`hwnas.designer.int8_finetuning`); None: 1."""
-    threads: int | None = Field(None, ge=1, le=1024)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads per inference; None: as the device says."""
-    latency: str | None = None
+    latency: PathText | None = None
     """The folder of a latency table to use as it is; None: measure the space (or what is missing of it)."""
-    tables: str = "latency_models"
+    tables: PathText = "latency_models"
     """Where measured tables are kept."""
-    networks: int = Field(30, ge=5, le=1000)
+    networks: int = Field(default=30, ge=5, le=1000)
     """Whole networks measured for calibration."""
     accept_conditions: bool = False
     """Use a table although it was measured under other conditions."""
 
-    pretrained: str | None = None
+    pretrained: PathText | None = None
     """``none``, ``lite0`` or a file of weights of its form; None: chosen by the number of images."""
-    resolution: int | None = Field(None, ge=1, le=LARGEST_SIDE)
+    resolution: int | None = Field(default=None, ge=1, le=LARGEST_SIDE)
     """Side of the input image in pixels; None: what the budget suggests, or the space's own."""
-    width: float | None = Field(None, gt=0, le=100)
+    width: float | None = Field(default=None, gt=0, le=100)
     method: str | None = None
     """None: ``once-for-all`` for a folder with few images, else ``dsnas``."""
     settings: dict[str, Any] = {}
     """Hyper-parameters of the method by name, such as those of `hwnas.searches.dsnas.DSNASSettings`."""
     compare: bool | None = None
     """Whether known networks of the same ms are trained too; None: where the weights are fine-tuned (once-for-all)."""
-    compare_with: tuple[str, ...] = Field((), strict=False)
+    compare_with: tuple[str, ...] = Field(default=(), strict=False)
     """Names of known networks; none: ``plain-cnn``, and ``efficientnet-lite0`` where its weights are the start."""
     retrain: bool = False
     """Train what is found from scratch, for as many epochs, instead of keeping the weights it has in the supernet."""
-    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
     """None: 30; for a folder with few images the more, the fewer there are."""
-    batch_size: int = Field(32, ge=2, le=65_536)
-    limit_train: int | None = Field(None, ge=2)
+    batch_size: int = Field(default=32, ge=2, le=65_536)
+    limit_train: int | None = Field(default=None, ge=2)
     """Use only this many training images."""
-    balance: float = Field(0.0, ge=0, le=1)
+    balance: float = Field(default=0.0, ge=0, le=1)
     """How far small classes are trained on as often as large ones: see `hwnas.train.data.load_data`."""
-    workers: int | None = Field(None, ge=0, le=1024)
+    workers: int | None = Field(default=None, ge=0, le=1024)
     """Processes that decode images; None: as many as fit this machine."""
-    train_threads: int | None = Field(None, ge=1, le=1024)
+    train_threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads that train; None: as many as the run began with, at first OMP_NUM_THREADS or the fastest number."""
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     torch_device: str = "cpu"
     amp: WantedAmp = "auto"
     """What forward passes of trainings compute in: see `hwnas.train.mixed_precision`."""

@@ -87,16 +87,16 @@ class Device(BaseModel):
     """Of a board, as ``ssh`` takes it: ``pi@board.local`` or a name of the user's ssh configuration. Only with ssh."""
     folder: Annotated[OneLine, AfterValidator(_absolute_path)] | None = None
     """Where hwnas keeps its files on the device. None: the transport's own choice."""
-    hardware: tuple[OneLine, ...] = Field((), strict=False)
+    hardware: tuple[OneLine, ...] = Field(default=(), strict=False)
     """Models that the file is for, as the device itself says it, ``*`` for anything; others are refused. Empty: any."""
 
     runtime: OneLine = DEFAULT_RUNTIMES["local"]
     """The runtime unless ``--runtime`` names another; not given: as in `DEFAULT_RUNTIMES`."""
-    threads: int = Field(1, ge=1, le=MOST_THREADS)
+    threads: int = Field(default=1, ge=1, le=MOST_THREADS)
     """Threads per inference."""
     cores: Cores = "any"
     """Numbers of the cores to run on, or one of `CORE_CLASSES`; "any" leaves them to the operating system."""
-    batch: int = Field(1, ge=1, le=MOST_BATCH)
+    batch: int = Field(default=1, ge=1, le=MOST_BATCH)
     """Images per inference; models of another batch size are refused."""
     delegate: Literal["xnnpack", "none", "gpu"] = "xnnpack"
     """The kernels of ``benchmark-model``: XNNPACK's or TFLite's own for the CPU, or those of the GPU."""
@@ -105,41 +105,41 @@ class Device(BaseModel):
     python: OneLine = "python3"
     """The Python of a board that has ONNX Runtime: a program's name or absolute path there."""
 
-    warmup_runs: int = Field(3, ge=1, le=MOST_RUNS)
+    warmup_runs: int = Field(default=3, ge=1, le=MOST_RUNS)
     """Untimed runs before a repetition, at least."""
-    warmup_ms: float = Field(20.0, ge=0, le=LONGEST_MS)
+    warmup_ms: float = Field(default=20.0, ge=0, le=LONGEST_MS)
     """Duration of the untimed runs, at least."""
-    min_runs: int = Field(20, ge=1, le=MOST_RUNS)
+    min_runs: int = Field(default=20, ge=1, le=MOST_RUNS)
     """Timed runs of a repetition, at least (unless `max_ms` ends it)."""
-    max_runs: int = Field(2000, ge=1, le=MOST_RUNS)
+    max_runs: int = Field(default=2000, ge=1, le=MOST_RUNS)
     """Timed runs of a repetition, at most."""
-    min_ms: float = Field(50.0, ge=0, le=LONGEST_MS)
+    min_ms: float = Field(default=50.0, ge=0, le=LONGEST_MS)
     """Duration of a visit's timed runs, at least (unless `max_runs` ends it)."""
-    max_ms: float = Field(1000.0, gt=0, le=LONGEST_MS)
+    max_ms: float = Field(default=1000.0, gt=0, le=LONGEST_MS)
     """Duration after which a visit's warm-up ends, and its timed runs end, whatever is known by then."""
-    precision_percent: float = Field(1.0, gt=0)
+    precision_percent: float = Field(default=1.0, gt=0)
     """A repetition ends once the 95 % confidence interval of the median is within plus or minus this."""
 
-    visits: int = Field(2, ge=1, le=MOST_VISITS)
+    visits: int = Field(default=2, ge=1, le=MOST_VISITS)
     """Repetitions of each model, spread over the campaign."""
-    extra_visits: int = Field(2, ge=0, le=MOST_VISITS)
+    extra_visits: int = Field(default=2, ge=0, le=MOST_VISITS)
     """Further repetitions of a model, at most, in place of those that were disturbed or do not agree."""
-    reference_every: int = Field(10, ge=1, le=MOST_RUNS)
+    reference_every: int = Field(default=10, ge=1, le=MOST_RUNS)
     """Repetitions between two measurements of the reference model."""
-    drift_limit_percent: float = Field(3.0, gt=0)
+    drift_limit_percent: float = Field(default=3.0, gt=0)
     """How far the reference may be off its campaign median before the repetitions next to it are made again."""
 
-    cool_down_s: float = Field(0.0, ge=0, le=86_400)
+    cool_down_s: float = Field(default=0.0, ge=0, le=86_400)
     """Pause between two repetitions."""
     max_temperature_celsius: Celsius | None = None
     """No repetition begins while the hottest CPU sensor is above this. None: whatever it is."""
     max_battery_celsius: Celsius | None = None
     """No repetition begins while the battery is above this."""
-    max_thermal_status: int | None = Field(None, ge=0, le=6)
+    max_thermal_status: int | None = Field(default=None, ge=0, le=6)
     """No repetition begins while Android's thermal status, 0 (none) to 6 (shutdown), is above this."""
-    min_battery_percent: int | None = Field(None, ge=0, le=100)
+    min_battery_percent: int | None = Field(default=None, ge=0, le=100)
     """No repetition begins while the battery is below this."""
-    max_wait_s: float = Field(600.0, ge=0, le=604_800)
+    max_wait_s: float = Field(default=600.0, ge=0, le=604_800)
     """How long a campaign waits for these limits before it ends, to be continued later."""
     stay_awake: bool = False
     """Keep a plugged-in phone's screen on while it is measured: with it off, some phones use slow cores only."""

@@ -67,7 +67,8 @@ class Preconditions:
         Raises HwnasError after the Device's `max_wait_s`.
         """
         begin = monotonic()
-        if begin - self._read_at < READ_EVERY_S:
+        recent = self.latest if begin - self._read_at < READ_EVERY_S else None
+        if recent is not None and not unmet_preconditions(recent, self.device):
             return False
         waited = False
         while reasons := unmet_preconditions(self.read_health(), self.device):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from hwnas.designer.config import BudgetField
+from hwnas.designer.config import BudgetField, PathText
 from hwnas.evaluation.rules import RANDOM, RULES
 from hwnas.run import place
 from hwnas.searches.registry import SEARCHES
@@ -40,41 +40,41 @@ class StudyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    methods: tuple[str, ...] = Field((), strict=False)
+    methods: tuple[str, ...] = Field(default=(), strict=False)
     """Search methods; random networks and the simple rules (`hwnas.evaluation.rules`) are always compared, too."""
-    seeds: int = Field(3, ge=1, le=1000)
+    seeds: int = Field(default=3, ge=1, le=1000)
     """Runs of each method, on each data set and budget."""
-    first_seed: int = Field(0, ge=0, lt=2**31)
+    first_seed: int = Field(default=0, ge=0, lt=2**31)
     """Seeds are this one and those after it: settings that were chosen on some seeds are compared on others."""
-    data: tuple[str, ...] = Field(("digits",), strict=False, min_length=1)
+    data: tuple[PathText, ...] = Field(default=("digits",), strict=False, min_length=1)
     """Folders of images, or ``digits``."""
     budget_ms: tuple[BudgetField, ...] = Field(strict=False, min_length=1)
     """In ms, or as shares of the space's networks."""
     space: str = "tiny"
-    device: str = "local"
+    device: PathText = "local"
     runtime: str | None = None
-    latency: str | None = None
+    latency: PathText | None = None
     """The folder of a latency table; None: that of the device, in `tables`."""
-    tables: str = "latency_models"
-    resolution: int | None = Field(None, ge=1, le=LARGEST_SIDE)
-    width: float | None = Field(None, gt=0, le=100)
-    epochs: int = Field(30, ge=1, le=1_000_000)
+    tables: PathText = "latency_models"
+    resolution: int | None = Field(default=None, ge=1, le=LARGEST_SIDE)
+    width: float | None = Field(default=None, gt=0, le=100)
+    epochs: int = Field(default=30, ge=1, le=1_000_000)
     """Of every supernet, and of every network that is found: each is trained alone, from scratch, in the same way."""
-    search_seconds: float | None = Field(None, gt=0, le=1e9)
+    search_seconds: float | None = Field(default=None, gt=0, le=1e9)
     """Each search goes as far as its pilot says that it does in so many seconds (`hwnas.evaluation.pilots`); None:
     `epochs` for each. Networks that are found are trained for `epochs` in any case."""
-    batch_size: int = Field(32, ge=2, le=65_536)
-    limit_train: int | None = Field(None, ge=2)
+    batch_size: int = Field(default=32, ge=2, le=65_536)
+    limit_train: int | None = Field(default=None, ge=2)
     settings: dict[str, dict[str, Any]] = {}
     """By method: hyper-parameters other than its defaults."""
-    ranked: int = Field(0, ge=0, le=10_000)
+    ranked: int = Field(default=0, ge=0, le=10_000)
     """So many more random networks, of any latency, are trained only to be ranked by the supernets."""
-    ranked_seeds: int = Field(1, ge=1, le=100)
+    ranked_seeds: int = Field(default=1, ge=1, le=100)
     """Trainings of each of them: 2 or more say what a repeat with another seed agrees with (`gap.seed_ceiling`)."""
-    truth: str | None = None
+    truth: PathText | None = None
     """A CSV of published accuracies (columns ``code`` and ``accuracy``, in percent): regrets are known by it."""
     torch_device: str = "cpu"
-    train_threads: int = Field(1, ge=1, le=1024)
+    train_threads: int = Field(default=1, ge=1, le=1024)
     """Of each run: one, so that as many workers as there are cores are busy, and results are the same with any."""
 
     @field_validator("methods")
@@ -97,7 +97,7 @@ class StudyConfig(BaseModel):
     @field_validator("data", mode="before")
     @classmethod
     def _several(cls, data: Any) -> Any:
-        return (data,) if isinstance(data, str) else data
+        return (data,) if isinstance(data, str | Path) else data
 
     @field_validator("budget_ms", mode="before")
     @classmethod

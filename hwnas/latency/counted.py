@@ -1,8 +1,8 @@
 """Quantities that are counted of networks, as models of cost like latency: parameters, multiply-adds, memory.
 
 Parameters and multiply-adds are sums over the blocks and exact. So is the size of a file but for some hundred bytes of
-its own (`hwnas.latency.file_sizes`). The peak memory of activations is a maximum over the blocks, which is exact in a
-chain, whose blocks hand over one tensor.
+its own (`hwnas.latency.measuring.file_models`). The peak memory of activations is a maximum over the blocks, which is
+exact in a chain, whose blocks hand over one tensor.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class _ArchitectureFile(BaseModel):
 class Architecture:
     """A SearchSpace with every OneOf decided: a chain of plain Specs and the shape of the image it takes.
 
-    Equal architectures are equal networks. It carries the space's name and options for the reader, and needs neither
+    Equal architectures are equal networks. It carries the space's name and its code for the reader, and needs neither
     to be built, priced or exported.
     """
 

@@ -9,8 +9,12 @@ from dataclasses import replace
 from hwnas.transports.base import Health
 from hwnas.transports.facts import CPU
 
-CPU_SENSOR = re.compile(r"cpu|soc|tsens|pkg|package|k10temp|coretemp|zenpower|^(big|mid|little|ap)\b", re.IGNORECASE)
-"""Names of the sensors that feel the CPU; phones have dozens of others, for the battery, the skin, the modem."""
+CPU_SENSOR = re.compile(
+    r"cpu|soc[-_]|tsens|pkg|package|k10temp|coretemp|zenpower|^(big|mid|little|ap)\b", re.IGNORECASE
+)
+"""Names of the sensors that feel the CPU; phones have dozens of others, for the battery, the skin, the modem. ``soc``
+and ``socd`` are none: on Qualcomm's and Google's kernels they are the battery's state of charge, or what is left to
+100 %."""
 
 PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 """Sensors that are off print numbers far outside, such as -274000."""

@@ -57,9 +57,10 @@ def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple
         uncertainty = Uncertainty(UNJUDGED_HALF_WIDTH)
         return replace(transferred, uncertainty=uncertainty, card=card, fitted_to=fitted_to), card
     unseen = cross_validate(table, fit_transferred)
-    surprises = np.array([abs(network.error_percent) / 100 for network in unseen])
     measured_ms = np.array([network.measured_ms for network in unseen])
-    few = Floor.of(measured_ms, np.array([network.predicted_ms for network in unseen]))
+    predicted_ms = np.array([network.predicted_ms for network in unseen])
+    surprises = np.abs(measured_ms / predicted_ms - 1)  # of the prediction, as intervals are
+    few = Floor.of(measured_ms, predicted_ms)
     half_width = max(conformal_quantile(surprises), few.half_width)
     card = replace(transferred.card, predictor=name)
     scaled = replace(transferred, uncertainty=Uncertainty(half_width), card=card, fitted_to=fitted_to)

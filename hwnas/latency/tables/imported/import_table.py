@@ -65,7 +65,7 @@ class ImportedTable:
 
 
 def import_table(file: Path | str, device: str | None = None, tables: Path | str = "latency_models") -> ImportedTable:
-    """Read a published table into ``tables/DEVICE/PUBLICATION``. ImportedTable twice, it is the same table.
+    """Read a published table into ``tables/DEVICE/PUBLICATION``. Imported twice, it is the same table.
 
     Args:
         file: JSON, YAML or CSV, packed with gzip or not; its contents decide how it is read.
