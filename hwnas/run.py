@@ -29,8 +29,11 @@ LOGS = (METRICS_FILE, PROBABILITIES_FILE)
 DECIDES_NOTHING = {"workers", "train_threads"}
 """Values of a configuration that are recorded, and may differ when the run goes on."""
 
-PLACES = {"data", "device", "latency", "tables", "sustained"}
+PLACES = {"data", "device", "latency", "tables", "sustained", "pretrained"}
 """Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
+
+NO_PATHS = {"digits", "none", "lite0"}
+"""Values of such entries that hwnas knows by these names."""
 
 CONTENTS = {"images": "the images have changed", "latencies": "the latencies have changed"}
 """Entries of a configuration that stand for files: objects of JSON, with a ``sha256``."""
@@ -44,7 +47,7 @@ def place(name: str, value: Any) -> Any:
     So ``data``, ``./data``, its absolute path and a link to it are one, and a folder that is moved with its data and
     its runs knows them. Names of images and devices that are no paths are left as they are.
     """
-    is_path = name in PLACES and isinstance(value, str) and value != "digits"
+    is_path = name in PLACES and isinstance(value, str) and value not in NO_PATHS
     if not is_path or (name == "device" and not value.endswith(".toml")):
         return value
     try:

@@ -18,7 +18,7 @@ from hwnas.files import read_json
 from hwnas.latency.budget import InfeasibleBudget
 from hwnas.report.recorded import run_config
 from hwnas.report.watched_run import WatchedRun
-from tests.commands import completed
+from tests.commands import completed, run_command
 
 pytestmark = pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 QUICK = "min_ms = 0.5\nwarmup_ms = 0.0\nmin_runs = 5\nvisits = 1\ndrift_limit_percent = 1e6\n"
@@ -98,8 +98,10 @@ def test_the_table_the_report_and_the_page_say_what_was_chosen_between(designed:
 @pytest.mark.weekly  # as each of its two designs is repeated: test_cli.py
 def test_repeated_it_trains_nothing_and_takes_the_same(config: DesignConfig, designed: DesignResult) -> None:
     before = {path: path.stat().st_mtime_ns for path in designed.run.rglob("checkpoint.pt")}
+    (designed.run / "models" / "mine.txt").write_text("kept")
     again = hwnas.design(config, designed.run)
     assert again.precision == designed.precision and again.accuracy == designed.accuracy
+    assert (designed.run / "models" / "mine.txt").read_text() == "kept" and again.seconds > designed.seconds
     assert {path: path.stat().st_mtime_ns for path in designed.run.rglob("checkpoint.pt")} == before and len(
         before
     ) == 2
@@ -130,3 +132,19 @@ def test_one_table_cannot_serve_both(config: DesignConfig, tmp_path: Path) -> No
     tables = ("--tables", tmp_path / "tables", "--data", "digits", "--budget-ms", 1, "--precision", "auto")
     missing = completed("search", "--space", "tiny", *tables)
     assert missing.returncode == 1 and "holds no table litert" in missing.stderr
+
+
+def test_a_search_for_both_chooses_nothing_by_the_images(tmp_path: Path, monkeypatch, capsys) -> None:
+    """It has tables that exist, as with one precision."""
+    asked: list[DesignConfig] = []
+
+    def designed(config: DesignConfig, *_: object) -> None:
+        asked.append(config)
+        raise HwnasError("enough")
+
+    monkeypatch.setattr("hwnas.designer.design.design", designed)
+    monkeypatch.setattr("hwnas.latency.tables.known.find_table", lambda *_, **__: tmp_path)
+    options = ("--data", tmp_path, "--budget-ms", 1, "--precision", "auto")
+    assert run_command(monkeypatch, capsys, "search", *options)[0] == 1
+    ((space, method),) = {(each.space, each.method) for each in asked}
+    assert (space, method) == ("tiny", "dsnas")

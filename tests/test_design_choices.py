@@ -68,6 +68,13 @@ def test_a_share_is_of_the_shorter_space_at_its_own_side(photos, tmp_path):
     assert (whole.space, whole.method) == ("lite", "single-path")
 
 
+def test_weights_of_another_width_are_left_out_and_that_is_said(photos, tmp_path):
+    assert choose(config(photos, width=1.0), tmp_path, by_macs).config.pretrained == "lite0"
+    found = choose(config(photos, width=0.5), tmp_path, by_macs)
+    assert found.config.pretrained == "none"
+    assert any("not of 0.5 times as much" in said for said in found.said)
+
+
 def test_what_was_said_is_left_as_it_is(photos, tmp_path):
     asked = config(photos, space="lite", epochs=3, resolution=40, pretrained="none", method="spos")
     assert choose(asked, tmp_path, by_macs).config == asked

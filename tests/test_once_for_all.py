@@ -22,6 +22,7 @@ from hwnas.searches.once_for_all import (
     once_for_all,
 )
 from hwnas.searches.problem import SearchProblem
+from hwnas.searches.result import SearchResult
 from hwnas.spaces import get_space
 from hwnas.supernet.start import largest_architecture
 from hwnas.train.child import ChildTrainer
@@ -31,6 +32,7 @@ from hwnas.train.loop import train
 from tests.latency_tables import made_table
 
 SPACE = get_space("tiny", 8)
+_fine_tuning = FineTuning.__init__
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +182,12 @@ def test_a_frontier_takes_networks_that_were_evaluated(tmp_path, problem, few_ev
     assert len(set(found)) > 1 and set(found) <= evaluated
     trained_on = once_for_all(problem, Run(tmp_path / "other", {}), settings=OnceForAllSettings(search=0.5))
     assert trained_on.deriver is None  # its net has learnt one network since
+
+
+def test_a_child_is_trained_from_scratch_by_the_optimiser_of_the_search(tmp_path, problem, monkeypatch):
+    made = []
+    monkeypatch.setattr(FineTuning, "__init__", lambda self, *given: made.append(given) or _fine_tuning(self, *given))
+    result = SearchResult(replace(problem, epochs=1), None, SPACE.decode([0] * 7))
+    settings = OnceForAllSettings(lr=2e-3)
+    result.retrain(tmp_path, settings=settings)
+    assert [given[1] for given in made] == [settings]

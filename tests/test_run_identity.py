@@ -269,6 +269,9 @@ def test_images_and_devices_that_are_named_are_no_folders_of_that_name(tmp_path,
         for device in ("local", "local.toml")
     ]
     assert len(set(names)) == 4
+    starts = ("none", "lite0", "w.pth", "./w.pth", tmp_path / "w.pth")
+    weights = [default_folder(DesignConfig(pretrained=start, budget_ms=1)) for start in starts]
+    assert len(set(weights)) == 3 and len(set(weights[2:])) == 1
     monkeypatch.chdir(tmp_path.parent)
     assert default_folder(DesignConfig(data="digits", budget_ms=1)) in names
 

@@ -286,6 +286,17 @@ def test_a_few_broken_files_are_left_out_and_counted(tmp_path, memory_share):
     assert data.counts["test"] == 39 and data.skipped["test/dog"].count == 1
 
 
+def test_broken_test_images_are_known_before_anything_is_trained(tmp_path):
+    make_folder(tmp_path, {"train/cat": 9, "train/dog": 9, "test/cat": 4, "test/dog": 4})
+    data = load_data(tmp_path, 8, workers=0, val_fraction=0.2)
+    data.check_test()
+    assert data.splits_read == {"train", "val"}  # nothing was kept
+    (tmp_path / "test" / "cat" / "0.png").write_text("no image")
+    data = load_data(tmp_path, 8, workers=0, val_fraction=0.2)
+    with pytest.raises(HwnasError, match=r"1 of 8 images .*'test/cat/0.png' \(not an image.*Repair or remove"):
+        data.check_test()
+
+
 def test_too_many_broken_files_stop_the_run(tmp_path):
     make_folder(tmp_path, {"train/cat": 9, "train/dog": 9, "test/cat": 3, "test/dog": 3})
     for index in range(2):

@@ -154,7 +154,7 @@ def design(
 
 def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """The work that `search` and `design` share: read the configuration, design with bars, print the closing table."""
-    from hwnas.designer.choices import USUAL_SPACE
+    from hwnas.designer.choices import USUAL_METHOD, USUAL_SPACE
     from hwnas.designer.design import design as run_design
     from hwnas.designer.design_table import design_table
     from hwnas.devices.device import comes_with_hwnas, load_device
@@ -174,6 +174,9 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
             if wanted.precision == AUTO_PRECISION:  # both must be there; the design finds them by itself
                 for precision in AUTO_PRECISIONS:
                     distributed.from_first(partial(find, precision))
+                # with tables that exist nothing is chosen by the images
+                usual = {"space": space.name, "method": wanted.method or USUAL_METHOD}
+                wanted = wanted.model_copy(update=usual)
             else:
                 found = distributed.from_first(partial(find, wanted.precision or USUAL_PRECISION, shipped))
                 wanted = wanted.model_copy(update={"latency": str(found)})

@@ -27,7 +27,9 @@ from hwnas.designer.duration import told
 from hwnas.designer.prepared import PreparedDesign
 from hwnas.designer.result import DesignResult, PrecisionChoice
 from hwnas.designer.task import Task
+from hwnas.designer.work_record import SECONDS_FILE
 from hwnas.errors import HwnasError, UsageError
+from hwnas.exporter.exported import EXPORT_FILE
 from hwnas.files import read_json
 from hwnas.latency.budget import InfeasibleBudget
 from hwnas.latency.tables.precision import AUTO_PRECISIONS
@@ -39,7 +41,7 @@ from hwnas.train.loop import open_run
 
 LOG = logging.getLogger(__name__)
 
-NOT_COPIED = (RUN_FILE, ".*", "checkpoint*", "threads.json")
+NOT_COPIED = (RUN_FILE, ".*", "checkpoint*", "threads.json", SECONDS_FILE)
 """Files of a precision's run that only it needs to go on. Folders other than that of the model files stay there too."""
 
 
@@ -64,12 +66,13 @@ def design_best(config: DesignConfig, folder: Path, report: DesignProgress, star
     run = open_run(folder, config.model_dump())
     prepared, left_out = _prepared(config, folder, report)
     _tell_duration(prepared)
+    prepared_s = time.perf_counter() - started
     designed: dict[str, DesignResult] = {}
     for precision, each in prepared.items():
         designed[precision] = each.carry_out(partial(_report_as, report, precision), time.perf_counter())
     found = distributed.from_first(lambda: _chosen(prepared, designed, left_out, _taken_before(folder)))
     taken = next(each.precision for each in found if each.taken)
-    best = _of_run(designed[taken], found, folder, time.perf_counter() - started)
+    best = _of_run(designed[taken], found, folder, prepared_s + sum(each.seconds for each in designed.values()))
     distributed.from_first(lambda: _publish(best, prepared[taken].task, run, found))
     return best
 
@@ -191,6 +194,15 @@ def _publish(best: DesignResult, task: Task, run: Run, found: Sequence[Precision
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in skipped:
             shutil.copy2(path, run.folder / path.name)
-    shutil.rmtree(run.folder / MODELS_FOLDER, ignore_errors=True)
-    shutil.copytree(source / MODELS_FOLDER, run.folder / MODELS_FOLDER)
+    for name in _published_before(run.folder / MODELS_FOLDER):
+        if not (source / MODELS_FOLDER / name).exists():
+            (run.folder / MODELS_FOLDER / name).unlink(missing_ok=True)
+    shutil.copytree(source / MODELS_FOLDER, run.folder / MODELS_FOLDER, dirs_exist_ok=True)
     write_report(best, task, run)
+
+
+def _published_before(models: Path) -> set[str]:
+    """The names of the files that an earlier publication left; what a person exported beside them stays."""
+    with suppress(HwnasError, KeyError, TypeError):
+        return {Path(file["path"]).name for file in read_json(models / EXPORT_FILE, "the export")["files"]}
+    return set()

@@ -70,7 +70,7 @@ def choose(config: DesignConfig, folder: Path, measured_ms: Callable[[Architectu
     few = images is not None and images < MOST_IMAGES and not config.latency
     photos = few and config.space in (None, *PHOTOS_SPACES) and config.method in (None, PHOTOS_METHOD)
     starts = config.pretrained not in (None, "none")
-    pretrained = config.pretrained or ("none" if not photos or config.width else _pretrained(said))
+    pretrained = config.pretrained or ("none" if not photos else _pretrained(said, config.width))
     decided["pretrained"] = pretrained
     decided["space"] = config.space or (SHORT_SPACE if photos else WHOLE_SPACE if starts else USUAL_SPACE)
     decided["method"] = config.method or (PHOTOS_METHOD if photos or starts else USUAL_METHOD)
@@ -94,8 +94,11 @@ def _training_images(config: DesignConfig) -> int:
     return len(train)
 
 
-def _pretrained(said: list[str]) -> str:
+def _pretrained(said: list[str], width: float | None) -> str:
     """The weights to start from where there are few images; the reason is said."""
+    if width not in (None, 1):
+        said.append(f"weights from scratch: EfficientNet-Lite0's are of its own width, not of {width:g} times as much")
+        return "none"
     if not is_installed():
         said.append(
             "weights from scratch: those of EfficientNet-Lite0, which are better for so few images, are not "

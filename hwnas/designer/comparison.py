@@ -161,7 +161,5 @@ def better_than(found: Rival, rivals: Sequence[Rival]) -> Rival | None:
     It is where it gets more validation images right *and* their loss is lower: of a few hundred images one accuracy is
     above the other by chance too often.
     """
-    best = max(rivals, key=lambda rival: (rival.val_accuracy, -rival.val_loss), default=None)
-    if best is not None and best.val_accuracy > found.val_accuracy and best.val_loss < found.val_loss:
-        return best
-    return None
+    better = [each for each in rivals if each.val_accuracy > found.val_accuracy and each.val_loss < found.val_loss]
+    return max(better, key=lambda rival: (rival.val_accuracy, -rival.val_loss), default=None)

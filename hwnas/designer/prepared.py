@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +14,12 @@ from hwnas.designer.duration import expected_seconds, planned
 from hwnas.designer.int8_finetuning import FINE_TUNED_FOLDER, suited_to_int8
 from hwnas.designer.result import DesignResult, Int8FineTuning
 from hwnas.designer.task import Task
+from hwnas.designer.work_record import Clock, as_derived_before
 from hwnas.run import Run
 from hwnas.searches.frontier import frontier
 from hwnas.searches.result import SearchResult
 from hwnas.train import distributed
+from hwnas.train.finetuning import FineTuningSettings
 from hwnas.train.loop import CHECKPOINT_FILE, TrainingProgress, open_run
 from hwnas.train.threads import training_threads
 from hwnas.train.weights import WeightSettings
@@ -58,6 +59,8 @@ class PreparedDesign:
         `started`: by ``time.perf_counter``, when the work on it began: what it took is in the report.
         """
         task, run = self.task, self.run
+        clock = Clock(run.folder, started)
+        report = clock.ticking(report)
 
         def on_step(done: int, total: int, now: dict[str, float]) -> None:
             figures = (f"{name.replace('_', ' ')} {value:.3g}" for name, value in now.items())
@@ -69,6 +72,7 @@ class PreparedDesign:
             if task.config.frontier:  # a smaller budget's network may turn out better than the one of the largest
                 result, *results = frontier(result, (task.budget_ms, *task.frontier_ms))
                 results = [result] * (task.budget_ms in task.frontier_ms) + results
+            result, *results = as_derived_before(run.folder, [result, *results])
             child_of = _Children(task, run, on_step)
             if task.config.retrain or task.precision == "int8":  # by all processes; what follows, the first one does
                 for found in (result, *results):
@@ -77,11 +81,12 @@ class PreparedDesign:
             designed = distributed.from_first(lambda: finish(task, run, result, results, child_of, rivals, report))
         designed = replace(
             designed,
-            seconds=time.perf_counter() - started,
+            seconds=clock.seconds,
             training_threads=threads.count,
             int8_fine_tuning=child_of.fine_tuned.get(designed.architecture.digest),
         )
         distributed.from_first(lambda: write_report(designed, task, run))
+        clock.write()
         return designed
 
 
@@ -90,7 +95,7 @@ class _Children:
 
     def __init__(self, task: Task, run: Run, on_step: TrainingProgress) -> None:
         self._task, self._run, self._on_step = task, run, on_step
-        self._weights = task.settings if isinstance(task.settings, WeightSettings) else None
+        self._weights = task.settings if isinstance(task.settings, WeightSettings | FineTuningSettings) else None
         self._made: dict[str, ChildNetwork] = {}
         self.fine_tuned: dict[str, Int8FineTuning] = {}
         """By the architecture's digest, of those whose int8 files lost too much."""

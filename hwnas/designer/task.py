@@ -28,7 +28,7 @@ from hwnas.designer.task_latencies import (
     random_ms,
 )
 from hwnas.devices.device import Device, load_device
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.budget import Budget
 from hwnas.latency.measuring.model_files import check_can_make, network_model
 from hwnas.latency.predictor import LatencyPredictor
@@ -117,6 +117,7 @@ class Task:
         first_runs.check(conditions)
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
         data = _load(config, resolution, report)
+        distributed.from_first(data.check_test)
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         start = _start(config, space)  # what is wrong with it is said before anything is measured
         if table is None:
@@ -159,8 +160,16 @@ class Task:
             replace(self.budget, budget_ms=each_ms).check_feasible()
 
     def data_at(self, resolution: int, report: DesignProgress = silent) -> ImageData:
-        """The images at a resolution, split and augmented alike."""
-        return self.data if resolution == self.data.resolution else _load(self.config, resolution, report)
+        """The images at a resolution, split and augmented alike. Raises HwnasError if they are others by now."""
+        if resolution == self.data.resolution:
+            return self.data
+        found = _load(self.config, resolution, report)
+        if found.digest != self.data.digest:
+            raise HwnasError(
+                f"the images of {self.config.data!r} have changed since this began. They must stay as they are while "
+                "hwnas runs; restore them and repeat the command, or begin another run with --out."
+            )
+        return found
 
     @property
     def compares(self) -> bool:

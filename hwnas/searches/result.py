@@ -17,6 +17,7 @@ from hwnas.space import Architecture
 from hwnas.supernet.network import SuperNetwork
 from hwnas.train.child import train_child
 from hwnas.train.evaluate import accuracy, recalibrate_batch_norm
+from hwnas.train.finetuning import FineTuningSettings
 from hwnas.train.loop import TrainingProgress, open_run
 from hwnas.train.weights import WeightSettings
 
@@ -63,7 +64,10 @@ class SearchResult:
         return child
 
     def retrain(
-        self, folder: Path | str, progress: TrainingProgress | None = None, settings: WeightSettings | None = None
+        self,
+        folder: Path | str,
+        progress: TrainingProgress | None = None,
+        settings: WeightSettings | FineTuningSettings | None = None,
     ) -> ChildNetwork:
         """The child trained from scratch, for as many epochs as the search: what inherited weights are compared with.
 

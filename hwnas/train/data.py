@@ -218,6 +218,14 @@ class ImageData:
         batches = self.pixel_batches("test", leaked)
         return ((self._normalised(pixels.float().div_(255)), labels) for pixels, labels in batches)
 
+    def check_test(self) -> None:
+        """Decode every test image once and keep none, so that broken files are known before anything is trained.
+
+        Raises HwnasError if over 10 % are broken.
+        """
+        if self._test is None:
+            self._read(self._source.test)
+
     def pixel_batches(self, split: Literal["val", "test"], leaked: bool = True) -> Iterator[Batch]:
         """The images of a split as uint8 (N, 3, H, W), in the order of `val_batches` and `test_batches`; without
         `leaked`, copies of images that the network learns from are left out."""
