@@ -180,14 +180,14 @@ WAYS: dict[str, Way] = {
     "hwnas design --data photos --device galaxy-note10 --budget-ms 2": elsewhere(
         "test_shipped_tables.py::test_a_design_without_a_phone_says_that_it_is_predicted_and_writes_the_files"
     ),
-    "hwnas design --device pixel-1 --data photos --budget-ms 80": elsewhere(
-        "test_shipped_tables.py::test_a_design_without_a_phone_says_that_it_is_predicted_and_writes_the_files"
+    "hwnas design --space tiny --budget pixel-1=2 --budget pixel-4=1 --data photos": elsewhere(
+        "test_design_limits.py::test_one_network_is_within_all_and_each_limit_has_a_record"
     ),
     "hwnas design --data photos --budget-ms B": elsewhere("test_cli.py::test_a_design_from_a_folder_of_images"),
     "hwnas design --data photos --device NAME --budget-ms 20": elsewhere(
         "test_cli.py::test_a_design_from_a_folder_of_images"
     ),
-    "hwnas design --space tiny --data digits --device local --runtime litert --budget-ms 0.09": elsewhere(
+    "hwnas design --space tiny --data digits --device local --runtime litert --budget-ms 0.172": elsewhere(
         "test_cli.py::test_design_keeps_its_contract"
     ),
     "hwnas design --precision int8 --budget-ms 0.3": elsewhere("test_design_precision.py"),
