@@ -199,6 +199,6 @@ def check_one_size(predictor: LatencyPredictor, further: Sequence[Target]) -> No
         raise HwnasError(
             f"the table for {'the first budget' if own else other} prices this space only at its published size, and "
             "the other budgets are for networks of the size that is searched: these are different networks. "
-            "Name another space, such as tiny, whose blocks are estimated at any size, or search at the publication's own "
-            "resolution and width, with images of as many classes."
+            "Name another space, such as tiny, whose blocks are estimated at any size, or search at the publication's "
+            "own resolution and width, with images of as many classes."
         )
