@@ -9,19 +9,9 @@ Aim: within in 6 of 6, and predicted within 3 % of measured in 6 of 6.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 
-from common import CACHE, ROOT, cifar10_subset, show
-
-
-def hwnas(*arguments: object) -> dict:
-    """The JSON that a command prints."""
-    command = [sys.executable, "-m", "hwnas.cli", *map(str, arguments), "--json"]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+from common import CACHE, answer, cifar10_subset, show
 
 
 def main() -> None:
@@ -34,12 +24,12 @@ def main() -> None:
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         for runtime in ("litert", "onnxruntime"):
-            table = hwnas("measure", "--space", "tiny", "--runtime", runtime, "--tables", folder)
+            table = answer("measure", "--space", "tiny", "--runtime", runtime, "--tables", folder)
             for share in (0.25, 0.5, 0.75):
                 budget_ms = table["fastest_ms"] + share * (table["slowest_ms"] - table["fastest_ms"])
                 what = ["--space", "tiny", "--data", images, "--runtime", runtime, "--budget-ms", f"{budget_ms:.5f}"]
                 out = f"{folder}/run-{runtime}-{share}"
-                found = hwnas("design", *what, "--tables", folder, "--epochs", options.epochs, "--out", out)
+                found = answer("design", *what, "--tables", folder, "--epochs", options.epochs, "--out", out)
                 measured_ms = found["measured_ms"][runtime]
                 rows.append(
                     {

@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
 
 import numpy as np
-from common import CACHE, ROOT, show
+from common import CACHE, answer, show
 
 from hwnas.latency.budget import Budget
 from hwnas.latency.counted import macs_model, parameters_model
@@ -124,20 +122,9 @@ def real_run(epochs: int) -> list[dict[str, Any]]:
         budgets = ("local=50%", "local/onnxruntime=50%", "pixel-1=50%")
         given = [part for budget in budgets for part in ("--budget", budget)]
         limits = ["--limit", "parameters=150k", "--limit", "peak-memory=850kB"]
-        command = [sys.executable, "-m", "hwnas.cli", "design", "--data", "digits", *given, *limits]
-        command += [
-            "--epochs",
-            str(epochs),
-            "--networks",
-            "10",
-            "--tables",
-            f"{folder}/tables",
-            "--out",
-            f"{folder}/run",
-            "--json",
-        ]
-        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-        records = json.loads(done.stdout)["limits"]
+        where = ("--tables", f"{folder}/tables", "--out", f"{folder}/run")
+        told = ("design", "--data", "digits", *given, *limits, "--epochs", epochs, "--networks", 10, *where)
+        records = answer(*told)["limits"]
     shown = ("name", "limit", "predicted", "measured", "status", "used")
     return [{name: record[name] for name in shown} for record in records]
 
@@ -149,10 +136,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    show("decoding under several limits", [equal_to_brute_force(n, options.problems) for n in (2, 3)], options.json)
-    show("decoding single-path for three devices", [single_path_seconds()], options.json)
+    tables = {
+        "decoding under several limits": [equal_to_brute_force(n, options.problems) for n in (2, 3)],
+        "decoding single-path for three devices": [single_path_seconds()],
+    }
     if options.design:
-        show("one network for several devices", real_run(options.epochs), options.json)
+        tables["one network for several devices"] = real_run(options.epochs)
+    if options.json:
+        print(json.dumps(tables, indent=2))
+    else:
+        for title, rows in tables.items():
+            show(title, rows, False)
 
 
 if __name__ == "__main__":

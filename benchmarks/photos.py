@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,10 @@ def main() -> None:
             name += "".join(f"-{each}" for each in further if each)
             name += f"-{options.resolution}px" if options.resolution else ""
             found += rows(design(config, cache / name), seed)
-    show(f"found and picked: {options.data.name}", found, options.json)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(f"found and picked: {options.data.name}", found, False)
 
 
 if __name__ == "__main__":

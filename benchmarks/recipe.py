@@ -249,12 +249,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--limit-train", type=int, help="use only so many training images")
-    parser.add_argument("--only", help=f"beside the default: {', '.join(list(RECIPES)[1:])}")
+    parser.add_argument("--only", help=f"beside the default, separated by semicolons: {'; '.join(list(RECIPES)[1:])}")
     parser.add_argument("--whole", action="store_true", help="train all of EfficientNet-Lite0")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    names = list(RECIPES) if options.only is None else ["default", *options.only.split(",")]
+    names = list(RECIPES) if options.only is None else ["default", *map(str.strip, options.only.split(";"))]
     if unknown := [name for name in names if name not in RECIPES]:
         parser.error(f"unknown recipes: {', '.join(unknown)}; known are {', '.join(RECIPES)}")
     seeds = range(options.first_seed, options.first_seed + options.seeds)

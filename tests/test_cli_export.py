@@ -83,6 +83,8 @@ def test_wrong_usage(run: Path, tmp_path: Path) -> None:
     for options, words in (
         (("--precision", "dynamic"), "tflite-runtime 2.14"),
         (("--precision", "int3"), "unknown precision"),
+        (("--precision", ","), "one of them is empty"),
+        (("--format", ""), "one of them is empty"),
         (("--precision", "int8", "--data", "none"), "int8 and --uint8-input need images"),
         (("--precision", "int8", "--keep-float", "nowhere"), "no layer 'nowhere'"),
     ):

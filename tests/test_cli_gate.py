@@ -116,6 +116,7 @@ def test_a_baseline_of_other_conditions_is_refused_after_one_round(folder: Path)
         (("--baseline", "{folder}/elsewhere.json"), 1, "another reference model"),
         (("--baseline", "{folder}/bench.json", "--allow-percent", "nan"), 2, "0 to 1000 % slower"),
         (("--baseline", "{folder}/bench.json", "--budget-ms", "1"), 2, "two questions"),
+        (("--budget-ms", "1", "--allow-percent", "10"), 2, "leave out --allow-percent"),
         (("--baseline", "before.onnx"), 1, "there is no baseline before.onnx"),
         (("--baseline", "{folder}/before.onnx"), 2, "must be a .tflite file"),
         (("--baseline", "{folder}/small.tflite", "--save", "x.json"), 2, "save in a run without"),

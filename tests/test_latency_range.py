@@ -258,6 +258,8 @@ def test_a_person_s_picture_is_not_replaced(tmp_path):
         (["--out", "picture.jpg"], 2, "its name ends in .png"),
         (["--device", "toaster"], 2, "unknown device"),
         (["--latency", "/no/table"], 1, "there is no latency table"),
+        (["--latency", "pixel-4/nn-meter"], 2, "is about pixel-4, not pixel-1"),
+        (["--latency", "pixel-1/nn-meter", "--threads", "4"], 2, "nothing is measured; leave out --threads"),
         (["--resolution", "32,64"], 1, "at 64 px"),
     ],
 )
@@ -296,3 +298,5 @@ def test_networks_are_a_number_or_known(networks):
 def test_known_networks_are_measured_as_they_are_published():
     done = completed("measure", "--networks", "known", "--width", 0.5)
     assert done.returncode == 2 and "no --from, --until-mape, --width" in " ".join(done.stderr.split())
+    done = completed("measure", "--networks", "known", "--space", "lite")
+    assert done.returncode == 2 and "and no space's; leave out --space" in " ".join(done.stderr.split())

@@ -56,7 +56,10 @@ def test_every_layer_stands_there_with_its_ms_and_the_total():
     for block in told["price"]["blocks"]:
         assert block["spec"].replace(">", "&gt;") in page
         assert f"{block['ms']:.3f}" in page
-    assert f"{told['price']['predicted_ms']:.2f}" in page
+    assert f"{told['price']['predicted_ms']:.3f}" in page
+    assert "shared by the network" not in page  # blocks alone were measured
+    told["price"]["shared_ms"] = 0.02
+    assert '<td class="number">+0.020</td>' in search_page(told, TINY)
     for decision in TINY.decisions:
         assert f"<td>{decision.name}</td>" in page
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.designer.config import DesignConfig
+from hwnas.designer.task_latencies import for_its_table
 from hwnas.devices.device import comes_with_hwnas, load_device
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.fitting.fit import fit, published_predictor
 from hwnas.latency.fitting.ready import ready_regression, unlike
 from hwnas.latency.proxy_space import ProxySpacePredictor
@@ -220,6 +222,14 @@ def test_a_design_without_a_phone_says_that_it_is_predicted_and_writes_the_files
     assert code == 1 and "pixel-4/nn-meter" in err
     code, _, err = hwnas("bench", "run/models/model.tflite", "--device", "pixel-4")
     assert code == 1 and "adb" in err
+
+
+def test_a_named_table_is_of_its_own_device():
+    about = DesignConfig(latency="pixel-1/nn-meter", budget_ms=1.0)
+    named = about.model_copy(update={"device": "pixel-1"})
+    assert for_its_table(about) == for_its_table(named) == named
+    with pytest.raises(UsageError, match="is about pixel-1, not pixel-4: leave --device out"):
+        for_its_table(about.model_copy(update={"device": "pixel-4"}))
 
 
 def test_devices_lists_them_as_what_measures_nothing(hwnas, no_phone):  # noqa: F811

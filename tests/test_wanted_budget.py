@@ -183,6 +183,8 @@ def test_a_config_takes_what_the_options_take(tmp_path):
     read = _design_config({}, tmp_path / "options.toml")
     assert (read.budget_ms, read.frontier) == ("60%", ("20%", 0.3))
     assert _design_config({"budget_ms": "70%"}, tmp_path / "options.toml").budget_ms == "70%"
+    (tmp_path / "alone.toml").write_text("frontier = [0.3, 0.4]\n")
+    assert _design_config({}, tmp_path / "alone.toml").budget_ms == 0.4
     assert DesignConfig(budget_ms=" 60 % ", frontier=["0.2", 0.3]).frontier == (0.2, 0.3)
     assert default_folder(DesignConfig(budget_ms="60%")) == default_folder(DesignConfig(budget_ms="60.0 %"))
     assert default_folder(DesignConfig(budget_ms=0.5)).name.startswith("design-digits-0.5ms-local-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,7 @@ def _design(needs_table: bool, config: Path | None, out: Path | None, as_json: b
             else:
                 CONSOLE.print(design_table(result))
         _check_within(result)
+        _check_frontier(result)
 
 
 def _further_tables(wanted: DesignConfig) -> dict[str, str]:
@@ -232,11 +234,22 @@ def _check_within(result: DesignResult) -> None:
         )
 
 
+def _check_frontier(result: DesignResult) -> None:
+    """Raises HwnasError if a network of a further budget measures over it."""
+    if over := [point for point in result.frontier if point.status == "over"]:
+        told = "; ".join(f"{point.measured_ms:.4g} ms for {point.budget_ms:g} ms" for point in over)
+        raise HwnasError(
+            f"{len(over)} of the {len(result.frontier)} networks of the frontier measure over their budgets ({told}). "
+            f"They are kept in {result.run}. Raise these budgets by the difference, or measure the table again if the "
+            "machine was busy."
+        )
+
+
 def _design_config(options: dict[str, Any], path: Path | None, verb: str = "design") -> Any:
     """The configuration of a TOML file, overridden by the flags that were given. Raises UsageError."""
     from hwnas.designer.config import DesignConfig
     from hwnas.designer.wanted_limits import parse_pairs
-    from hwnas.latency.wanted_budget import largest
+    from hwnas.latency.wanted_budget import largest, parse_budget
 
     values = read_configuration(path)
     given = {k: value for k, value in options.items() if value is not None and (value is not False or k == "compare")}
@@ -249,8 +262,9 @@ def _design_config(options: dict[str, Any], path: Path | None, verb: str = "desi
         values["compare_with"] = tuple(filter(None, map(str.strip, values["compare_with"].split(","))))
     if isinstance(values.get("frontier"), str):
         values["frontier"] = _budgets(values["frontier"])
-        if "budget_ms" not in values and not values.get("budgets"):  # the first of these is the budget
-            values["budget_ms"] = largest(values["frontier"])
+    if isinstance(values.get("frontier"), list) and "budget_ms" not in values and not values.get("budgets"):
+        with suppress(TypeError):  # what is no budget is said below; the first of these is the budget
+            values["budget_ms"] = largest([parse_budget(each) for each in values["frontier"]])
     return configured(DesignConfig, values, path, verb)
 
 

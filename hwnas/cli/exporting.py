@@ -64,6 +64,8 @@ def export(
     from hwnas.report.recorded import MODELS_FOLDER
 
     wanted, written = [get_precision(name) for name in _names(precisions)], [get_format(f) for f in _names(formats)]
+    if not wanted or not written:
+        raise UsageError("--precision and --format name one or more each, separated by commas; one of them is empty.")
     child = load_child(run)
     options = ExportOptions(uint8_input, softmax, max_loss, int8_repair, tuple(_names(keep_float)), not full_range)
     required = uint8_input or any(precision.needs_images for precision in wanted)

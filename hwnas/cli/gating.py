@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.options import Accept, DeviceName, Json, RuntimeName, Threads
-from hwnas.cli.output import print_json
+from hwnas.cli.output import print_json, refuse_typed
 from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class TooSlow(HwnasError):
 
 
 def gate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Any .tflite or .onnx file with one input: float32, uint8 or int8.")],
     device: DeviceName = "local",
     runtime: RuntimeName = None,
@@ -67,6 +68,10 @@ def gate(
 
     _check_written(save, junit)
     try:
+        if budget_ms is not None:
+            refuse_typed(
+                context, "--allow-percent is of a baseline that is a file, and a budget is exact", "allow_percent"
+            )
         _check(budget_ms, baseline, save, junit)
         gated = _gated(model, device, runtime, threads, budget_ms, baseline, allow_percent, max_s, accept_conditions)
     except HwnasError as error:

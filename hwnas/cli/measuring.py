@@ -27,7 +27,7 @@ from hwnas.cli.options import (
     UntilMape,
     Width,
 )
-from hwnas.cli.output import print_json
+from hwnas.cli.output import print_json, refuse_typed
 from hwnas.errors import HwnasError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ KNOWN_NETWORKS, KNOWN_RESOLUTION, KNOWN_CLASSES = "known", 224, 1000
 
 
 def measure(
+    context: typer.Context,
     space: SpaceName = "tiny",
     device: DeviceNames = None,
     runtime: RuntimeName = None,
@@ -78,11 +79,17 @@ def measure(
     Without a phone, a published table: `hwnas measure --import pixel1_runtime_model.json --device pixel-1`
     """
     if published is not None:
-        if precision is not None:
-            raise UsageError("--precision is of files that are measured, and --import measures nothing; leave it out.")
+        measuring = ("space", "runtime", "resolution", "classes", "width", "threads", "networks", "known", "until_mape")
+        refuse_typed(
+            context, "--import takes a published table as it is, and measures nothing", *measuring, "precision"
+        )
         import_published(published, device or [], tables, as_json)
         return
+    if known:
+        of_spaces = ("space", "resolution", "classes", "width")
+        refuse_typed(context, "--from measures networks of known tables, and none of another space", *of_spaces)
     if networks == KNOWN_NETWORKS:
+        refuse_typed(context, "--networks known measures known networks, and no space's", "space")
         if known or until_mape is not None or width is not None:
             raise UsageError(
                 "--networks known measures networks as they are published: no --from, --until-mape, --width."

@@ -11,11 +11,15 @@ from contextlib import suppress
 from typing import Any
 
 from rich.text import Text
+from typer import Context
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.report.console import CONSOLE
 from hwnas.text import json_values
 from hwnas.train.findings import DataWarning
+
+TYPED = "COMMANDLINE"
+"""Where an option's value comes from, as typer calls it."""
 
 
 def say_data_warnings() -> None:
@@ -48,6 +52,14 @@ def say_log() -> None:
         package.addHandler(ConsoleHandler())
         # a package that finds no handler here sets up one, and all would be said twice
         logging.getLogger().addHandler(logging.NullHandler())
+
+
+def refuse_typed(context: Context, reason: str, *names: str) -> None:
+    """Raise UsageError, which says the reason, if some of these parameters of the running command were typed."""
+    options = {each.name: each.opts[0] for each in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in names}
+    if typed := [options[name] for name, source in sources.items() if source is not None and source.name == TYPED]:
+        raise UsageError(f"{reason}; leave out {', '.join(typed)}.")
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -20,13 +20,14 @@ from hwnas.cli.options import (
     Threads,
     Width,
 )
-from hwnas.cli.output import print_json
+from hwnas.cli.output import print_json, refuse_typed
 from hwnas.errors import UsageError
 
 Picture = Annotated[Path | None, typer.Option("--out", help="Draw a picture into this PNG file, too.")]
 
 
 def show_range(
+    context: typer.Context,
     space: SpaceName = "tiny",
     device: DeviceName = "local",
     runtime: RuntimeName = None,
@@ -53,6 +54,8 @@ def show_range(
     """
     from hwnas.devices.device import load_device
     from hwnas.latency.measuring.latency_range import latency_range
+    from hwnas.latency.tables.shipped import table_folder
+    from hwnas.latency.tables.table import LatencyTable, check_device
     from hwnas.report.console import CONSOLE
     from hwnas.report.pictures import check_picture, save_range_picture
     from hwnas.report.progress import progress_bars
@@ -61,6 +64,10 @@ def show_range(
 
     if out is not None:
         check_picture(out)
+    if latency is not None:
+        refuse_typed(context, "with --latency nothing is measured", "runtime", "threads")
+        name = None if device == "local" else load_device(device).name
+        check_device(LatencyTable.load(table_folder(latency)), name)
     spaces = [get_space(space, side, classes, width) for side in resolutions_in(resolution)]
     target = device if latency is not None else load_device(device).with_threads(threads)
     with progress_bars() as bars:

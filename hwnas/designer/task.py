@@ -22,6 +22,7 @@ from hwnas.designer.task_latencies import (
     budgets_in_ms,
     check_usable,
     fitted_predictor,
+    for_its_table,
     known_table,
     measured_table,
     precision_of,
@@ -97,6 +98,7 @@ class Task:
             UsageError: an unknown name or a value out of range.
             HwnasError: the device cannot be reached; infeasible budget; unusable images or table.
         """
+        config = distributed.from_first(lambda: for_its_table(config))
         device = load_device(config.device).with_threads(config.threads)
         runtime = config.runtime or device.runtime
         check_pretrained(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from hwnas.campaign.bench import bench
@@ -10,7 +11,7 @@ from hwnas.campaign.conditions import Conditions, current_conditions
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.designer.begun_latencies import begun_with
 from hwnas.designer.config import DesignConfig, DesignProgress
-from hwnas.devices.device import Device
+from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import predictor_of
@@ -20,7 +21,7 @@ from hwnas.latency.measuring.table_campaign import check_table_conditions
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.tables.precision import USUAL_PRECISION, check_precision
 from hwnas.latency.tables.shipped import table_folder
-from hwnas.latency.tables.table import LatencyTable
+from hwnas.latency.tables.table import LatencyTable, check_device
 from hwnas.latency.wanted_budget import check_none_above, hint_above_slowest, resolve_budget, told_in_ms
 from hwnas.runners import runtime_format
 from hwnas.space import Architecture, SearchSpace
@@ -37,6 +38,22 @@ def random_ms(device: Device, runtime: str, precision: str, architecture: Archit
     """Median ms of a network with random weights on a device."""
     model = network_model(architecture, runtime_format(runtime), precision)
     return bench(model, device, runtime).measurement.median_ms
+
+
+def for_its_table(config: DesignConfig) -> DesignConfig:
+    """The configuration, for the device that a named published table is about where no other one is named.
+
+    Raises UsageError for another device than that.
+    """
+    if config.latency is None:
+        return config
+    name = None if config.device == "local" else load_device(config.device).name
+    about = check_device(LatencyTable.load(table_folder(config.latency)), name)
+    if about is not None and name is None:
+        with suppress(HwnasError):  # of a publication of one's own, whose device has no file
+            load_device(about)
+            return config.model_copy(update={"device": about})
+    return config
 
 
 def known_table(config: DesignConfig, device: Device, runtime: str) -> tuple[LatencyTable | None, Conditions | None]:

@@ -196,7 +196,7 @@ def curve(
         limit: a value to be drawn as a line.
         joined: by a line; else each value is a dot.
     """
-    values = [(float(each["step"]), float(each[key])) for each in records if isinstance(each.get(key), int | float)]
+    values = [(float(each["step"]), float(each[key])) for each in records if _is_number(each.get(key))]
     if len(values) < 2:
         return None
     bins = _binned(values)

@@ -134,6 +134,9 @@ def _latency_warnings(report: Json) -> list[str]:
         found.append(f"It measures {measured:.4g} ms, over the budget of {report['budget_ms']:g} ms.{rest}")
     further = (report.get("limits") or ())[1:]
     found += [f"It is over a limit, {each['name']}: {each['told']}." for each in further if each["status"] == "over"]
+    for each in report.get("frontier") or ():
+        if each.get("status") == "over":
+            found.append(f"That for {each['budget_ms']:g} ms measures {each['measured_ms']:.4g} ms, over its budget.")
     if report["predicted_ms"] is not None:
         low, high = report["interval_ms"]
         if not low <= measured <= high:

@@ -21,7 +21,7 @@ PRECISIONS_FOLDER = "precisions"
 """Of a run whose precision was open: a run for each, of which it holds a copy of the better one."""
 PARTS = ((2, FRONTIER_FOLDER), (2, COMPARED_FOLDER), (1, SEARCHED_FOLDER))
 """How many names from the end of the path of a network that is a part of a run each of these folders stands."""
-EVALUATED_FILES = "derivation-*.jsonl"
+EVALUATED_FILES = ("derivation-*.jsonl", "evaluations.jsonl")
 """Of a run: what its networks got of the validation images when the best one was looked for."""
 MISTAKES_FILE = "mistakes.json"
 """Of a run: pictures of the test images that the network is surest of, and wrong."""
@@ -180,12 +180,24 @@ def budget_status(report: Mapping[str, Any]) -> str:
 
 
 def evaluated_networks(run: Path) -> list[dict[str, Any]]:
-    """The networks of a search that were judged by validation images, in this order; none for a method without it.
+    """The networks of a search that were evaluated on validation images, each once, on the most of them, in the order
+    in which they were first; none for a method without it.
 
     Raises HwnasError where a record is damaged.
     """
-    records = [record for path in sorted(run.glob(EVALUATED_FILES)) for record in read_records(path)]
-    return [record for record in records if isinstance(record.get("accuracy"), int | float)]
+    files = sorted((path for name in EVALUATED_FILES for path in run.glob(name)), key=lambda path: path.stat().st_mtime)
+    found: dict[Any, dict[str, Any]] = {}
+    for record in (each for path in files for each in read_records(path)):
+        key = record.get("digest")
+        if isinstance(record.get("accuracy"), int | float) and _images(record) >= _images(found.get(key, {})):
+            found[key] = record
+    return list(found.values())
+
+
+def _images(record: Mapping[str, Any]) -> float:
+    """How many images an evaluation was made with."""
+    images = record.get("images")
+    return float(images) if isinstance(images, int | float) else 0.0
 
 
 def surest_mistakes(run: Path) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ from hwnas.report.recorded import MODELS_FOLDER, REPORT_FILE
 from hwnas.space import Architecture, SearchSpace
 
 PAGE_FILE, TEMPLATE = "report.html", "search.html"
+LEAST_SHARED_MS = 5e-5
+"""What a network costs beyond its blocks is shown from here on."""
 
 Json = Mapping[str, Any]
 
@@ -106,10 +108,17 @@ def search_page(
         axes=list(dict.fromkeys(str(each["axis"]) for each in indicators)),
         layers=rows,
         total_ms=None if report["price"] is None else report["price"]["predicted_ms"],
+        shared_ms=_shared_ms(report),
         search=facts.search_facts(report, _searched(space)),
         trust=facts.trust(report),
         conditions=facts.conditions(report),
     )
+
+
+def _shared_ms(report: Json) -> float | None:
+    """What the network costs beyond its blocks; None where that is nothing to speak of."""
+    shared = (report["price"] or {}).get("shared_ms")
+    return shared if isinstance(shared, int | float) and abs(shared) > LEAST_SHARED_MS else None
 
 
 def _network(report: Json) -> Architecture:

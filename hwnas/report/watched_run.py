@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hwnas.report.sparkline import sparkline
 from hwnas.run import METRICS_FILE, RUN_FILE
 
 CURVE_WIDTH = 32
-INNER = ("trained-on", "compared", "retrained", "fine-tuned", PRECISIONS_FOLDER)
+INNER = ("trained-on", "compared", "retrained", "fine-tuned")
 """Folders of a run that hold trainings of their own."""
 CURE = "restore it, or watch another run"
 
@@ -105,7 +105,11 @@ class WatchedRun:
             raise HwnasError(f"{folder} is a {config.evaluates}, not a run; `hwnas evaluate {folder}` shows it.")
         images = config.images if isinstance(config.images, _Images) else _Images()
         steps = max(1, images.train // config.batch_size) if images.train and config.batch_size else None
-        found = [_training(folder, "search", config, steps)]
+        if precisions := sorted((folder / PRECISIONS_FOLDER).glob(f"*/{RUN_FILE}")):
+            own = ((each.parent.name, WatchedRun.of(each.parent)) for each in precisions)
+            found = [replace(each, name=f"{name}: {each.name}") for name, run in own for each in run.trainings]
+        else:
+            found = [_training(folder, "search", config, steps)]
         for each in (inner for part in INNER for inner in sorted((folder / part).glob(f"*/{RUN_FILE}"))):
             found.append(_training(each.parent, each.parent.name, _config(each.parent), steps))
         budget_ms = config.budget_ms if isinstance(config.budget_ms, float) else None

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.files import read_json, write_atomically, write_json
 from hwnas.foreign import Count, Finite, Ms, NotNegative, checked, excerpt, faults_of, parse_json, read_csv
 from hwnas.space import Architecture, SearchSpace
@@ -274,3 +274,19 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key], counts: Mapping[s
     if len(rows) < written:
         raise HwnasError(f"{path} is damaged: {len(rows)} of the {written} rows that were written are left; {CURE}.")
     return rows
+
+
+def check_device(table: LatencyTable, name: str | None) -> str | None:
+    """The device that a published table is about, as far as it says.
+
+    Raises UsageError if that is another one than is named; None: none is.
+    """
+    about = table.conditions.get("circumstances", {}).get("device") if table.publication else None
+    if about is None or not isinstance(about, str):
+        return None
+    if name not in (None, about):
+        raise UsageError(
+            f"the table {table.folder or 'that is named'} is about {about}, not {name}: leave --device out, or name a "
+            f"table of {name}."
+        )
+    return about
