@@ -154,6 +154,24 @@ def test_an_update_whose_gradients_overflow_in_float16_is_left_out_and_the_scale
     assert torch.allclose(weight, torch.full((2, 2), 0.95))
 
 
+def test_one_batch_that_overflows_leaves_no_trace_in_a_trained_network(digits):
+    trainer = TRAINERS["child"](task(digits, "fp16"))
+    images, labels = next(digits.train_batches(0))
+    trainer.step(images, labels)
+    before = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+    trainer.step(torch.full_like(images, torch.inf), labels)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.net.state_dict().items())
+
+
+def test_the_mean_loss_of_dsnas_forgets_what_overflowed(digits):
+    trainer = TRAINERS["dsnas"](task(digits, "fp16"))
+    images, labels = next(digits.train_batches(0))
+    trainer.step(images, labels)
+    trainer.step(torch.full_like(images, torch.inf), labels)
+    trainer.step(images, labels)
+    assert trainer.mean_loss.isfinite()
+
+
 def test_gradients_that_float32_does_not_lose_float16_does_not_lose_either():
     x, weight = torch.full((1, 1), 1e-4), nn.Parameter(torch.ones(1, 1))
     precision = MixedPrecision("cpu", "fp16")

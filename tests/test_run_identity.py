@@ -29,6 +29,7 @@ from hwnas.searches.search import search
 from hwnas.spaces import get_space
 from hwnas.train.data import load_data
 from hwnas.train.weights import WeightSettings
+from tests.test_dsnas import problem as dsnas_problem
 from tests.test_latency import latency, made_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,6 +165,17 @@ def test_a_fit_on_other_threads_is_the_same_predictor_to_a_run():
     last_digit = replace(one, weights=one.weights | {name: np.nextafter(weight, 1)})
     assert last_digit.digest == one.digest
     assert fit(made_table(networks=2, scale=1.1)).digest != one.digest
+
+
+def test_how_images_are_drawn_and_normalised_is_a_part_of_a_run(tmp_path):
+    def identity(**options) -> dict:
+        data = load_data("digits", resolution=16, limit_train=64, workers=0, **options)
+        return dsnas_problem(data).identity["images"]
+
+    usual, grey = identity(), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert usual == identity(balance=0.0)
+    assert identity(balance=0.5) == usual | {"balance": 0.5}
+    assert identity(normalisation=grey) == usual | {"mean": grey[0], "std": grey[1]}
 
 
 def test_what_decides_nothing_may_change(tmp_path):

@@ -636,3 +636,14 @@ def test_an_image_that_changes_while_training(tmp_path):
         save_noise(path, seed=77)
     with pytest.raises(HwnasError, match=r"'cat/.*' has changed since training began"):
         list(data.train_batches(0))
+
+
+def test_integers_of_16_bits_are_scaled_turned_round_where_they_are_to_be_and_others_are_refused(tmp_path):
+    values = np.array([[0, 20_000, 40_000, 65_535]] * 4, np.uint16)
+    Image.fromarray(values).save(tmp_path / "usual.tif")
+    Image.fromarray(values).save(tmp_path / "white.tif", tiffinfo={262: 0})
+    usual, white = (decode_file(tmp_path, name, 4)[0, 0].tolist() for name in ("usual.tif", "white.tif"))
+    assert usual[0] < usual[-1] and white == [255 - value for value in usual]
+    Image.fromarray(values.astype(np.int32) * 100).save(tmp_path / "many.tif")
+    with pytest.raises(BrokenImageError, match="integers of an unknown range"):
+        decode_file(tmp_path, "many.tif", 4)

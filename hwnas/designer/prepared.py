@@ -46,7 +46,7 @@ class PreparedDesign:
         """Seconds by the name of each training, all still to be done; empty for a run that has begun, and for searches
         whose steps cannot be timed before (`hwnas.designer.duration.planned`)."""
         task, run = self.task, self.run
-        if (run.folder / CHECKPOINT_FILE).exists():
+        if distributed.from_first((run.folder / CHECKPOINT_FILE).exists):  # which may be on its disk alone
             return {}
         with training_threads(run.folder, task.config.train_threads):
             rivals = distributed.from_first(lambda: kept_candidates(task, run.folder)) if task.compares else []

@@ -101,7 +101,8 @@ class DSNASTrainer(SampledPathTrainer):
             self.path_losses.add(other[1], float(other_loss))
         elif self.searching:
             compare_with_mean(self.net.alphas, loss, self.mean_loss, z)
-        self.mean_loss.lerp_(loss, MEAN_LOSS_RATE if self.step_count else 1.0)
+        if loss.isfinite():  # in float16 one may overflow, and a mean would never forget it
+            self.mean_loss.lerp_(loss, MEAN_LOSS_RATE if self.step_count else 1.0)
         return loss
 
     def averaged_tensors(self) -> list[Tensor]:

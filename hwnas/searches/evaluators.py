@@ -123,7 +123,7 @@ class TrainedEvaluator:
         if epochs < 1:
             raise UsageError(f"a network is trained for 1 epoch or more, not {epochs}; say for how many.")
         decided: dict[str, Any] = {"architecture": architecture.digest, "epochs": epochs, "seed": self._seed}
-        decided |= {"images": self._data.digest, "batch_size": self._data.batch_size}
+        decided |= {"images": self._data.digest, "batch_size": self._data.batch_size, **self._data.unusual}
         if self._settings is not None:
             decided |= {"settings": asdict(self._settings)}
         start = None

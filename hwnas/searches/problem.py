@@ -59,6 +59,7 @@ class SearchProblem:
                 "augment": data.augment,
                 "seed": data.seed,
                 "sha256": data.digest,
+                **data.unusual,
             },
             "batch_size": data.batch_size,
             "budget_ms": budget.budget_ms,

@@ -24,7 +24,9 @@ class ValidationBatches:
     def __init__(self, problem: SearchProblem, method: str, least: int = 2) -> None:
         if problem.data.counts["val"] == 0:
             raise UsageError(f"{method} updates its logits on validation images; load the data with val_fraction > 0.")
-        self._batches = [batch for batch in problem.data.val_batches() if len(batch[1]) >= least]
+        # as pixels, a quarter of what networks take
+        self._batches = [batch for batch in problem.data.pixel_batches("val") if len(batch[1]) >= least]
+        self._normalised = problem.data.normalised
         self._device = problem.torch_device
         if not self._batches:
             raise UsageError(
@@ -34,5 +36,6 @@ class ValidationBatches:
             )
 
     def __getitem__(self, number: int) -> Batch:
-        images, labels = self._batches[number % len(self._batches)]
+        pixels, labels = self._batches[number % len(self._batches)]
+        images = self._normalised(pixels)
         return images.to(self._device, memory_format=torch.channels_last), labels.to(self._device)

@@ -74,6 +74,8 @@ class ChildTrainer:
     def step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """One update of the weights. Returns its figures."""
         images = images.to(self.torch_device, memory_format=torch.channels_last)
+        buffers = list(self.net.buffers())
+        kept = self.precision.kept(buffers)
         if self.cells is not None:
             self.cells.begin_step(self.step_count)
         with seeded(self.seed, self.step_count), self.precision.forward():
@@ -84,8 +86,11 @@ class ChildTrainer:
             (each for module in modules for each in module.parameters()),
             (each for module in modules for each in module.buffers()),
         )
-        self.weights.step()
-        if self.average is not None:
+        moved = self.weights.step()
+        if not moved:  # what has overflowed is in the statistics, too, which would never forget it
+            for buffer, before in zip(buffers, kept, strict=True):
+                buffer.copy_(before)
+        if self.average is not None and moved:
             self.average.update_parameters(self.net)
         self.step_count += 1
         return {"loss": float(loss.detach())}

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -144,6 +144,9 @@ class ImageData:
         self.seed = seed
         self.augment = augment
         self.mean, self.std = normalisation or train.statistics()
+        self.unusual: dict[str, Any] = {} if normalisation is None else {"mean": self.mean, "std": self.std}
+        """What decides batches beside images, seed and augmentation, where it is not as usual; JSON values."""
+        self.unusual |= {"balance": balance} if balance else {}
         self.splits_read = {"train", "val"} if len(val) else {"train"}
         self._source = source
         self._read = read
@@ -208,15 +211,18 @@ class ImageData:
 
     def val_batches(self) -> Iterator[Batch]:
         """The validation split in a fixed, mixed order, not augmented; the last batch may be smaller."""
-        return ((self._normalised(pixels.float().div_(255)), labels) for pixels, labels in self.pixel_batches("val"))
+        return ((self.normalised(pixels), labels) for pixels, labels in self.pixel_batches("val"))
 
     def test_batches(self, leaked: bool = True) -> Iterator[Batch]:
         """The test split in a fixed, mixed order, not augmented. The first call reads its images (raises HwnasError
         if over 10 % are broken). For the final number: whatever chooses by these images has no test split left.
 
         Without `leaked`, the copies of images that the network learns from are left out."""
-        batches = self.pixel_batches("test", leaked)
-        return ((self._normalised(pixels.float().div_(255)), labels) for pixels, labels in batches)
+        return ((self.normalised(pixels), labels) for pixels, labels in self.pixel_batches("test", leaked))
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The images (N, 3, H, W) of uint8 pixels, as a network takes them."""
+        return self._normalised(pixels.float().div_(255))
 
     def check_test(self) -> None:
         """Decode every test image once and keep none, so that broken files are known before anything is trained.

@@ -101,7 +101,8 @@ def join(torch_device: str = "cpu") -> str:
     try:
         store, rank_, processes = next(rendezvous("env://", timeout=JOIN_TIMEOUT))
         store.set_timeout(JOIN_TIMEOUT)
-        backend = "nccl" if kind == "cuda" else "gloo"
+        # int8 is fine-tuned on the CPU, whatever trained before
+        backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank_, world_size=processes, timeout=STEP_TIMEOUT)
         waiting = dist.new_group(backend="gloo", timeout=WAITING_TIMEOUT)
     except (RuntimeError, ValueError) as error:

@@ -188,7 +188,8 @@ def _list_classes(folder: Path, split: str, names: dict[str, str], listing: Fold
         path = f"{split}/{own}" if split else own
         files = image_files(folder, path, listing.left_out)
         listing.nested += [file for file in files if "/" in file.removeprefix(f"{path}/")]
-        images += [LabelledImage(file, listing.classes.index(name)) for file in files]
+        label = listing.classes.index(name)  # once: there may be a thousand of them
+        images += [LabelledImage(file, label) for file in files]
     return images
 
 

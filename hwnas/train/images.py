@@ -153,18 +153,32 @@ def decode_array(
     return _pixels(fitted(Image.fromarray(arrays[name]).convert("RGB"), _size(resolution), crop))
 
 
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+"""A tag of TIFF, and its value where the largest number is black."""
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """The picture as RGB. It is done in strips: what a conversion needs beside its result stays small."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode == "F":
         raise BrokenImageError("its pixels are fractions of an unknown range; save it with 8 or 16 bits")
+    if image.mode == "I" and not _has_16_bits(image):
+        raise BrokenImageError("its pixels are integers of an unknown range; save it with 8 or 16 bits")
+    if image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        # Pillow turns pictures of 8 bits round, and not these
+        image = Image.fromarray(np.uint16(2**16 - 1) - np.asarray(image).astype(np.uint16))
     width, height = image.size
     rgb = Image.new("RGB", image.size)
     for top in range(0, height, STRIP_ROWS):
         strip = image.crop((0, top, width, min(top + STRIP_ROWS, height)))
         rgb.paste(_strip_to_rgb(strip), (0, top))
     return rgb
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    values = np.asarray(image)
+    return bool(values.min() >= 0 and values.max() < 2**16)
 
 
 def _strip_to_rgb(image: Image.Image) -> Image.Image:

@@ -114,18 +114,23 @@ class MixedPrecision:
 
     def update(
         self, optimizer: Optimizer, parameters: Sequence[nn.Parameter] = (), clip_norm: float | None = None
-    ) -> None:
-        """Move what an optimiser trains by the gradients that it has, unless they have overflowed.
+    ) -> bool:
+        """Move what an optimiser trains by the gradients that it has, unless they have overflowed; whether it moved.
 
         Args:
             parameters: whose gradients are clipped together.
             clip_norm: limit on their norm; None for none.
         """
         if self._scales and not self._have_not_overflowed(optimizer):
-            return
+            return False
         if clip_norm is not None:
             clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
+        return True
+
+    def kept(self, buffers: Iterable[Tensor]) -> list[Tensor]:
+        """Copies of what a forward pass changes, such as statistics, for a step that may overflow; else none."""
+        return [buffer.clone() for buffer in buffers] if self._scales else []
 
     def _have_not_overflowed(self, optimizer: Optimizer) -> bool:
         """Whether all gradients are finite; the scale follows. Of several processes all find the same."""

@@ -145,18 +145,26 @@ def accuracies(
     matched = [output_classes(found, source.classes) for found in inputs]
     pixel_kinds = [(found.size, found.preprocessing.crop or "none") for found in inputs]
     answers: dict[int, NDArray[np.int64]] = {}
-    broken: dict[str, str] = {}
+    broken: dict[int, dict[str, str]] = {}
     for done, kind in enumerate(dict.fromkeys(pixel_kinds)):
         members = {place: inputs[place] for place, own in enumerate(pixel_kinds) if own == kind}
         reader = ImageReader(_Decode(source.decode, *kind), max(kind[0]), workers)
         told = partial(_told, progress, done, len(set(pixel_kinds)))
-        given, broken = _answers(members, images, reader, timeout_s, told)
+        given, missing = _answers(members, images, reader, timeout_s, told)
         answers |= given
-    readable = [image.label for image in images if image.name not in broken]
-    if broken:
-        notes = (*notes, f"{len(broken)} images cannot be decoded and were left out")
+        broken |= dict.fromkeys(members, missing)  # a picture may be too large for one size, and not for another
+    labels = {
+        place: np.array([image.label for image in images if image.name not in missing])
+        for place, missing in broken.items()
+    }
+    left_out = {
+        place: (f"{len(missing)} images cannot be decoded and were left out",) if missing else ()
+        for place, missing in broken.items()
+    }
     return [
-        _counted(found, split, source.classes, np.array(readable), positions, answers[place], (*notes, *said))
+        _counted(
+            found, split, source.classes, labels[place], positions, answers[place], (*notes, *left_out[place], *said)
+        )
         for place, (found, (positions, said)) in enumerate(zip(inputs, matched, strict=True))
     ]
 

@@ -66,11 +66,13 @@ class Training:
         self.schedule = warmup_cosine(optimizer, warmup_steps(lr_warmup, total_steps), total_steps)
         zero_gradients(parameters)
 
-    def step(self) -> None:
-        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero."""
-        self._precision.update(self.optimizer, self._parameters, self._clip_norm)
+    def step(self) -> bool:
+        """Use up the gradients: clip, move the weights, advance the schedule, set the gradients to zero; whether the
+        weights moved."""
+        moved = self._precision.update(self.optimizer, self._parameters, self._clip_norm)
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=False)
+        return moved
 
     def state_dict(self) -> dict[str, Any]:
         state = {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
