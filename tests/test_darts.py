@@ -58,7 +58,7 @@ def in_double(trainer: DARTSTrainer) -> DARTSTrainer:
         parameter.grad = torch.zeros_like(parameter)
     trainer.net.double().eval()
     images, labels = trainer._validation[0]
-    trainer._validation._batches = [(images.double(), labels)]
+    trainer._validation._batches, trainer._validation._normalised = [(images.double(), labels)], lambda batch: batch
     return trainer
 
 

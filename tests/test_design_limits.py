@@ -10,6 +10,7 @@ import pytest
 import hwnas
 from hwnas.cli.designing import _check_within, _design_config
 from hwnas.designer.config import DesignConfig, default_folder
+from hwnas.designer.counted_limits import counted_limits
 from hwnas.designer.design_table import design_table
 from hwnas.designer.result import DesignResult
 from hwnas.designer.target import further_places
@@ -66,6 +67,13 @@ def test_what_is_no_amount_is_refused(name: str, text: str, message: str) -> Non
 def test_what_is_no_pair_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--budget takes NAME=VALUE"):
         parse_pairs([text], "--budget")
+
+
+def test_limits_of_files_are_those_of_the_format_that_the_budget_is_for() -> None:
+    names = {formats: [limit.name for limit in counted_limits({"peak-memory": 4e5}, SPACE, formats, "float32", None)]
+             for formats in (("tflite",), ("onnx",), ("tflite", "onnx"))}  # fmt: skip
+    assert names[("tflite",)] == ["peak-memory"] and names[("onnx",)] == ["peak-memory (onnx)"]
+    assert names["tflite", "onnx"] == ["peak-memory (tflite)", "peak-memory (onnx)"]
 
 
 def test_the_first_budget_is_this_machines_and_both_spellings_are_one_run() -> None:

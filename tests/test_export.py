@@ -25,6 +25,7 @@ from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.skip import Skip
 from hwnas.specs.spec import Spec
+from tests.export_digits import RESOLUTION, digits_images
 from tests.export_networks import trained
 
 BLOCKS = (
@@ -183,3 +184,25 @@ def test_files_of_other_weights_or_other_images_are_told_apart(tmp_path: Path) -
     for earlier, now, kept in ((None, counted, 1), (counted, None, 1), (counted, counted | {"right": 11}, 0)):
         write_json(tmp_path / "export.json", {k: v for k, v in about.items() if k != "checksum"} | {"pytorch": earlier})
         assert len(_still_there(tmp_path, set(), about | {"pytorch": now})[1]) == kept
+
+
+class OnlyOne(nn.Module):
+    """Somebody's network that counts on one image at a time, and ends in a softmax of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, 2, 1)
+        self.output = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.output(self.conv(x).relu().mean((2, 3)).view(1, -1)), 1)
+
+
+def test_a_network_for_one_image_that_ends_in_softmax_is_exported_with_images_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer")
+    torch.manual_seed(0)
+    precisions, shape = ("float32", "int8"), (1, 3, RESOLUTION, RESOLUTION)
+    models = export(OnlyOne().eval(), tmp_path, ("tflite",), shape, precisions=precisions, images=digits_images())
+    assert json.loads((tmp_path / "export.json").read_text())["output"] == "probabilities"
+    # its head is called output, as the tensor that the file gives is
+    assert models[1].info.precision == "int8"

@@ -41,9 +41,9 @@ class Twice(nn.Module):
 
 FIRST_LAYERS = {
     "padded": (nn.Conv2d(3, 8, 3, 2, 1), ["subtract", "conv"]),
-    "not padded": (nn.Conv2d(3, 8, 3, 2), ["conv"]),
+    "not padded": (nn.Conv2d(3, 8, 3, 2), ["subtract", "conv"]),
     "depthwise": (nn.Conv2d(3, 6, 3, padding=1, groups=3), ["subtract", "depthwise_conv"]),
-    "depthwise, not padded": (nn.Conv2d(3, 6, 3, groups=3), ["depthwise_conv"]),
+    "depthwise, not padded": (nn.Conv2d(3, 6, 3, groups=3), ["subtract", "depthwise_conv"]),
     "no convolution": (Twice(), ["subtract", "multiply", "conv", "add"]),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from hwnas.exporter.graph.execution import computed
 from hwnas.exporter.graph.lower import lower
 from hwnas.run import Run
 from hwnas.space import Architecture
+from hwnas.spaces import get_space
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
@@ -60,10 +62,15 @@ HARD_SWISH = (
 SHUFFLE = (Conv(3, 16, 3, stride=2), ShuffleUnit(16, 32, 3, stride=2), ShuffleUnit(32, 32, 5), Head(32, 64, 10))
 
 
-@pytest.mark.parametrize("blocks", [HARD_SWISH, SHUFFLE], ids=["hard_swish", "shuffle"])
-def test_operators_with_the_layers_own_parameters_compute_what_the_network_computes(blocks: tuple) -> None:
+OF_SPACES = {name: get_space(name, 32, 10, 0.25).sample(random.Random(0)) for name in ("lite-5", "lite")}
+"""Of the spaces for photographs: their first convolution pads its input as TensorFlow does."""
+OTHERS = {"hard_swish": Architecture(HARD_SWISH, (3, 32, 32)), "shuffle": Architecture(SHUFFLE, (3, 32, 32))}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *OF_SPACES])
+def test_operators_with_the_layers_own_parameters_compute_what_the_network_computes(name: str) -> None:
     """Whatever is folded into a layer's weights: batch norms, and the sixth of a hard-swish."""
-    child = trained(build_child(Architecture(blocks, (3, 32, 32))))
+    child = trained(build_child((OTHERS | OF_SPACES)[name]))
     images = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 32, 32), dtype=np.float32))
     fake = FakeInt8(child, (1, 3, 32, 32), "tflite", images)
     with torch.no_grad():

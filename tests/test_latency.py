@@ -135,7 +135,7 @@ def test_the_card_reports_the_noise_it_was_given():
     card = fit(made_table(networks=200, noise=0.05)).card
     assert 3 < card.mape < 5.5  # the mean absolute value of a 5 % gaussian is 4 %
     assert 55 < card.hit5 < 80
-    assert card.noise_floor == pytest.approx(0.5)
+    assert card.noise_floor == pytest.approx(0.25)
 
 
 def test_the_interval_covers_nine_in_ten_unseen_networks():

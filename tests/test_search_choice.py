@@ -114,6 +114,17 @@ def test_a_probe_that_measured_within_is_taken_before_the_fastest_network(predic
     assert measured.within(lambda budget: next(picks), roomier) == first
 
 
+def test_what_was_taken_stays_where_what_is_liked_more_measures_over(predictor):
+    """A budget that is tightened for that one would exclude it, and leave worse ones."""
+    task, machine = problem(predictor, 0.6, 1.0)
+    likes = likes_slow_blocks(task)
+    taken = likes(task.budget.loosened([1.05]))
+    liked = likes(task.budget)
+    over = replace(task, measured_ms=lambda each: machine(each) * (1.2 if each == liked else 0.9))
+    measured = MeasuredBudget(over, taken)
+    assert measured.within(lambda budget: liked, task.budget) == taken
+
+
 def test_a_wide_interval_leaves_no_room_that_measurements_show(predictor):
     task, machine = problem(predictor, 0.5, 1.0)
     by_prediction = likes_slow_blocks(task)(task.budget)

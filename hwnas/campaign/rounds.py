@@ -98,7 +98,7 @@ def excess(now: Sequence[float], limit: Sequence[float], exact: bool) -> Excess:
     if exact:
         value -= log(limit[0])
     elif len(limit) == 1:
-        value, error = value - log(limit[0]), error + own.variance
+        value, error = value - log(limit[0]), error + float(np.log(now).var(ddof=1))  # of one round, not winsorised
     else:
         other = _trimmed(np.log(limit))
         value, error = value - other.mean, error + other.error

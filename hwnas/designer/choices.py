@@ -141,10 +141,11 @@ def fitting_size(config: DesignConfig, measured_ms: Callable[[Architecture], flo
         measured_ms: the latency of a network; it is asked for few.
     """
     budget_ms = float(config.budget_ms)
+    classes = None if config.data == "digits" else len(folder_source(Path(config.data)).classes)
     sides: tuple[int, ...] = RESOLUTIONS if config.resolution is None else (config.resolution,)
 
     def takes_at_most(share: float, of: Callable[[SearchSpace], Architecture], space: str, side: int) -> bool:
-        architecture, most_ms = of(get_space(space, side, width=config.width)), share * budget_ms
+        architecture, most_ms = of(get_space(space, side, classes, config.width)), share * budget_ms
         for _ in range(REPEATS):
             if (ms := measured_ms(architecture)) <= most_ms or ms > SLOWED * most_ms:
                 break

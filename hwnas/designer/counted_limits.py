@@ -44,7 +44,7 @@ def counted_limits(
         else:
             make = _file_size if name == "file-size" else _peak_memory
             for format in dict.fromkeys(formats):
-                full = name if len(set(formats)) == 1 else f"{name} ({format})"
+                full = name if set(formats) == {"tflite"} else f"{name} ({format})"
                 found.append(make(full, most, space, format, precision, data))
     return tuple(found)
 

@@ -57,7 +57,9 @@ def choose_for(
 def _shipped_ms(device: str, width: float | None, architecture: Architecture) -> float:
     """Where the 90 % interval of a network's latency ends, of a space at some resolution and this width."""
     table = LatencyTable.load(_model(device, architecture.space).folder)
-    space = get_space(architecture.space, architecture.input_shape[1], width=width)
+    *_, (last, shape) = architecture.chain()
+    classes = last.output_shape(shape)[0]
+    space = get_space(architecture.space, architecture.input_shape[1], classes, width)
     return published_predictor(table, space).predict(architecture).high_ms
 
 

@@ -150,7 +150,7 @@ def export(
     _check_classes(graph, images)
     block_errors = {format.name: check_parity(reference, shape, format, format.write(graph)) for format in chosen}
     target = Target(reference, graph, images.preprocessing if images else None, options.uint8_input, options.softmax)
-    metadata = _metadata(shape, images, options)
+    metadata = _metadata(target, shape, images, options)
     settings = Int8Settings(options.uint8_input, options.reduce_range)
     exporter = Exporter(target, metadata, images, settings, options.keep_float, report)
     files = _made(exporter, pairs, report)
@@ -213,7 +213,7 @@ def _about(
         "input_shape": list(target.graph.input.shape),
         "input_shape_order": "NCHW",
         "output_shape": list(target.graph.output.shape),
-        "output": "probabilities" if options.softmax else "logits",
+        "output": "probabilities" if target.gives_probabilities else "logits",
         "normalisation": None if seen is None else {"mean": list(seen.mean), "std": list(seen.std)},
         "normalisation_inside": options.uint8_input,
         "classes": None if images is None or not images.classes else list(images.classes),
@@ -223,12 +223,14 @@ def _about(
     }
 
 
-def _metadata(shape: tuple[int, ...], images: ExportImages | None, options: ExportOptions) -> ModelMetadata | None:
+def _metadata(
+    target: Target, shape: tuple[int, ...], images: ExportImages | None, options: ExportOptions
+) -> ModelMetadata | None:
     """The metadata of the files; none where nothing is known but the network."""
     if images is None:
         return None
     return ModelMetadata(
-        (shape[2], shape[3]), images.preprocessing, options.uint8_input, images.classes, options.softmax
+        (shape[2], shape[3]), images.preprocessing, options.uint8_input, images.classes, target.gives_probabilities
     )
 
 

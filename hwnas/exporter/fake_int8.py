@@ -14,6 +14,7 @@ Here the network's own parameters are what is trained, so that it is exported li
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,9 @@ from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.execution import computed
 from hwnas.exporter.graph.graph import Graph, Operator
 from hwnas.exporter.graph.lower import lower
+
+TRACED_INSIDE = ("conv2d", "linear")
+"""Names of calls inside a layer of somebody's own, of which the last part of an operator's name is made."""
 
 STEPS, WEIGHT_STEPS = 255, {"tflite": 127, "onnx": 64}
 """How many steps the range of an activation has, and the largest weight, by format (ONNX: 7 bits, `Int8Settings`)."""
@@ -153,8 +157,21 @@ class FakeInt8:
         return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -most, most)
 
 
+def _own_path(module: nn.Module, path: str) -> str:
+    """The path of the module whose call an operator is of: a layer that does more than PyTorch's own, such as to pad
+    its input, is traced inside."""
+    outer, _, call = path.rpartition(".")
+    if call not in TRACED_INSIDE:
+        return path
+    with suppress(AttributeError):
+        if isinstance(module.get_submodule(outer), nn.Conv2d | nn.Linear):
+            return outer
+    return path
+
+
 def _layer_and_norm(module: nn.Module, path: str) -> tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]:
     """The layer at a path of the network, and the batch norm right behind it in its row, if there is one."""
+    path = _own_path(module, path)
     try:
         layer = module.get_submodule(path)
         parent, _, own = path.rpartition(".")

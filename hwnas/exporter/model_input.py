@@ -146,9 +146,14 @@ def _seen(
         return recorded, []
     if source.dtype != "float32":
         return _raw(source)
-    mean, std = info.metadata.mean, info.metadata.std
+    mean, std, is_onnx = info.metadata.mean, info.metadata.std, info.format == "onnx"
     if std and len(mean) == len(std) and len(std) in (1, channels) and min(std) > 0:
-        return Preprocessing(tuple(x / 255 for x in mean), tuple(x / 255 for x in std)), []
+        if is_onnx and max(*mean, *std) <= 1 and (mean, std) != ((0.0,), (1.0,)):
+            note = "mean and std of the file were taken for pixels of 0 to 1 (--mean and --std say otherwise)"
+            return Preprocessing(tuple(mean), tuple(std)), [note]
+        note = "mean and std of the file were taken for pixels of 0 to 255 (--mean and --std say otherwise)"
+        known = tuple(x / 255 for x in mean), tuple(x / 255 for x in std)
+        return Preprocessing(*known), [note] * is_onnx
     return Preprocessing((0.0,), (1.0,)), ["pixels were scaled to 0 to 1 (--mean and --std say otherwise)"]
 
 

@@ -55,8 +55,7 @@ def from_pixels(graph: Graph, preprocessing: Preprocessing) -> Graph:
     scale = 1 / (255 * np.array(preprocessing.std, np.float64))
     readers = [operator for operator in graph.operators if graph.input in operator.inputs]
     if all(operator.kind in _CONVOLUTIONS for operator in readers):
-        if all(operator.padding == _NO_PADDING for operator in readers):
-            return replace(graph, operators=_folded(graph, graph.input, scale, mean))
+        # the mean is taken off first: in a bias it would be multiplied by what rounding changes in the weights
         centred = Tensor("pixels.centred", shape)
         return replace(graph, operators=(_subtract(graph.input, centred, mean), *_folded(graph, centred, scale)))
     centred, normalised = Tensor("pixels.centred", shape), Tensor("pixels.normalised", shape)
@@ -65,19 +64,14 @@ def from_pixels(graph: Graph, preprocessing: Preprocessing) -> Graph:
     return replace(graph, operators=(_subtract(graph.input, centred, mean), multiply, *rest))
 
 
-def _folded(
-    graph: Graph, source: Tensor, scale: NDArray[np.float64], mean: NDArray[np.float64] | None = None
-) -> tuple[Operator, ...]:
-    """The operators, their first convolutions reading `source` and carrying ``(x - mean) * scale`` in their weights."""
+def _folded(graph: Graph, source: Tensor, scale: NDArray[np.float64]) -> tuple[Operator, ...]:
+    """The operators, their first convolutions reading `source` and carrying ``x * scale`` in their weights."""
     operators = []
     for operator in graph.operators:
         if graph.input in operator.inputs:
-            assert operator.weight is not None and operator.bias is not None
+            assert operator.weight is not None
             weight = operator.weight * _per_input(operator, scale)
-            bias = operator.bias.astype(np.float64)
-            if mean is not None:
-                bias = bias - (weight * _per_input(operator, mean)).sum(axis=(1, 2, 3))
-            operator = replace(operator, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+            operator = replace(operator, weight=weight.astype(np.float32))
             operator = _reading(operator, graph.input, source)
         operators.append(operator)
     return tuple(operators)

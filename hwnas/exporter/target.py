@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from hwnas.errors import UsageError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.graph.decompose import decompose
 from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 from hwnas.exporter.graph.pytorch import outputs_of
@@ -49,6 +49,12 @@ class Target:
         self.graph = graph
         self.int8_graph = decompose(graph)
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the network ends in a softmax, its own or one that was wanted."""
+        last = self.graph.operators[-1] if self.graph.operators else None
+        return last is not None and last.kind == "softmax" and last.output == self.graph.output
+
     def prepared(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The float32 input of a session for pixels (N, C, H, W) uint8, of the same shape."""
         if self.uint8_input:
@@ -65,8 +71,28 @@ class Target:
 
     def expected(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """PyTorch's outputs for the inputs of a session, any number of images."""
-        chunks = (inputs[start : start + _IMAGES_AT_ONCE] for start in range(0, len(inputs), _IMAGES_AT_ONCE))
-        return np.concatenate([outputs_of(self.module, chunk) for chunk in chunks])
+        try:
+            return self._expected(inputs, _IMAGES_AT_ONCE)
+        except (HwnasError, UsageError):  # the network may be for as many as the file takes alone
+            return self._expected(inputs, self.graph.input.shape[0])
+
+    def _expected(self, inputs: NDArray[np.float32], at_once: int) -> NDArray[np.float32]:
+        found = []
+        for start in range(0, len(inputs), at_once):
+            chunk = inputs[start : start + at_once]
+            filled = np.concatenate([chunk, np.repeat(chunk[:1], at_once - len(chunk), axis=0)])
+            found.append(outputs_of(self.module, filled)[: len(chunk)])
+        return np.concatenate(found)
+
+
+def _free_name(graph: Graph, name: str) -> str:
+    """The name, or a longer one where a tensor or an operator of the graph has it."""
+    taken = {graph.input.name} | {
+        each for operator in graph.operators for each in (operator.name, operator.output.name)
+    }
+    while name in taken:
+        name += "_"
+    return name
 
 
 def with_softmax(graph: Graph) -> Graph:
@@ -76,7 +102,7 @@ def with_softmax(graph: Graph) -> Graph:
             f"probabilities are made of one logit per class, (N, classes); this network's output is "
             f"{graph.output.shape}. Leave softmax out."
         )
-    logits = Tensor("logits", graph.output.shape)
+    logits = Tensor(_free_name(graph, "logits"), graph.output.shape)
     operators = tuple(
         replace(
             operator,
@@ -85,5 +111,5 @@ def with_softmax(graph: Graph) -> Graph:
         )
         for operator in graph.operators
     )
-    softmax = Operator("softmax", "softmax", (logits,), graph.output)
+    softmax = Operator("softmax", _free_name(graph, "softmax"), (logits,), graph.output)
     return replace(graph, operators=(*operators, softmax))

@@ -162,14 +162,14 @@ def errors(measured_ms: Floats, predicted_ms: Floats) -> dict[str, Any]:
 
 
 def noise_floor(latencies: Iterable[Latency]) -> float | None:
-    """Percent that one half of the repetitions is off the other, on average over models; None if none was repeated.
+    """Percent that a perfect predictor would be off the measurements, on average; None if nothing was repeated.
 
-    No predictor can be better than that against measurements of half as many repetitions. Tables of earlier versions
-    have the range of the repetitions instead, which is larger.
+    That is half of what one half of the repetitions is off the other: each half has twice the variance of all of them
+    together, and both err. Tables of earlier versions have the range of the repetitions instead, which is larger.
     """
     known = [
         row.between_visits_percent if row.halves_percent is None else row.halves_percent
         for row in latencies
         if row.halves_percent is not None or row.between_visits_percent > 0  # else it was not repeated, or not measured
     ]
-    return float(np.mean(known)) if known else None
+    return float(np.mean(known)) / 2 if known else None

@@ -112,8 +112,8 @@ def check_none_above(frontier: Sequence[WantedBudget], searched: WantedBudget) -
 
 def hint_above_slowest(budget: Budget) -> str | None:
     """A warning if a budget is above the slowest network of its space: it limits nothing; None if it is not."""
-    slowest_ms = round_up(budget.predictor.predict(budget.predictor.extremes(budget.space)[1]).ms)
-    if budget.budget_ms <= slowest_ms:
+    slowest = budget.predictor.predict(budget.predictor.extremes(budget.space)[1])
+    if budget.budget_ms <= max(slowest.high_ms, slowest_ms := round_up(slowest.ms)):
         return None
     return f"the budget is above the slowest network of the space ({slowest_ms:g} ms)"
 

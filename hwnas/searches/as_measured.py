@@ -103,6 +103,8 @@ class MeasuredBudget:
             tried.add(pick)
             if pick == self._taken or max(excess := self.excess(pick)) <= 1:
                 return pick
+            if self._taken is not None:  # that is known to be within, and nothing better is
+                return self._taken
             budget = budget.tightened(pick, excess)
         return None
 

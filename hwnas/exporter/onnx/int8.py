@@ -157,8 +157,7 @@ def _layers(onnx: Any, model: bytes) -> list[StoredLayer]:
 
 def _belongs(node: str, operators: Collection[Operator]) -> bool:
     """Whether a node is that of one of the operators, or a part of it: ``blocks.1.conv`` and ``blocks.1.conv.relu``."""
-    names = {name for operator in operators for name in (operator.name, operator.output.name)}
-    return any(node == name or node.startswith(f"{name}.") for name in names)
+    return any(node in (each.name, each.output.name) or node.startswith(f"{each.name}.") for each in operators)
 
 
 def _same_on_every_machine(file: Any) -> bytes:

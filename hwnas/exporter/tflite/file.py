@@ -11,8 +11,10 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers.builder import BuilderSizeError
 from numpy.typing import NDArray
 
+from hwnas.errors import HwnasError
 from hwnas.exporter.graph.graph import Graph, Tensor
 from hwnas.exporter.model_file.constants import Constants, fits_float16
 from hwnas.exporter.model_file.format import Weights
@@ -151,7 +153,12 @@ def packed(model: Any) -> bytes:
     tensors = sum(len(subgraph.tensors) for subgraph in model.subgraphs)
     # a builder that is large enough from the start never copies itself to grow
     builder = flatbuffers.Builder(constants + 1024 * (tensors + 64))
-    builder.Finish(model.Pack(builder), b"TFL3")
+    try:
+        builder.Finish(model.Pack(builder), b"TFL3")
+    except BuilderSizeError as error:
+        raise HwnasError(
+            "a .tflite file holds 2 GB at most, and this network is larger; export it as .onnx."
+        ) from error
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 

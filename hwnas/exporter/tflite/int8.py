@@ -107,8 +107,9 @@ class TFLiteQuantizer:
         for operator in keep_float:
             # what is matched are the names of the outputs, separated by semicolons; one operator of ours may be several
             # of the file's, whose outputs then begin with its name
-            names = "|".join(re.escape(name) for name in (operator.name, operator.output.name))
-            regex = rf"(^|;)({names})(\.[^;]*)?(;|$)"
+            # (not with that of its output, which may be that of a module: `output`)
+            own, output = re.escape(operator.name), re.escape(operator.output.name)
+            regex = rf"(^|;)({own}(\.[^;]*)?|{output})(;|$)"
             manager.add_quantization_config(regex, operation.ALL_SUPPORTED, algorithm_key="no_quantize")
         recipe: list[dict[str, Any]] = manager.get_quantization_recipe()
         return recipe

@@ -46,7 +46,11 @@ def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple
     predictors = [fit(each) for each in known]
 
     def fit_transferred(own: LatencyTable, blocks: Sequence[Block] = ()) -> AdditivePredictor:
-        return fit(_transferred(own, known, predictors), further_blocks=blocks)
+        made = _transferred(own, known, predictors)
+        # a network that is left out of this device's table is one that no known table holds, such as a search proposes
+        left_out = table.networks.keys() - own.networks.keys()
+        networks = {each: row for each, row in made.networks.items() if each not in left_out}
+        return fit(replace(made, networks=networks), further_blocks=blocks)
 
     transferred = fit_transferred(table)
     # not the fit's own digest: the last digits of transferred numbers differ with the threads of linear algebra
@@ -79,8 +83,9 @@ def informative_sample(known: Sequence[LatencyTable], count: int) -> list[Archit
 
     Raises HwnasError if the known tables hold no whole networks.
     """
-    networks = _networks(known)
-    known_ms = _known_ms(networks, known, [fit(each) for each in known])
+    predictors = [fit(each) for each in known]
+    networks = [each for each in _networks(known) if _are_priced(each, known, predictors)]
+    known_ms = _known_ms(networks, known, predictors)
     return [networks[i] for i in informative_networks(known_ms, count, _sizes(networks))]
 
 
@@ -93,9 +98,17 @@ def _transferred(
             f"{len(own.networks)} whole networks are measured on this device, {LEAST_WEIGHED} are needed to transfer "
             "other devices' tables to it; measure some with `hwnas measure --from TABLE --networks 10`."
         )
-    networks = list(dict.fromkeys([*own.networks, *_networks(known)]))
+    # of another space that a table holds too, nothing is known on the other devices
+    priced = [each for each in own.networks if _are_priced(each, known, predictors)]
+    further = [each for each in _networks(known) if each not in own.networks and _are_priced(each, known, predictors)]
+    networks = [*priced, *further]
+    if len(priced) < LEAST_WEIGHED:
+        raise HwnasError(
+            f"{len(priced)} of the {len(own.networks)} whole networks of this device are of the known tables' space, and "
+            f"{LEAST_WEIGHED} are needed; measure some with `hwnas measure --from TABLE --networks 10`."
+        )
     known_ms, sizes = _known_ms(networks, known, predictors), _sizes(networks)
-    measured_ms = np.array([row.median_ms for row in own.networks.values()])
+    measured_ms = np.array([own.networks[each].median_ms for each in priced])
     transfer = Transfer.fit(known_ms, np.arange(len(measured_ms)), measured_ms, sizes)
     transferred_ms, _ = transfer.predict(known_ms, sizes)
     rows = {network: _row(ms) for network, ms in zip(networks, transferred_ms.tolist(), strict=True)} | own.networks
@@ -115,6 +128,17 @@ def _networks(known: Sequence[LatencyTable]) -> list[Architecture]:
             "device with `hwnas measure --networks 50`."
         )
     return list(dict.fromkeys(network for each in known for network in each.networks))
+
+
+def _are_priced(network: Architecture, known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]) -> bool:
+    """Whether every known table holds a network or all of its blocks."""
+    for each, predictor in zip(known, predictors, strict=True):
+        if network not in each.networks:
+            try:
+                predictor.predict(network)
+            except HwnasError:
+                return False
+    return True
 
 
 def _known_ms(

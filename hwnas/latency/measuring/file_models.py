@@ -44,11 +44,12 @@ def file_size_model(space: SearchSpace, format: str, precision: str, further_byt
         further_bytes: what files have beside the network: labels, and how pixels are prepared.
     """
 
-    @cache
+    @cache  # of parts: no cell comes twice, and all are made of a few operators
+    def part_bytes(part: Spec, shape: Shape) -> float:
+        return _bytes(build_block(part), shape, format, precision, True)
+
     def block_bytes(spec: Spec, shape: Shape) -> float:
-        if spec.is_identity:
-            return 0.0
-        return sum(_bytes(build_block(part), own, format, precision, True) for part, own in spec.parts(shape))
+        return 0.0 if spec.is_identity else sum(part_bytes(part, own) for part, own in spec.parts(shape))
 
     def block_number(spec: Spec, shape: Shape) -> float:
         return float(sum(not part.is_identity for part, _ in spec.parts(shape)))
