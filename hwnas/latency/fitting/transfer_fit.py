@@ -44,9 +44,13 @@ def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple
         HwnasError: too few networks on the new device, or none on a known one.
     """
     predictors = [fit(each) for each in known]
+    further = [each for each in _networks(known) if _are_priced(each, known, predictors)]
+    # of another space that the table holds too, nothing is known on the other devices
+    own_networks = {each: row for each, row in table.networks.items() if _are_priced(each, known, predictors)}
+    table = replace(table, networks=own_networks)
 
     def fit_transferred(own: LatencyTable, blocks: Sequence[Block] = ()) -> AdditivePredictor:
-        made = _transferred(own, known, predictors)
+        made = _transferred(own, known, predictors, further)
         # a network that is left out of this device's table is one that no known table holds, such as a search proposes
         left_out = table.networks.keys() - own.networks.keys()
         networks = {each: row for each, row in made.networks.items() if each not in left_out}
@@ -90,25 +94,21 @@ def informative_sample(known: Sequence[LatencyTable], count: int) -> list[Archit
 
 
 def _transferred(
-    own: LatencyTable, known: Sequence[LatencyTable], predictors: Sequence[AdditivePredictor]
+    own: LatencyTable,
+    known: Sequence[LatencyTable],
+    predictors: Sequence[AdditivePredictor],
+    further: Sequence[Architecture],
 ) -> LatencyTable:
-    """The table of the new device as it would be: measurements, and predictions of the transfer for all else."""
+    """The table of the new device as it would be: measurements, and predictions of the transfer for `further`
+    networks."""
     if len(own.networks) < LEAST_WEIGHED:
         raise HwnasError(
             f"{len(own.networks)} whole networks are measured on this device, {LEAST_WEIGHED} are needed to transfer "
             "other devices' tables to it; measure some with `hwnas measure --from TABLE --networks 10`."
         )
-    # of another space that a table holds too, nothing is known on the other devices
-    priced = [each for each in own.networks if _are_priced(each, known, predictors)]
-    further = [each for each in _networks(known) if each not in own.networks and _are_priced(each, known, predictors)]
-    networks = [*priced, *further]
-    if len(priced) < LEAST_WEIGHED:
-        raise HwnasError(
-            f"{len(priced)} of the {len(own.networks)} whole networks of this device are of the known tables' space, and "
-            f"{LEAST_WEIGHED} are needed; measure some with `hwnas measure --from TABLE --networks 10`."
-        )
+    networks = list(dict.fromkeys([*own.networks, *further]))
     known_ms, sizes = _known_ms(networks, known, predictors), _sizes(networks)
-    measured_ms = np.array([own.networks[each].median_ms for each in priced])
+    measured_ms = np.array([row.median_ms for row in own.networks.values()])
     transfer = Transfer.fit(known_ms, np.arange(len(measured_ms)), measured_ms, sizes)
     transferred_ms, _ = transfer.predict(known_ms, sizes)
     rows = {network: _row(ms) for network, ms in zip(networks, transferred_ms.tolist(), strict=True)} | own.networks
