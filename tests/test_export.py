@@ -25,7 +25,7 @@ from hwnas.specs.head import Head
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.skip import Skip
 from hwnas.specs.spec import Spec
-from tests.export_digits import RESOLUTION, digits_images
+from tests.export_digits import RESOLUTION, digits_child, digits_images
 from tests.export_networks import trained
 
 BLOCKS = (
@@ -206,3 +206,31 @@ def test_a_network_for_one_image_that_ends_in_softmax_is_exported_with_images_an
     assert json.loads((tmp_path / "export.json").read_text())["output"] == "probabilities"
     # its head is called output, as the tensor that the file gives is
     assert models[1].info.precision == "int8"
+
+
+class Guarded(nn.Module):
+    """With the limits that guard trainings in float16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).clamp(-65_504, 65_504).clamp(max=1e5).mean((2, 3))
+
+
+def test_limits_at_the_end_of_float16_are_none(tmp_path: Path) -> None:
+    graph = lower(Guarded().eval(), (1, 3, 16, 16))
+    assert [operator.kind for operator in graph.operators] == ["conv", "global_average_pool", "flatten"]
+    assert all(model.parity.worst <= LIMIT for model in export(Guarded().eval(), tmp_path, input_shape=(1, 3, 16, 16)))
+
+
+def test_files_of_an_earlier_export_keep_what_they_were_made_with(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime.quantization")
+    child, images = digits_child(), digits_images()
+    export(child, tmp_path, ("onnx",), precisions=("int8",), images=images, options=ExportOptions(reduce_range=False))
+    export(child, tmp_path, ("onnx",), images=images)
+    document = json.loads((tmp_path / "export.json").read_text())
+    (int8,) = (file for file in document["files"] if file["precision"] == "int8")
+    assert document["options"]["reduce_range"] and not int8["options"]["reduce_range"]
+    assert int8["calibration"] == document["calibration"]

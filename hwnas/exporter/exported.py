@@ -155,7 +155,9 @@ def _still_there(folder: Path, new: set[str], about: dict[str, Any]) -> tuple[di
         same = earlier["format_version"] == EXPORT_VERSION and about["architecture"] is not None
         on_the_same_images = None in (earlier["pytorch"], about["pytorch"]) or earlier["pytorch"] == about["pytorch"]
         if same and on_the_same_images and all(earlier[name] == about[name] for name in SAME_NETWORK):
-            files = [file for file in earlier["files"] if file["path"] not in new]
+            # what they were made with stays theirs: the document's own entries are those of the newest files
+            own = {name: earlier.get(name) for name in ("calibration", "options")}
+            files = [own | file for file in earlier["files"] if file["path"] not in new]
             return earlier, [file for file in files if _is_as_it_was(folder, file)]
     return {}, []
 

@@ -39,6 +39,10 @@ def _activation(call: Call, activation: Activation, value: float = 0.0) -> Tenso
     return call.emit("activation", x, shape=x.shape, activation=activation, value=value)
 
 
+FLOAT16_END = 65_504.0
+"""The largest number of float16."""
+
+
 @lowers(F.gelu, "gelu")
 def _gelu(call: Call) -> Tensor:
     return _activation(call, "gelu_tanh" if call.argument(1, "approximate", "none") == "tanh" else "gelu")
@@ -85,7 +89,16 @@ def _clamp_max(call: Call) -> Tensor:
 
 
 def _clamped(call: Call, lowest: Any, highest: Any) -> Tensor:
-    """ReLU or ReLU6, of values that are scaled and shifted so that the limits become 0 and infinity or 6."""
+    """ReLU or ReLU6, of values that are scaled and shifted so that the limits become 0 and infinity or 6.
+
+    A limit at the end of float16, which guards trainings in 16 bits, is none: no value of float32 is meant by it.
+    """
+    numbers = [limit for limit in (lowest, highest) if isinstance(limit, (int, float))]
+    if numbers and min(map(abs, numbers)) >= FLOAT16_END:
+        lowest = None if lowest is not None and lowest <= -FLOAT16_END else lowest
+        highest = None if highest is not None and highest >= FLOAT16_END else highest
+        if lowest is None and highest is None:
+            return call.tensor()
     limits = [limit for limit in (lowest, highest) if limit is not None]
     if not limits or not all(isinstance(limit, (int, float)) for limit in limits) or limits != sorted(set(limits)):
         raise call.unsupported(f"its limits must be one number or two rising ones, not {lowest} and {highest}")
