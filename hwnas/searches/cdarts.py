@@ -27,6 +27,7 @@ from hwnas.searches.result import SearchResult
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.space import SearchSpace
 from hwnas.spaces import get_space
+from hwnas.supernet.choice import set_affine
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.supernet.start import start_from
 from hwnas.train import distributed
@@ -57,7 +58,7 @@ class CDARTSTrainer(DerivingTrainer):
             net = CyclicNet(space, evaluation_space(space, settings.evaluation), settings.edges == "mean")
         if problem.start is not None:
             start_from(net.search, problem.start)
-        net.set_affine(settings.affine)
+        set_affine(net.search, settings.affine)
         self.net: CyclicNet = net.to(problem.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         alpha_steps = round((1 - settings.evaluation_warmup) * (self.search_steps - self.pretrain_steps))
         self.nets = CyclicTraining(

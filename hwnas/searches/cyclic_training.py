@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from hwnas.searches.cdarts_settings import CDARTSSettings
 from hwnas.searches.cyclic_losses import divergence, ensemble
 from hwnas.searches.sampled_path import rate_of_logits
+from hwnas.supernet.choice import set_affine
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.train import distributed
 from hwnas.train.data import Batch
@@ -55,7 +56,7 @@ class CyclicTraining:
 
     def begin(self, derived: bool = False) -> None:
         """Begin a cycle, or the training of what is derived, with new optimisers: they have no momenta."""
-        self.net.set_affine(self.settings.affine or derived)
+        set_affine(self.net.search, self.settings.affine or derived)
         self.weights.optimizer.state.clear()
         self.evaluation_optimizer, self.alpha_optimizer = self._new_optimizers(derived)
 

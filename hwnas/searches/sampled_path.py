@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.latency.arrays import Floats
@@ -28,7 +28,7 @@ from hwnas.searches.perturbation import Perturbation
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.projection import projection_rounds
 from hwnas.searches.resource import RESOURCES, Resource, decision_mflops, flops_term
-from hwnas.supernet.choice import choices_in
+from hwnas.supernet.choice import set_affine
 from hwnas.supernet.relaxation import Relax, Relaxation
 from hwnas.supernet.sampled import SampledNet
 from hwnas.supernet.start import start_from
@@ -151,7 +151,7 @@ class SampledPathTrainer(DerivingTrainer):
         )
         self.alpha_optimizer = self.make_alpha_optimizer(rate_of_logits(settings.alpha_lr, self.alpha_steps))
         zero_gradients(self.net.alphas.parameters())
-        self.set_affine(self.affine)
+        set_affine(self.net, self.affine)
         self.path_losses = PathLosses(problem.budget.space)
         self.mflops = decision_mflops(problem.budget.space)
 
@@ -171,15 +171,9 @@ class SampledPathTrainer(DerivingTrainer):
         """Whether the batch norms of candidates have a scale and a shift while the architecture is searched."""
         return True
 
-    def set_affine(self, affine: bool) -> None:
-        """Whether scale and shift of the candidates' batch norms learn; without, they are 1 and 0."""
-        for choice in choices_in(self.net):
-            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d) and part.affine):
-                norm.requires_grad_(affine)
-
     def derive(self) -> None:
         super().derive()
-        self.set_affine(True)
+        set_affine(self.net, True)
 
     def phases(self) -> dict[str, float]:
         """The share of the steps after which each phase ends, in their order."""
@@ -339,7 +333,7 @@ class SampledPathTrainer(DerivingTrainer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step_count, self.fixed = state["step"], state["fixed"]
         self.load_derived(state)
-        self.set_affine(self.affine or self.derived is not None)
+        set_affine(self.net, self.affine or self.derived is not None)
         self.net.load_state_dict(state["net"])
         self.weights.load_state_dict(state["weights"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])

@@ -157,3 +157,10 @@ class _Gates(torch.autograd.Function):
 def path_selections(names: Sequence[str], path: Sequence[int]) -> dict[str, Selection]:
     """The selections of a path: one candidate per decision."""
     return {name: One(index) for name, index in zip(names, path, strict=True)}
+
+
+def set_affine(net: nn.Module, affine: bool) -> None:
+    """Whether scale and shift of the batch norms in a net's choices learn; else they stay what they are, 1 and 0."""
+    for choice in choices_in(net):
+        for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d) and part.affine):
+            norm.requires_grad_(affine)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
 from hwnas.space import Architecture, OneOf, SearchSpace
-from hwnas.supernet.choice import Candidates, choices_in, path_selections
+from hwnas.supernet.choice import Candidates, path_selections
 from hwnas.supernet.embedding_heads import EmbeddingHeads, level_ends, shared_nodes
 from hwnas.supernet.network import ChoiceNet
 from hwnas.supernet.relaxation import by_edge, selections
@@ -88,12 +88,6 @@ class CyclicNet(nn.Module):
         """Give all of the evaluation net the search net's weights, where both are of one depth."""
         if self.same_depth:
             self.pool.nodes.load_state_dict(self.search.nodes.state_dict())
-
-    def set_affine(self, affine: bool) -> None:
-        """Whether scale and shift of the search net's batch norms in candidates learn; else they stay 1 and 0."""
-        for choice in choices_in(self.search):
-            for norm in (part for part in choice.modules() if isinstance(part, nn.BatchNorm2d) and part.affine):
-                norm.requires_grad_(affine)
 
     def stem_weights(self) -> Iterator[nn.Parameter]:
         """What both nets share, the heads aside."""
