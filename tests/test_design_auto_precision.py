@@ -9,12 +9,12 @@ import pytest
 
 import hwnas
 from hwnas.child import load_child
-from hwnas.designer.auto_precision import better_file
+from hwnas.designer.auto_precision import _publish_models, better_file
 from hwnas.designer.config import DesignConfig
 from hwnas.designer.design_table import design_table
 from hwnas.designer.result import DesignResult, PrecisionChoice
 from hwnas.errors import HwnasError, UsageError
-from hwnas.files import read_json
+from hwnas.files import read_json, write_json
 from hwnas.latency.budget import InfeasibleBudget
 from hwnas.report.recorded import run_config
 from hwnas.report.watched_run import WatchedRun
@@ -132,6 +132,28 @@ def test_one_table_cannot_serve_both(config: DesignConfig, tmp_path: Path) -> No
     tables = ("--tables", tmp_path / "tables", "--data", "digits", "--budget-ms", 1, "--precision", "auto")
     missing = completed("search", "--space", "tiny", *tables)
     assert missing.returncode == 1 and "holds no table litert" in missing.stderr
+
+
+def test_what_a_person_exported_of_the_same_network_stays(tmp_path: Path) -> None:
+    def exported(folder: Path, weights: str, *names: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).write_text(weights)
+        write_json(folder / "export.json", {"weights_sha256": weights, "files": [{"path": name} for name in names]})
+        return folder
+
+    def listed() -> list[str]:
+        return [file["path"] for file in read_json(tmp_path / "models" / "export.json", "")["files"]]
+
+    first = exported(tmp_path / "first", "one", "model.tflite")
+    _publish_models(first, tmp_path / "models")
+    exported(tmp_path / "models", "one", "model.tflite", "model.float16.tflite")
+    (tmp_path / "models" / "notes.txt").write_text("mine")
+    _publish_models(first, tmp_path / "models")
+    assert listed() == ["model.tflite", "model.float16.tflite"]
+    _publish_models(exported(tmp_path / "second", "two", "model.tflite"), tmp_path / "models")
+    assert listed() == ["model.tflite"] and (tmp_path / "models" / "model.tflite").read_text() == "two"
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["export.json", "model.tflite", "notes.txt"]
 
 
 def test_a_search_for_both_chooses_nothing_by_the_images(tmp_path: Path, monkeypatch, capsys) -> None:

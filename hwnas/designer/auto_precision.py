@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hwnas.child import load_child
 from hwnas.designer.closing import write_report
@@ -30,7 +31,7 @@ from hwnas.designer.task import Task
 from hwnas.designer.work_record import SECONDS_FILE
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.exported import EXPORT_FILE
-from hwnas.files import read_json
+from hwnas.files import read_json, write_json
 from hwnas.latency.budget import InfeasibleBudget
 from hwnas.latency.tables.precision import AUTO_PRECISIONS
 from hwnas.report.recorded import MODELS_FOLDER, PRECISIONS_FOLDER, REPORT_FILE
@@ -194,15 +195,28 @@ def _publish(best: DesignResult, task: Task, run: Run, found: Sequence[Precision
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in skipped:
             shutil.copy2(path, run.folder / path.name)
-    for name in _published_before(run.folder / MODELS_FOLDER):
-        if not (source / MODELS_FOLDER / name).exists():
-            (run.folder / MODELS_FOLDER / name).unlink(missing_ok=True)
-    shutil.copytree(source / MODELS_FOLDER, run.folder / MODELS_FOLDER, dirs_exist_ok=True)
+    _publish_models(source / MODELS_FOLDER, run.folder / MODELS_FOLDER)
     write_report(best, task, run)
 
 
-def _published_before(models: Path) -> set[str]:
-    """The names of the files that an earlier publication left; what a person exported beside them stays."""
-    with suppress(HwnasError, KeyError, TypeError):
-        return {Path(file["path"]).name for file in read_json(models / EXPORT_FILE, "the export")["files"]}
-    return set()
+def _publish_models(source: Path, models: Path) -> None:
+    """Copy the model files. What a person exported of the same network stays, with its entries; files of another
+    network go."""
+    now, before = (_exported(folder) for folder in (source, models))
+    same = before.get("weights_sha256") == now["weights_sha256"]
+    others = [file for file in before.get("files", ()) if not (source / file["path"]).exists()]
+    if not same:
+        for file in others:
+            (models / file["path"]).unlink(missing_ok=True)
+    shutil.copytree(source, models, dirs_exist_ok=True)
+    if same and others:
+        write_json(models / EXPORT_FILE, now | {"files": [*now["files"], *others]})
+
+
+def _exported(models: Path) -> dict[str, Any]:
+    """The ``export.json`` of a folder of models; empty where there is none that can be read."""
+    with suppress(HwnasError):
+        found = read_json(models / EXPORT_FILE, "the export")
+        if isinstance(found, dict) and all("path" in file for file in found.get("files", ())):
+            return found
+    return {}
