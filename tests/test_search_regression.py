@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hwnas.latency.budget import Budget
+from hwnas.latency.fitting.fit import fit
 from hwnas.run import Run
 from hwnas.searches.contracts import Evaluation
 from hwnas.searches.derivation import Derivation
@@ -14,9 +16,11 @@ from hwnas.searches.derivers import MostProbable
 from hwnas.searches.evaluators import EVALUATIONS_FILE, LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.least_squares import LeastSquaresSettings, least_squares
 from hwnas.searches.regression import Regressed, best_by_regression, candidate_effects, regressed
+from hwnas.spaces.nas_bench_201 import OPERATORS, nas_bench_201
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.test_dsnas import SPACE, problem
+from tests.test_latency import made_table
 
 EFFECTS = [np.random.default_rng(k).normal(0, 0.1, len(each.candidates)) for k, each in enumerate(SPACE.decisions)]
 
@@ -128,3 +132,18 @@ def test_without_validation_images_the_most_probable_network_is_taken():
     data = load_data("digits", resolution=16, batch_size=64, limit_train=64, val_fraction=0, workers=0)
     probable = MostProbable(SampledNet(SPACE))
     assert regressed(problem(data), probable, None, None, None) is probable
+
+
+def test_in_a_cell_the_best_of_what_was_evaluated_is_taken():
+    """Skips add most to the losses of cells that have other edges as well, and nothing to one of skips alone."""
+    space = nas_bench_201(resolution=8, width=0.25, cells_per_stage=1)
+    rng, skip = random.Random(0), OPERATORS.index("skip_connect")
+
+    def evaluated(code: list[int]) -> Evaluation:
+        score = 0.1 if set(code) == {skip} else 0.5 + 0.05 * code.count(skip)
+        return Evaluation(space.decode(code), "looked-up", accuracy=score)
+
+    children = [evaluated([rng.randrange(5) for _ in range(6)]) for _ in range(60)]
+    budget = Budget(1e9, space, fit(made_table(space), space))
+    found = best_by_regression(children, budget)
+    assert found == max(children, key=lambda child: child.score).architecture

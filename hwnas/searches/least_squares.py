@@ -13,7 +13,7 @@ from hwnas.run import Run
 from hwnas.searches.method import Method
 from hwnas.searches.one_shot import OneShotSettings, at_random, one_shot
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.regression import best_by_regression
+from hwnas.searches.regression import best_by_regression, has_cells
 from hwnas.searches.result import SearchResult
 from hwnas.train.loop import TrainingProgress
 
@@ -33,7 +33,13 @@ def least_squares(
 ) -> SearchResult:
     """Search with a regression over random children. Raises as `hwnas.searches.dsnas.dsnas`."""
     return one_shot(
-        at_random, problem, run, progress, settings or LeastSquaresSettings(), best_by_regression, regresses=True
+        at_random,
+        problem,
+        run,
+        progress,
+        settings or LeastSquaresSettings(),
+        best_by_regression,
+        regresses=not has_cells(problem.budget.space),
     )
 
 

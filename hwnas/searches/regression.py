@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -20,11 +19,13 @@ from hwnas.latency.sampling import UniformWithin
 from hwnas.run import Run
 from hwnas.searches.as_measured import within_as_measured
 from hwnas.searches.contracts import Deriver, Evaluation
-from hwnas.searches.derivers import MostProbable
+from hwnas.searches.derivers import MostProbable, best_evaluated
 from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.reranked import FEW_IMAGES, most_networks, recorded, weights_digest
 from hwnas.space import Architecture, SearchSpace
+from hwnas.specs.cell import Cell
+from hwnas.specs.two_input_cell import TwoInputCell
 from hwnas.train.loop import TrainingProgress
 
 RIDGE = 1.0
@@ -56,8 +57,18 @@ def candidate_effects(
 def best_by_regression(
     children: Sequence[Evaluation], budget: Budget, prior: Sequence[Floats] | None = None
 ) -> Architecture:
-    """The best architecture within the budget by what its candidates add to the score of children."""
+    """The best architecture within the budget by what its candidates add to the score of children.
+
+    In a cell, where an edge is worth what the others make of it, nothing adds up: there it is the best of the children.
+    """
+    if has_cells(budget.space):
+        return best_evaluated(children, budget)
     return best_by_effects(candidate_effects(budget.space, children, prior), budget)
+
+
+def has_cells(space: SearchSpace) -> bool:
+    """Whether some decisions are about edges of cells."""
+    return any(isinstance(node, Cell | TwoInputCell) for node in space.nodes)
 
 
 def best_by_effects(effects: Sequence[Floats], budget: Budget) -> Architecture:
@@ -96,8 +107,8 @@ class Regressed:
                 best, done = max(self.evaluations.values(), key=lambda each: each.rank), len(self.evaluations)
                 self.progress(done, max(done, self.most), {"best_val_accuracy": best.accuracy or 0.0})
         prior = None if self.losses is None else [-loss for loss in self.losses]
-        effects = candidate_effects(problem.budget.space, list(self.evaluations.values()), prior)
-        found = within_as_measured(problem, partial(best_by_effects, effects))
+        children = list(self.evaluations.values())
+        found = within_as_measured(problem, lambda budget: best_by_regression(children, budget, prior))
         self.evaluations[found] = self.evaluate(found)
         return found
 
@@ -124,4 +135,5 @@ def regressed(
         return probable
     evaluator = InheritedEvaluator(probable.net, problem.data, problem.torch_device, FEW_IMAGES, FEW_IMAGES)
     evaluate = recorded(evaluator, weights_digest(probable.net), run, "loss")
-    return Regressed(evaluate, losses, most_networks(problem, evaluator.images), progress)
+    most = most_networks(problem, evaluator.images)
+    return Regressed(evaluate, losses, most, progress, regresses=not has_cells(problem.budget.space))
