@@ -130,16 +130,12 @@ def test_of_networks_that_are_scored_alike_none_is_ahead():
     assert Ranking.of([1.0] * 30, many).hit is False and Ranking.of(many, many).hit is True
 
 
-@pytest.mark.parametrize("kind", [CyclicNet, partial(SampledNet, relax=by_edge)])
-@pytest.mark.parametrize("name", ["nas-bench-201", "darts"])
-def test_what_mixes_cells_has_the_accuracy_of_its_mixture(digits, kind, name):
+@pytest.mark.parametrize(
+    ("kind", "name"), [(CyclicNet, "nas-bench-201"), (partial(SampledNet, relax=by_edge), "darts")]
+)
+def test_what_mixes_cells_has_the_accuracy_of_its_mixture(digits, kind, name, monkeypatch):
     """Also by the edges of a node, and the search net of Cyclic DARTS, whose pool no step trains as a mixture."""
+    monkeypatch.setattr("hwnas.evaluation.gap.SAMPLED_PATHS", 1)
     options = {"channels": 4, "cells": 3} if name == "darts" else {"width": 0.25}
     net = kind(get_space(name, resolution=16, num_classes=10, **options))
-    found = supernet_accuracies(net, digits)
-    searched = net.search if isinstance(net, CyclicNet) else net
-    assert found.keys() == {"sampled", "mixture"}
-    with torch.no_grad():
-        for alpha in searched.alphas:
-            alpha.copy_(torch.linspace(0, 50, len(alpha)))
-    assert supernet_accuracies(net, digits).keys() == found.keys()
+    assert supernet_accuracies(net, digits).keys() == {"sampled", "mixture"}

