@@ -68,11 +68,7 @@ def gate(
 
     _check_written(save, junit)
     try:
-        if budget_ms is not None:
-            refuse_typed(
-                context, "--allow-percent is of a baseline that is a file, and a budget is exact", "allow_percent"
-            )
-        _check(budget_ms, baseline, save, junit)
+        _check(context, budget_ms, baseline, save, junit)
         gated = _gated(model, device, runtime, threads, budget_ms, baseline, allow_percent, max_s, accept_conditions)
     except HwnasError as error:
         if junit is not None:
@@ -100,10 +96,14 @@ def _check_written(save: Path | None, junit: Path | None) -> None:
             check_ours(written, mark)
 
 
-def _check(budget_ms: float | None, baseline: Path | None, save: Path | None, junit: Path | None) -> None:
+def _check(
+    context: typer.Context, budget_ms: float | None, baseline: Path | None, save: Path | None, junit: Path | None
+) -> None:
     """Raises UsageError where it is not said what is wanted, or what is wanted twice."""
     from hwnas.foreign import LONGEST_MS
 
+    if budget_ms is not None:
+        refuse_typed(context, "--allow-percent is of a baseline that is a file, and a budget is exact", "allow_percent")
     if save is not None and junit is not None and save.resolve() == junit.resolve():
         raise UsageError(f"--save and --junit write two files, not one: {save}.")
     if budget_ms is not None and not 0 < budget_ms <= LONGEST_MS:  # NaN is neither

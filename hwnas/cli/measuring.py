@@ -78,18 +78,11 @@ def measure(
 
     Without a phone, a published table: `hwnas measure --import pixel1_runtime_model.json --device pixel-1`
     """
+    _refuse_unused(context, published, networks, known)
     if published is not None:
-        measuring = ("space", "runtime", "resolution", "classes", "width", "threads", "networks", "known", "until_mape")
-        refuse_typed(
-            context, "--import takes a published table as it is, and measures nothing", *measuring, "precision"
-        )
         import_published(published, device or [], tables, as_json)
         return
-    if known:
-        of_spaces = ("space", "resolution", "classes", "width")
-        refuse_typed(context, "--from measures networks of known tables, and none of another space", *of_spaces)
     if networks == KNOWN_NETWORKS:
-        refuse_typed(context, "--networks known measures known networks, and no space's", "space")
         if known or until_mape is not None or width is not None:
             raise UsageError(
                 "--networks known measures networks as they are published: no --from, --until-mape, --width."
@@ -109,6 +102,20 @@ def measure(
     work = partial(_measuring(chosen, known, until_mape), **options)
     results, failures = measure_all(targets, work, None if known else chosen, until_mape)
     print_measured(targets, results, failures, "networks of known tables" if known else space, as_json)
+
+
+def _refuse_unused(
+    context: typer.Context, published: Path | None, networks: str | None, known: list[Path] | None
+) -> None:
+    """Raise UsageError for options that do nothing beside --import, --from or --networks known."""
+    of_spaces = ("space", "resolution", "classes", "width")
+    if published is not None:
+        measuring = (*of_spaces, "runtime", "threads", "networks", "known", "until_mape", "precision")
+        refuse_typed(context, "--import takes a published table as it is, and measures nothing", *measuring)
+    if known:
+        refuse_typed(context, "--from measures networks of known tables, and none of another space", *of_spaces)
+    if networks == KNOWN_NETWORKS:
+        refuse_typed(context, "--networks known measures known networks, and no space's", "space")
 
 
 def _measuring(
