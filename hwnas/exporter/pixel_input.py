@@ -1,8 +1,8 @@
 """Preprocessing inside the network: a Graph that takes pixels as they are, 0..255, instead of normalised ones.
 
-Normalisation is one multiplication and one addition per channel. A convolution's weights carry the multiplication for
-nothing. The addition they carry only where nothing is padded: the zeros around a normalised image stand for its mean,
-those around pixels for black. Elsewhere the mean is subtracted first, which keeps zero what it was.
+Normalisation is one subtraction and one multiplication per channel. A convolution's weights carry the multiplication
+for nothing. The mean is subtracted first: the zeros around a padded image then stand for its mean, as in training, and
+not for black; and what rounding changes in a weight is not multiplied by the mean.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from hwnas.exporter.graph.graph import Graph, Operator, Tensor
 from hwnas.preprocessing import Preprocessing
 
 _CONVOLUTIONS = ("conv", "depthwise_conv")
-_NO_PADDING = ((0, 0), (0, 0))
 
 
 class FromPixels(nn.Module):
@@ -55,7 +54,6 @@ def from_pixels(graph: Graph, preprocessing: Preprocessing) -> Graph:
     scale = 1 / (255 * np.array(preprocessing.std, np.float64))
     readers = [operator for operator in graph.operators if graph.input in operator.inputs]
     if all(operator.kind in _CONVOLUTIONS for operator in readers):
-        # the mean is taken off first: in a bias it would be multiplied by what rounding changes in the weights
         centred = Tensor("pixels.centred", shape)
         return replace(graph, operators=(_subtract(graph.input, centred, mean), *_folded(graph, centred, scale)))
     centred, normalised = Tensor("pixels.centred", shape), Tensor("pixels.normalised", shape)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from hwnas.pricing import Price
     from hwnas.runners.operator_profile import OperatorProfile
 
+LEAST_SHARED_MS = 5e-5
+"""What a network costs beyond its blocks has a row where it is more than that."""
+
 
 def measured_table(title: str, result: dict[str, Any]) -> Table:
     """The JSON of `hwnas measure` as a table."""
@@ -82,7 +85,7 @@ def price_table(price: Price, table: LatencyTable) -> Table:
     for block in price.blocks:
         shape = "x".join(map(str, block.input_shape))
         shown.add_row(Text(str(block.spec)), shape, f"{block.ms:.4f}", block.source)
-    if abs(price.shared_ms) > 5e-5:
+    if abs(price.shared_ms) > LEAST_SHARED_MS:
         shown.add_row("shared by the network", "", f"{price.shared_ms:+.4f}", "whole networks")
     return shown
 

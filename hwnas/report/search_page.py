@@ -17,14 +17,13 @@ from hwnas.report.answers import confusion_table, mix_ups, pictures
 from hwnas.report.candidate_shares import share_charts
 from hwnas.report.cell_graph import cells_of, drawn
 from hwnas.report.file_facts import memory_rows, model_files
+from hwnas.report.latency_tables import LEAST_SHARED_MS
 from hwnas.report.layers import layer_rows, strip
 from hwnas.report.page_charts import budget_chart, curve, network_points, pareto_chart
 from hwnas.report.recorded import MODELS_FOLDER, REPORT_FILE
 from hwnas.space import Architecture, SearchSpace
 
 PAGE_FILE, TEMPLATE = "report.html", "search.html"
-LEAST_SHARED_MS = 5e-5
-"""What a network costs beyond its blocks is shown from here on."""
 
 Json = Mapping[str, Any]
 
@@ -116,7 +115,7 @@ def search_page(
 
 
 def _shared_ms(report: Json) -> float | None:
-    """What the network costs beyond its blocks; None where that is nothing to speak of."""
+    """What the network costs beyond its blocks; None where it is not worth a row."""
     shared = (report["price"] or {}).get("shared_ms")
     return shared if isinstance(shared, int | float) and abs(shared) > LEAST_SHARED_MS else None
 

@@ -107,7 +107,7 @@ class TFLiteQuantizer:
         for operator in keep_float:
             # what is matched are the names of the outputs, separated by semicolons; one operator of ours may be several
             # of the file's, whose outputs then begin with its name
-            # (not with that of its output, which may be that of a module: `output`)
+            # the name of its own output is matched as a whole: it may be that of a module, too, such as `output`
             own, output = re.escape(operator.name), re.escape(operator.output.name)
             regex = rf"(^|;)({own}(\.[^;]*)?|{output})(;|$)"
             manager.add_quantization_config(regex, operation.ALL_SUPPORTED, algorithm_key="no_quantize")
