@@ -19,7 +19,6 @@ from statistics import fmean
 from typing import Any
 
 from hwnas.designer.config import DesignProgress
-from hwnas.devices.device import comes_with_hwnas, load_device
 from hwnas.evaluation.cluster import workers
 from hwnas.evaluation.config import METHODS, StudyConfig, default_folder
 from hwnas.evaluation.gap import Correlation, Gap, Ranking, seed_ceiling
@@ -27,20 +26,16 @@ from hwnas.evaluation.pilots import LONG, effort_within, with_effort
 from hwnas.evaluation.result import Cell, StudyResult
 from hwnas.evaluation.rules import RULES, depth, naswot_scores
 from hwnas.evaluation.statistics import without_seeds
-from hwnas.evaluation.tasks import Task, keep_predictor
+from hwnas.evaluation.study_images import Images, latency_folder, load_images
+from hwnas.evaluation.tasks import Task
 from hwnas.evaluation.truth import Truth
 from hwnas.files import write_json
 from hwnas.latency.budget import Budget
-from hwnas.latency.predictor import LatencyPredictor
-from hwnas.latency.tables.known import find_table
-from hwnas.latency.tables.shipped import table_folder
 from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
 from hwnas.progress import silent
 from hwnas.run import Run
 from hwnas.searches.registry import get_search
-from hwnas.space import Architecture, SearchSpace
-from hwnas.spaces import get_space
-from hwnas.train.data import ImageData, load_data
+from hwnas.space import Architecture
 
 LOG = logging.getLogger(__name__)
 
@@ -97,19 +92,6 @@ def evaluate(
 
 
 @dataclass
-class Images:
-    """One set of images, and what is known of the space for it."""
-
-    name: str
-    place: str
-    """In the names of folders."""
-    data: ImageData
-    space: SearchSpace
-    predictor: LatencyPredictor
-    predictor_file: Path
-
-
-@dataclass
 class Study:
     """The tasks of a study, and what they have found so far."""
 
@@ -132,39 +114,12 @@ class Study:
     @cached_property
     def latency(self) -> Path:
         """The folder of the latency table."""
-        config = self.config
-        if config.latency is not None:
-            return table_folder(config.latency).absolute()
-        device = load_device(config.device)
-        runtime = config.runtime or device.runtime
-        more: dict[str, Any] = {"shipped": comes_with_hwnas(device), "typed": config.device}
-        return find_table(config.tables, device.name, runtime, get_space(config.space), **more).absolute()
+        return latency_folder(self.config)
 
     @cached_property
     def images(self) -> list[Images]:
         """Every set of images, loaded once, and the predictor as the study keeps it."""
-        return [self._images(number, name) for number, name in enumerate(dict.fromkeys(self.config.data))]
-
-    def _images(self, number: int, name: str) -> Images:
-        config = self.config
-        resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
-        data = load_data(
-            name,
-            resolution,
-            batch_size=config.batch_size,
-            seed=config.first_seed,
-            limit_train=config.limit_train,
-            progress=lambda done, total: self.report("images", done, total, name),
-        )
-        space = get_space(config.space, config.resolution, len(data.classes), config.width)
-        place = self._place(number)
-        file = self.folder / "predictors" / f"{place}-{len(data.classes)}.json"  # the head depends on the classes
-        return Images(name, place, data, space, keep_predictor(str(self.latency), space, file), file)
-
-    def _place(self, number: int) -> str:
-        """Of one of the sets of images in the names of folders: two of one name are told apart by their numbers."""
-        names = [Path(name).resolve().name[:40] for name in dict.fromkeys(self.config.data)]
-        return names[number] if names.index(names[number]) == number else f"{names[number]}-{number}"
+        return load_images(self.config, self.latency, self.folder, self.report)
 
     @cached_property
     def truth(self) -> Truth | None:

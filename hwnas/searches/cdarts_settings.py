@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from hwnas.errors import UsageError
 from hwnas.searches.cyclic_losses import Reduction
 from hwnas.searches.derivers import Decode, Derive
-from hwnas.searches.sampled_path import check_known
+from hwnas.searches.sampled_path_settings import check_known
 from hwnas.train.loop import CHECKPOINT_SECONDS
 from hwnas.train.weights import WeightSettings
 

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from hwnas.searches.cdarts_settings import CDARTSSettings
 from hwnas.searches.cyclic_losses import divergence, ensemble
-from hwnas.searches.sampled_path import rate_of_logits
+from hwnas.searches.sampled_path_settings import rate_of_logits
 from hwnas.supernet.choice import set_affine
 from hwnas.supernet.cyclic import CyclicNet
 from hwnas.train import distributed

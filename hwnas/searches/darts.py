@@ -22,7 +22,8 @@ from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known
+from hwnas.searches.sampled_path import SampledPathTrainer
+from hwnas.searches.sampled_path_settings import PathDerive, SampledPathSettings, check_known
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.mixed import mixed
 from hwnas.supernet.relaxation import by_edge

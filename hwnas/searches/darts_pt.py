@@ -22,7 +22,7 @@ from hwnas.searches.perturbation import Perturbation, mixture_accuracy
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.projection import EdgeOrder, Projection, projected, projection_rounds
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import FINISHING, SEARCHING, PathDerive, check_known
+from hwnas.searches.sampled_path_settings import FINISHING, SEARCHING, PathDerive, check_known
 from hwnas.supernet.relaxation import EdgeRelaxation
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress

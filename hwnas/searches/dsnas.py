@@ -22,7 +22,8 @@ from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import compare_paths, compare_with_mean, estimate_gradients
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import PathDerive, SampledPathSettings, SampledPathTrainer, check_known
+from hwnas.searches.sampled_path import SampledPathTrainer
+from hwnas.searches.sampled_path_settings import PathDerive, SampledPathSettings, check_known
 from hwnas.train.loop import TrainingProgress
 
 Reward = Literal["gradient", "loss"]

@@ -19,7 +19,8 @@ from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path, gumbel, one_hot
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer
+from hwnas.searches.sampled_path import SampledPathTrainer
+from hwnas.searches.sampled_path_settings import SampledPathSettings
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import Choice
 from hwnas.train import distributed

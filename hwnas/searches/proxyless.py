@@ -18,7 +18,8 @@ from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer
+from hwnas.searches.sampled_path import SampledPathTrainer
+from hwnas.searches.sampled_path_settings import SampledPathSettings
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.mixed import gated
 from hwnas.train.data import Batch

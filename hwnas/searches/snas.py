@@ -17,7 +17,8 @@ from hwnas.searches.method import Method
 from hwnas.searches.path_gradients import Path, gumbel
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
-from hwnas.searches.sampled_path import SampledPathSettings, SampledPathTrainer
+from hwnas.searches.sampled_path import SampledPathTrainer
+from hwnas.searches.sampled_path_settings import SampledPathSettings
 from hwnas.supernet.mixed import mixed
 from hwnas.train.loop import TrainingProgress, step_generator
 

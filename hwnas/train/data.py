@@ -14,13 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from hwnas.errors import HwnasError, UsageError
+from hwnas.errors import UsageError
 from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
 from hwnas.train.augmentation import augmentation, augmented
 from hwnas.train.data_arguments import check_arguments, default_workers
-from hwnas.train.division import VAL_FRACTION, LabelledImage, split_validation
+from hwnas.train.division import VAL_FRACTION, LabelledImage, check_divided, drawn_shares, split_validation
 from hwnas.train.duplicates import listed_duplicates, with_test
 from hwnas.train.findings import DataWarning, Examples, Findings, by_folder, unequal_classes
 from hwnas.train.fingerprints import data_digest, fingerprints
@@ -95,7 +94,7 @@ def load_data(
     both, broken = read(train_images + val_images)
     train_count = sum(image.name not in broken for image in train_images)
     train, val = both.part(0, train_count), both.part(train_count, len(both))
-    _check_splits(images, train, val, val_fraction)
+    check_divided(images.title, images.classes, train.labels.tolist(), val_fraction > 0 and len(val) == 0)
     return ImageData(
         images,
         read,
@@ -156,7 +155,7 @@ class ImageData:
         self._test: ImageSet | None = None
         self._augmentation = augmentation(augment, self.resolution, self.mean)
         self._class_counts = np.bincount(train.labels.numpy(), minlength=len(source.classes))
-        self._draw = _shares_of(train.labels.numpy(), self._class_counts, balance) if balance else None
+        self._draw = drawn_shares(train.labels.numpy(), self._class_counts, balance) if balance else None
         listed = fingerprints(source.fingerprint, source.test, train.reader.workers)
         splits = {"train": train.fingerprints(), "val": val.fingerprints(), "test": listed}
         self.digest = data_digest(self.classes, splits)
@@ -295,25 +294,3 @@ class ImageData:
 def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The tensor on a device; this process does not wait for a copy to a GPU."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-def _shares_of(labels: NDArray[np.int64], counts: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
-    """How often each image is drawn, in all 1: one of a class with n images in proportion to n ** -balance."""
-    weights: NDArray[np.float64] = np.power(counts[labels].astype(np.float64), -balance)
-    return np.divide(weights, weights.sum())
-
-
-def _check_splits(source: ImageSource, train: ImageSet, val: ImageSet, val_fraction: float) -> None:
-    """Refuse a class that has lost all its images, and a validation split that stays empty. Raises HwnasError."""
-    present = set(train.labels.tolist())
-    for label, name in enumerate(source.classes):
-        if label not in present:
-            raise HwnasError(
-                f"class {name!r} of {source.title!r} has no training image that can be decoded; repair its files, or "
-                "remove the class."
-            )
-    if val_fraction > 0 and len(val) == 0:
-        raise HwnasError(
-            f"validation images are cut out of the training images, and no class of {source.title!r} has two of "
-            "them to spare one. Add images, or set val_fraction to 0."
-        )

@@ -1,4 +1,5 @@
-"""Dividing images: test from train, validation from train, a small subset; by a hash of their names.
+"""Dividing images: test from train, validation from train, a small subset; by a hash of their names. And how often each
+is drawn.
 
 Never by a random generator or by the order in which a disk lists its files: every machine gets the same division, and
 adding a file moves hardly any other.
@@ -11,7 +12,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hwnas.errors import UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import HwnasError, UsageError
 
 TEST_FRACTION = 0.2
 VAL_FRACTION = 0.1
@@ -104,3 +108,25 @@ def _by_class(images: Iterable[LabelledImage]) -> list[list[LabelledImage]]:
     for image in images:
         members.setdefault(image.label, []).append(image)
     return [members[label] for label in sorted(members)]
+
+
+def drawn_shares(labels: NDArray[np.int64], counts: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
+    """How often each image is drawn, in all 1: one of a class with n images in proportion to n ** -balance."""
+    weights: NDArray[np.float64] = np.power(counts[labels].astype(np.float64), -balance)
+    return np.divide(weights, weights.sum())
+
+
+def check_divided(title: str, classes: Sequence[str], train_labels: Iterable[int], lacks_validation: bool) -> None:
+    """Refuse a class that has lost all its images, and a validation split that stays empty. Raises HwnasError."""
+    present = set(train_labels)
+    for label, name in enumerate(classes):
+        if label not in present:
+            raise HwnasError(
+                f"class {name!r} of {title!r} has no training image that can be decoded; repair its files, or remove "
+                "the class."
+            )
+    if lacks_validation:
+        raise HwnasError(
+            f"validation images are cut out of the training images, and no class of {title!r} has two of them to "
+            "spare one. Add images, or set val_fraction to 0."
+        )
