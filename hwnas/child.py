@@ -13,6 +13,7 @@ from hwnas.blocks import build_block
 from hwnas.errors import HwnasError
 from hwnas.files import CHECKSUM, read_json, write_atomically, write_json
 from hwnas.foreign import decoded, parse_json, read_bytes
+from hwnas.random_state import own_random_state
 from hwnas.space import MOST_PARAMS, Architecture
 
 ARCHITECTURE_FILE = "architecture.json"
@@ -64,7 +65,9 @@ def load_child(folder: Path | str) -> ChildNetwork:
     from safetensors.torch import load
 
     folder = Path(folder)
-    path, child = folder / WEIGHTS_FILE, build_child(read_architecture(folder / ARCHITECTURE_FILE))
+    path, architecture = folder / WEIGHTS_FILE, read_architecture(folder / ARCHITECTURE_FILE)
+    with own_random_state():  # a new module draws weights, which those of the file replace
+        child = build_child(architecture)
     if not path.exists():
         raise HwnasError(f"there is no {WEIGHTS_FILE} in {folder}; name the folder of a finished run or an export.")
     try:

@@ -7,6 +7,7 @@ shrinks them with a filter that passes over pixels. So it stands in every file, 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -137,3 +138,12 @@ def fitted(image: Image.Image, size: tuple[int, int], crop: Crop = LARGEST_CENTR
     if crop == WHOLE:
         return image.resize((width, height), Image.Resampling.BILINEAR)
     return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+
+
+def check_of_unit_pixels(mean: Sequence[float]) -> None:
+    """Raise UsageError for a mean that is of pixels up to 255."""
+    if max(map(abs, mean), default=0) > 1:
+        raise UsageError(
+            f"mean and std are of pixels from 0 to 1, (pixel / 255 - mean) / std, and the mean {list(mean)} is above "
+            "1; divide both by 255."
+        )

@@ -18,6 +18,7 @@ from torch import Tensor
 from hwnas.child import ChildNetwork, check_weights
 from hwnas.errors import HwnasError
 from hwnas.foreign import read_bytes
+from hwnas.random_state import own_random_state
 from hwnas.space import Architecture
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
@@ -70,8 +71,7 @@ def load_pretrained(architecture: Architecture, file: Path | str | None = None, 
     """
     path = lite0_file() if file is None else Path(file)
     theirs = _read(path)
-    with torch.random.fork_rng(devices=[]):  # the same each time: a run knows the weights that it began with
-        torch.manual_seed(seed)
+    with own_random_state(seed):  # the same each time: a run knows the weights that it began with
         child = ChildNetwork(architecture)
     names = dict(_names(architecture))
     state = child.state_dict()

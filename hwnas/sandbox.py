@@ -15,10 +15,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import excerpt
 from hwnas.temporary import temporary_folder
 
 GIB = 2**30
@@ -52,8 +54,10 @@ def run_sandboxed(
 
     Raises:
         HwnasError: The process crashed, hung, needed more memory or answered nonsense; or the work raised one.
-        UsageError: The work raised one.
+        UsageError: The work raised one, or the time is none.
     """
+    if not (isinstance(timeout_s, Real) and timeout_s > 0):
+        raise UsageError(f"timeout_s must be a number of seconds above 0, not {excerpt(timeout_s)}.")
     with temporary_folder() as folder:
         (folder / TASK).write_text(json.dumps({"memory_bytes": memory_bytes, "parent": os.getpid(), "task": task}))
         code = _run(module, folder, timeout_s)

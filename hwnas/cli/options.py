@@ -106,7 +106,7 @@ BudgetMs = Annotated[
     str | None,
     typer.Option(
         "--budget-ms",
-        help="Limit on the latency of one inference: ms, or 60% for the ms that 60 % of the networks keep within.",
+        help="Limit on the latency of one inference: ms, or 60% for what 60 % of the networks are predicted to take.",
     ),
 ]
 Budgets = Annotated[

@@ -54,8 +54,6 @@ def show_range(
     """
     from hwnas.devices.device import load_device
     from hwnas.latency.measuring.latency_range import latency_range
-    from hwnas.latency.tables.shipped import table_folder
-    from hwnas.latency.tables.table import LatencyTable, check_device
     from hwnas.report.console import CONSOLE
     from hwnas.report.pictures import check_picture, save_range_picture
     from hwnas.report.progress import progress_bars
@@ -66,8 +64,6 @@ def show_range(
         check_picture(out)
     if latency is not None:
         refuse_typed(context, "with --latency nothing is measured", "runtime", "threads")
-        name = None if device == "local" else load_device(device).name
-        check_device(LatencyTable.load(table_folder(latency)), name)
     spaces = [get_space(space, side, classes, width) for side in resolutions_in(resolution)]
     target = device if latency is not None else load_device(device).with_threads(threads)
     with progress_bars() as bars:

@@ -213,9 +213,9 @@ class Device(BaseModel):
         """This Device with another number of threads; None: as it is. Raises UsageError below 1."""
         if threads is None:
             return self
-        if not 1 <= threads <= MOST_THREADS:
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
             raise UsageError(
-                f"a model runs on 1 to {MOST_THREADS} threads, threads is {threads}; give the number of cores to use."
+                f"a model runs on 1 to {MOST_THREADS} threads, threads is {threads!r}; give the number of cores to use."
             )
         return self.model_copy(update={"threads": threads})
 

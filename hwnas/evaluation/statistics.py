@@ -114,7 +114,10 @@ def permutation_p(runs: Sequence[float], baseline: Sequence[float]) -> float:
 
 def least_p(runs: int, baseline: int) -> float:
     """The smallest p of a two-sided permutation test: 3 runs against 3 cannot be below 0.1."""
-    return min(1.0, (2 if runs == baseline else 1) / math.comb(runs + baseline, runs))
+    divisions = math.comb(runs + baseline, runs)
+    if divisions > MOST_PERMUTATIONS:
+        return 1 / (MOST_PERMUTATIONS + 1)
+    return min(1.0, (2 if runs == baseline else 1) / divisions)
 
 
 def superiority(runs: Sequence[float], baseline: Sequence[float]) -> float:

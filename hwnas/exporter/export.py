@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from hwnas.arguments import expect
 from hwnas.child import weights_checksum
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.accuracy import Accuracy
@@ -137,8 +138,11 @@ def export(
         HwnasError: For a folder with such a file that hwnas did not write, a layer that cannot be exported, a missing
             package, a relative error above the limit (naming the block), or a folder that cannot be written.
     """
-    chosen = [get_format(name) for name in dict.fromkeys(formats)]
-    wanted = [get_precision(name) for name in dict.fromkeys(precisions)]
+    chosen = [get_format(name) for name in _names(formats, "formats")]
+    wanted = [get_precision(name) for name in _names(precisions, "precisions")]
+    if images is not None:
+        expect(images, ExportImages, "images", "an ExportImages, such as hwnas.export_images(data)")
+    expect(options, ExportOptions, "options", "an ExportOptions")
     shape = input_shape or _own_input_shape(module)
     _check_images(wanted, images, shape, options)
     report = progress or silent
@@ -232,6 +236,14 @@ def _metadata(
     return ModelMetadata(
         (shape[2], shape[3]), images.preprocessing, options.uint8_input, images.classes, target.gives_probabilities
     )
+
+
+def _names(given: Sequence[str], what: str) -> tuple[str, ...]:
+    """Each name once; one name may stand alone. Raises UsageError for none."""
+    names = (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+    if not names:
+        raise UsageError(f"{what} must name one or more, and is empty.")
+    return names
 
 
 def _check_images(

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from numbers import Real
 from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import excerpt
 from hwnas.inspection.info import EndInfo, ModelInfo
 from hwnas.inspection.inspect import inspect
-from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, WHOLE, Layout, Preprocessing
+from hwnas.preprocessing import (
+    ANTIALIASED_BILINEAR,
+    LARGEST_CENTRED,
+    WHOLE,
+    Layout,
+    Preprocessing,
+    check_of_unit_pixels,
+)
 from hwnas.runtimes import runtime_for
 from hwnas.runtimes.onnx_runtime import LAYOUT_KEY
 
@@ -62,6 +71,8 @@ def model_input(
         UsageError: For another kind of file, or numbers that are no normalisation.
         HwnasError: If the file is missing or damaged, does not run here, or does not take one image.
     """
+    if not (crop is None or isinstance(crop, bool)):
+        raise UsageError(f"crop must be True, False or None, not {excerpt(crop)}.")
     given = _given(mean, std)
     info = inspect(model)
     if info.execution.refused is not None:
@@ -103,12 +114,9 @@ def _given(mean: Sequence[float] | None, std: Sequence[float] | None) -> Preproc
         return None
     if mean is None or std is None:
         raise UsageError("a normalisation has a mean and a deviation; give both --mean and --std, or neither.")
-    if max(map(abs, mean), default=0) > 1:
-        raise UsageError(
-            f"mean and std are of pixels from 0 to 1, (pixel / 255 - mean) / std, and the mean {list(mean)} is above "
-            "1; divide both by 255."
-        )
-    return Preprocessing(tuple(mean), tuple(std))
+    mean, std = ((float(each),) if isinstance(each, Real) else tuple(each) for each in (mean, std))
+    check_of_unit_pixels(mean)
+    return Preprocessing(mean, std)
 
 
 def _image(info: ModelInfo, model: Path) -> tuple[EndInfo, tuple[int, int, int], Layout]:

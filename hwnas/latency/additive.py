@@ -180,18 +180,18 @@ class AdditivePredictor(FittedTerms):
             if not spec.is_identity
         ]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the predictor with its error card as JSON. Raises HwnasError if the folder cannot be written."""
-        write_predictor(self, path)
+        write_predictor(self, Path(path))
 
     def saved(self, path: Path) -> AdditivePredictor:
         """This predictor as a run has saved it. Raises as `load`."""
         return self.load(path)
 
     @staticmethod
-    def load(path: Path) -> AdditivePredictor:
+    def load(path: Path | str) -> AdditivePredictor:
         """Read a predictor. Raises HwnasError if the file is missing, damaged or of another format."""
-        return AdditivePredictor(**vars(read_predictor(path)))
+        return AdditivePredictor(**vars(read_predictor(Path(path))))
 
     @property
     def _weight_vector(self) -> Floats:

@@ -12,10 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
 from hwnas.errors import HwnasError, UsageError
+from hwnas.foreign import excerpt
 from hwnas.latency.arrays import Floats
 from hwnas.latency.limit import TOLERANCE, Limit
 from hwnas.latency.predictor import LatencyPredictor
@@ -47,8 +49,8 @@ class Budget:
     name: str = "latency"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.budget_ms) and self.budget_ms > 0):
-            raise UsageError(f"the budget must be a positive number of milliseconds, not {self.budget_ms}.")
+        if not (isinstance(self.budget_ms, Real) and math.isfinite(self.budget_ms) and self.budget_ms > 0):
+            raise UsageError(f"the budget must be a positive number of milliseconds, not {excerpt(self.budget_ms)}.")
 
     def __repr__(self) -> str:
         further = "".join(f", {limit.name} {limit.most:g} {limit.unit}".rstrip() for limit in self.further)

@@ -105,12 +105,11 @@ def block_features(spec: Spec, input_shape: Shape) -> Features:
 
     Raises HwnasError if the block does not take that shape or holds a layer that cannot be exported.
     """
-    import torch
-
     from hwnas.blocks import build_block
     from hwnas.exporter.graph.lower import lower
+    from hwnas.random_state import own_random_state
 
-    with torch.random.fork_rng(devices=[]):  # the weights of the block are of no interest, the caller's seed is
+    with own_random_state():  # the weights of the block are of no interest, the caller's seed is
         return graph_features(lower(build_block(spec), (1, *input_shape)))
 
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from hwnas.errors import UsageError
+from hwnas.foreign import excerpt
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
@@ -131,3 +133,9 @@ class LatencyPredictor(CostModel, Protocol):
 
     def saved(self, path: Path) -> LatencyPredictor:
         """This predictor as `save` wrote it. Raises HwnasError if the file is missing or damaged."""
+
+
+def check_predictor(value: Any) -> None:
+    """Raise UsageError for what cannot predict: a table, say, that nothing was fitted to."""
+    if not hasattr(value, "decision_costs"):
+        raise UsageError(f"predictor must be a latency predictor, from hwnas.fit, not {excerpt(value)}.")

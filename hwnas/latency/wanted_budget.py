@@ -42,7 +42,7 @@ def parse_budget(text: WantedBudget) -> WantedBudget:
     written = re.fullmatch(r"\s*(\S+?)\s*(%?)\s*", text) if isinstance(text, str) else None
     try:
         number = float(written[1] if written else text)
-    except ValueError:
+    except (TypeError, ValueError):
         number = math.nan
     if written and written[2] and 0 <= number <= 100:
         return f"{number:g}%"

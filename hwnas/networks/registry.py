@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import HwnasError, UsageError, unknown_name
 from hwnas.registered import Registered
 from hwnas.space import Architecture
-from hwnas.spaces.options import check_options
+from hwnas.spaces.options import checked_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,8 @@ def get_network(name: str, width: float = 1.0, resolution: int = 224, num_classe
     """
     if name not in NETWORKS:
         raise unknown_name("network", name, list(NETWORKS))
-    check_options(resolution, num_classes, width)
+    given = checked_options(resolution, num_classes, width)
+    resolution, num_classes, width = given  # type: ignore[assignment]  # none is missing
     return replace(NETWORKS[name](width, resolution, num_classes), space=name, code=f"{width:g}x{resolution}")
 
 

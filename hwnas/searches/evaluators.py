@@ -18,6 +18,7 @@ from hwnas.child import ChildNetwork, weights_checksum
 from hwnas.errors import UsageError
 from hwnas.files import write_atomically
 from hwnas.foreign import checked
+from hwnas.random_state import own_random_state
 from hwnas.records import append_record, read_records, record_line
 from hwnas.searches.contracts import CompareBy, Evaluation, EvaluationKind, Evaluator
 from hwnas.space import Architecture
@@ -71,7 +72,7 @@ class InheritedEvaluator:
     def __call__(self, architecture: Architecture, epochs: int = 0) -> Evaluation:
         if epochs:
             raise UsageError(f"inherited weights are not trained further; ask for 0 epochs, not {epochs}.")
-        with torch.random.fork_rng(devices=[]):  # a new module draws weights, which the inherited ones replace
+        with own_random_state():  # a new module draws weights, which the inherited ones replace
             child = self._net.inherit(architecture)
         child = child.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         recalibrate_batch_norm(child, self._recalibration, limit=sys.maxsize)

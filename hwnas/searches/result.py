@@ -10,6 +10,7 @@ from torch import nn
 
 from hwnas.child import ChildNetwork
 from hwnas.errors import UsageError
+from hwnas.random_state import own_random_state
 from hwnas.searches.contracts import Deriver
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.problem import SearchProblem
@@ -59,7 +60,8 @@ class SearchResult:
         trained it by itself."""
         if self.trained is not None:
             return self.trained(self.architecture)
-        child = self.supernet.inherit(self.architecture)
+        with own_random_state():  # a new module draws weights, which the inherited ones replace
+            child = self.supernet.inherit(self.architecture)
         recalibrate_batch_norm(child, self.problem.data.train_batches(epoch=0))
         return child
 

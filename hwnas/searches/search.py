@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hwnas.arguments import expect, whole_number
 from hwnas.child import save_child
 from hwnas.latency.budget import Budget
 from hwnas.latency.limit import Limit
-from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.predictor import LatencyPredictor, check_predictor
 from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
@@ -43,6 +44,7 @@ def search(
     """Search a space for the best architecture within a budget; ``result.derive()`` is the network with its weights.
 
     It is what `hwnas search` does before it exports and measures, and leaves the network in the run folder, too.
+    Threads of one process that search at once find what each alone finds, but wait for each other.
 
     Args:
         space: with as many classes as the data.
@@ -63,9 +65,14 @@ def search(
         amp: what forward passes compute in; ``auto``: bfloat16 or float16 on GPUs, float32 elsewhere.
 
     Raises:
-        UsageError: an unknown method or setting, or an impossible budget.
-        HwnasError: no architecture of the space is within the budget; the run folder is of something else.
+        UsageError: an argument of another type or out of range, an unknown method or setting, or an impossible budget.
+        HwnasError: no architecture of the space is within the budget; the run folder is of something else; the training
+            diverged.
     """
+    expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
+    expect(data, ImageData, "data", "the images that hwnas.load_data gives")
+    check_predictor(predictor)
+    epochs, seed = whole_number(epochs, "epochs", 1), whole_number(seed, "seed", 0)
     chosen = get_search(method)
     resolved = chosen.resolve(settings or {})
     budget = Budget(resolve_budget(budget_ms, space, predictor), space, predictor, tuple(further_limits))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import UsageError, unknown_name
 from hwnas.registered import Registered
-from hwnas.spaces.options import check_options
+from hwnas.spaces.options import checked_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def get_space(
     """
     if name not in SPACES:
         raise unknown_name("space", name, list(SPACES))
-    check_options(resolution, num_classes, width)
+    resolution, num_classes, width = checked_options(resolution, num_classes, width)
     function = SPACES[name]
     unknown = sorted(own.keys() - signature(function).parameters.keys())
     if unknown:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hwnas.random_state import own_random_state
+
 AUGMENTATIONS = ("photo", "flip-crop", "crop", "cutout", "none")
 
 PHOTO_SCALE, PHOTO_COLOUR = (0.6, 1.0), 0.3
@@ -66,7 +68,6 @@ def augmentation(name: str, resolution: int, mean: tuple[float, float, float]) -
 def augmented(images: torch.Tensor, how: nn.Module, seed: int, epoch: int, step: int) -> torch.Tensor:
     """The batch of a step, augmented; torch's global random state is left as it was."""
     # kornia draws from torch's global generator: seed it for this batch, and put it back
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0]))
+    with own_random_state(int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0])):
         augmented_images: torch.Tensor = how(images)
     return augmented_images

@@ -18,7 +18,7 @@ import torch
 from hwnas.errors import UsageError
 from hwnas.preprocessing import ANTIALIASED_BILINEAR, LARGEST_CENTRED, Preprocessing
 from hwnas.train.augmentation import augmentation, augmented
-from hwnas.train.data_arguments import check_arguments, default_workers
+from hwnas.train.data_arguments import check_arguments, checked_normalisation, default_workers, whole_numbers
 from hwnas.train.division import VAL_FRACTION, LabelledImage, check_divided, drawn_shares, split_validation
 from hwnas.train.duplicates import listed_duplicates, with_test
 from hwnas.train.findings import DataWarning, Examples, Findings, by_folder, unequal_classes
@@ -84,7 +84,11 @@ def load_data(
     if augment is None:
         augment = "crop" if source == "digits" else "flip-crop"
     workers = default_workers() if workers is None else workers
-    check_arguments(resolution, batch_size, val_fraction, seed, workers, augment, memory_share, balance)
+    check_arguments(val_fraction, augment, memory_share, balance)
+    resolution, batch_size, seed, workers, limit_train = whole_numbers(
+        resolution, batch_size, seed, workers, limit_train
+    )
+    normalisation = None if normalisation is None else checked_normalisation(normalisation)
     most_bytes = int(DECODING_SHARE * available_bytes() / max(1, workers))
     images = digits_source() if source == "digits" else folder_source(Path(source), most_bytes)
     reader = ImageReader(images.decode, resolution, workers, images.fingerprint)
@@ -162,6 +166,10 @@ class ImageData:
         self._said: set[str] = set()
         self._duplicates = listed_duplicates(train, val, listed, source.same)
         self.findings = self._say_findings()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        return f"ImageData({self._source.title!r}: {len(self.classes)} classes, {self.resolution} px, {counts})"
 
     @property
     def preprocessing(self) -> Preprocessing:

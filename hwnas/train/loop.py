@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import HwnasError
+from hwnas.random_state import own_random_state
 from hwnas.run import Run
 from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.data import ImageData
@@ -89,16 +91,30 @@ def train(
         for images, labels in data.train_batches(epoch, start_step, device):
             figures = trainer.step(share(images), share(labels))
             last = trainer.step_count == trainer.total_steps
+            saves = last or time.monotonic() - saved_at > checkpoint_seconds
+            if saves or not math.isfinite(figures.get("loss", 0.0)):
+                _check_finite(trainer)
             if writes:
                 run.log({"step": trainer.step_count, "epoch": epoch, **figures})
                 if progress is not None:
                     progress(trainer.step_count, trainer.total_steps, figures)
-                if last or time.monotonic() - saved_at > checkpoint_seconds:
+                if saves:
                     run.sync()
                     save_checkpoint(checkpoint, trainer.state_dict())
                     saved_at = time.monotonic()
             if last:  # perhaps in the middle of an epoch
                 break
+
+
+def _check_finite(trainer: Trainer) -> None:
+    """Raise HwnasError where weights are numbers no more, before they are saved. A step that overflowed in float16 and
+    was left out has not changed them."""
+    if not all(parameter.isfinite().all() for parameter in trainer.net.parameters()):
+        raise HwnasError(
+            f"the training diverged before step {trainer.step_count} of {trainer.total_steps}: its weights are not "
+            "finite any more. Begin another run with a lower learning rate (the setting lr), or with a limit on the "
+            "norm of gradients (clip_norm)."
+        )
 
 
 def _shares(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -122,8 +138,7 @@ def seeded(seed: int, step: int | None = None) -> Iterator[None]:
 
     Initial weights and dropout draw from them, and a step that is repeated after a stop must draw the same.
     """
-    with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
-        torch.manual_seed(seed if step is None else (seed * 1_000_003 + step) % 2**63)
+    with own_random_state(seed if step is None else (seed * 1_000_003 + step) % 2**63):
         yield
 
 

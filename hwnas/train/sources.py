@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hwnas.train.division import LabelledImage, mixed, split_test
 from hwnas.train.fingerprints import array_fingerprint, file_fingerprint
 from hwnas.train.image_folder import list_folder
-from hwnas.train.images import decode_array, decode_file, same_pixels
+from hwnas.train.images import Pixels, decode_array, decode_file, same_pixels
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ def folder_source(folder: Path, most_bytes: int | None = None, only: str | None 
     """
     with suppress(RuntimeError):  # there is no such ~user; it is said of the whole path that it is not there
         folder = folder.expanduser()
-    found = list_folder(folder, only)
+    found, title = list_folder(folder, only), str(folder)
+    folder = folder.absolute()  # files are read later, wherever this process is by then
     return ImageSource(
-        title=str(folder),
+        title=title,
         classes=found.classes,
         train=tuple(found.train),
         test=tuple(mixed(found.test)),
@@ -90,6 +91,10 @@ def _remembered(same: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
     return ask
 
 
+def _same_array(arrays: Mapping[str, Pixels], name: str, other: str) -> bool:
+    return np.array_equal(arrays[name], arrays[other])
+
+
 def digits_source() -> ImageSource:
     """The 1,797 handwritten digits of scikit-learn (8x8, grey, ten classes), split as a one-level folder is.
 
@@ -109,6 +114,6 @@ def digits_source() -> ImageSource:
         test=tuple(mixed(test)),
         decode=partial(decode_array, arrays),
         fingerprint=partial(array_fingerprint, arrays),
-        same=lambda name, other: np.array_equal(arrays[name], arrays[other]),
+        same=partial(_same_array, arrays),
         divided=True,
     )

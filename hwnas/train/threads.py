@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.files import read_json, write_json
+from hwnas.random_state import own_random_state
 from hwnas.train import distributed
 
 THREADS_FILE = "threads.json"
@@ -172,7 +173,7 @@ def _step_seconds(trainer: Steps, batch: tuple[Tensor, Tensor], counts: Sequence
         return taken
 
     started = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
+    with own_random_state():
         # the first process decides which steps are made: in each of them all processes wait for each other
         first = {count: step_s(count) for count in counts}
         left = distributed.from_first(lambda: [n for n in counts if first[n] <= HOPELESS * min(first.values())])

@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from hwnas.arguments import expect
 from hwnas.errors import HwnasError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.arrays import Floats
@@ -40,9 +41,11 @@ def fit(
     """A predictor from a block table, from whole networks, or from both, evaluated on networks it has not seen.
 
     How cells are priced, whether stray measurements are to be expected, which interactions count and whether large
-    networks are slower than their sum is decided by 5-fold cross-validation over the networks; so is the error card.
-    The 90 % intervals are conformal: scaled so that nine in ten of the unseen networks lie within theirs. With fewer
-    than 5 networks the plain sum of blocks is returned, with a wide interval, and a card that says so.
+    networks are slower than their sum is decided by 5-fold cross-validation over the networks; so is the error card,
+    for whose choice all networks were seen (`hwnas.latency.fitting.held_out.evaluate` chooses anew without each fold,
+    as the command `hwnas fit` does). The 90 % intervals are conformal: scaled so that nine in ten of the unseen
+    networks lie within theirs. With fewer than 5 networks the plain sum of blocks is returned, with a wide interval,
+    and a card that says so.
 
     Args:
         table: the measured blocks and networks.
@@ -54,6 +57,9 @@ def fit(
         HwnasError: neither blocks nor 5 networks are measured; the networks hold blocks that are not, and too few are
             to estimate them from.
     """
+    expect(table, LatencyTable, "table", "a LatencyTable, such as LatencyTable.load(folder)")
+    if space is not None:
+        expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
     networks = table.networks if space is None else table.networks_of(space)
     block_ms, estimated = _block_ms(table, space, networks, further_blocks)
     used = table.blocks if estimated else block_ms or ()

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hwnas.arguments import expect
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
@@ -25,7 +26,7 @@ from hwnas.latency.space_range import KnownLatency, LatencyRange, Source, SpaceR
 from hwnas.latency.tables.known import measured_table, published_table, shipped_instead
 from hwnas.latency.tables.precision import USUAL_PRECISION, check_precision, table_name
 from hwnas.latency.tables.shipped import shipped_table, table_folder
-from hwnas.latency.tables.table import Block, LatencyTable
+from hwnas.latency.tables.table import Block, LatencyTable, check_device
 from hwnas.networks.scaling import ScaledNetwork
 from hwnas.progress import silent
 from hwnas.runners import resolve_runtime
@@ -73,27 +74,33 @@ def latency_range(
         device: as for `hwnas.measure`.
         runtime: as for `hwnas.measure`.
         tables: as for `hwnas.measure`.
-        latency: folder of a table to take as it is; nothing is measured then.
+        latency: folder of a table to take as it is; nothing is measured then, and a published one must be of the device
+            if another than ``local`` is named.
         goal_mape: a space is measured until its predictor errs by no more percent, or all of it is measured.
         progress: told what is measured.
         precision: of the model files; None: that of the table which is named, or float32.
 
     Raises:
-        UsageError: unknown device, runtime or precision; no space.
+        UsageError: unknown device, runtime or precision; no space; a table of another device than is named.
         HwnasError: the device cannot be reached; the table is of other conditions, another precision, damaged, or of
             another space.
     """
     spaces = [space] if isinstance(space, SearchSpace) else list(space)
     if not spaces:
         raise UsageError("a range is that of a space, and none is given; name one or more.")
+    for each in spaces:
+        expect(each, SearchSpace, "space", "a SearchSpace, from hwnas.get_space, or several")
     if latency is None:
         target = load_device(device)
         precision = get_precision(precision or USUAL_PRECISION).name
         latency = _published(tables, target, resolve_runtime(target, runtime), spaces[0], precision)
         if latency is None:
             return _measured_range(spaces, target, runtime, tables, goal_mape, progress, precision)
+    elif runtime is not None:
+        raise UsageError("with latency nothing is measured, so that runtime would do nothing; leave it out.")
     folder = table_folder(latency)
     table = LatencyTable.load(folder)
+    check_device(table, None if device == "local" else load_device(device).name)
     if precision is not None:
         check_precision(table, precision)
     return _priced_range(spaces, table, folder)

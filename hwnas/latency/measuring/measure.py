@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hwnas.arguments import expect, whole_number
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.latency.fitting.transfer_fit import informative_sample
@@ -52,6 +53,8 @@ def measure(
             the disk is full; a package is missing that makes files of this precision; some models cannot be measured
             (the table with all others is saved before).
     """
+    expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
+    networks = whole_number(networks, "networks", 0)
     with TableCampaign.begin(device, runtime, tables, progress, precision=precision) as campaign:
         campaign.measure(space.distinct_blocks(), spread_sample(space, networks))
     return campaign.result

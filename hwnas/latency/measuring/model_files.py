@@ -66,16 +66,20 @@ def network_model(architecture: Architecture, format: str, precision: str = USUA
     """A whole network with random weights as a model file; int8 is calibrated with random images."""
     from hwnas.child import build_child
     from hwnas.exporter.export import convert
+    from hwnas.random_state import own_random_state
 
-    return convert(build_child(architecture), (1, *architecture.input_shape), format, precision)
+    with own_random_state():
+        return convert(build_child(architecture), (1, *architecture.input_shape), format, precision)
 
 
 def block_model(spec: Spec, input_shape: Shape, format: str, precision: str = USUAL_PRECISION) -> bytes:
     """A block with random weights as a model file; in int8 its ends are integers, as inside a network."""
     from hwnas.blocks import build_block  # torch takes a second to load, which `hwnas bench` does without
     from hwnas.exporter.export import convert
+    from hwnas.random_state import own_random_state
 
-    return convert(build_block(spec), (1, *input_shape), format, precision, integer_ends=True)
+    with own_random_state():
+        return convert(build_block(spec), (1, *input_shape), format, precision, integer_ends=True)
 
 
 def reference_model(format: str) -> bytes:
@@ -89,8 +93,7 @@ def reference_model(format: str) -> bytes:
 
 def make_reference_model(format: str) -> bytes:
     """Make the file that `reference_model` reads: another one makes all earlier tables and baselines incomparable."""
-    import torch
+    from hwnas.random_state import own_random_state
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with own_random_state(0):
         return block_model(*REFERENCE, format)

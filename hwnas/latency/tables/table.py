@@ -116,11 +116,12 @@ class LatencyTable:
             and all(spec.is_identity or (spec, shape) in blocks for spec, shape in architecture.placed_blocks())
         }
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write the files: in whatever moment this is stopped, what is there can be read.
 
         Raises HwnasError if the folder cannot be written.
         """
+        folder = Path(folder)
         if not (folder / BLOCKS_FILE).exists():
             write_json(folder / CONDITIONS_FILE, self.conditions)
         blocks = [(_block_row(block, latency), latency) for block, latency in self.blocks.items()]
