@@ -6,7 +6,7 @@ from operator import index
 from typing import Any
 
 from hwnas.errors import UsageError
-from hwnas.foreign import excerpt
+from hwnas.text import excerpt
 
 
 def whole_number(value: Any, name: str, least: int, most: int | None = None) -> int:

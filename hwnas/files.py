@@ -26,9 +26,17 @@ def content_sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """hwnas's own folder in the user's cache, by the XDG base directory rules, which ignore a relative path."""
+    """hwnas's own folder in the user's cache, by the XDG base directory rules, which ignore a relative path.
+
+    Raises HwnasError for a user without a home.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "hwnas"
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "hwnas"
+    except RuntimeError:
+        raise HwnasError(
+            "there is no folder for what hwnas keeps: this user has no home; set HOME or XDG_CACHE_HOME."
+        ) from None
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

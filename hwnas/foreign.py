@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from hwnas.errors import HwnasError
+from hwnas.text import excerpt
 
 MOST_BYTES = 64 * 2**20
 """Of a file of text: the largest that hwnas writes or that is published have a tenth of this."""
@@ -217,12 +218,6 @@ def _fault(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
 def place_of(steps: Sequence[int | str]) -> str:
     """A path into data, as people write it: ``a.b[3]``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
-
-
-def excerpt(value: Any, most: int = 60) -> str:
-    """A value for a message, cut off where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 _TOO_DEEP = f"it is nested deeper than {DEEPEST} levels"

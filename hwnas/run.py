@@ -29,6 +29,9 @@ LOGS = (METRICS_FILE, PROBABILITIES_FILE)
 DECIDES_NOTHING = {"workers", "train_threads"}
 """Values of a configuration that are recorded, and may differ when the run goes on."""
 
+UNSAID: tuple[Any, ...] = (None, False, "auto", {}, [])
+"""Values of an entry that mean the same as none: earlier versions did not have all entries."""
+
 PLACES = {"data", "device", "latency", "tables", "sustained", "pretrained"}
 """Entries of a configuration that may be paths: two that lead to one file or folder are the same."""
 
@@ -162,6 +165,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     for name in sorted((old.keys() | new.keys()) - DECIDES_NOTHING):
         before, now = old.get(name), new.get(name)
         if before == now or place(name, before) == place(name, now):
+            continue
+        if (name not in old or name not in new) and before in UNSAID and now in UNSAID:
             continue
         if name in CONTENTS and isinstance(before, dict) and isinstance(now, dict):
             what = _differences(before | {"sha256": ""}, now | {"sha256": ""})

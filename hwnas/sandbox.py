@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.temporary import temporary_folder
+from hwnas.text import excerpt
 
 GIB = 2**30
 MEMORY_BYTES = 8 * GIB

@@ -25,3 +25,9 @@ def json_values(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [json_values(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def excerpt(value: Any, most: int = 60) -> str:
+    """A value for a message, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -93,6 +93,19 @@ def test_wrong_usage(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_files_with_labels_are_not_replaced_by_files_without(run: Path, tmp_path: Path) -> None:
+    """The images were named by a path that leads elsewhere by now."""
+    for name in ("architecture.json", "weights.safetensors", "report.json"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    write_json(tmp_path / "run.json", {"config": {"data": "photographs", "batch_size": 32, "seed": 0}})
+    (tmp_path / "models").mkdir()
+    write_json(tmp_path / "models" / "export.json", {"classes": list(digits().classes), "files": []})
+    (tmp_path / "models" / "model.onnx").write_bytes(b"")
+    done = completed("export", tmp_path, "--format", "onnx")
+    assert done.returncode == 1 and "--data none" in " ".join(done.stderr.split())
+    assert (tmp_path / "models" / "model.onnx").read_bytes() == b""
+
+
 def test_weights_without_a_run_are_exported_without_images(run: Path, tmp_path: Path) -> None:
     for name in ("architecture.json", "weights.safetensors"):
         (tmp_path / name).write_bytes((run / name).read_bytes())

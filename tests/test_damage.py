@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
 from hwnas.spaces import get_space
 from hwnas.temporary import temporary_folder
+from hwnas.train.checkpoint import load_newest, save_checkpoint
 from hwnas.train.child import train_child
 from hwnas.train.data import load_data
 from tests.test_latency import made_table
@@ -70,6 +73,21 @@ def test_a_page_of_zeros_in_the_newest_checkpoint_sends_it_back_to_the_one_befor
     again = train()
     assert "checkpoint.pt is damaged" in caplog.text and "checkpoint.previous.pt" in caplog.text
     assert all((again.state_dict()[name] == tensor).all() for name, tensor in child.state_dict().items())
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_stays(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    for step in (1, 2):
+        save_checkpoint(path, {"step": step})
+
+    def opened(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(zipfile, "ZipFile", opened)
+    with pytest.raises(HwnasError, match="cannot be read: Too many open files; repeat"):
+        load_newest(path)
+    monkeypatch.undo()
+    assert load_newest(path) == {"step": 2}
 
 
 def test_two_damaged_checkpoints_are_one_clear_error(trained):

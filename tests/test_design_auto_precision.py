@@ -156,6 +156,16 @@ def test_what_a_person_exported_of_the_same_network_stays(tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["export.json", "model.tflite", "notes.txt"]
 
 
+def test_an_export_json_from_elsewhere_removes_nothing_outside_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "victim.txt").write_text("mine")
+    for folder, weights, path in (("source", "one", "model.tflite"), ("models", "two", "../victim.txt")):
+        (tmp_path / folder).mkdir()
+        write_json(tmp_path / folder / "export.json", {"weights_sha256": weights, "files": [{"path": path}]})
+    (tmp_path / "source" / "model.tflite").write_text("one")
+    _publish_models(tmp_path / "source", tmp_path / "models")
+    assert (tmp_path / "victim.txt").read_text() == "mine" and (tmp_path / "models" / "model.tflite").is_file()
+
+
 def test_a_search_for_both_chooses_nothing_by_the_images(tmp_path: Path, monkeypatch, capsys) -> None:
     """It has tables that exist, as with one precision."""
     asked: list[DesignConfig] = []

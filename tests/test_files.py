@@ -8,7 +8,7 @@ import torch
 
 import hwnas
 from hwnas.errors import HwnasError
-from hwnas.files import check_ours, json_text, read_json, write_atomically, write_json
+from hwnas.files import cache_folder, check_ours, json_text, read_json, write_atomically, write_json
 from hwnas.records import append_record, read_records
 from hwnas.run import Run
 
@@ -17,6 +17,16 @@ def test_json_round_trip_leaves_nothing_else_behind(tmp_path):
     write_json(tmp_path / "deep" / "a.json", {"ms": 1.5})
     assert read_json(tmp_path / "deep" / "a.json", "it") == {"ms": 1.5}
     assert os.listdir(tmp_path / "deep") == ["a.json"]
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    with pytest.raises(HwnasError, match="set HOME or XDG_CACHE_HOME"):
+        cache_folder()
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path):

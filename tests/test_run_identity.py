@@ -19,6 +19,7 @@ from hwnas.designer.begun_latencies import begun_with, keep
 from hwnas.designer.config import DesignConfig, default_folder
 from hwnas.errors import HwnasError
 from hwnas.files import write_json
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.budget import Budget
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.tables.table import LatencyTable
@@ -121,6 +122,32 @@ def test_a_run_goes_on_with_the_latencies_that_it_measured_when_they_are_measure
     assert begun_with(tmp_path, other, table, of_more_classes).digest == other.digest
     (tmp_path / "predictor.json").write_text("{")
     assert begun_with(tmp_path, again, after, space).digest == again.digest
+
+
+def test_a_kill_between_the_two_files_of_the_latencies_costs_nothing(tmp_path, monkeypatch):
+    space = get_space("tiny", 16, 2, 0.25)
+    before, after = (replace(made_table(space, networks=n), conditions={"identity": 1}) for n in (5, 6))
+    fitted, again = fit(before, space), fit(after, space)
+    killed = AdditivePredictor.save
+
+    def save(predictor, path):
+        killed(predictor, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AdditivePredictor, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        keep(tmp_path, fitted, before)
+    monkeypatch.undo()
+    keep(tmp_path, fitted, before)
+    assert begun_with(tmp_path, again, after, space).digest == fitted.digest != again.digest
+
+
+def test_entries_that_an_earlier_version_did_not_have_make_no_other_run(tmp_path):
+    earlier = {"data": "digits", "seed": 0}
+    Run(tmp_path, earlier)
+    Run(tmp_path, earlier | {"limits": {}, "compile": False, "amp": "auto", "latencies": None})
+    with pytest.raises(HwnasError, match="amp: None there, 'fp16' now"):
+        Run(tmp_path, earlier | {"amp": "fp16"})
 
 
 def test_every_way_to_search_keeps_to_it(tmp_path, pictures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_loads_from_path_as_from_bytes(runtime: Runtime, model: bytes, tmp_path:
     file.write_bytes(model)
     x = example_output(feature_net())[0].numpy()
     np.testing.assert_array_equal(runtime.load(file).run(x), runtime.load(model).run(x))
+
+
+def test_a_path_that_is_not_utf_8_is_loaded(model: bytes, runtime: Runtime, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    path = folder / f"model{runtime.suffix}"
+    path.write_bytes(model)
+    x = example_output(feature_net())[0].numpy()
+    np.testing.assert_array_equal(runtime.load(path).run(x), runtime.load(model).run(x))
 
 
 def test_runs_follow_their_input_and_repeat_exactly(runtime: Runtime, model: bytes) -> None:

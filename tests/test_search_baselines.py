@@ -15,7 +15,7 @@ from hwnas.latency.limit import Limit
 from hwnas.run import Run
 from hwnas.searches.derivers import MostProbable
 from hwnas.searches.dsnas import DSNASSettings, DSNASTrainer
-from hwnas.searches.evaluators import EVALUATIONS_FILE, InheritedEvaluator
+from hwnas.searches.evaluators import InheritedEvaluator
 from hwnas.searches.one_shot import OneShotSettings, UniformTrainer, spos
 from hwnas.searches.path_gradients import one_hot
 from hwnas.searches.problem import SearchProblem
@@ -37,9 +37,9 @@ from tests.test_superkernel import set_choice
 from tests.weekly import weekly_except
 
 QUICK = {
-    "spos": {"evaluations": 12, "population": 6},
-    "random": {"evaluations": 8},
-    "least-squares": {"evaluations": 8},
+    "spos": {"evaluations": 6, "population": 3},
+    "random": {"evaluations": 4},
+    "least-squares": {"evaluations": 6},
     "weaknas": {"evaluations": 12},
     "single-path-lambda": {"trials": 2},
 }
@@ -47,13 +47,21 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.05, workers=0)
 
 
 @pytest.fixture(scope="module")
 def many_digits():
     """Enough to learn something from."""
     return load_data("digits", resolution=16, batch_size=64, limit_train=1024, workers=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_codes():
+    """WeakNAS looks at 50 random codes before it proposes, where it draws and prices 500."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.searches.guided.bayesian.RANDOM_CODES", 50)
+        yield
 
 
 @pytest.fixture
@@ -204,7 +212,7 @@ def test_random_architectures_lie_within_the_budget(digits):
 @pytest.mark.usefixtures("few_evaluations")
 @pytest.mark.parametrize("name", SEARCHES)
 def test_37_every_search_keeps_the_budget_gives_a_child_and_never_reads_the_test_split(tmp_path, name):
-    data = load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.1, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     task = problem(data, budget_share=0.4)
     method = get_search(name)
     result = method.search(task, Run(tmp_path / "run", {}), None, method.resolve(QUICK.get(name, {})))
@@ -220,7 +228,7 @@ WAYS = ("dsnas", "single-path", "single-path-lambda", "once-for-all", "weaknas")
 @pytest.mark.usefixtures("few_evaluations")
 @pytest.mark.parametrize("name", weekly_except(WAYS, SEARCHES))
 def test_every_search_keeps_several_limits_and_measures_what_can_be_measured(tmp_path, name):
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     parameters, macs = parameters_model(SPACE), macs_model(SPACE)
     less, more = (parameters.predict(network).ms for network in parameters.extremes(SPACE))
     low, high = (macs.predict(network).ms for network in macs.extremes(SPACE))
@@ -251,7 +259,7 @@ ON_CELLS = ("dsnas", "snas", "least-squares", "weaknas", "single-path", "once-fo
 @pytest.mark.parametrize("name", weekly_except(ON_CELLS, SEARCHES))
 def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(tmp_path, name):
     """At a tight budget most sampled cells have edges that lead nowhere, and some no path at all."""
-    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.1, workers=0)
+    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     predictor = fitted()
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(CELLS))
     task = SearchProblem(data, Budget(fastest + 0.2 * (slowest - fastest), CELLS, predictor), epochs=2)
@@ -267,7 +275,7 @@ def test_every_search_runs_on_cells_within_the_budget_or_says_which_method_does(
 
 
 def test_gates_of_edges_that_did_not_run_have_a_gradient_of_zero():
-    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    data = load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     predictor = fitted()
     budget = Budget(2 * predictor.predict(predictor.extremes(CELLS)[1]).ms, CELLS, predictor)
     trainer = ProxylessTrainer(SearchProblem(data, budget, epochs=2), ProxylessSettings(pretrain=0.0, search=1.0))
@@ -375,15 +383,24 @@ def test_stopped_and_continued_equals_uninterrupted(tmp_path, digits, name, stop
         assert torch.equal(a, b)
 
 
+def evaluated(run: Run) -> list[str]:
+    """The lines of the record of a run's evaluations."""
+    (record,) = run.folder.glob("evaluations*.jsonl")
+    return record.read_text().splitlines()
+
+
 def test_children_are_evaluated_once_and_remembered(tmp_path, digits):
-    settings = OneShotSettings(evaluations=12, population=6)
+    settings = OneShotSettings(evaluations=8, population=4)
     run = Run(tmp_path / "run", {})
     first = spos(problem(digits), run, settings=settings)
-    lines = (run.folder / EVALUATIONS_FILE).read_text().splitlines()
+    lines = evaluated(run)
     digests = [json.loads(line)["digest"] for line in lines]
     assert len(digests) == len(set(digests)) >= 6
     assert spos(problem(digits), run, settings=settings).architecture == first.architecture
-    assert (run.folder / EVALUATIONS_FILE).read_text().splitlines() == lines
+    assert evaluated(run) == lines
+    (run.folder / "checkpoint.pt").unlink()  # the supernet is trained again, and might be another one
+    spos(problem(digits), run, settings=replace(settings, lr=0.01))
+    assert len(list(run.folder.glob("evaluations-*.jsonl"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -396,7 +413,7 @@ def test_the_best_child_evaluated_within_the_budget_is_chosen(tmp_path, digits, 
     settings = replace(settings, compare_by="accuracy") if evaluate == "inherited" and by == "accuracy" else settings
     run = Run(tmp_path / "run", {})
     result = spos(task, run, settings=settings)
-    records = [json.loads(line) for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
+    records = [json.loads(line) for line in evaluated(run)]
     scores = {each["digest"]: -each["loss"] if by == "loss" else each["accuracy"] for each in records}
     assert len(scores) > 1
     assert scores[result.architecture.digest] == max(scores.values())

@@ -13,7 +13,7 @@ from hwnas.run import Run
 from hwnas.searches.contracts import Evaluation
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable
-from hwnas.searches.evaluators import EVALUATIONS_FILE, LookedUpEvaluator, RecordedEvaluator
+from hwnas.searches.evaluators import LookedUpEvaluator, RecordedEvaluator
 from hwnas.searches.least_squares import LeastSquaresSettings, least_squares
 from hwnas.searches.regression import Regressed, best_by_regression, candidate_effects, regressed
 from hwnas.spaces.nas_bench_201 import OPERATORS, nas_bench_201
@@ -37,7 +37,7 @@ def children(count: int, noise: float) -> list[Evaluation]:
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.05, workers=0)
 
 
 def test_what_candidates_add_is_found_in_noisy_losses():
@@ -63,7 +63,9 @@ def test_the_architecture_is_the_best_within_the_budget_by_what_its_candidates_a
 def test_a_search_evaluates_random_children_and_what_the_regression_takes(tmp_path, digits):
     run = Run(tmp_path, {})
     result = least_squares(problem(digits, budget_share=0.5), run, settings=LeastSquaresSettings(evaluations=10))
-    digests = [json.loads(line)["digest"] for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
+    digests = [
+        json.loads(line)["digest"] for line in next(run.folder.glob("evaluations-*.jsonl")).read_text().splitlines()
+    ]
     assert len(digests) in (10, 11) and result.architecture.digest in digests
     children = list(result.deriver.evaluations.values())[:10]
     assert result.architecture == best_by_regression(children, result.problem.budget)

@@ -17,12 +17,12 @@ from hwnas.searches import promising
 from hwnas.searches.contracts import Evaluation
 from hwnas.searches.derivation import Derivation, uses_most
 from hwnas.searches.derivers import MostProbable
-from hwnas.searches.evaluators import InheritedEvaluator, LookedUpEvaluator, RecordedEvaluator
+from hwnas.searches.evaluators import InheritedEvaluator, LookedUpEvaluator, RecordedEvaluator, weights_digest
 from hwnas.searches.frontier import frontier
 from hwnas.searches.path_losses import PathLosses
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
-from hwnas.searches.reranked import KEPT, LEAST_NETWORKS, MOST_NETWORKS, Reranked, reranked, weights_digest
+from hwnas.searches.reranked import KEPT, LEAST_NETWORKS, MOST_NETWORKS, Reranked, reranked
 from hwnas.searches.result import SearchResult
 from hwnas.spaces import get_space
 from hwnas.supernet.sampled import SampledNet
@@ -34,7 +34,7 @@ from tests.weekly import weekly_except
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.1, workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +328,7 @@ def test_a_larger_budget_never_gives_a_network_that_is_evaluated_as_worse(digits
     deriver = reranked(task, MostProbable(net), None, None, None)
     # what was derived first is the worst there is; what is evaluated for smaller budgets replaces it
     worst = min((deriver.every(SPACE.decode([k] * 7)) for k in range(4)), key=lambda each: each.rank).architecture
-    deriver = replace(deriver, taken=worst, images=10**9, evaluations={})
+    deriver = replace(deriver, taken=worst, images=10**9, most=6, evaluations={})
     result = SearchResult(task, net, worst, deriver)
     budgets = [task.budget.budget_ms * share for share in (0.6, 0.8, 1.0)]
     points = frontier(result, budgets)[::-1]

@@ -18,9 +18,10 @@ from pydantic import Field
 from hwnas.campaign.conditions import differences
 from hwnas.errors import HwnasError
 from hwnas.files import sync
-from hwnas.foreign import Positive, checked, excerpt, read_bytes
+from hwnas.foreign import Positive, checked, read_bytes
 from hwnas.locks import lock
 from hwnas.records import read_record, record_line
+from hwnas.text import excerpt
 from hwnas.transports.base import Health
 
 HEADER_START = b'{"hwnas_journal": 1, '

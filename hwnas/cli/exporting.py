@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,9 +71,10 @@ def export(
     options = ExportOptions(uint8_input, softmax, max_loss, int8_repair, tuple(_names(keep_float)), not full_range)
     required = uint8_input or any(precision.needs_images for precision in wanted)
     with progress_bars() as bars:
+        folder = out or run / MODELS_FOLDER
+        required = required or (data is None and _knows_images(folder))
         images = _images(run, child, data, calibration_images, required, bars)
         names = [precision.name for precision in wanted]
-        folder = out or run / MODELS_FOLDER
         models = export_child(child, folder, [each.name for each in written], None, names, images, options, bars)
     write_model_card(folder, _report(run), licence)
     if as_json:
@@ -81,6 +83,17 @@ def export(
         _print_models(folder, models, max_loss)
     _check_loss(models, max_loss, int8_repair)
     _check_agreement(models)
+
+
+def _knows_images(folder: Path) -> bool:
+    """Whether an earlier export there has its classes from images: without them its files would lose their labels."""
+    from hwnas.exporter.exported import EXPORT_FILE
+    from hwnas.files import read_json
+
+    with suppress(HwnasError):
+        earlier = read_json(folder / EXPORT_FILE, "the export")
+        return isinstance(earlier, dict) and earlier.get("classes") is not None
+    return False
 
 
 def _print_models(folder: Path, models: list[ExportedModel], max_loss: float) -> None:
@@ -164,6 +177,10 @@ def _images(
             _check_unchanged(source, loaded.digest, config)
         preprocessing = _preprocessing(run, loaded, data is None)
     except HwnasError as error:
+        if data is None and required:
+            raise HwnasError(
+                f"{error} The images of the run are needed: name them with --data, or leave them out with --data none."
+            ) from None
         if required or data is not None:
             raise
         CONSOLE.print(f"exporting without images, so accuracy, labels and normalisation are left out: {error}")

@@ -23,7 +23,7 @@ from typing import Any
 
 from hwnas.child import load_child
 from hwnas.designer.closing import write_report
-from hwnas.designer.config import DesignConfig, DesignProgress
+from hwnas.designer.config import DesignConfig, DesignProgress, without_empty
 from hwnas.designer.duration import told
 from hwnas.designer.prepared import PreparedDesign
 from hwnas.designer.result import DesignResult, PrecisionChoice
@@ -31,7 +31,7 @@ from hwnas.designer.task import Task
 from hwnas.designer.work_record import SECONDS_FILE
 from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.exported import EXPORT_FILE
-from hwnas.files import read_json, write_json
+from hwnas.files import read_json, write_atomically, write_json
 from hwnas.latency.budget import InfeasibleBudget
 from hwnas.latency.tables.precision import AUTO_PRECISIONS
 from hwnas.report.recorded import MODELS_FOLDER, PRECISIONS_FOLDER, REPORT_FILE
@@ -64,7 +64,7 @@ def design_best(config: DesignConfig, folder: Path, report: DesignProgress, star
             f"--precision auto needs a latency table for each of {', '.join(AUTO_PRECISIONS)}, and --latency "
             f"{config.latency} is one: leave it out to have both measured or found, or say --precision PRECISION."
         )
-    run = open_run(folder, config.model_dump())
+    run = open_run(folder, without_empty(config.model_dump()))
     prepared, left_out = _prepared(config, folder, report)
     _tell_duration(prepared)
     prepared_s = time.perf_counter() - started
@@ -194,7 +194,7 @@ def _publish(best: DesignResult, task: Task, run: Run, found: Sequence[Precision
     skipped = shutil.ignore_patterns(*NOT_COPIED)(str(source), [path.name for path in source.iterdir()])
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in skipped:
-            shutil.copy2(path, run.folder / path.name)
+            _copy(path, run.folder / path.name)
     _publish_models(source / MODELS_FOLDER, run.folder / MODELS_FOLDER)
     write_report(best, task, run)
 
@@ -204,13 +204,19 @@ def _publish_models(source: Path, models: Path) -> None:
     network go."""
     now, before = (_exported(folder) for folder in (source, models))
     same = before.get("weights_sha256") == now["weights_sha256"]
-    others = [file for file in before.get("files", ()) if not (source / file["path"]).exists()]
+    others = [file for file in before.get("files", ()) if not (source / Path(file["path"]).name).exists()]
     if not same:
         for file in others:
-            (models / file["path"]).unlink(missing_ok=True)
-    shutil.copytree(source, models, dirs_exist_ok=True)
-    if same and others:
-        write_json(models / EXPORT_FILE, now | {"files": [*now["files"], *others]})
+            (models / Path(file["path"]).name).unlink(missing_ok=True)
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and path != source / EXPORT_FILE:
+            _copy(path, models / path.relative_to(source))
+    # last: what is copied again after a stop still finds what a person exported
+    write_json(models / EXPORT_FILE, now | {"files": [*now["files"], *(others if same else ())]})
+
+
+def _copy(path: Path, to: Path) -> None:
+    write_atomically(to, lambda temporary: shutil.copyfile(path, temporary))
 
 
 def _exported(models: Path) -> dict[str, Any]:

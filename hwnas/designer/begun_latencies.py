@@ -48,8 +48,8 @@ def keep(folder: Path, fitted: LatencyPredictor, table: LatencyTable, name: str 
     predictor, conditions = _files(folder, name)
     with suppress(HwnasError):  # it is not there yet, or damaged
         return fitted.saved(predictor)
+    write_json(conditions, _conditions(table))  # first: a predictor without them would never be taken
     fitted.save(predictor)
-    write_json(conditions, _conditions(table))
     return fitted.saved(predictor)
 
 

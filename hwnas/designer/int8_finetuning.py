@@ -49,7 +49,9 @@ def suited_to_int8(
     if not 100 * (in_float - before) > most + ROUNDING:
         return child, None
     epochs = max(LEAST_EPOCHS, round(SHARE_OF_EPOCHS * (task.config.epochs or 0)))
-    decided = {"fine_tuned": weights_checksum(child.state_dict()), "images": data.digest, "settings": asdict(SETTINGS)}
+    # not the statistics of its norms, which other processors compute with other last digits
+    weights = weights_checksum(dict(child.named_parameters()))
+    decided = {"fine_tuned": weights, "images": data.digest, "settings": asdict(SETTINGS)}
     try:
         run = open_run(folder, decided | {"epochs": epochs, "format": runtime_format(task.runtime)})
         tuned = fine_tune_for_int8(child, data, runtime_format(task.runtime), run, epochs, on_step)

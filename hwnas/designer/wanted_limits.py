@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas.errors import UsageError, unknown_name
-from hwnas.foreign import excerpt
 from hwnas.latency.limit import written
 from hwnas.runners import ALL_RUNTIMES
+from hwnas.text import excerpt
 
 COUNTED = {"parameters": "", "macs": "", "file-size": "B", "peak-memory": "B"}
 """Quantities that can be limited beside latency, and their units."""

@@ -150,7 +150,12 @@ class Study:
             return
         settings = self.config.settings.get(method, {})
         name = f"{method}-{images.place}-{budget.budget_ms:.9g}ms-{seed}"
-        asked = {"method": METHODS[method], "settings": settings, "budget_ms": budget.budget_ms}
+        asked = {
+            "method": METHODS[method],
+            "settings": settings,
+            "budget_ms": budget.budget_ms,
+            "latencies": images.predictor.digest,
+        }
         cell.search = self._task("search", name, images, seed, asked)
         self.searches.append(cell.search)
 

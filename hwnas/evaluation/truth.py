@@ -12,9 +12,10 @@ from pathlib import Path
 from statistics import fmean
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import decoded, excerpt, parse_csv, read_bytes
+from hwnas.foreign import decoded, parse_csv, read_bytes
 from hwnas.latency.budget import Budget
 from hwnas.space import Architecture, SearchSpace
+from hwnas.text import excerpt
 
 CODE, ACCURACY = "code", "accuracy"
 MOST_BYTES = 2**28

@@ -9,7 +9,6 @@ from numbers import Real
 from pathlib import Path
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.inspection.info import EndInfo, ModelInfo
 from hwnas.inspection.inspect import inspect
 from hwnas.preprocessing import (
@@ -22,6 +21,7 @@ from hwnas.preprocessing import (
 )
 from hwnas.runtimes import runtime_for
 from hwnas.runtimes.onnx_runtime import LAYOUT_KEY
+from hwnas.text import excerpt
 
 CHANNELS = (1, 3)
 

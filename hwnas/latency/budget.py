@@ -17,13 +17,13 @@ from numbers import Real
 import numpy as np
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.latency.arrays import Floats
 from hwnas.latency.limit import TOLERANCE, Limit
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.several import best_within_all, largest_shares, surest_within_all
 from hwnas.latency.surest import surest_architecture
 from hwnas.space import Architecture, SearchSpace
+from hwnas.text import excerpt
 
 
 class InfeasibleBudget(HwnasError):

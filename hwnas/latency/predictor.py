@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hwnas.errors import UsageError
-from hwnas.foreign import excerpt
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
 from hwnas.space import Architecture, SearchSpace
 from hwnas.specs.spec import Shape, Spec
+from hwnas.text import excerpt
 
 if TYPE_CHECKING:
     from torch import Tensor

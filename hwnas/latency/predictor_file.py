@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from hwnas.errors import HwnasError
 from hwnas.files import read_json, write_json
-from hwnas.foreign import Finite, Ms, NotNegative, checked, excerpt, faults_of
+from hwnas.foreign import Finite, Ms, NotNegative, checked, faults_of
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
 from hwnas.latency.curve import Curve
@@ -23,6 +23,7 @@ from hwnas.latency.terms import BIAS, COUNT, SUM, Executed, Extra, Terms
 from hwnas.latency.uncertainty import Floor, Uncertainty
 from hwnas.space import MOST_BLOCKS
 from hwnas.specs.spec import check_shape, spec_from_json
+from hwnas.text import excerpt
 
 FORMAT = "hwnas.additive-predictor/2"
 FIRST_FORMAT = "hwnas.additive-predictor/1"

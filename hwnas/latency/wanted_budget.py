@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.errors import UsageError
-from hwnas.foreign import LONGEST_MS, excerpt
+from hwnas.foreign import LONGEST_MS
 from hwnas.latency.arrays import Floats
 from hwnas.latency.budget import Budget, round_up
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.space import SearchSpace
+from hwnas.text import excerpt
 
 WantedBudget = float | str
 """Milliseconds, or a share of the space's networks as `parse_budget` writes it: ``60%``."""

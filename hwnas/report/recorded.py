@@ -21,7 +21,7 @@ PRECISIONS_FOLDER = "precisions"
 """Of a run whose precision was open: a run for each, of which it holds a copy of the better one."""
 PARTS = ((2, FRONTIER_FOLDER), (2, COMPARED_FOLDER), (1, SEARCHED_FOLDER))
 """How many names from the end of the path of a network that is a part of a run each of these folders stands."""
-EVALUATED_FILES = ("derivation-*.jsonl", "evaluations.jsonl")
+EVALUATED_FILES = ("derivation-*.jsonl", "evaluations*.jsonl")
 """Of a run: what its networks got of the validation images when the best one was looked for."""
 MISTAKES_FILE = "mistakes.json"
 """Of a run: pictures of the test images that the network is surest of, and wrong."""

@@ -90,3 +90,12 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def is_utf8(path: str) -> bool:
+    """Whether the bytes of a path are UTF-8; a file system allows others."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

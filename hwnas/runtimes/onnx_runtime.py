@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import HwnasError
-from hwnas.runtimes.files import describe, file_sha256, installed_version, is_tflite, read_model
+from hwnas.runtimes.files import describe, file_sha256, installed_version, is_tflite, is_utf8, read_model
 from hwnas.runtimes.tensors import StoredTensor, check_input, check_thread_count
 
 CURE = "install it with `pip install 'hwnas[onnx]'`"
@@ -86,8 +86,8 @@ class OnnxRuntime:
         onnxruntime = _onnxruntime()
         try:
             session = onnxruntime.InferenceSession(
-                # by path where there is one: weights may lie in a second file beside it
-                str(model) if isinstance(model, Path) else data,
+                # by path where there is one: weights may lie in a second file beside it; it takes UTF-8 alone
+                str(model) if isinstance(model, Path) and is_utf8(str(model)) else data,
                 _options(onnxruntime, threads),
                 providers=["CPUExecutionProvider"],
             )

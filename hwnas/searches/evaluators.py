@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -30,7 +31,8 @@ from hwnas.train.loop import TrainingProgress, open_run, seeded
 from hwnas.train.mixed_precision import Amp
 from hwnas.train.weights import WeightSettings
 
-EVALUATIONS_FILE = "evaluations.jsonl"
+EVALUATIONS_FILE, INHERITED_FILE = "evaluations.jsonl", "evaluations-{}.jsonl"
+"""What keeps evaluations: of children that are trained; of those that inherit the weights of this digest."""
 RECALIBRATION_IMAGES = 4096
 """Statistics of so many training images: as many as 16 batches of 256, however small the batches are."""
 MOST_KEPT_BYTES = 2**30
@@ -79,6 +81,15 @@ class InheritedEvaluator:
         found, loss = accuracy_and_loss(child, self._validation)
         known = loss if math.isfinite(loss) else None
         return Evaluation(architecture, self.kind, accuracy=found, loss=known, images=self.images)
+
+
+def weights_digest(net: SuperNetwork) -> str:
+    """SHA-256 of everything that a child could inherit."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()
 
 
 class TrainedEvaluator:

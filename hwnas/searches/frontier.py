@@ -113,7 +113,7 @@ def save_frontier(
     """
     points = []
     for result in results:
-        problem, own = result.problem, folder / FRONTIER_FOLDER / f"{result.problem.budget.budget_ms:g}ms"
+        problem, own = result.problem, folder / FRONTIER_FOLDER / f"{result.problem.budget.budget_ms:.9g}ms"
         child = child_of(result)
         save_child(child, own)
         points.append(

@@ -20,7 +20,13 @@ from hwnas.run import Run
 from hwnas.searches.as_measured import within_as_measured
 from hwnas.searches.contracts import CompareBy, Evaluation, Evaluator, Proposer
 from hwnas.searches.derivers import best_evaluated, derive_together
-from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
+from hwnas.searches.evaluators import (
+    EVALUATIONS_FILE,
+    INHERITED_FILE,
+    InheritedEvaluator,
+    RecordedEvaluator,
+    weights_digest,
+)
 from hwnas.searches.method import Method
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.proposers import EvolutionProposer, RandomProposer, evaluate_proposals
@@ -138,6 +144,7 @@ class BestChild:
         progress: see `evaluate_proposals`.
         epochs: the fidelity: see `Evaluator`.
         pick: out of everything that was evaluated; another architecture is evaluated, too.
+        record: the name of the file that keeps what was evaluated.
     """
 
     evaluator: Evaluator
@@ -149,11 +156,12 @@ class BestChild:
     pick: Pick = best_evaluated
     any_budget: bool = True
     regresses: bool = False
+    record: str = EVALUATIONS_FILE
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
 
     def __call__(self, problem: SearchProblem, taken: Architecture | None = None) -> Architecture:
         by = self.settings.compare_by if self.evaluator.kind == "inherited" else "accuracy"
-        evaluator = RecordedEvaluator(self.evaluator, self.run.folder, by=by)
+        evaluator = RecordedEvaluator(self.evaluator, self.run.folder, self.record, by)
         if taken is None:
             proposer = self.make_proposer(problem.budget, self.settings, problem.seed)
             evaluate_proposals(proposer, evaluator, self.settings.evaluations, self.progress, self.epochs)
@@ -194,7 +202,10 @@ def one_shot(
     trainer = UniformTrainer(problem, settings)
     train(trainer, problem.data, run, progress, settings.checkpoint_seconds)
     inherited = InheritedEvaluator(trainer.net, problem.data, problem.torch_device)
-    deriver = BestChild(inherited, run, make_proposer, settings, progress, pick=pick, regresses=regresses)
+    record = INHERITED_FILE.format(weights_digest(trainer.net)[:12])
+    deriver = BestChild(
+        inherited, run, make_proposer, settings, progress, pick=pick, regresses=regresses, record=record
+    )
     architecture, derivation = derive_together(problem, deriver)
     return SearchResult(problem, trainer.net, architecture, deriver, derivation)
 

@@ -20,9 +20,9 @@ from hwnas.run import Run
 from hwnas.searches.as_measured import within_as_measured
 from hwnas.searches.contracts import Deriver, Evaluation
 from hwnas.searches.derivers import MostProbable, best_evaluated
-from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
+from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator, weights_digest
 from hwnas.searches.problem import SearchProblem
-from hwnas.searches.reranked import FEW_IMAGES, most_networks, recorded, weights_digest
+from hwnas.searches.reranked import FEW_IMAGES, most_networks, recorded
 from hwnas.space import Architecture, SearchSpace
 from hwnas.specs.cell import Cell
 from hwnas.specs.two_input_cell import TwoInputCell

@@ -7,7 +7,6 @@ on validation images, with inherited weights, does, at the price of some forward
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +20,10 @@ from hwnas.searches.as_measured import MeasuredBudget
 from hwnas.searches.contracts import CompareBy, Deriver, Evaluation
 from hwnas.searches.derivation import uses_most
 from hwnas.searches.derivers import MostProbable
-from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator
+from hwnas.searches.evaluators import InheritedEvaluator, RecordedEvaluator, weights_digest
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.promising import gains_that_spend, promising_changes
 from hwnas.space import Architecture
-from hwnas.supernet.network import SuperNetwork
 from hwnas.train import distributed
 from hwnas.train.loop import TrainingProgress
 
@@ -240,12 +238,3 @@ def most_networks(problem: SearchProblem, images: float) -> int:
     """How many networks are evaluated for a budget, where each takes so many images: `FORWARDS` says for how long."""
     most = int(FORWARDS * problem.epochs * problem.data.counts["train"] / images)
     return min(MOST_NETWORKS, max(LEAST_NETWORKS, most))
-
-
-def weights_digest(net: SuperNetwork) -> str:
-    """SHA-256 of everything that a child could inherit."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        hashed.update(name.encode())
-        hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return hashed.hexdigest()

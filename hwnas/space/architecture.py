@@ -12,8 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import checked, excerpt
+from hwnas.foreign import checked
 from hwnas.specs.spec import Shape, Spec, check_shape, spec_from_json
+from hwnas.text import excerpt
 
 ARCHITECTURE_FORMAT = "hwnas.architecture/1"
 MOST_BLOCKS, MOST_PARAMS = 1000, 500_000_000

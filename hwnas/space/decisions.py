@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.specs.spec import Spec
+from hwnas.text import excerpt
 
 MOST_NAMED = 16
 """So many candidates of a decision a message names at most."""

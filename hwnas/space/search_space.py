@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.notation import Notation
 from hwnas.space.architecture import Architecture
 from hwnas.space.decisions import OneOf, Path, at, map_decisions
 from hwnas.specs.spec import Shape, Spec, check_shape
+from hwnas.text import excerpt
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.errors import UsageError
-from hwnas.foreign import excerpt
+from hwnas.text import excerpt
 
 NONE = "none"
 MOST_CHARACTERS, MOST_NODES = 20_000, 32

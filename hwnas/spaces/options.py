@@ -6,7 +6,7 @@ from numbers import Real
 
 from hwnas.arguments import whole_number
 from hwnas.errors import UsageError
-from hwnas.foreign import excerpt
+from hwnas.text import excerpt
 
 
 def checked_options(

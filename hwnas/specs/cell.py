@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.specs.pool import AvgPool
 from hwnas.specs.skip import Skip
 from hwnas.specs.spec import Example, Shape, Spec, check_convolution, convolved
+from hwnas.text import excerpt
 
 Edge = tuple[int, int]
 """From which node to which."""

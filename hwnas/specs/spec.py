@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 import hwnas.specs
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt, faults_of
+from hwnas.foreign import faults_of
+from hwnas.text import excerpt
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or feature map."""

@@ -14,12 +14,12 @@ from functools import cache
 from typing import Any, ClassVar
 
 from hwnas.errors import UsageError
-from hwnas.foreign import excerpt
 from hwnas.specs.cell import ReLUConv, Zero
 from hwnas.specs.darts_operators import DilConv, FactorisedReduction, SepConv, check_even
 from hwnas.specs.pool import AvgPool, MaxPool
 from hwnas.specs.skip import Skip
 from hwnas.specs.spec import Example, Shape, Spec, convolved
+from hwnas.text import excerpt
 
 Edges = tuple[tuple[int, Spec], ...]
 """From which state, through which operator."""

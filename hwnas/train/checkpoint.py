@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import zipfile
 from pathlib import Path
@@ -11,6 +12,13 @@ import torch
 
 from hwnas.errors import HwnasError
 from hwnas.files import sync, write_atomically
+
+UNREADABLE = (errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.ESTALE)
+"""Errors that say nothing of the content of a file."""
+
+
+class DamagedCheckpoint(HwnasError):
+    """A file that is no checkpoint, or no more."""
 
 
 def previous(path: Path) -> Path:
@@ -39,13 +47,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_newest(path: Path) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, of `path` and the one before it; None if neither is there.
 
-    Raises HwnasError if all that are there are damaged.
+    Raises HwnasError if all that are there are damaged, or the newest cannot be read just now.
     """
     there = [each for each in (path, previous(path)) if each.exists()]
     for each in there:
         try:
             state = load_checkpoint(each)
-        except HwnasError as error:
+        except DamagedCheckpoint as error:
             if each == there[-1]:
                 others = f", and so is {there[0]}" if len(there) > 1 else ""
                 raise HwnasError(f"{error}{others}. {CURE}") from error
@@ -64,7 +72,10 @@ CURE = (
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU. Raises HwnasError if it is damaged or no checkpoint."""
+    """Read a checkpoint to the CPU.
+
+    Raises DamagedCheckpoint if it is damaged or no checkpoint, HwnasError if it cannot be read.
+    """
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself checks no checksum
             damaged = archive.testzip()
@@ -72,7 +83,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile(f"the checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of random bytes makes the unpickler raise anything
-        raise HwnasError(f"the checkpoint {path} is damaged ({type(error).__name__})") from error
+        if isinstance(error, OSError) and error.errno in UNREADABLE:
+            raise HwnasError(f"the checkpoint {path} cannot be read: {error.strerror}; repeat the command.") from error
+        raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({type(error).__name__})") from error
     if not isinstance(state, dict):
-        raise HwnasError(f"{path} is no checkpoint of hwnas")
+        raise DamagedCheckpoint(f"{path} is no checkpoint of hwnas")
     return state

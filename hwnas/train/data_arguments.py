@@ -7,8 +7,8 @@ from numbers import Real
 
 from hwnas.arguments import whole_number
 from hwnas.errors import UsageError, unknown_name
-from hwnas.foreign import excerpt
 from hwnas.preprocessing import Preprocessing, check_of_unit_pixels
+from hwnas.text import excerpt
 from hwnas.train.augmentation import AUGMENTATIONS
 from hwnas.train.image_set import Channels
 

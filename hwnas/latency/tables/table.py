@@ -22,9 +22,10 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from hwnas.errors import HwnasError, UsageError
 from hwnas.files import read_json, write_atomically, write_json
-from hwnas.foreign import Count, Finite, Ms, NotNegative, checked, excerpt, faults_of, parse_json, read_csv
+from hwnas.foreign import Count, Finite, Ms, NotNegative, checked, faults_of, parse_json, read_csv
 from hwnas.space import Architecture, SearchSpace
 from hwnas.specs.spec import Shape, Spec, check_shape, spec_from_json
+from hwnas.text import excerpt
 
 BLOCKS_FILE, NETWORKS_FILE, CONDITIONS_FILE = "blocks.csv", "networks.csv", "conditions.json"
 LAYERS_FILE = "layers.csv"

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import MOST_BYTES, decoded, excerpt, parse_csv, parse_json, read_bytes
+from hwnas.foreign import MOST_BYTES, decoded, parse_csv, parse_json, read_bytes
 from hwnas.latency.tables.imported.yaml_text import parse_yaml
+from hwnas.text import excerpt
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import excerpt
 from hwnas.latency.tables.imported.content import Content
 from hwnas.latency.tables.imported.rows import Publication, Rows, checked_block, published_latency
 from hwnas.specs.conv import Conv
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import Shape, Spec, check_shape
+from hwnas.text import excerpt
 
 PROXYLESSNAS = Publication(
     name="proxylessnas",

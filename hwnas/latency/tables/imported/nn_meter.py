@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from hwnas.errors import HwnasError, UsageError
-from hwnas.foreign import excerpt
 from hwnas.latency.tables.imported.content import Content
 from hwnas.latency.tables.imported.rows import Publication, Rows, checked_block, published_latency
 from hwnas.specs.mbconv import MBConv
 from hwnas.specs.spec import ACTIVATIONS, Shape, Spec
+from hwnas.text import excerpt
 
 PUBLICATION = Publication(
     name="nn-meter",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from hwnas.errors import HwnasError
-from hwnas.foreign import excerpt
 from hwnas.latency.tables.imported.content import Content
 from hwnas.latency.tables.imported.rows import Publication, Rows, published_latency
 from hwnas.latency.tables.table import Latency
 from hwnas.space import OneOf
 from hwnas.spaces.single_path import single_path
 from hwnas.specs.mbconv import MBConv
+from hwnas.text import excerpt
 
 PUBLICATION = Publication(
     name="single-path-nas",

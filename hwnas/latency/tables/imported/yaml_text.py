@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hwnas.foreign import DEEPEST, excerpt
+from hwnas.foreign import DEEPEST
+from hwnas.text import excerpt
 
 MOST_CHARACTERS = 8 * 2**20
 """Parsing takes seconds for as many; published tables have 3 million."""
