@@ -14,6 +14,7 @@ from hwnas.errors import HwnasError
 from hwnas.files import CHECKSUM, read_json, write_atomically, write_json
 from hwnas.foreign import decoded, parse_json, read_bytes
 from hwnas.random_state import own_random_state
+from hwnas.run import RUN_FILE
 from hwnas.space import MOST_PARAMS, Architecture
 
 ARCHITECTURE_FILE = "architecture.json"
@@ -56,6 +57,10 @@ def save_child(child: ChildNetwork, folder: Path | str) -> None:
 
 def read_architecture(path: Path) -> Architecture:
     """The Architecture in a file. Raises HwnasError, naming the file, if it is missing or damaged."""
+    if not path.exists() and (path.parent / RUN_FILE).is_file():
+        raise HwnasError(
+            f"the run {path.parent} has not found a network yet (no {path.name}); repeat its command to go on with it."
+        )
     return Architecture.from_json(read_json(path, "the architecture"), f"the architecture {path}")
 
 

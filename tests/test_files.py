@@ -8,6 +8,7 @@ import torch
 
 import hwnas
 from hwnas.errors import HwnasError
+from hwnas.evaluation.comparison import read_report
 from hwnas.files import cache_folder, check_ours, json_text, read_json, write_atomically, write_json
 from hwnas.records import append_record, read_records
 from hwnas.run import Run
@@ -151,3 +152,21 @@ def test_an_endless_integer_is_no_record(tmp_path):
     path.write_text('{"step": 1, "loss": ' + "9" * 400 + '}\n{"step": 2}\n')
     with pytest.raises(HwnasError, match="line 1, is damaged"):
         read_records(path)
+
+
+def test_a_folder_without_what_is_asked_of_it_is_answered_with_what_to_do(tmp_path):
+    Run(tmp_path / "run", {})
+    with pytest.raises(HwnasError, match="has not found a network yet"):
+        hwnas.load_child(tmp_path / "run")
+    write_json(tmp_path / "run" / "report.json", {"accuracy": 0.5})
+    with pytest.raises(HwnasError, match="is the report of another run, not of a study"):
+        read_report(tmp_path / "run")
+    (tmp_path / "tables" / "local" / "litert").mkdir(parents=True)
+    blocks = tmp_path / "tables" / "local" / "litert" / "blocks.csv"
+    blocks.write_text("")
+    for asked, cure in (
+        (blocks, "name the folder of the table"),
+        (tmp_path / "tables", "name one of the tables below"),
+    ):
+        with pytest.raises(HwnasError, match=f"{cure}.*litert"):
+            hwnas.LatencyTable.load(asked)

@@ -16,7 +16,9 @@ import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.exporter.export import export
+from hwnas.files import read_json, write_json
 from hwnas.report.model_card import model_card, write_model_card
+from hwnas.spaces import get_space
 from tests.image_files import save_noise
 from tests.small_models import IMAGE_SHAPE, classifier_net
 
@@ -150,7 +152,17 @@ def test_a_file_has_the_ms_that_were_measured_on_it_and_not_on_another_of_its_na
     card = write_model_card(folder, REPORT | {"models": models}).read_text(encoding="utf-8")
     rows = {line.split("`")[1]: line for line in card.splitlines() if line.startswith("| `")}
     assert "| 1.25 ms on litert, 1.5 ms on native |" in rows[first["path"]]
-    assert "| not measured |" in rows[second["path"]]
+    assert "| not measured |" in rows[second["path"]] and "not among these any more" not in card
+    card = write_model_card(folder, REPORT | {"models": [models[0] | {"sha256": "of the run"}]}).read_text()
+    assert "Of the file that the run made, which is not among these any more: Budget 1.5 ms" in card
+
+
+def test_a_known_network_is_called_one(folder: Path, tmp_path: Path) -> None:
+    exported = read_json(folder / "export.json", "the export")
+    whole = get_space("tiny").decode([0] * 7).to_json()
+    for space, title in (("plain-cnn", "# The known network plain-cnn for"), ("lite", "# A network of the space lite")):
+        write_json(tmp_path / "export.json", exported | {"architecture": whole | {"space": space}})
+        assert title in write_model_card(tmp_path, REPORT).read_text()
 
 
 def test_a_card_needs_an_export(tmp_path: Path) -> None:

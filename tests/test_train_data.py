@@ -244,7 +244,7 @@ def test_missing_folders_and_files_in_their_place(tmp_path):
     (tmp_path / "two" / "test").mkdir()
     with pytest.raises(HwnasError, match="holds no image"):
         load_data(tmp_path / "two", 8)
-    with pytest.raises(HwnasError, match="val_fraction to 0"):
+    with pytest.raises(HwnasError, match="give the folder a val/ of its own"):
         load_data(make_folder(tmp_path / "tiny", {"cat": 2, "dog": 2}), 8, workers=0)
     tiny = load_data(tmp_path / "tiny", 8, workers=0, val_fraction=0)
     assert tiny.counts == {"train": 2, "val": 0, "test": 2} and list(tiny.val_batches()) == []
@@ -342,9 +342,10 @@ def test_a_worker_that_dies_is_reported(tmp_path):
 
 
 def test_digits_are_what_scikit_learn_carries():
-    data = load_data("digits", 16, batch_size=100)
+    data = load_data("digits", 16, batch_size=100, workers=0)
     assert data.classes == tuple("0123456789")
-    batches = [*load_data("digits", 16, batch_size=1).train_batches(0), *data.val_batches(), *data.test_batches()]
+    whole = load_data("digits", 16, batch_size=data.counts["train"], workers=0)  # no part of a batch is left out
+    batches = [*whole.train_batches(0), *data.val_batches(), *data.test_batches()]
     labels = Counter(torch.cat([labels for _, labels in batches]).tolist())
     assert [labels[digit] for digit in range(10)] == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert sum(data.counts.values()) == 1797
@@ -436,13 +437,13 @@ def test_an_epoch_resumes_bit_for_bit(folder, options):
     torch.manual_seed(2)
     resumed = load_folder(folder, **options)
     assert len(whole) == resumed.steps_per_epoch == resumed.counts["train"] // 10
-    for step in (0, 1, len(whole) - 1):
+    for step in (1, len(whole) - 1):
         assert same_batches(whole[step:], resumed.train_batches(3, step))
     assert list(resumed.train_batches(3, len(whole))) == []
 
 
 def test_torch_s_global_random_state_is_left_alone(folder):
-    for options in ({}, {"memory_share": 0.0, "workers": 2}):
+    for options in ({}, {"memory_share": 0.0, "workers": 1}):
         state = torch.get_rng_state()
         data = load_folder(folder, **options)
         for _ in data.train_batches(0):
@@ -498,7 +499,7 @@ def test_augmented_images_are_crops_of_the_originals(folder, augment):
 def test_folders_are_flipped_and_digits_are_not(folder):
     assert same_batches(load_folder(folder).train_batches(0), load_folder(folder, augment="flip-crop").train_batches(0))
     digits, cropped = (
-        load_data("digits", 8, limit_train=100, augment=augment, memory_share=0).train_batches(0)
+        load_data("digits", 8, limit_train=100, augment=augment, memory_share=0, workers=0).train_batches(0)
         for augment in (None, "crop")
     )
     assert same_batches(digits, cropped)
@@ -535,7 +536,8 @@ class OnMeta:
         self.step_count = state["step"]
 
 
-def test_the_loop_makes_its_batches_on_the_device_of_the_network(folder, tmp_path):
+def test_the_loop_makes_its_batches_on_the_device_of_the_network(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("hwnas.train.loop._check_finite", lambda _: None)  # its weights have no values
     trainer = OnMeta()
     train(trainer, load_folder(folder), Run(tmp_path / "run", {}))
     assert trainer.devices == {"meta"}
@@ -560,11 +562,11 @@ def test_readers_can_be_sent_to_processes_that_share_no_memory(folder):
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"resolution": 4}, "resolution must be 8 or more pixels, not 4"),
-        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"resolution": 4}, "resolution, in pixels, must be a whole number of 8 or more, not 4"),
+        ({"batch_size": 0}, "batch_size must be a whole number of 1 or more, not 0"),
         ({"val_fraction": 1.0}, "val_fraction must be from 0 to 0.9, not 1.0"),
-        ({"seed": -1}, "seed must be 0 or more, not -1"),
-        ({"workers": -1}, "workers must be 0"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more, not -1"),
+        ({"workers": -1}, "workers must be a whole number of 0 or more, not -1"),
         ({"memory_share": 2}, "memory_share must be from 0 to 1, not 2"),
         ({"augment": "mixup"}, "unknown augmentation 'mixup'; known: crop, cutout, flip-crop, none"),
         ({"limit_train": 9}, "each of the 10 classes an image; 9 is too few"),

@@ -82,11 +82,13 @@ def test_sums_of_round_numbers_stay_what_they_are():
 
 
 def test_ms_are_taken_as_they_are():
-    assert [resolve_budget(wanted, SMALL, PREDICTOR) for wanted in (0.51234567, "0.5", " 2e-1 ", 3)] == [
+    assert [resolve_budget(wanted, SMALL, PREDICTOR) for wanted in (0.51234567, "0.5", " 2e-1 ", 3, "5ms", "5 ms")] == [
         0.51234567,
         0.5,
         0.2,
         3.0,
+        5.0,
+        5.0,
     ]
     assert [parse_budget(text) for text in ("60%", "60.0 %", " 0% ", "12.5%", "100%")] == [
         "60%",
@@ -100,11 +102,36 @@ def test_ms_are_taken_as_they_are():
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "%", "-1", "-1%", "101%", "x", "x%", "60%%", "6 0%", "nan", "nan%", "inf", "1e9", 0, -1.0, True, "0"]
+    "wrong",
+    [
+        "",
+        "%",
+        "-1",
+        "-1%",
+        "101%",
+        "x",
+        "x%",
+        "60%%",
+        "6 0%",
+        "nan",
+        "nan%",
+        "inf",
+        "1e9",
+        0,
+        -1.0,
+        True,
+        "0",
+        None,
+        [],
+        "ms",
+        "5s",
+    ],
 )
 def test_what_is_no_budget_is_refused(wrong):
     with pytest.raises(UsageError, match=r"greater than 0 .* from 0 to 100 %"):
         parse_budget(wrong)
+    with pytest.raises(UsageError, match=r"with a point, not a comma"):
+        parse_budget("0,5")
 
 
 def test_ms_and_shares_are_compared_when_both_are_known():
@@ -129,6 +156,7 @@ def test_a_budget_above_the_slowest_network_is_said_to_be_one():
 def search(monkeypatch, capsys, tmp_path):
     """`hwnas search` in `tmp_path` for a made table that counts as published, so that nothing is measured."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("hwnas.designer.closing.PRECISIONS", ("float32",))  # int8 files take longer than the search
     monkeypatch.chdir(tmp_path)
     table_of_tiny(networks=2).save(tmp_path / "table")
     write_json(tmp_path / "table" / "conditions.json", {"imported": {"publication": "made up"}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,7 +82,7 @@ def export(
         print_json({"models": [model.to_json() | {"path": str(model.path)} for model in models]})
     else:
         _print_models(folder, models, max_loss)
-    _check_loss(models, max_loss, int8_repair)
+    _check_loss(models, max_loss, int8_repair, _names(keep_float))
     _check_agreement(models)
 
 
@@ -111,7 +112,7 @@ def _print_models(folder: Path, models: list[ExportedModel], max_loss: float) ->
             CONSOLE.print(Text(f"! {model.path.name}: {warning}", style="yellow"))
 
 
-def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) -> None:
+def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool, kept: Sequence[str]) -> None:
     """Raise HwnasError, with the cure, if a file loses more accuracy than it may."""
     over = [model for model in models if model.loses_more_than(max_loss)]
     if not over:
@@ -122,9 +123,8 @@ def _check_loss(models: list[ExportedModel], max_loss: float, repaired: bool) ->
             "Layers were kept in float until the validation images lost no more; the test images, which may not "
             "choose, lose more still: lower --max-loss to keep more layers in float, or train longer."
         )
-    elif any(model.noisiest_layers for model in over):
-        worst = next(model.noisiest_layers[0].layer for model in over if model.noisiest_layers)
-        cure = f"Repeat with --int8-repair, or with --keep-float {worst}, or raise --max-loss."
+    elif worse := [noise.layer for model in over for noise in model.noisiest_layers if noise.layer not in kept]:
+        cure = f"Repeat with --int8-repair, or with --keep-float {','.join([*kept, worse[0]])}, or raise --max-loss."
     else:
         cure = "Use float16 or float32, or raise --max-loss."
     raise HwnasError(

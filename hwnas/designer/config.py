@@ -27,6 +27,8 @@ DesignProgress = Callable[[str, int, int, str], None]
 
 
 def _parsed(budget: Any) -> WantedBudget:
+    if budget is None:
+        raise ValueError(f"is missing; it {RULE}")
     try:
         return parse_budget(budget)
     except (UsageError, TypeError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hwnas.child import build_child
 from hwnas.exporter.export import ExportOptions, export
+from hwnas.latency.budget import check_alone
 from hwnas.latency.counted import macs_model, parameters_model
 from hwnas.latency.limit import Limit, PeakLimit
 from hwnas.latency.measuring.file_models import file_size_model, network_bytes, network_peak_bytes, peak_memory_model
@@ -16,6 +17,13 @@ from hwnas.latency.measuring.model_files import network_model
 from hwnas.space import Architecture, SearchSpace
 from hwnas.train.data import ImageData
 from hwnas.train.export_images import export_images
+
+
+def check_counts(limits: Mapping[str, float], space: SearchSpace) -> None:
+    """Raise InfeasibleBudget for a limit on what is known of the space alone that none of its networks keeps."""
+    for name, model in (("parameters", parameters_model), ("macs", macs_model)):
+        if name in limits:
+            check_alone(space, Limit(name, limits[name], model(space), ""))
 
 
 def counted_limits(

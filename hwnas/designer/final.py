@@ -213,6 +213,7 @@ def measure_models(
         for _ in range(RETAKES * rounds):
             if len(good(name, model)) >= rounds:
                 break
+            report("measure again", len(planned), len(planned), f"{name} once more: the machine was slower")
             time.sleep(PAUSE_S)
             repeat(name, model)
     # as fast as it usually is, or, if it never was, as fast as it is now

@@ -12,6 +12,7 @@ from torch import nn
 from hwnas.child import ChildNetwork
 from hwnas.designer.choices import PHOTOS_METHOD, check_pretrained
 from hwnas.designer.config import DesignConfig, DesignProgress, without_empty
+from hwnas.designer.counted_limits import check_counts
 from hwnas.designer.final import undisturbed_ms, usual_us_of
 from hwnas.designer.further_limits import FurtherLimits, random_ms_of_all
 from hwnas.designer.judged import judged_network
@@ -123,6 +124,7 @@ class Task:
         space = get_space(config.space, config.resolution, len(data.classes), config.width)
         start = _start(config, space)  # what is wrong with it is said before anything is measured
         if table is None:
+            check_counts(config.limits, space)
             table = distributed.from_first(lambda: measured_table(config, space, device, runtime, report))
         elif conditions is not None:
             check_usable(table, config, space, conditions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,6 +82,10 @@ def read_report(study: Path) -> Json:
             "evaluate` that began it to go on with it."
         )
     found: Json = read_json(path, "the report of a study")
+    if isinstance(found, dict) and not found.keys() & {"rows", "study"}:
+        raise HwnasError(
+            f"{path} is the report of another run, not of a study; `hwnas report {shlex.quote(str(study))}` shows it."
+        )
     checked(_Report, found, f"{path} is damaged", "repeat the `hwnas evaluate` that made it")
     return found
 

@@ -30,6 +30,8 @@ def inspect(model: Path | str, timeout_s: float = TIMEOUT_S) -> ModelInfo:
             reads it.
     """
     path = Path(model)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a {' or '.join(SUFFIXES)} file, such as those in RUN/models.")
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"hwnas inspects {' and '.join(SUFFIXES)} files; {path} has the suffix {path.suffix!r}.")
     task = {"model": str(path.absolute())}

@@ -149,7 +149,7 @@ class Budget:
         if self.is_feasible:
             return
         for limit in self.further:
-            _check_alone(self.space, limit)
+            check_alone(self.space, limit)
         alone = replace(self, further=())
         if alone.is_feasible:
             raise InfeasibleBudget(_not_together(self))
@@ -167,7 +167,7 @@ class Budget:
         )
 
 
-def _check_alone(space: SearchSpace, limit: Limit) -> None:
+def check_alone(space: SearchSpace, limit: Limit) -> None:
     """Raise HwnasError, naming the least, if a limit cannot be met whatever the others are."""
     surest = surest_architecture(space, limit.model)
     least = limit.model.predict(surest).high_ms

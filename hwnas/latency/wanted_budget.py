@@ -36,20 +36,23 @@ DIGITS = 9
 
 
 def parse_budget(text: WantedBudget) -> WantedBudget:
-    """The budget that a person means: a number of ms, or a share such as ``60%``, written without spaces or zeros.
+    """The budget that a person means: a number of ms (``5``, ``5 ms``), or a share such as ``60%``, written without
+    spaces or zeros.
 
     Raises UsageError for anything else, and for a share that is not from 0 to 100 %.
     """
-    written = re.fullmatch(r"\s*(\S+?)\s*(%?)\s*", text) if isinstance(text, str) else None
+    written = re.fullmatch(r"\s*(\S+?)\s*(%|ms)?\s*", text) if isinstance(text, str) else None
     try:
         number = float(written[1] if written else text)
     except (TypeError, ValueError):
         number = math.nan
-    if written and written[2] and 0 <= number <= 100:
+    is_share = bool(written and written[2] == "%")
+    if is_share and 0 <= number <= 100:
         return f"{number:g}%"
-    if not (written and written[2]) and not isinstance(text, bool) and 0 < number <= LONGEST_MS:
+    if not is_share and not isinstance(text, bool) and 0 < number <= LONGEST_MS:
         return number
-    raise UsageError(f"a budget {RULE}, not {excerpt(text)}.")
+    point = " (with a point, not a comma)" if isinstance(text, str) and "," in text else ""
+    raise UsageError(f"a budget {RULE}, not {excerpt(text)}{point}.")
 
 
 def resolve_budget(wanted: WantedBudget, space: SearchSpace, predictor: LatencyPredictor) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hwnas.files import content_sha256
+from hwnas.report.recorded import MODELS_FOLDER
 
 USES = {
     "tflite": ("LiteRT", 'ai_edge_litert.interpreter.Interpreter("{name}")'),
@@ -31,9 +32,12 @@ def model_files(report: Json, folder: Path | None, exported: Json) -> list[Json]
     """
     described = {file.get("path"): file for file in exported.get("files", ())}
     found: list[Json] = []
-    for model in report.get("models", ()):
+    reported = list(report.get("models", ()))
+    names = {PurePath(model["path"]).name for model in reported}
+    later = [file | {"accuracy": _share(file)} for name, file in described.items() if name not in names]
+    for model in [*reported, *later]:
         path = PurePath(model["path"])
-        link = f"{path.parent.name}/{path.name}"
+        link = f"{MODELS_FOLDER}/{path.name}"
         runs, opened = USES.get(model["format"], (model["format"], "{name}"))
         file = folder / link if folder is not None and (folder / link).is_file() else None
         found.append(
@@ -56,6 +60,11 @@ def _facts(model: Json, file: Path | None) -> list[str]:
     facts = [file_size(model["bytes"])] if model.get("bytes") else []
     facts += [f"{ms:.4g} ms on {name}" for name, ms in model.get("ms", {}).items()]
     return facts if model.get("accuracy") is None else [*facts, f"{100 * model['accuracy']:.1f} % right"]
+
+
+def _share(file: Json) -> float | None:
+    """The accuracy of a file that was exported after the run, 0 to 1."""
+    return (file.get("accuracy") or {}).get("accuracy")
 
 
 def _input_text(file: Json | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.exporter.exported import CARD_FILE, EXPORT_FILE
 from hwnas.files import read_json, write_page
+from hwnas.networks.registry import NETWORKS
 from hwnas.report.card_usage import ends, use
 from hwnas.report.markdown import markdown_text as _text
 from hwnas.report.recorded import budget_status
@@ -51,7 +52,7 @@ def write_model_card(folder: Path, report: Json | None = None, licence: str | No
 def model_card(exported: Json, report: Json, licence: str | None = None) -> str:
     """The card as Markdown, of the JSON of an export and of a design ({}: none)."""
     sections = {
-        "Latency": _latency(report),
+        "Latency": _latency(exported, report),
         "Files": _files(exported, report),
         "Input and output": ends(exported, report),
         "Data": _data(exported, report),
@@ -69,17 +70,21 @@ def model_card(exported: Json, report: Json, licence: str | None = None) -> str:
 
 def _title(exported: Json, report: Json) -> str:
     architecture = exported.get("architecture") or {}
-    name = f"A network of the space {_text(architecture['space'])}" if architecture.get("space") else "A network"
+    space = architecture.get("space")
+    name = f"A network of the space {_text(space)}" if space else "A network"
+    if space in NETWORKS:
+        name = f"The known network {space}"
     device = PurePath(report.get("device", "")).name.removesuffix(".toml")  # it may have been given as a file
     return f"{name} for {_text(device)}" if device else name
 
 
-def _latency(report: Json) -> list[str]:
+def _latency(exported: Json, report: Json) -> list[str]:
     if not report.get("measured_ms"):
         return [*_predicted_alone(report), "Not measured. `hwnas bench FILE --device NAME` does."]
     target, measured, precision = report["runtime"], report["measured_ms"], report.get("precision", "float32")
+    whose = "" if _is_among(exported, report) else "Of the file that the run made, which is not among these any more: "
     lines = [
-        f"Budget {report['budget_ms']:g} ms for the {precision} file on {target}: measured "
+        f"{whose}Budget {report['budget_ms']:g} ms for the {precision} file on {target}: measured "
         f"**{measured[target]:.4g} ms, {budget_status(report)} the budget**.{_predicted(report, measured[target])}",
         "",
         f"| runtime | median of one inference, {precision} file | conditions |",
@@ -87,6 +92,17 @@ def _latency(report: Json) -> list[str]:
     ]
     conditions = report.get("conditions", {})
     return lines + [f"| {name} | {ms:.4g} ms | {_conditions(conditions.get(name))} |" for name, ms in measured.items()]
+
+
+def _is_among(exported: Json, report: Json) -> bool:
+    """Whether a file that was measured for the budget is one of those exported: it may have been replaced since."""
+    precision = report.get("precision", "float32")
+    measured = {
+        model.get("sha256")
+        for model in report.get("models") or ()
+        if model.get("precision", precision) == precision and report["runtime"] in (model.get("ms") or {})
+    } - {None}
+    return not measured or any(file.get("sha256") in measured for file in exported["files"])
 
 
 def _predicted_alone(report: Json) -> list[str]:

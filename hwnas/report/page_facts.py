@@ -66,9 +66,9 @@ def verdict(report: Json) -> str:
     )
 
 
-def tiles(report: Json) -> list[Json]:
+def tiles(report: Json, exported: Json) -> list[Json]:
     """The three figures of the first screen: name, value, and what is to be known of it."""
-    return [_latency_tile(report), _accuracy_tile(report), _size_tile(report)]
+    return [_latency_tile(report), _accuracy_tile(report), _size_tile(report, exported)]
 
 
 def _latency_tile(report: Json) -> Json:
@@ -104,8 +104,8 @@ def limit_rows(report: Json) -> list[Json]:
     return [{key: each[key] for key in ("name", "told", "status")} for each in report.get("limits") or ()]
 
 
-def _size_tile(report: Json) -> Json:
-    files = [model["bytes"] for model in report.get("models", ()) if model.get("bytes")]
+def _size_tile(report: Json, exported: Json) -> Json:
+    files = [file["bytes"] for file in exported.get("files") or report.get("models", ()) if file.get("bytes")]
     size = f"{report['macs'] / 1e6:.2f} M multiply-adds, {report['params'] / 1e3:,.1f} k parameters"
     if not files:
         return {"name": "Size", "value": f"{report['params'] / 1e3:,.0f} k", "told": f"parameters; {size}", "state": ""}

@@ -87,7 +87,7 @@ def search_page(
         headline=facts.headline(report),
         classes=facts.class_names(report),
         verdict=facts.verdict(report),
-        tiles=facts.tiles(report),
+        tiles=facts.tiles(report, exported),
         budget=budget_chart(report),
         limits=facts.limit_rows(report),
         device=facts.device_name(report),

@@ -128,5 +128,5 @@ def check_divided(title: str, classes: Sequence[str], train_labels: Iterable[int
     if lacks_validation:
         raise HwnasError(
             f"validation images are cut out of the training images, and no class of {title!r} has two of them to "
-            "spare one. Add images, or set val_fraction to 0."
+            "spare one. Add images, or give the folder a val/ of its own."
         )

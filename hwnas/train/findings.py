@@ -119,8 +119,12 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)[1:-1]
 
 
+def _images(count: int) -> str:
+    return f"{count} training image{'' if count == 1 else 's'}"
+
+
 def unequal_classes(classes: Sequence[str], counts: Sequence[int]) -> str:
     """The smallest and the largest class with their training images; empty where they are near enough to each other."""
     by_count = sorted(zip(counts, classes, strict=True))
     (least, smallest), (most, largest) = by_count[0], by_count[-1]
-    return f"{smallest!r} has {least} training images, {largest!r} {most}" if most >= UNEQUAL * least else ""
+    return f"{smallest!r} has {_images(least)}, {largest!r} {most}" if most >= UNEQUAL * least else ""

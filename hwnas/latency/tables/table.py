@@ -145,10 +145,7 @@ class LatencyTable:
         """Read a table. Raises HwnasError naming the file and the row that is missing or damaged."""
         folder = Path(folder)
         if not (folder / BLOCKS_FILE).exists():
-            raise HwnasError(
-                f"there is no latency table in {folder} (no {BLOCKS_FILE}); make one with "
-                "`hwnas measure --space tiny --device local --runtime litert`."
-            )
+            raise HwnasError(f"there is no latency table in {folder} (no {BLOCKS_FILE}); {_where_tables_are(folder)}.")
         path = folder / CONDITIONS_FILE
         conditions = read_json(path, "the latency table")
         counts = checked(_Conditions, conditions, str(path), CURE).rows
@@ -276,6 +273,18 @@ def _rows(path: Path, key_of: Callable[[dict[str, str]], Key], counts: Mapping[s
     if len(rows) < written:
         raise HwnasError(f"{path} is damaged: {len(rows)} of the {written} rows that were written are left; {CURE}.")
     return rows
+
+
+def _where_tables_are(folder: Path) -> str:
+    """The cure for a folder without a table."""
+    if folder.is_file():
+        return f"name the folder of the table, such as {folder.parent}"
+    below = sorted(path.parent for path in folder.glob(f"*/*/{BLOCKS_FILE}")) or sorted(
+        path.parent for path in folder.glob(f"*/{BLOCKS_FILE}")
+    )
+    if below:
+        return f"name one of the tables below it, such as {below[0]}"
+    return "make one with `hwnas measure --space tiny --device local --runtime litert`"
 
 
 def check_device(table: LatencyTable, name: str | None) -> str | None:
