@@ -21,6 +21,7 @@ PHONE_BENCH = "test_phone_end_to_end.py::test_an_exported_model_is_benched_by_th
 GATED = "test_cli_gate.py::test_a_model_within_its_budget_passes_and_becomes_a_baseline_for_a_slower_one"
 IMPORTED = "test_cli_published.py"
 TRANSFERRED = "test_cli_measuring.py::test_a_few_networks_of_a_known_table_make_a_predictor_for_another_runtime"
+ACCURACY = "test_model_accuracy.py::test_the_answer_says_what_stands_behind_it"
 ADDED = "test_cli_devices.py::test_add_writes_a_profile_that_reaches_the_phone"
 
 
@@ -57,11 +58,11 @@ WAYS: dict[str, Way] = {
     ),
     "hwnas range --space single-path --device pixel-1": suite("range --space single-path --device pixel-1"),
     "hwnas inspect MODEL": suite("inspect model.tflite"),
-    "hwnas accuracy MODEL --data PATH": suite("accuracy model.tflite --data photos"),
+    "hwnas accuracy MODEL --data PATH": elsewhere(ACCURACY),
     "hwnas accuracy MODEL --data photos [--split test|val|train|all]": suite(
         "accuracy model.tflite --data photos --split all"
     ),
-    "hwnas accuracy models/model.tflite --data photos": suite("accuracy model.tflite --data photos --split train"),
+    "hwnas accuracy models/model.tflite --data photos": elsewhere(ACCURACY),
     # from images to files, in the order in which each needs what the one before made
     "hwnas measure --space S --device D": weekly(f"measure {SMALL} --classes 2 --device quick.toml --networks 8"),
     "hwnas measure --space S --precision int8": weekly(

@@ -84,9 +84,10 @@ def test_model_device_and_runtime_are_taken_by_name_by_path_and_as_objects(
         hwnas.bench(model, "quick", "tensorrt")
 
 
-def test_bytes_are_recognised(tmp_path: Path) -> None:
+def test_bytes_are_recognised_and_no_reference_is_timed_that_is_not_asked_for() -> None:
     result = bench(model_bytes(feature_net(), ".tflite"), DEVICE)
     assert result.conditions.identity["runtime"] == "litert" and result.measurement.runs >= 18
+    assert result.reference_us == ()
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
@@ -166,7 +167,6 @@ def test_a_reference_is_timed_before_each_repetition(tmp_path: Path) -> None:
     result = bench(model, DEVICE, reference=model)
     assert 3 <= len(result.reference_us) <= 5  # repetitions that disagree are made again, each with a reference
     assert all(0.1 < us / (1000 * result.measurement.median_ms) < 10 for us in result.reference_us)  # the same model
-    assert bench(model, DEVICE).reference_us == ()
 
 
 def test_a_device_rests_before_each_repetition_as_in_a_campaign(

@@ -87,7 +87,7 @@ def test_a_model_stays_on_the_device_while_it_is_watched(tmp_path: Path, monkeyp
     monkeypatch.setattr(sustained, "is_in_process", lambda device, runtime: False)
     monkeypatch.setattr(sustained, "open_runner", lambda device, runtime: Counted(device, get_runtime(runtime)))
     (tmp_path / "model.tflite").write_bytes(model_bytes(feature_net(), ".tflite"))
-    found = sustain(tmp_path / "model.tflite", Device(name="here"), "litert", 0.02)
+    found = sustain(tmp_path / "model.tflite", Device(name="here", min_ms=20, max_ms=50), "litert", 0.008)
     assert len(found.samples) > 3 and len(loads) == 1
 
 
@@ -95,7 +95,7 @@ def test_what_was_watched_is_written_with_a_picture_and_read_again(tmp_path: Pat
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     (tmp_path / "model.tflite").write_bytes(model_bytes(feature_net(), ".tflite"))
     out = tmp_path / "sustained.json"
-    done = completed("bench", tmp_path / "model.tflite", "--minutes", 0.02, "--out", out, "--json")
+    done = completed("bench", tmp_path / "model.tflite", "--minutes", 0.005, "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     found = read_sustained(out)
@@ -103,7 +103,7 @@ def test_what_was_watched_is_written_with_a_picture_and_read_again(tmp_path: Pat
     assert (tmp_path / "sustained.png").read_bytes().startswith(b"\x89PNG") and told["picture"].endswith(".png")
     check_ours(tmp_path / "sustained.png")  # may be replaced
     (tmp_path / "holiday.png").write_bytes(b"\x89PNG of somebody")
-    done = completed("bench", tmp_path / "model.tflite", "--minutes", 0.02, "--out", tmp_path / "holiday.json")
+    done = completed("bench", tmp_path / "model.tflite", "--minutes", 0.005, "--out", tmp_path / "holiday.json")
     assert done.returncode == 1 and "was not written by" in " ".join(done.stderr.split())
 
 

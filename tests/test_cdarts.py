@@ -43,7 +43,7 @@ AS_PUBLISHED = replace(JOINT, evaluation_images="validation", pool="fresh", kl_r
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    return load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 @cache
@@ -332,7 +332,7 @@ def test_settings_that_mean_nothing_are_refused(given, rule):
 
 
 def search_in_cells(folder: Path) -> dict[str, Any]:
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     trainer = CDARTSTrainer(on_cells(data, epochs=6), CDARTSSettings(pretrain=0.2, search=0.8, cycles=2))
     for epoch in range(6):
         for images, labels in data.train_batches(epoch):

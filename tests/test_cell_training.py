@@ -17,7 +17,7 @@ SEPARABLE_AND_SKIP = SPACE.decode([0] * 8)
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 def published_network():

@@ -25,6 +25,17 @@ from tests.weekly import weekly_except
 pytestmark = pytest.mark.usefixtures("final_measurements_in_one_round", "few_evaluations")
 
 QUICK = ["--space", "tiny", "--resolution", "16", "--width", "0.25"]
+LOCAL = """
+name = "local"
+warmup_ms = 0
+min_runs = 20
+max_runs = 20
+min_ms = 0
+visits = 3
+extra_visits = 0
+drift_limit_percent = 1e6
+"""
+"""This machine with fewer and shorter repetitions: what is tested is the way, not the numbers."""
 
 
 @pytest.fixture
@@ -37,9 +48,11 @@ def hwnas(capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """A folder of tables with one of the quick space on LiteRT, measured once on this machine."""
+    """A folder of tables with one of the quick space on LiteRT, measured once on this machine, by its device file."""
     folder = tmp_path_factory.mktemp("tables")
-    answer("measure", *QUICK, "--runtime", "litert", "--networks", 8, "--tables", folder)
+    (folder / "local.toml").write_text(LOCAL)
+    device = ["--device", folder / "local.toml", "--tables", folder]
+    answer("measure", *QUICK, "--runtime", "litert", "--networks", 8, *device)
     return folder
 
 
@@ -56,6 +69,12 @@ def design_options(tables, tmp_path_factory):
 def designed(design_options, tmp_path_factory):
     """The JSON of one whole design."""
     return answer("design", *design_options, "--out", tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def only_float32(monkeypatch):
+    """Designs write no int8 files, which cost as much again to make, measure and judge."""
+    monkeypatch.setattr("hwnas.designer.closing.PRECISIONS", ("float32",))
 
 
 def quick_design(tables, out, *more: object) -> list[object]:
@@ -94,21 +113,23 @@ def test_devices_lists_this_machine_and_its_runtimes(hwnas):
 
 
 def test_measure_says_what_it_did_and_measures_nothing_twice(hwnas, tables):
-    code, out, err = hwnas("measure", *QUICK, "--networks", 8, "--tables", tables, "--json")
+    measure = ["measure", *QUICK, "--device", tables / "local.toml", "--tables", tables, "--networks"]
+    code, out, err = hwnas(*measure, 8, "--json")
     result = json.loads(out)
     assert code == 0
     assert set(result) >= {"table", "entries", "measured", "reused", "seconds", "fastest_ms", "slowest_ms"}
     assert (result["entries"], result["measured"], result["reused"]) == (34, 0, 34)  # 26 blocks and 8 networks
     assert 0 < result["fastest_ms"] < result["slowest_ms"]
-    code, out, err = hwnas("measure", *QUICK, "--networks", 9, "--tables", tables)
+    code, out, err = hwnas(*measure, 9)
     assert (code, out) == (0, "")
     assert "1 measured now, 34 known already" in err
 
 
 def test_fit_prints_the_error_card(hwnas, tables):
-    code, out, _ = hwnas("fit", tables / "local" / "litert", "--json")
-    card = json.loads(out)
-    assert code == 0
+    table = tables / "local" / "litert"
+    code, out, err = hwnas("fit", table)
+    assert (code, out) == (0, "") and "mean error" in err and "CARD.md" in "".join(err.split())
+    card = read_json(table / "card.json", "the card")
     assert set(card) >= {"predictor", "n_blocks", "n_networks", "mape", "hit5", "hit10", "spearman", "noise_floor"}
     assert (card["n_blocks"], card["n_networks"] >= 8) == (26, True)
     assert 0 <= card["mape"] < 50
@@ -201,7 +222,7 @@ def test_the_run_folder_holds_all_that_is_needed_to_ship(designed):
 
 
 def test_a_finished_design_is_repeated_from_its_checkpoint_and_printed_as_a_table_for_people(
-    hwnas, designed, design_options, tmp_path
+    hwnas, designed, design_options, tmp_path, only_float32
 ):
     """By `search`, too, which is the same with a table that exists."""
     run = shutil.copytree(designed["run"], tmp_path / "run")
@@ -265,6 +286,7 @@ def test_a_design_from_a_folder_of_images(hwnas, tables, tmp_path):
     jpeg.write_bytes(jpeg.read_bytes()[:200])
     path_of_bytes(tmp_path / "photos" / "light", b"\xe9t\xe9.HEIC").write_bytes(b"no matter")
     options = ["--data", tmp_path / "photos", "--networks", 5, "--tables", tmp_path / "tables", "--budget-ms", 1000]
+    options += ["--device", tables / "local.toml"]
     options += ["--method", "once-for-all", "--no-compare"]
     code, _, err = hwnas("design", *QUICK, *options, "--epochs", 1, "--out", tmp_path / "run", "--json")
     assert code == 0, err
@@ -443,9 +465,10 @@ def test_what_is_found_is_compared_with_a_network_as_one_would_have_picked_it(hw
     assert again["accuracy"] == report["accuracy"]
 
 
-def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, tmp_path, monkeypatch):
+def test_a_known_network_that_is_better_is_what_a_design_returns(hwnas, tables, tmp_path, monkeypatch, only_float32):
     """Files, accuracy and figures are its own, within the budget; what was searched is kept beside it."""
     monkeypatch.setattr("hwnas.designer.comparison.SHARE", 0.5)  # a busy machine may not put it over the budget
+    monkeypatch.setattr("hwnas.networks.scaling.MOST_MEASUREMENTS", 1)
     command = quick_design(tables, tmp_path / "run", *AGAINST_PLAIN, "--epochs", 4, "--limit-train", 320)
     code, out, err = hwnas(*command)
     assert code == 0, err

@@ -42,7 +42,7 @@ def fitted() -> AdditivePredictor:
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 def problem(data, share: float = 0.5) -> SearchProblem:
@@ -168,16 +168,18 @@ def test_a_mixture_is_the_weighted_sum_of_all_candidates_also_where_some_do_not_
     assert not Mixture(torch.tensor([1.0, 0, 0, 0, 0]))(choice, x).any()
 
 
-@pytest.fixture(scope="module")
-def ends_ms() -> dict[tuple[int, ...], float]:
-    """Where the interval of every cell ends."""
-    codes = list(itertools.product(range(5), repeat=6))
-    predictions = fitted().predict_many([CELLS.decode(code) for code in codes])
-    return {code: prediction.high_ms for code, prediction in zip(codes, predictions, strict=True)}
+def first_within(codes: list[tuple[int, ...]], limit_ms: float) -> tuple[int, ...]:
+    """The first whose interval ends within the limit; no more are priced than it takes to find it."""
+    for start in range(0, len(codes), 64):
+        some = codes[start : start + 64]
+        for code, prediction in zip(some, fitted().predict_many(list(map(CELLS.decode, some))), strict=True):
+            if prediction.high_ms <= limit_ms:
+                return code
+    raise AssertionError("no cell is within")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-def test_it_derives_the_most_probable_cell_within_the_budget_that_leaves_out_fewest_edges(digits, ends_ms, share):
+def test_it_derives_the_most_probable_cell_within_the_budget_that_leaves_out_fewest_edges(digits, share):
     trainer = DARTSTrainer(problem(digits, share), SEARCHING)
     with torch.no_grad():
         for i, alpha in enumerate(trainer.net.alphas):
@@ -189,11 +191,11 @@ def test_it_derives_the_most_probable_cell_within_the_budget_that_leaves_out_few
         return -code.count(0), sum(log[k] for log, k in zip(logs, code, strict=True))
 
     limit_ms = trainer.budget.budget_ms
-    best = max(worth(code) for code, end_ms in ends_ms.items() if end_ms <= limit_ms)
+    best = first_within(sorted(itertools.product(range(5), repeat=6), key=worth, reverse=True), limit_ms)
     trainer.derive()
     found = tuple(trainer.derived)
-    assert ends_ms[found] <= limit_ms
-    assert worth(found) == pytest.approx(best)
+    assert fitted().predict(CELLS.decode(found)).high_ms <= limit_ms
+    assert worth(found) == pytest.approx(worth(best))
     trainer.settings = replace(SEARCHING, exclude_none=False)
     free = CELLS.indices(trainer.deriver()(trainer.problem))
     assert free.count(0) >= found.count(0)
@@ -228,12 +230,18 @@ def test_published_is_of_the_second_order_and_unknown_orders_are_refused():
         DARTSSettings(order="third")
 
 
-@pytest.mark.parametrize("name", ["darts", "darts-pt", "cdarts"])
-def test_the_search_network_of_the_paper_whose_norms_learn_nothing_is_searched(tmp_path, name):
+@pytest.fixture(scope="module")
+def of_the_paper() -> Budget:
+    """One that all cells of its search network are within."""
     space = get_space("darts", cells=3, channels=2, resolution=8, convention="darts")
-    data = load_data("digits", resolution=8, batch_size=16, limit_train=32, val_fraction=0.3, workers=0)
     predictor = fit(made_table(space, networks=12))
-    within = SearchProblem(data, Budget(predictor.predict(predictor.extremes(space)[1]).high_ms, space, predictor), 1)
+    return Budget(predictor.predict(predictor.extremes(space)[1]).high_ms, space, predictor)
+
+
+@pytest.mark.parametrize("name", ["darts", "darts-pt", "cdarts"])
+def test_the_search_network_of_the_paper_whose_norms_learn_nothing_is_searched(of_the_paper, name):
+    data = load_data("digits", resolution=8, batch_size=16, limit_train=32, val_fraction=0.05, workers=0)
+    within = SearchProblem(data, of_the_paper, 1)
     trainer = {"darts": DARTSTrainer, "darts-pt": DARTSPTTrainer, "cdarts": CDARTSTrainer}[name]
     settings = get_search(name).resolve({"derive": "probable"} if name == "darts" else {})
     figures = trainer(within, settings).step(*next(iter(data.train_batches(0))))

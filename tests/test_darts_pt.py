@@ -26,7 +26,7 @@ PROJECTING = DARTSPTSettings(pretrain=0.0, supernet=0.5, search=1.0)
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 def problem(data, share: float = 1.5, epochs: int = 6) -> SearchProblem:

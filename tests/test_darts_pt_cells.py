@@ -25,7 +25,7 @@ IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=8, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 def order_of(space, seed: int = 0) -> list[Subject]:

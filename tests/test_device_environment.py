@@ -19,6 +19,7 @@ from tests.android.machine import Missing, need, wait_until
 from tests.android.phone import Phone
 from tests.conftest import ROOT
 from tests.device_environment import lacking
+from tests.weekly import weekly_except
 
 PROGRAM = """
 #include <stdio.h>
@@ -192,7 +193,7 @@ def test_a_stopped_sshd_hangs_until_it_is_resumed(board: Board):
     assert board.ssh("true").returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", weekly_except([signal.SIGKILL], [signal.SIGKILL, signal.SIGINT]))
 @pytest.mark.parametrize("kind", ["phone", "board"])
 def test_a_machine_dies_with_the_tests_and_leaves_nothing(request, kind, number):
     request.getfixturevalue(kind)  # skips where it cannot be

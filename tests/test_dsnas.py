@@ -45,7 +45,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=256, workers=0)
+    return load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.05, workers=0)
 
 
 @cache
@@ -336,7 +336,8 @@ def test_the_published_settings_run(tmp_path, digits):
 
 
 @pytest.mark.usefixtures("few_evaluations")
-def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, digits):
+def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
+    digits = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     whole = dsnas(problem(digits), Run(tmp_path / "whole", {}))
     steps = 2 * digits.steps_per_epoch
 
@@ -362,7 +363,8 @@ def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_
 
 
 @pytest.mark.weekly
-def test_a_search_ends_within_the_budget_and_hands_over_a_working_child(tmp_path, digits):
+def test_a_search_ends_within_the_budget_and_hands_over_a_working_child(tmp_path):
+    digits = load_data("digits", resolution=16, batch_size=64, limit_train=256, workers=0)
     task = problem(digits, epochs=30, budget_share=0.3)
     result = dsnas(task, Run(tmp_path / "run", {}))
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
@@ -458,12 +460,19 @@ def test_an_infeasible_budget_is_refused_before_training(tmp_path, digits):
     assert Run(tmp_path / "run", {}).metrics() == []
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
-def test_a_damaged_checkpoint_is_refused(tmp_path, digits, damage):
-    run = Run(tmp_path / "run", {})
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, digits) -> bytes:
+    """Of a search that is finished."""
+    run = Run(tmp_path_factory.mktemp("finished") / "run", {})
     dsnas(problem(digits, epochs=1), run)
+    return (run.folder / "checkpoint.pt").read_bytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_refused(tmp_path, digits, checkpoint, damage):
+    run = Run(tmp_path / "run", {})
     path = run.folder / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:-2000] if damage is None else damage)
+    path.write_bytes(checkpoint[:-2000] if damage is None else damage)
     with pytest.raises(HwnasError, match="Delete it to start"):
         dsnas(problem(digits, epochs=1), run)
 

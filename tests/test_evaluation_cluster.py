@@ -134,7 +134,7 @@ def address():
 @needs_dask
 def test_a_scheduler_by_its_address_does_the_tasks_once_and_one_at_a_time(tmp_path, digest, address):
     """Two threads would draw from one random generator: dropout, augmentation and weights would be others."""
-    tasks, alone = (trainings(tmp_path / name, digest, 2, 2, 2) for name in ("there", "here"))
+    tasks, alone = (trainings(tmp_path / name, digest, 2, 2) for name in ("there", "here"))
     with workers(1, address, tmp_path) as able:
         found = able.run(tasks, silent)
         assert able.run(tasks, silent) == found

@@ -25,7 +25,7 @@ SEEDS = ROOT.parent / "shared" / "data" / "nas" / "nas_benchmark_correlation_see
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=32, limit_train=64, workers=0)
+    return load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 def correlated(count: int, seed: int) -> tuple[list[float], list[float]]:
@@ -136,6 +136,6 @@ def test_of_networks_that_are_scored_alike_none_is_ahead():
 def test_what_mixes_cells_has_the_accuracy_of_its_mixture(digits, kind, name, monkeypatch):
     """Also by the edges of a node, and the search net of Cyclic DARTS, whose pool no step trains as a mixture."""
     monkeypatch.setattr("hwnas.evaluation.gap.SAMPLED_PATHS", 1)
-    options = {"channels": 4, "cells": 3} if name == "darts" else {"width": 0.25}
+    options = {"channels": 2, "cells": 3} if name == "darts" else {"width": 0.25, "cells_per_stage": 1}
     net = kind(get_space(name, resolution=16, num_classes=10, **options))
     assert supernet_accuracies(net, digits).keys() == {"sampled", "mixture"}

@@ -94,7 +94,7 @@ def test_the_macs_of_a_chain_are_the_sum_of_its_decisions():
 
 def test_edges_that_lead_nowhere_are_no_layers():
     """Three of the five operators of NAS-Bench-201: only edges on a path count in its 729 cells."""
-    whole = get_space("nas-bench-201", resolution=16, width=0.25)
+    whole = get_space("nas-bench-201", resolution=8, width=0.25, cells_per_stage=1)
     few = map_decisions(
         whole.nodes, lambda _, one_of: OneOf(one_of.name, tuple(one_of.candidates[k] for k in (0, 1, 3)))
     )

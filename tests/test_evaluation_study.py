@@ -59,6 +59,14 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_are_scored():
+    """Naswot compares 4 networks, where it is 50 otherwise, each time that a study goes on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.evaluation.rules.SCORED", 4)
+        yield
+
+
 def study(folder: Path, *options: object) -> dict:
     return answer("evaluate", "--config", folder / "study.toml", "--out", folder / "made", *options)
 

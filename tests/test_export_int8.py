@@ -221,6 +221,7 @@ def test_images_without_classes_calibrate_and_nothing_more(tmp_path: Path) -> No
     assert '"classes": null' in (tmp_path / "export.json").read_text()
 
 
+@pytest.mark.weekly
 def test_a_trained_network_agrees_with_itself_in_int8(tmp_path: Path) -> None:
     child = digits_child()
     child.blocks[1].depthwise[1].weight.data[:3] = 0  # as weight decay and pruning leave batch norms

@@ -16,7 +16,7 @@ from hwnas.exporter.export import convert
 from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.exporter.model_file.metadata import ModelMetadata
 from hwnas.exporter.tflite.file import packed, unpacked
-from hwnas.inspection.inspect import inspect
+from hwnas.inspection.examine import examine
 from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import get_runtime
 from tests.small_models import IMAGE_SHAPE, classifier_net, example_output
@@ -42,7 +42,7 @@ def test_metadata_changes_no_result_and_equal_metadata_no_byte(format: str) -> N
 def test_a_tflite_file_carries_labels_and_normalisation(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(described("tflite"))
-    found = inspect(path).metadata
+    found = examine(path).metadata
     assert found.labels == CLASSES
     assert (found.mean, found.std) == ((127.5, 63.75, 191.25), (63.75, 127.5, 31.875))
     assert found.signatures == {"serving_default": {"inputs": ["input"], "outputs": ["output"]}}
@@ -79,7 +79,7 @@ def test_an_onnx_file_says_the_same_in_its_properties() -> None:
 def test_pixels_as_they_are_need_no_normalisation(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(described("tflite", ModelMetadata((20, 12), PREPROCESSING, True)))
-    found = inspect(path).metadata
+    found = examine(path).metadata
     assert (found.mean, found.std, found.labels) == ((0.0,), (1.0,), ())
 
 

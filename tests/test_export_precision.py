@@ -23,7 +23,7 @@ from hwnas.exporter.model_file.format import Format
 from hwnas.exporter.model_file.quantizer import Int8Settings, in_batches
 from hwnas.exporter.precision import PRECISIONS, get_precision
 from hwnas.exporter.sensitivity import LayerNoise, fewest_in_float, layers, named_layers, signal_to_noise_db
-from hwnas.inspection.inspect import inspect
+from hwnas.inspection.examine import examine
 from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import get_runtime
 from hwnas.space import Architecture
@@ -101,7 +101,7 @@ def test_activations_that_xnnpack_lacks_in_int8_do_not_split_the_network(blocks:
         path = tmp_path / f"model.{format.name}"
         path.write_bytes(model)
         if format.name == "tflite":
-            execution = inspect(path).execution
+            execution = examine(path).execution
             assert (execution.partitions, execution.outside) == (1, ())
 
 

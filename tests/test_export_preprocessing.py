@@ -19,7 +19,7 @@ from hwnas.exporter.parity import LIMIT, relative_error
 from hwnas.exporter.pixel_input import FromPixels, from_pixels
 from hwnas.exporter.precision import PRECISIONS
 from hwnas.exporter.target import with_softmax
-from hwnas.inspection.inspect import inspect
+from hwnas.inspection.examine import examine
 from hwnas.preprocessing import Preprocessing
 from hwnas.runtimes import get_runtime
 from tests.export_digits import digits, digits_child, digits_images
@@ -66,7 +66,7 @@ def test_pixels_give_what_preprocessing_and_the_network_give(name: str, format: 
     assert relative_error(session.run(pixels.astype(np.float32)), expected) <= LIMIT
     path = tmp_path / f"model.{format.name}"
     path.write_bytes(model)
-    (source,) = inspect(path).inputs
+    (source,) = examine(path).inputs
     assert (source.dtype, source.shape) == ("uint8", (1, 12, 10, 3))
 
 

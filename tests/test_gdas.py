@@ -23,7 +23,7 @@ IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.05, workers=0)
 
 
 def net_in_eval() -> SampledNet:
@@ -140,7 +140,7 @@ def test_a_decision_that_is_fixed_early_is_sampled_no_more(digits):
 @pytest.mark.weekly
 def test_it_searches_cells():
     cells = nas_bench_201(resolution=16, width=0.25, cells_per_stage=1)
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     predictor = fit(made_table(cells, networks=12))
     fastest, slowest = (predictor.predict(a).ms for a in predictor.extremes(cells))
     task = SearchProblem(data, Budget((fastest + slowest) / 2, cells, predictor), epochs=2)

@@ -204,7 +204,7 @@ def test_weights_beside_the_model_are_counted_and_nothing_else_is_read(tmp_path:
     for location in ("../secret", str(tmp_path / "secret"), "link", "/dev/zero", "a/../../secret"):
         file.write_bytes(onnx_file(nodes, [external_weight(location)]).SerializeToString())
         with pytest.raises(HwnasError, match=r"its weight w is to be read from .*, outside its folder"):
-            inspect(file)
+            (inspect if location == "/dev/zero" else examine)(file)
 
 
 def in_a_branch(model: Any, weight: Any) -> None:
@@ -340,7 +340,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(HwnasError, match="no model file"):
         inspect(tmp_path / "nowhere.onnx")
     (tmp_path / "folder.onnx").mkdir()
-    with pytest.raises(HwnasError, match="is a directory"):
+    with pytest.raises(HwnasError, match="is a folder; name a"):
         inspect(tmp_path / "folder.onnx")
 
 

@@ -1,6 +1,7 @@
 """Measuring a space: what is drawn, what is measured once, what a second space adds."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,30 @@ from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure, spread_sample
 from hwnas.latency.measuring.model_files import make_reference_model, reference_model
-from hwnas.latency.measuring.table_campaign import check_table_conditions
+from hwnas.latency.measuring.table_campaign import SpaceTable, check_table_conditions
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runtimes import get_runtime
 from hwnas.spaces import SPACES, get_space
+from tests.weekly import weekly_except
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 QUICK = load_device("local").model_copy(
-    update={"min_ms": 2.0, "warmup_ms": 1.0, "min_runs": 5, "visits": 1, "drift_limit_percent": 1e6}
+    update={"min_ms": 0.5, "warmup_ms": 0.0, "min_runs": 5, "visits": 1, "drift_limit_percent": 1e6}
 )
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> SpaceTable:
+    return measure(SPACE, QUICK, tables=tmp_path_factory.mktemp("measured"), networks=5)
+
+
+@pytest.fixture
+def tables(measured, tmp_path) -> Path:
+    """A copy of the tables in which it lies."""
+    return shutil.copytree(measured.folder.parents[1], tmp_path / "tables")
+
+
+@pytest.mark.parametrize("name", weekly_except(set(SPACES) - {"darts"}, SPACES))
 def test_a_sample_spreads_over_the_range_and_begins_with_the_smaller_sample(name):
     space = get_space(name)
     sample = spread_sample(space, 40)
@@ -46,18 +59,17 @@ def test_a_space_with_fewer_networks_than_asked_for_gives_them_all():
     assert len(spread_sample(SearchSpace("two", (Conv(3, 8), choice, Head(8, 8, 2)), (3, 8, 8)), 30)) == 2
 
 
-def test_each_distinct_block_is_measured_once_and_a_second_space_adds_what_is_new(tmp_path):
-    first = measure(SPACE, QUICK, tables=tmp_path, networks=5)
-    assert (first.entries, first.measured, first.reused) == (31, 31, 0)
-    assert set(first.table.blocks) == set(SPACE.distinct_blocks())
-    assert first.folder == tmp_path / "local" / "litert"
-    again = measure(SPACE, QUICK, tables=tmp_path, networks=5)
+def test_each_distinct_block_is_measured_once_and_a_second_space_adds_what_is_new(measured, tables):
+    assert (measured.entries, measured.measured, measured.reused) == (31, 31, 0)
+    assert set(measured.table.blocks) == set(SPACE.distinct_blocks())
+    again = measure(SPACE, QUICK, tables=tables, networks=5)
     assert (again.measured, again.reused) == (0, 31)
-    assert again.table.blocks == first.table.blocks
+    assert again.table.blocks == measured.table.blocks
+    assert again.folder == tables / "local" / "litert"
     other = get_space("tiny", resolution=16, width=0.25, num_classes=7)
-    second = measure(other, QUICK, tables=tmp_path, networks=5)
+    second = measure(other, QUICK, tables=tables, networks=5)
     assert second.measured == 1 + 5  # the head, and networks that end in it
-    table = LatencyTable.load(tmp_path / "local" / "litert")
+    table = LatencyTable.load(tables / "local" / "litert")
     assert len(table.blocks) == 27
     assert (len(table.networks_of(SPACE)), len(table.networks_of(other))) == (5, 5)
     assert not table.missing(SPACE)
@@ -90,12 +102,12 @@ def test_a_fit_on_real_measurements_predicts_networks_it_has_not_seen(tmp_path):
     assert card.spearman > 0.7
 
 
-def test_a_table_without_its_journal_is_not_overwritten_by_other_conditions(tmp_path):
-    folder = measure(SPACE, QUICK, tables=tmp_path, networks=5).folder
+def test_a_table_without_its_journal_is_not_overwritten_by_other_conditions(tables):
+    folder = tables / "local" / "litert"
     (folder / "journal.jsonl").unlink()
     before = (folder / "blocks.csv").read_bytes()
     with pytest.raises(HwnasError, match="threads: 1 in"):
-        measure(SPACE, QUICK.model_copy(update={"threads": 2}), tables=tmp_path, networks=5)
+        measure(SPACE, QUICK.model_copy(update={"threads": 2}), tables=tables, networks=5)
     assert (folder / "blocks.csv").read_bytes() == before
 
 
@@ -114,10 +126,9 @@ def test_the_reference_is_a_file_of_each_format_that_computes_what_its_block_doe
     assert np.allclose(*answers, atol=1e-4) and answers[0].std() > 0.01
 
 
-def test_the_table_remembers_how_fast_the_machine_was(tmp_path):
-    folder = measure(SPACE, QUICK, tables=tmp_path, networks=5).folder
-    reference_us = LatencyTable.load(folder).conditions["summary"]["reference_us"]
-    again = measure(SPACE, QUICK, tables=tmp_path, networks=5)  # nothing to measure, so nothing new is known
+def test_the_table_remembers_how_fast_the_machine_was(tables):
+    reference_us = LatencyTable.load(tables / "local" / "litert").conditions["summary"]["reference_us"]
+    again = measure(SPACE, QUICK, tables=tables, networks=5)  # nothing to measure, so nothing new is known
     assert again.summary.reference_us == reference_us > 0
 
 

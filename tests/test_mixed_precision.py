@@ -55,7 +55,7 @@ TRAINERS = {
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    return load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_the_scale_grows_after_many_good_updates_and_is_a_part_of_the_checkpoint
 def train_for_long(folder: Path, amp: str, epochs: int = 4) -> dict[str, Tensor]:
     """A fine-tuning with a checkpoint after every step, on one thread."""
     torch.set_num_threads(1)
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     settings = FineTuningSettings()
     trainer = ChildTrainer(SPACE.decode([1] * 7), data, epochs, settings=settings, amp=amp)
     train(trainer, data, Run(folder, {}), checkpoint_seconds=0.0)

@@ -169,7 +169,7 @@ def test_a_strangers_file_is_evaluated_and_what_was_assumed_is_said(models, fold
         assert "scaled to 0 to 1" in stretched.notes[0] and "centred" not in stretched.notes[1]
 
 
-@pytest.mark.parametrize("name", ["model.int8.tflite", "model.int8.onnx"])
+@pytest.mark.parametrize("name", weekly_except(["model.int8.tflite"], ["model.int8.tflite", "model.int8.onnx"]))
 def test_a_file_of_integers_is_given_pixels_as_they_are(models, folder, name, tmp_path) -> None:
     file = strip_metadata(models / "pixels" / name, tmp_path / name)
     found = hwnas.accuracy(file, folder, workers=0)

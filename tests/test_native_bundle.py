@@ -31,6 +31,7 @@ from hwnas.native.bundle import (
 from hwnas.native.library import fetch_library, installed_library
 from hwnas.native.toolchain import compile_hwbench, find_compiler, find_library
 from hwnas.runtimes.files import file_sha256
+from tests.commands import answer, completed
 from tests.native_programs import QUICK, arm64_bundle, hwbench, own_abi, report
 from tests.small_models import feature_net, model_bytes
 from tests.weekly import weekly_except
@@ -41,9 +42,16 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache with spaces" / "bundles"
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return build_bundle(own_abi(), installed=True, cache=tmp_path_factory.mktemp("built") / "bundles")
+
+
 @pytest.fixture
-def bundle(cache: Path) -> Bundle:
-    return build_bundle(own_abi(), installed=True, cache=cache)
+def bundle(built: Bundle, cache: Path) -> Bundle:
+    """A copy of the one that was built, which a test may damage."""
+    shutil.copytree(built.folder.parent, cache)
+    return open_bundle(cache / built.folder.name)
 
 
 def test_a_bundle_holds_all_that_the_program_needs(bundle: Bundle, tmp_path: Path) -> None:
@@ -238,18 +246,11 @@ def test_copies(bundle: Bundle, tmp_path: Path) -> None:
         copy_bundle(bundle, tmp_path / "out")
 
 
-def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line(tmp_path: Path) -> None:
     arm64_bundle()
-
-    def command(*words: object) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "hwnas.cli", "bundle", *map(str, words)]
-        return subprocess.run(line, capture_output=True, text=True)
-
-    done = command("--abi", "arm64", "--out", tmp_path / "out", "--json")
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["abi"] == "arm64" and Path(answer["folder"]) == tmp_path / "out"
-    assert open_bundle(tmp_path / "out").to_json() == answer
-    again = command("--abi", "arm64", "--out", tmp_path / "out")
+    told = answer("bundle", "--abi", "arm64", "--out", tmp_path / "out")
+    assert told["abi"] == "arm64" and Path(told["folder"]) == tmp_path / "out"
+    assert open_bundle(tmp_path / "out").to_json() == told
+    again = completed("bundle", "--abi", "arm64", "--out", tmp_path / "out")
     assert (again.returncode, again.stdout) == (2, "") and "not an empty folder" in " ".join(again.stderr.split())
-    assert "arm64, x86_64" in command("--abi", "riscv").stderr
+    assert "arm64, x86_64" in completed("bundle", "--abi", "riscv").stderr

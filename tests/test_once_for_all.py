@@ -31,7 +31,7 @@ from hwnas.train.finetuning import FineTuning, FineTuningSettings
 from hwnas.train.loop import train
 from tests.latency_tables import made_table
 
-SPACE = get_space("tiny", 8)
+SPACE = get_space("tiny", 8, width=0.25)
 _fine_tuning = FineTuning.__init__
 
 
@@ -66,6 +66,7 @@ def test_it_begins_as_the_network_it_starts_from(problem):
         assert torch.allclose(same, child(images), atol=1e-5)
 
 
+@pytest.mark.usefixtures("few_evaluations")
 def test_the_phases_train_the_largest_then_networks_within_the_budget_then_what_was_derived(problem):
     trainer = OnceForAllTrainer(problem, OnceForAllSettings(largest=0.25, search=0.75))
     batches = [batch for epoch in range(4) for batch in problem.data.train_batches(epoch)]
@@ -80,14 +81,15 @@ def test_the_phases_train_the_largest_then_networks_within_the_budget_then_what_
     assert all(within)
     assert len(seen[FINISHING]) == 1
     assert trainer.result().architecture == SPACE.decode(next(iter(seen[FINISHING])))
-    assert trainer.result().deriver is None  # by the losses alone; nothing is evaluated for other budgets
+    assert trainer.result().deriver is None  # its net has learnt one network since: for other budgets the losses decide
     assert trainer.net.losses.count == trainer.ends[SHRINKING] - trainer.ends[LARGEST]
 
 
 @pytest.mark.usefixtures("few_evaluations")
 def test_a_search_that_was_stopped_in_any_phase_ends_as_one_that_was_not(problem, tmp_path):
-    settings = OnceForAllSettings(largest=0.25, search=0.5, checkpoint_seconds=0.0)
+    settings = OnceForAllSettings(largest=0.25, search=0.5)
     whole = once_for_all(problem, Run(tmp_path / "whole", {}), settings=settings)
+    settings = replace(settings, checkpoint_seconds=0.0)
 
     class Stopped(Exception):
         pass
@@ -104,8 +106,9 @@ def test_a_search_that_was_stopped_in_any_phase_ends_as_one_that_was_not(problem
             once_for_all(problem, Run(tmp_path / "stopped", {}), stop_at(last), settings)
     again = once_for_all(problem, Run(tmp_path / "stopped", {}), settings=settings)
     assert again.architecture == whole.architecture
-    for name, tensor in whole.derive().state_dict().items():
-        assert torch.equal(again.derive().state_dict()[name], tensor), name
+    expected, found = whole.derive().state_dict(), again.derive().state_dict()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
 
 
 def test_a_student_moves_towards_its_teacher():
@@ -175,13 +178,11 @@ def test_a_frontier_takes_networks_that_were_evaluated(tmp_path, problem, few_ev
     run = Run(tmp_path, {})
     result = once_for_all(problem, run, settings=OnceForAllSettings(search=1.0))
     fastest = problem.budget.predictor.predict(problem.budget.predictor.extremes(SPACE)[0]).high_ms
-    budgets = [fastest + share * (problem.budget.budget_ms - fastest) for share in (0.3, 0.6, 1.0)]
+    budgets = [fastest + share * (problem.budget.budget_ms - fastest) for share in (0.02, 0.3, 1.0)]
     found = [point.architecture.digest for point in frontier(result, budgets)]
     (records,) = tmp_path.glob("derivation-*.jsonl")
     evaluated = {json.loads(line)["digest"] for line in records.read_text().splitlines()}
     assert len(set(found)) > 1 and set(found) <= evaluated
-    trained_on = once_for_all(problem, Run(tmp_path / "other", {}), settings=OnceForAllSettings(search=0.5))
-    assert trained_on.deriver is None  # its net has learnt one network since
 
 
 def test_a_child_is_trained_from_scratch_by_the_optimiser_of_the_search(tmp_path, problem, monkeypatch):

@@ -15,6 +15,7 @@ from rich.text import Text
 from hwnas.files import json_text, read_json, write_json, write_page
 from hwnas.report.console import SafeConsole, key_value_table
 from hwnas.text import shown
+from tests.commands import completed
 
 HOSTILE = "[/red][bold] :smile: \x1b[2J\x1b]0;title\x07 \x9b31m \u202egnp.exe \udcff \x00\r\x7f"
 WRITTEN_OUT = r"[/red][bold] :smile: \x1b[2J\x1b]0;title\x07 \x9b31m \u202egnp.exe \udcff \x00\x0d\x7f"
@@ -94,9 +95,9 @@ def test_errors_of_every_kind_show_what_was_typed_safely():
         ("bench", "--\x1b[31m[/red]"),
         ("measure", "--device", "\x1b[/a]"),
     ):
-        process = hwnas(*arguments, stdout=subprocess.PIPE)
-        told = process.communicate()[1].decode()
-        assert process.returncode == 2, told
+        done = completed(*arguments)
+        told = done.stderr
+        assert (done.returncode, done.stdout) == (2, ""), told
         assert "\x1b" not in told and r"\x1b" in told and "Traceback" not in told
 
 

@@ -138,8 +138,20 @@ def opened(browser: Browser, path: Path, width_px: int = 1280, scheme: str = "li
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
-def test_nothing_is_cut_off_or_complained_of_and_axe_finds_no_barrier(browser, pages, kind, width_px, scheme):
+def test_nothing_is_cut_off_or_complained_of_and_axe_finds_no_barrier(
+    browser, pages, kind, width_px, scheme, record_property
+):
+    """Nor is a page large; and every chart can be read value by value."""
     page, said = opened(browser, pages[kind], width_px, scheme)
+    took = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+    size, ms = pages[kind].stat().st_size, page.evaluate(took)
+    print(f"{kind}: {size / 1024:.0f} KiB, {ms:.0f} ms to open")
+    record_property(kind, f"{size} bytes, {ms:.0f} ms")
+    assert size < 400_000
+    charts = """[...document.querySelectorAll('figure.chart')].map(each =>
+      [each.querySelectorAll('.spot').length, each.querySelector('.reader').hidden])"""
+    found = page.evaluate(charts)
+    assert found and all(hidden == (spots < 2) for spots, hidden in found)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == width_px
     outside = """[...document.querySelectorAll('svg text, p, dd, li, h1, h2')]
@@ -211,16 +223,6 @@ def test_a_chart_is_read_by_keyboard_and_under_the_pointer(browser, run):
     page.close()
 
 
-def test_every_chart_can_be_read_value_by_value(browser, pages):
-    for kind in KINDS:
-        page, _ = opened(browser, pages[kind])
-        charts = """[...document.querySelectorAll('figure.chart')].map(each =>
-          [each.querySelectorAll('.spot').length, each.querySelector('.reader').hidden])"""
-        found = page.evaluate(charts)
-        assert found and all(hidden == (spots < 2) for spots, hidden in found), kind
-        page.close()
-
-
 def test_the_graph_of_a_cell_can_be_read_on_a_phone(browser, pages):
     page, _ = opened(browser, pages["cells"], 390)
     graph = page.get_by_role("img", name="normal cell: node 2 is sep conv 3x3 of 0 plus")
@@ -229,14 +231,3 @@ def test_the_graph_of_a_cell_can_be_read_on_a_phone(browser, pages):
     assert min(graph.locator("text").evaluate_all(sizes)) >= 11
     assert graph.locator("g.spot").count() == 8
     page.close()
-
-
-def test_pages_are_small_and_open_at_once(browser, pages, record_property):
-    for kind in KINDS:
-        page, _ = opened(browser, pages[kind])
-        took = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
-        size, ms = pages[kind].stat().st_size, page.evaluate(took)
-        print(f"{kind}: {size / 1024:.0f} KiB, {ms:.0f} ms to open")
-        record_property(kind, f"{size} bytes, {ms:.0f} ms")
-        assert size < 400_000
-        page.close()

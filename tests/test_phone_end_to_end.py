@@ -27,7 +27,7 @@ from tests.commands import answer
 
 SPACE = get_space("tiny", resolution=16, width=0.25)
 OPTIONS = ("--space", "tiny", "--resolution", "16", "--width", "0.25")
-NETWORKS = 5
+NETWORKS = 3
 DEVICE = """
 name = "emulated"
 transport = "adb"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import subprocess
@@ -103,14 +104,14 @@ def test_without_an_input_it_times_what_this_machine_times(tmp_path):
     assert given_input["output_sha256"] == report(tmp_path)["output_sha256"]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8"])
-@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_integer_and_nhwc_inputs_are_brought_into_the_files_form(tmp_path, local, dtype, layout):
-    model = shifting_model(dtype, layout)
+def test_integer_and_nhwc_inputs_are_brought_into_the_files_form(local):
     x = np.random.default_rng(0).uniform(-150, 300, (1, 3, 4, 5)).astype(np.float32)
-    with RemoteOnnxRunner(target(), local) as runner, runner.load(model) as loaded:
-        assert loaded.input_shape == (1, 3, 4, 5)
-        np.testing.assert_array_equal(loaded.run(x), OnnxRuntime().load(model).run(x))
+    with RemoteOnnxRunner(target(), local) as runner:
+        for dtype, layout in itertools.product(("uint8", "int8"), ("NCHW", "NHWC")):
+            model = shifting_model(dtype, layout)
+            with runner.load(model) as loaded:
+                assert loaded.input_shape == (1, 3, 4, 5)
+                np.testing.assert_array_equal(loaded.run(x), OnnxRuntime().load(model).run(x), f"{dtype} {layout}")
 
 
 def shifting_model(dtype: str, layout: str) -> bytes:

@@ -33,7 +33,7 @@ from tests.test_dsnas import SPACE, problem
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.05, workers=0)
 
 
 def low(architecture) -> float:
@@ -100,7 +100,7 @@ def test_a_trained_evaluation_is_the_accuracy_of_the_child_trained_alone(tmp_pat
     assert evaluator(architecture, 2) == found  # out of its run folder
     with pytest.raises(UsageError, match="1 epoch or more"):
         evaluator(architecture)
-    others = load_data("digits", resolution=16, batch_size=64, limit_train=64, val_fraction=0.3, workers=0)
+    others = load_data("digits", resolution=16, batch_size=64, limit_train=64, val_fraction=0.05, workers=0)
     with pytest.raises(HwnasError, match="another configuration"):
         TrainedEvaluator(others, tmp_path / "children")(architecture, 2)
 

@@ -29,7 +29,7 @@ from tests.test_latency import latency, made_table
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.3, workers=0)
+    return load_data("digits", resolution=16, batch_size=64, limit_train=128, val_fraction=0.05, workers=0)
 
 
 def between(predictor, shares) -> list[float]:

@@ -104,7 +104,8 @@ def test_expected_improvement_is_the_mean_gain_also_far_below_the_best():
 
 
 @pytest.mark.parametrize("share", weekly_except([0.6], [0.2, 0.6]))
-def test_codes_within_a_latency_budget_alone_are_proposed(share):
+def test_codes_within_a_latency_budget_alone_are_proposed(share, monkeypatch):
+    monkeypatch.setattr("hwnas.searches.guided.bayesian.RANDOM_CODES", 100)  # 500 take long to draw
     data = load_data("digits", resolution=16, batch_size=64, limit_train=64, workers=0)
     budget = problem(data, budget_share=share).budget
     strategy = BayesianStrategy(BudgetPool(budget), CodeFeatures.of_space(SPACE), start=6)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from hwnas.latency.measuring.file_models import (
 from hwnas.latency.multiplier import Multiplier
 from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.uncertainty import Floor
+from hwnas.space import OneOf, SearchSpace
+from hwnas.space.decisions import map_decisions
 from hwnas.spaces import get_space
 from tests.latency_tables import CODES, SMALL, made_table
 from tests.weekly import weekly_except
@@ -38,12 +41,18 @@ def unfloored(predictor):
     return replace(predictor, uncertainty=replace(predictor.uncertainty, floor=Floor()))
 
 
+@cache
+def models() -> list:
+    """Each with where the intervals of the 625 networks end: the predictors, these unfloored, and what is counted."""
+    every = [*PREDICTORS, *map(unfloored, PREDICTORS), parameters_model(SMALL), macs_model(SMALL)]
+    return [(model, np.array([p.high_ms for p in model.predict_many(NETWORKS)])) for model in every]
+
+
 def problem(rng, count) -> tuple[Budget, list[np.ndarray], np.ndarray]:
     """A random budget with further limits, random gains, and which of the 625 networks are within, by brute force."""
-    models = [unfloored(p) if rng.random() < 0.5 else p for p in PREDICTORS]
-    models = [*models, parameters_model(SMALL), macs_model(SMALL)]
-    chosen = [models[int(rng.integers(4))], *(models[i] for i in rng.permutation(len(models))[: count - 1])]
-    ends = [np.array([p.high_ms for p in model.predict_many(NETWORKS)]) for model in chosen]
+    known = [models()[i + 4 * (rng.random() < 0.5)] for i in range(4)] + models()[8:]
+    known = [known[int(rng.integers(4))], *(known[i] for i in rng.permutation(len(known))[: count - 1])]
+    chosen, ends = zip(*known, strict=True)
     most = [float(np.quantile(own, rng.uniform(0.05, 0.7))) for own in ends]
     further = tuple(Limit(f"limit {i}", most[i], chosen[i]) for i in range(1, count))
     gains = [rng.normal(size=len(d.candidates)) for d in SMALL.decisions]
@@ -130,7 +139,9 @@ def test_limits_that_can_be_met_alone_and_not_together_are_told_so_with_what_wou
 
 
 def test_counts_are_exact():
-    for space in (SMALL, TINY, get_space("nas-bench-201", resolution=8, width=0.25)):
+    cells = get_space("nas-bench-201", resolution=8, width=0.25, cells_per_stage=2)
+    few = map_decisions(cells.nodes, lambda _, each: OneOf(each.name, tuple(each.candidates[k] for k in (0, 1, 3))))
+    for space in (SMALL, TINY, SearchSpace("few operators", few, cells.input_shape)):
         parameters, macs = parameters_model(space), macs_model(space)
         for seed in range(5):
             network = space.sample(random.Random(seed))

@@ -24,7 +24,7 @@ from hwnas.latency.tables.table import LatencyTable
 from hwnas.spaces import get_space
 from tests.commands import answer
 from tests.conftest import ROOT
-from tests.test_cli import hwnas  # noqa: F401  a fixture
+from tests.test_cli import hwnas, only_float32  # noqa: F401  fixtures
 from tests.weekly import weekly_except
 
 MODELS = {model.name: model for model in shipped_tables()}
@@ -206,7 +206,7 @@ def test_a_person_comes_first_with_own_devices_tables_and_phones(no_phone):
     assert not comes_with_hwnas(own) and shipped_instead(own, "native", "latency_models") is None
 
 
-def test_a_design_without_a_phone_says_that_it_is_predicted_and_writes_the_files(hwnas, no_phone):  # noqa: F811
+def test_a_design_without_a_phone_says_that_it_is_predicted_and_writes_the_files(hwnas, no_phone, only_float32):  # noqa: F811
     found = answer("design", "--device", "pixel-4", *SHORT, "--budget-ms", "20", "--out", "run")
     assert (found["status"], found["measured_ms"], found["device"]) == ("predicted", {}, "pixel-4")
     assert found["interval_ms"][1] <= 20 and "nn-Meter" in found["publication"]

@@ -37,7 +37,7 @@ PUBLISHED = [0, 0, 0, 4, 3, 0, 0, 0, 3, 0, 0, 0, 3, 2, 2, 2, 3, 3, 3, 3]
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits", resolution=16, batch_size=64, limit_train=256, workers=0)
+    return load_data("digits", resolution=16, batch_size=32, limit_train=128, val_fraction=0.05, workers=0)
 
 
 @cache
@@ -54,7 +54,7 @@ def problem(data, epochs=3, budget_share=0.5, seed=0, space=SPACE) -> SearchProb
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A search that is long enough to learn something, its run, and its problem."""
-    data = load_data("digits", resolution=16, batch_size=64, limit_train=1024, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=512, workers=0)
     task = problem(data, epochs=10, budget_share=0.4)
     run = Run(tmp_path_factory.mktemp("searched") / "run", {})
     return single_path(task, run), run, task
@@ -384,12 +384,12 @@ def test_the_published_settings_run(tmp_path, digits):
     result = single_path(task, Run(tmp_path / "run", {}), settings=settings)
     assert task.budget.predictor.predict(result.architecture).high_ms <= task.budget.budget_ms * (1 + 1e-9)
     trainer = SinglePathTrainer(task, settings)
-    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.016 * 64 / 256)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.016 * 32 / 256)
     assert (trainer.warmup_steps, trainer.search_steps, trainer.total_steps) == (5, 8, 8)
 
 
 def test_the_search_over_lambda_brackets_the_budget_and_resumes(tmp_path, digits):
-    task = problem(digits, epochs=4, budget_share=0.4)
+    task = problem(digits, epochs=2, budget_share=0.4)
     settings = LambdaSearchSettings(trials=3, warmup=0.1, search=0.8, lowest=1e-4, highest=1.0)
     run = Run(tmp_path / "run", {})
     result = lambda_search(task, run, settings=settings)
@@ -447,7 +447,7 @@ def test_squeeze_and_excitation_is_searched_priced_and_exported(tmp_path, digits
     from hwnas.exporter.export import export
 
     space = get_space("single-path-se", resolution=16, num_classes=10, width=0.25)
-    task = problem(digits, epochs=2, budget_share=0.6, space=space)
+    task = problem(digits, epochs=1, budget_share=0.6, space=space)
     result = single_path(task, Run(tmp_path / "run", {}))
     chosen = task.budget.predictor.predict(result.architecture)
     assert chosen.high_ms <= task.budget.budget_ms * (1 + 1e-9)

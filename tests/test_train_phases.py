@@ -33,7 +33,7 @@ TRAINERS = {
 @pytest.fixture(scope="module")
 def one_batch() -> ImageData:
     """An epoch is one step, and its batch is not a full one."""
-    data = load_data("digits", resolution=16, batch_size=64, limit_train=48, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=64, limit_train=48, val_fraction=0.05, workers=0)
     assert data.steps_per_epoch == 1
     return data
 
@@ -105,7 +105,7 @@ def test_a_short_descent_reaches_the_budget(one_batch):
 
 
 def test_decisions_are_fixed_in_a_search_of_less_than_an_epoch():
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=256, workers=0)
+    data = load_data("digits", resolution=16, batch_size=16, limit_train=128, workers=0)
     trainer = DSNASTrainer(
         problem(data, epochs=1), DSNASSettings(pretrain=0.0, fixing_gap=-1.0, first_logits="uniform")
     )

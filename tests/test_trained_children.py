@@ -37,7 +37,7 @@ TRAINED = {"evaluate": "trained", "child_epochs": CHILD_EPOCHS, "evaluations": C
 def search(folder: Path, method: str = "weaknas", progress=None, **settings) -> SearchResult:
     """On one thread, so that all processes round alike."""
     torch.set_num_threads(1)
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=160, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=96, val_fraction=0.05, workers=0)
     chosen = get_search(method)
     task = problem(data, epochs=EPOCHS)
     return chosen.search(task, Run(folder, {}), progress, chosen.resolve(TRAINED | settings))
@@ -222,7 +222,7 @@ def test_children_are_trained_in_the_precision_of_the_search(tmp_path, monkeypat
         raise HwnasError("bf16" if "bf16" in arguments else "float32")  # training itself in 16 bits takes a CPU long
 
     monkeypatch.setattr("hwnas.searches.evaluators.train_child", trained)
-    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.2, workers=0)
+    data = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)
     chosen = get_search("random")
     for amp, told in (("bf16", "bf16"), ("off", "float32")):
         task, settings = dataclasses.replace(problem(data, epochs=1), amp=amp), TRAINED | {"child_epochs": 1}
