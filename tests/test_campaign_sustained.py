@@ -87,7 +87,7 @@ def test_a_model_stays_on_the_device_while_it_is_watched(tmp_path: Path, monkeyp
     monkeypatch.setattr(sustained, "is_in_process", lambda device, runtime: False)
     monkeypatch.setattr(sustained, "open_runner", lambda device, runtime: Counted(device, get_runtime(runtime)))
     (tmp_path / "model.tflite").write_bytes(model_bytes(feature_net(), ".tflite"))
-    found = sustain(tmp_path / "model.tflite", Device(name="here", min_ms=20, max_ms=50), "litert", 0.008)
+    found = sustain(tmp_path / "model.tflite", Device(name="here", warmup_ms=0, min_ms=10, max_ms=50), "litert", 0.02)
     assert len(found.samples) > 3 and len(loads) == 1
 
 

@@ -12,20 +12,20 @@ from hwnas.latency.limit import Limit
 from hwnas.searches.dsnas import DSNASSettings
 from hwnas.searches.first_logits import EXACT, lean_to_budget
 from hwnas.searches.registry import get_search
-from hwnas.spaces import get_space
 from hwnas.supernet.relaxation import Relax, Relaxation, by_edge
 from hwnas.supernet.sampled import SampledNet
 from tests.latency_tables import SMALL, made_table
 from tests.test_edge_logits import SMALL as EDGES
 from tests.test_edge_logits import fitted as fitted_to_edges
-from tests.test_latency_cells import fitted as fitted_to_cells
+from tests.test_latency_cells import SPACE as CELLS
+from tests.test_latency_cells import made_table as table_of_cells
 
 PREDICTORS = {
     "chain": lambda: fit(made_table(SMALL, 12, seed=0), SMALL),
-    "cells": lambda: fitted_to_cells("live"),
+    "cells": lambda: fit(table_of_cells(60, "live", noise=0.01), CELLS),
     "edges": fitted_to_edges,
 }
-SPACES = {"chain": SMALL, "cells": get_space("nas-bench-201"), "edges": EDGES}
+SPACES = {"chain": SMALL, "cells": CELLS, "edges": EDGES}
 
 
 def equal_logits(space, relax: Relax = Relaxation) -> SampledNet:

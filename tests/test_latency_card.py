@@ -110,7 +110,7 @@ def test_the_curve_falls_to_about_the_noise() -> None:
 
 
 def test_what_is_known_about_a_bad_network_is_said() -> None:
-    table = synthetic(0, 1e-6, networks=12)
+    table = synthetic(0, 1e-6, networks=20)
     slowest = max(table.networks, key=lambda network: table.networks[network].median_ms)
     quick = next(network for network in table.networks if network != slowest)
     ms = table.networks[quick].median_ms

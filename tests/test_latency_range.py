@@ -103,7 +103,7 @@ def test_nothing_is_measured_twice(measured):
 
 def test_a_table_that_is_named_is_taken_as_it_is_with_the_networks_measured_beside_it(measured):
     found = measured[0]
-    named = latency_range(SPACE, device="no such device", latency=found.table)
+    named = latency_range(SPACE, device="pixel-8", latency=found.table)
     assert (named.fastest_ms, named.slowest_ms) == (found.fastest_ms, found.slowest_ms)
     assert [each.network for each in named.known if each.source == "measured"] == [each.network for each in found.known]
     assert len({each.network.architecture for each in named.known}) == len(named.known)  # measured or priced, not both
@@ -254,7 +254,7 @@ def test_a_person_s_picture_is_not_replaced(tmp_path):
     ("arguments", "code", "says"),
     [
         (["--resolution", "32,x"], 2, "separated by commas, such as 32,48,64"),
-        (["--resolution", "4"], 2, "the resolution must be between 8 and 1024"),
+        (["--resolution", "4"], 2, "must be a whole number from 8 to 1024, not 4"),
         (["--out", "picture.jpg"], 2, "its name ends in .png"),
         (["--device", "toaster"], 2, "unknown device"),
         (["--latency", "/no/table"], 1, "there is no latency table"),

@@ -15,7 +15,6 @@ from hwnas.latency.tables.table import LatencyTable
 from hwnas.run import Run
 from hwnas.searches.derivation import Derivation
 from hwnas.searches.derivers import MostProbable
-from hwnas.searches.evaluators import EVALUATIONS_FILE
 from hwnas.searches.frontier import frontier
 from hwnas.searches.registry import get_search
 from hwnas.searches.result import SearchResult
@@ -68,7 +67,7 @@ def test_a_one_shot_search_is_repeated_with_each_budget_and_judges_nothing_twice
     budgets = between(predictor, (0.2, 0.8))  # also one above what was searched: the supernet knows of neither
     found = frontier(result, budgets)
     assert [r.problem.budget.budget_ms for r in found] == sorted(budgets, reverse=True)
-    records = [json.loads(line) for line in (run.folder / EVALUATIONS_FILE).read_text().splitlines()]
+    records = [json.loads(line) for line in next(run.folder.glob("evaluations-*.jsonl")).read_text().splitlines()]
     accuracies = {record["digest"]: record["accuracy"] for record in records}
     assert len(accuracies) == len(records)
     for point in found:
