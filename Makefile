@@ -15,6 +15,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hwnas needs Python 3.11 or newer; name one with make PYTHON=python3.11" >&2; exit 1; }
+# the pip that comes with Python 3.11 needs twice the time; where no other is to be had, it will do
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 # pip would compile all of torch; Python compiles the modules that are imported, here once instead of in each process
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 	  torch==2.13.0 -e '.[all,dev]'

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from hwnas.child import ChildNetwork, build_child
+from hwnas.child import ChildNetwork, build_child, load_child, save_child
+from hwnas.errors import HwnasError
 from hwnas.exporter.images import ExportImages
 from hwnas.spaces import get_space
 from hwnas.train.data import ImageData, load_data
@@ -29,6 +35,21 @@ def digits_images() -> ExportImages:
 
 @cache
 def _trained() -> ChildNetwork:
+    """Trained by the process of tests that needs it first, and loaded by the others."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return _train()
+    kept = Path(tempfile.gettempdir(), f"hwnas-tests-digits-{run}")
+    try:
+        return load_child(kept)
+    except HwnasError:
+        child = _train()
+        save_child(child, kept)
+        atexit.register(shutil.rmtree, kept, ignore_errors=True)
+        return child
+
+
+def _train() -> ChildNetwork:
     torch.manual_seed(0)
     space = get_space("tiny", RESOLUTION, 10, 0.5)
     child = build_child(space.decode([0] * len(space.decisions))).train()
