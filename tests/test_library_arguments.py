@@ -43,6 +43,9 @@ def searched(data, out, seed=0, **more):
         ({"space": "tiny"}, "a SearchSpace, from hwnas.get_space"),
         ({"predictor": made_table(SPACE, networks=5)}, "a latency predictor, from hwnas.fit"),
         ({"budget_ms": None}, "a budget must be a number of ms"),
+        ({"settings": {"lr": "high"}}, "lr: must be a valid number"),
+        ({"settings": {"lr": -1.0}}, "lr is a rate of 0 or more, not -1"),
+        ({"settings": {"alpha_betas": 0.5}}, "alpha_betas: must be a valid tuple"),
     ],
 )
 def test_a_search_begins_with_arguments_that_it_can_use(digits, tmp_path: Path, wrong: dict, said: str) -> None:

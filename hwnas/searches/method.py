@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter, ValidationError
+
 from hwnas.errors import UsageError
+from hwnas.foreign import faults_of
 from hwnas.run import Run
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
@@ -47,8 +51,13 @@ class Method:
     section: str
 
     def resolve(self, given: Mapping[str, Any]) -> Any:
-        """The settings with some of them given by name. Raises UsageError for a name there is not."""
+        """The settings with some of them given by name. Raises UsageError for a name there is not, or a wrong value."""
         known = [field.name for field in fields(self.settings)]
         if unknown := [name for name in given if name not in known]:
             raise UsageError(f"unknown search setting {unknown[0]!r}; known: {', '.join(known)}.")
-        return self.settings(**given)
+        with suppress(TypeError):  # said better below
+            self.settings(**given)
+        try:
+            return TypeAdapter(self.settings).validate_python(dict(given))  # a 1 is taken for 1.0
+        except ValidationError as error:
+            raise UsageError(f"search settings: {faults_of(error)}.") from None
