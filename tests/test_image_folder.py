@@ -255,3 +255,12 @@ def test_classes_and_images_are_in_one_order_on_every_machine(tmp_path, form):
     assert found.classes == ("Bluse", "Zopf", "\u00c4rmel")
     names = [unicodedata.normalize("NFC", image.name) for image in found.train]
     assert names[:3] == [f"train/Bluse/{name}" for name in ("b.png", "z.png", "\u00e4.png")]
+
+
+def test_a_data_set_one_folder_further_down_is_named(tmp_path):
+    make_folder(tmp_path / "download" / "photos" / "train", {"a": 2, "b": 2})
+    with pytest.raises(HwnasError, match=r"has only 'photos'\. Name .*/download/photos\."):
+        folder_source(tmp_path / "download")
+    make_folder(tmp_path / "alone", {"a": 2})
+    with pytest.raises(HwnasError, match=r"has only 'a'\. Move the images into"):
+        folder_source(tmp_path / "alone")

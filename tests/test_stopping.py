@@ -133,6 +133,7 @@ def test_the_log_of_stages_says_what_is_done_and_left():
     log.still()
     now[0] = 180
     log.update("measure", 100, 100, "")
+    log.still()
     log.update("search", 0, 7, "")
     now[0] = 7200
     log.still()
@@ -141,6 +142,7 @@ def test_the_log_of_stages_says_what_is_done_and_left():
         "measure: 10/100, 0:00:00 elapsed",
         "measure: 40/100, 0:01:00 elapsed, about 0:02:00 left, k3 e6, drift +0.1 %",
         "measure: 100/100, 0:03:00 elapsed",
+        "measure: 100/100, 0:03:00 elapsed, working on what follows",
         "search: 0/7, 0:00:00 elapsed",
         "search: 0/7, 1:57:00 elapsed",
     ]

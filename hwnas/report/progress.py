@@ -114,9 +114,9 @@ class StageLog:
     def still(self) -> None:
         """Write how far the newest stage is."""
         with self._lock:
-            self._write(self._line())
+            self._write(self._line(still=True))
 
-    def _line(self) -> str:
+    def _line(self, still: bool = False) -> str:
         stage, done, total, text = self._now
         now_s = self._clock()
         parts = [f"{stage}: {done}/{total}"] if total else [stage]
@@ -127,6 +127,8 @@ class StageLog:
             parts.append(f"about {_duration(left_s)} left")
         elif total and done >= total and now_s - self._started_s > now_s - began_s:
             parts.append(f"{_duration(now_s - self._started_s)} in all")
+        if still and total and done >= total:
+            parts.append("working on what follows")
         return ", ".join([*parts, *([text] if text else [])])
 
 

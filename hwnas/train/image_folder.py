@@ -196,9 +196,12 @@ def _list_classes(folder: Path, split: str, names: dict[str, str], listing: Fold
 def _check_classes(folder: Path, names: dict[str, str], listing: FolderListing) -> None:
     """Refuse what cannot be learnt: fewer than two classes, or one with fewer than two images. Raises HwnasError."""
     if len(names) < 2:
+        (below,) = names or ("",)
+        whole = bool(below) and bool(_split_folders(folder / below)["train"])
+        cure = f"Name {folder / below}" if whole else f"Move the images into {folder}/<class>/"
         raise HwnasError(
             f"images are sorted into one subfolder per class, at least two, and {str(folder)!r} has "
-            f"{f'only {next(iter(names))!r}' if names else 'no subfolder'}. Move the images into {folder}/<class>/."
+            f"{f'only {next(iter(names))!r}' if names else 'no subfolder'}. {cure}."
         )
     _check_depth(folder, names, listing)
     counts = Counter(image.label for image in listing.train)
