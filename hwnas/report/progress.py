@@ -127,7 +127,7 @@ class StageLog:
             parts.append(f"about {_duration(left_s)} left")
         elif total and done >= total and now_s - self._started_s > now_s - began_s:
             parts.append(f"{_duration(now_s - self._started_s)} in all")
-        if still and total and done >= total:
+        if still and total and done >= total and not text:
             parts.append("working on what follows")
         return ", ".join([*parts, *([text] if text else [])])
 
