@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hwnas.arguments import expect
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.predictor import BlockCost, LatencyPredictor, Prediction
 from hwnas.latency.tables.table import LatencyTable
-from hwnas.space import Architecture, SearchSpace
+from hwnas.space import Architecture, SearchSpace, check_space
 from hwnas.specs.spec import Shape, Spec
 
 Source = Literal["measured", "imported", "calibrated", "regression"]
@@ -81,7 +80,7 @@ def price(space: SearchSpace, code: str | Sequence[int], table: LatencyTable) ->
         UsageError: the code is none of the space.
         HwnasError: the table holds too little to price it.
     """
-    expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
+    check_space(space)
     architecture = space.decode(code)
     return price_of(architecture, table, fit(table, space))
 

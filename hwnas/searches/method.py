@@ -55,7 +55,7 @@ class Method:
         known = [field.name for field in fields(self.settings)]
         if unknown := [name for name in given if name not in known]:
             raise UsageError(f"unknown search setting {unknown[0]!r}; known: {', '.join(known)}.")
-        with suppress(TypeError):  # said better below
+        with suppress(TypeError):  # its own rules first; a wrong type that breaks them is told below
             self.settings(**given)
         try:
             return TypeAdapter(self.settings).validate_python(dict(given))  # a 1 is taken for 1.0

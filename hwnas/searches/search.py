@@ -16,7 +16,7 @@ from hwnas.latency.wanted_budget import WantedBudget, resolve_budget
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.registry import get_search
 from hwnas.searches.result import SearchResult
-from hwnas.space import Architecture, SearchSpace
+from hwnas.space import Architecture, SearchSpace, check_space
 from hwnas.train import distributed
 from hwnas.train.data import ImageData
 from hwnas.train.loop import TrainingProgress, open_run
@@ -69,7 +69,7 @@ def search(
         HwnasError: no architecture of the space is within the budget; the run folder is of something else; the training
             diverged.
     """
-    expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
+    check_space(space)
     expect(data, ImageData, "data", "the images that hwnas.load_data gives")
     check_predictor(predictor)
     epochs, seed = whole_number(epochs, "epochs", 1), whole_number(seed, "seed", 0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from hwnas.arguments import expect
 from hwnas.errors import HwnasError, UsageError
 from hwnas.notation import Notation
 from hwnas.space.architecture import Architecture
@@ -170,3 +171,8 @@ class SearchSpace:
                 + (f", and index number {wrong[0]} is out of range." if wrong else ".")
             )
         return indices
+
+
+def check_space(value: Any) -> None:
+    """Raise UsageError for what is no SearchSpace: its name, say."""
+    expect(value, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")

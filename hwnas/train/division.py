@@ -1,8 +1,7 @@
-"""Dividing images: test from train, validation from train, a small subset; by a hash of their names. And how often each
-is drawn.
+"""Dividing images: test from train, validation from train, a small subset; and how often each class is drawn.
 
-Never by a random generator or by the order in which a disk lists its files: every machine gets the same division, and
-adding a file moves hardly any other.
+By a hash of their names, never by a random generator or by the order in which a disk lists its files: every machine
+gets the same division, and adding a file moves hardly any other.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def train(
 
     Raises:
         UsageError: a batch is too small for as many processes as there are.
-        HwnasError: the checkpoint is damaged or of another training, or the disk is full.
+        HwnasError: the checkpoint is damaged or of another training, the training diverged, or the disk is full.
     """
     check_shares(min(data.batch_size, data.counts["train"]))
     checkpoint = run.folder / CHECKPOINT_FILE

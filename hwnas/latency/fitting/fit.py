@@ -25,7 +25,7 @@ from hwnas.latency.proxy_space import ProxySpacePredictor
 from hwnas.latency.tables.measured import measured_digest
 from hwnas.latency.tables.table import Block, Latency, LatencyTable, Layer
 from hwnas.latency.terms import EXECUTED, EXTRAS, Executed, Extra, Terms
-from hwnas.space import Architecture, SearchSpace
+from hwnas.space import Architecture, SearchSpace, check_space
 from hwnas.spaces import get_space
 from hwnas.specs.cell import Cell
 
@@ -59,7 +59,7 @@ def fit(
     """
     expect(table, LatencyTable, "table", "a LatencyTable, such as LatencyTable.load(folder)")
     if space is not None:
-        expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
+        check_space(space)
     networks = table.networks if space is None else table.networks_of(space)
     block_ms, estimated = _block_ms(table, space, networks, further_blocks)
     used = table.blocks if estimated else block_ms or ()

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.arguments import expect
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device, load_device
 from hwnas.errors import HwnasError, UsageError
@@ -31,7 +30,7 @@ from hwnas.networks.scaling import ScaledNetwork
 from hwnas.progress import silent
 from hwnas.runners import resolve_runtime
 from hwnas.runtimes import Runtime
-from hwnas.space import Architecture, SearchSpace
+from hwnas.space import Architecture, SearchSpace, check_space
 from hwnas.spaces import SPACES, get_space
 
 GOAL_MAPE = 5.0
@@ -81,7 +80,8 @@ def latency_range(
         precision: of the model files; None: that of the table which is named, or float32.
 
     Raises:
-        UsageError: unknown device, runtime or precision; no space; a table of another device than is named.
+        UsageError: unknown device, runtime or precision; no space; beside `latency` a runtime, or another device than
+            that of the table.
         HwnasError: the device cannot be reached; the table is of other conditions, another precision, damaged, or of
             another space.
     """
@@ -89,7 +89,7 @@ def latency_range(
     if not spaces:
         raise UsageError("a range is that of a space, and none is given; name one or more.")
     for each in spaces:
-        expect(each, SearchSpace, "space", "a SearchSpace, from hwnas.get_space, or several")
+        check_space(each)
     if latency is None:
         target = load_device(device)
         precision = get_precision(precision or USUAL_PRECISION).name

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwnas.arguments import expect, whole_number
+from hwnas.arguments import whole_number
 from hwnas.campaign.progress import CampaignProgress
 from hwnas.devices.device import Device
 from hwnas.latency.fitting.transfer_fit import informative_sample
@@ -15,7 +15,7 @@ from hwnas.latency.measuring.table_campaign import TABLES_FOLDER, SpaceTable, Ta
 from hwnas.latency.tables.precision import USUAL_PRECISION
 from hwnas.latency.tables.table import LatencyTable
 from hwnas.runtimes import Runtime
-from hwnas.space import Architecture, SearchSpace
+from hwnas.space import Architecture, SearchSpace, check_space
 from hwnas.space.decision_macs import decision_macs
 
 GOLDEN_RATIO = 0.6180339887498949
@@ -53,7 +53,7 @@ def measure(
             the disk is full; a package is missing that makes files of this precision; some models cannot be measured
             (the table with all others is saved before).
     """
-    expect(space, SearchSpace, "space", "a SearchSpace, from hwnas.get_space")
+    check_space(space)
     networks = whole_number(networks, "networks", 0)
     with TableCampaign.begin(device, runtime, tables, progress, precision=precision) as campaign:
         campaign.measure(space.distinct_blocks(), spread_sample(space, networks))

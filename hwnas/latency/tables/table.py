@@ -279,11 +279,8 @@ def _where_tables_are(folder: Path) -> str:
     """The cure for a folder without a table."""
     if folder.is_file():
         return f"name the folder of the table, such as {folder.parent}"
-    below = sorted(path.parent for path in folder.glob(f"*/*/{BLOCKS_FILE}")) or sorted(
-        path.parent for path in folder.glob(f"*/{BLOCKS_FILE}")
-    )
-    if below:
-        return f"name one of the tables below it, such as {below[0]}"
+    if below := [*folder.glob(f"*/{BLOCKS_FILE}"), *folder.glob(f"*/*/{BLOCKS_FILE}")]:
+        return f"name one of the tables below it, such as {min(below).parent}"
     return "make one with `hwnas measure --space tiny --device local --runtime litert`"
 
 
