@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hwnas.blocks.layers import StridedPointwiseConv2d
 from hwnas.specs.darts_operators import DilConv, FactorisedReduction, RowColumnConv, SepConv
 
 
@@ -43,8 +44,8 @@ class FactorisedReductionBlock(nn.Module):
         super().__init__()
         half = spec.out_channels // 2
         self.relu = nn.ReLU()
-        self.even = nn.Conv2d(spec.in_channels, half, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(spec.in_channels, half, 1, stride=2, bias=False)
+        self.even = StridedPointwiseConv2d(spec.in_channels, half, 1, stride=2, bias=False)
+        self.odd = StridedPointwiseConv2d(spec.in_channels, half, 1, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(spec.out_channels, affine=spec.affine)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -31,6 +31,19 @@ def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return zeros // 2, zeros - zeros // 2
 
 
+class StridedPointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution with a stride, without padding, that is safe to train.
+
+    Where a CPU has AVX2 and no AVX-512, oneDNN (as of torch 2.13) writes beyond the gradient of its weights if fewer
+    than 8 channels come in, channels last: so the pixels that count are taken out first while it trains.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.in_channels >= 8:
+            return super().forward(x)
+        return F.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], self.weight, self.bias, groups=self.groups)
+
+
 def conv_bn(
     in_channels: int,
     out_channels: int,
@@ -42,7 +55,8 @@ def conv_bn(
 ) -> nn.Sequential:
     """Convolution without bias, batch norm, and the activation if there is one. ``padding``: see `spec.PADDINGS`."""
     same = padding == "same" and stride > 1  # with stride 1 and an odd kernel, both paddings are kernel // 2
-    kind, zeros = (SamePaddingConv2d, 0) if same else (nn.Conv2d, kernel // 2)
+    plain = StridedPointwiseConv2d if kernel == 1 and stride > 1 else nn.Conv2d
+    kind, zeros = (SamePaddingConv2d, 0) if same else (plain, kernel // 2)
     conv = kind(in_channels, out_channels, kernel, stride, zeros, groups=groups, bias=False)
     # normal with std sqrt(2 / fan_out), fan_out per group (dstamoulis/single-path-nas, as MnasNet and MobileNetV2 do)
     nn.init.normal_(conv.weight, 0.0, math.sqrt(2.0 / (kernel * kernel * out_channels / groups)))
