@@ -20,7 +20,7 @@ from hwnas.latency.decoding import most_probable_within
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.sampling import UniformWithin
 from hwnas.latency.tables.table import LatencyTable
-from hwnas.latency.uncertainty import Floor
+from hwnas.latency.uncertainty import Floor, Uncertainty
 from tests.latency_tables import CODES, SMALL, row
 from tests.test_latency_budget import log_probabilities
 
@@ -112,6 +112,22 @@ def test_a_saved_least_is_loaded_again(tmp_path: Path, predictor, sums):
     network = NETWORKS[int(sums.argmin())]
     again = AdditivePredictor.load(tmp_path / "predictor.json").predict(network)
     assert again.ms == predictor.predict(network).ms
+
+
+def test_no_interval_is_lost_when_a_covariance_is_rounded(tmp_path: Path, predictor):
+    """Five networks leave variances of 0, which six digits put on either side of it."""
+    predictor.save(tmp_path / "predictor.json")
+    again = AdditivePredictor.load(tmp_path / "predictor.json").predict_many(NETWORKS)
+    for loaded, before in zip(again, predictor.predict_many(NETWORKS), strict=True):
+        assert loaded.high_ms == pytest.approx(before.high_ms, rel=1e-3)
+
+
+def test_a_variance_rounded_below_nothing_is_none():
+    """In an interval, and in its gradient, which a search follows."""
+    rounded = Uncertainty(0.1, 0.0, 1.0, np.array([[1.0, -1.0 - 1e-6], [-1.0 - 1e-6, 1.0]]))
+    terms = np.array([1.0, 1.0])
+    assert rounded.own_half_ms(terms[None], np.array([2.0]), Curve())[0] == 0
+    assert np.isfinite(rounded.end_gradient(terms, terms, Curve())).all()
 
 
 def test_a_file_of_negative_costs_is_refused(tmp_path: Path, predictor, sums):

@@ -96,7 +96,8 @@ class Uncertainty:
     def own_half_ms(self, values: Floats, sums: Floats, curve: Curve) -> Floats:
         """The same without the floor: by the model's own deviation."""
         assert self.covariance is not None
-        variance = ((values @ self.covariance) * values).sum(1)
+        # a saved covariance is rounded, and may give a variance a little below 0 where it is 0
+        variance = ((values @ self.covariance) * values).sum(1).clip(min=0.0)
         sums = curve.floored(sums)
         half_ms: Floats = self.spread * curve.slope(sums) * np.sqrt((self.noise * sums) ** 2 + variance)
         return half_ms
@@ -117,6 +118,6 @@ class Uncertainty:
             total, weights = curve.least_ms, np.zeros_like(weights)
         slope, bend = curve.slope(total), curve.slope(total + 1.0) - curve.slope(total)
         wide = self.covariance @ values
-        deviation = float(np.sqrt((self.noise * total) ** 2 + values @ wide))
+        deviation = float(np.sqrt((self.noise * total) ** 2 + max(float(values @ wide), 0.0)))
         sideways = (self.noise**2 * total * weights + wide) / max(deviation, 1e-12)
         return (slope + self.spread * bend * deviation) * weights + self.spread * slope * sideways
