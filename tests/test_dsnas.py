@@ -106,12 +106,12 @@ def test_15_the_logits_gradient_is_reward_times_score(net, batch):
         net.nodes[i + 1][choice].register_forward_hook(keep)
     fill_zero_gradients(net)
     estimate_gradients(net, *batch, LOSS, choices, z)
-    for alpha, output, chosen, probability in zip(net.alphas, kept, choices, net.probabilities(), strict=True):
-        reward = (output * output.grad).sum()
+    rewards = [(output * output.grad).sum().detach() for output in kept]
+    for alpha, reward, chosen, probability in zip(net.alphas, rewards, choices, net.probabilities(), strict=True):
         one_hot = torch.eye(len(alpha))[chosen]
         torch.testing.assert_close(alpha.grad, reward * (one_hot - probability.detach()), rtol=1e-3, atol=1e-6)
         assert abs(float(alpha.grad.sum())) < 1e-5
-        assert abs(float(reward.detach())) > 0
+    assert any(rewards)  # a norm after a block makes its own nearly 0, exactly 0 on some processors
 
 
 def test_16_the_estimator_is_unbiased_where_a_reward_depends_on_its_own_layer_only():

@@ -54,7 +54,7 @@ def test_every_precision_in_both_formats_is_as_accurate_as_pytorch(exported) -> 
     for name, model in exported.items():
         assert model.accuracy.images == digits().counts["test"]
         assert model.accuracy.share == pytest.approx(before - model.loss_points / 100)
-        assert abs(model.loss_points) <= (0 if model.precision == "float32" else 2), name
+        assert abs(model.loss_points) <= (0 if model.precision == "float32" else 3), name
         assert model.accuracy.agrees >= 0.97 * model.accuracy.images, name
 
 
@@ -216,7 +216,7 @@ def test_a_batch_of_two_is_judged_on_every_image(tmp_path: Path) -> None:
     for model in export(digits_child(), tmp_path, input_shape=shape, precisions=["float32", "int8"],
                         images=digits_images()):  # fmt: skip
         assert model.accuracy.images == digits().counts["test"]
-        assert abs(model.loss_points) <= 2
+        assert abs(model.loss_points) <= 3
 
 
 def test_reduced_range_is_recorded_and_changes_the_onnx_file_alone(exported, tmp_path: Path) -> None:

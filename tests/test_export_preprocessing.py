@@ -86,7 +86,7 @@ def from_camera(tmp_path_factory: pytest.TempPathFactory) -> list:
 def test_every_precision_takes_pixels_and_gives_probabilities(from_camera) -> None:
     pixels, labels = next(iter(digits().pixel_batches("test")))
     for model in from_camera:
-        assert abs(model.loss_points) <= 2, model.path.name
+        assert abs(model.loss_points) <= 3, model.path.name
         (source,), (result,) = model.info.inputs, model.info.outputs
         assert (source.dtype, source.shape, result.dtype) == ("uint8", (1, 16, 16, 3), "float32")
         session = get_runtime("litert" if model.format == "tflite" else "onnxruntime").load(model.path)
