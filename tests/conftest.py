@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from functools import partial
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
@@ -119,12 +120,17 @@ def pytest_xdist_auto_num_workers():
 def pytest_collection_modifyitems(items):
     """Mark what `make test-fast` leaves out, and put it first: nobody waits for a long test at the end.
 
-    Tests with devices stand together, so that a process that runs none need not start one.
+    Files that wait for devices and files that compute take turns: so not all processes wait at a time.
     """
+    devices = {item.path for item in items if _has_device(item)}
     for item in items:
-        if _has_device(item) or _place(item) < len(SLOW):
+        if _has_device(item) or _place(item.path) < len(SLOW):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: (not _has_device(item), _place(item)))
+    files = sorted(dict.fromkeys(item.path for item in items), key=_place)
+    waiting = [path for path in files if path in devices]
+    computing = [path for path in files if path not in devices and _place(path) < len(SLOW)]
+    turns = {path: i for i, path in enumerate(chain.from_iterable(zip_longest(waiting, computing)))}
+    items.sort(key=lambda item: turns.get(item.path, len(turns)))
 
 
 def pytest_collection_finish():
@@ -137,9 +143,9 @@ def _has_device(item) -> bool:
     return not DEVICES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-def _place(item) -> int:
-    """Of its file among the slow ones; what is not slow comes last."""
-    name = item.path.stem.removeprefix("test_")
+def _place(path) -> int:
+    """Of a file among the slow ones; what is not slow comes last."""
+    name = path.stem.removeprefix("test_")
     return SLOW.index(name) if name in SLOW else len(SLOW)
 
 
