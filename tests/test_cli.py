@@ -221,6 +221,7 @@ def test_the_run_folder_holds_all_that_is_needed_to_ship(designed):
     assert len(report["classes"]) == 10
 
 
+@pytest.mark.weekly  # test_cli_published.py repeats one that is predicted, test_wanted_budget.py reads a table
 def test_a_finished_design_is_repeated_from_its_checkpoint_and_printed_as_a_table_for_people(
     hwnas, designed, design_options, tmp_path, only_float32
 ):

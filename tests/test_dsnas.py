@@ -335,6 +335,7 @@ def test_the_published_settings_run(tmp_path, digits):
     assert weights.schedule.get_last_lr() == [pytest.approx(0.5)] * 2  # the peak, after 5 of 240 epochs
 
 
+@pytest.mark.weekly  # test_search_resume.py kills it at random steps
 @pytest.mark.usefixtures("few_evaluations")
 def test_stopped_at_any_step_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
     digits = load_data("digits", resolution=16, batch_size=32, limit_train=64, val_fraction=0.05, workers=0)

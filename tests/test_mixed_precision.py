@@ -33,6 +33,7 @@ from hwnas.train.loop import train
 from hwnas.train.mixed_precision import FIRST_SCALE, MixedPrecision, resolve_amp
 from tests.processes import started
 from tests.test_dsnas import SPACE, problem
+from tests.weekly import weekly_except
 
 WITHOUT_PRETRAINING = {"pretrain": 0.0, "derive": "probable"}
 
@@ -84,7 +85,7 @@ def kept_types(value: object) -> set[torch.dtype]:
     return {dtype for part in parts for dtype in kept_types(part)}
 
 
-@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("name", weekly_except(["dsnas", "single-path", "cdarts"], TRAINERS))
 def test_every_trainer_computes_in_bfloat16_and_keeps_float32(digits, convolved, name):
     trainer = TRAINERS[name](task(digits, "bf16"))
     trainer.net.train()

@@ -32,8 +32,12 @@ from tests.latency_tables import CODES, SMALL, made_table
 from tests.weekly import weekly_except
 
 NETWORKS = [SMALL.decode(code) for code in CODES]
-PREDICTORS = [fit(made_table(SMALL, 12, seed=seed), SMALL) for seed in range(4)]
 TINY = get_space("tiny", resolution=16, num_classes=4, width=0.25)
+
+
+@cache
+def predictors() -> list:
+    return [fit(made_table(SMALL, 12, seed=seed), SMALL) for seed in range(4)]
 
 
 def unfloored(predictor):
@@ -44,7 +48,7 @@ def unfloored(predictor):
 @cache
 def models() -> list:
     """Each with where the intervals of the 625 networks end: the predictors, these unfloored, and what is counted."""
-    every = [*PREDICTORS, *map(unfloored, PREDICTORS), parameters_model(SMALL), macs_model(SMALL)]
+    every = [*predictors(), *map(unfloored, predictors()), parameters_model(SMALL), macs_model(SMALL)]
     return [(model, np.array([p.high_ms for p in model.predict_many(NETWORKS)])) for model in every]
 
 
@@ -110,14 +114,14 @@ def test_where_hardly_any_code_is_within_a_random_walk_finds_different_ones(monk
 def test_a_limit_that_cannot_be_met_is_named_with_the_least_that_can():
     parameters = parameters_model(SMALL)
     least = min(network.params for network in NETWORKS)
-    budget = Budget(1e3, SMALL, PREDICTORS[0], (Limit("parameters", least - 1, parameters, ""),))
+    budget = Budget(1e3, SMALL, predictors()[0], (Limit("parameters", least - 1, parameters, ""),))
     with pytest.raises(HwnasError, match=r"parameters of .* cannot be met: the least .* takes is"):
         budget.check_feasible()
     replace(budget, further=(Limit("parameters", least, parameters, ""),)).check_feasible()
 
 
 def test_limits_that_can_be_met_alone_and_not_together_are_told_so_with_what_would_be_enough():
-    first, second = PREDICTORS[0], PREDICTORS[1]
+    first, second = predictors()[0], predictors()[1]
     # a second device on which what is fast on the first is slow: the same costs, turned round
     turned = parameters_model(SMALL)
     _, costs = first.decision_costs(SMALL)
@@ -174,7 +178,7 @@ def test_a_limit_on_peak_memory_forbids_candidates():
 
 
 def test_each_limit_has_a_multiplier_that_rises_while_it_is_exceeded():
-    first, parameters = PREDICTORS[0], parameters_model(SMALL)
+    first, parameters = predictors()[0], parameters_model(SMALL)
     small, large = parameters.extremes(SMALL)
     exceeded, kept = parameters.predict(small).ms, 2 * parameters.predict(large).ms
     limits = (Limit("exceeded", exceeded, parameters, ""), Limit("kept", kept, parameters, ""))

@@ -29,6 +29,7 @@ from hwnas.train.images import BrokenImageError, ImageReader, decode_file
 from hwnas.train.loop import train
 from hwnas.train.sources import digits_source, folder_source
 from tests.image_files import make_folder, save_noise
+from tests.weekly import weekly_except
 
 CIFAR = Path(os.environ.get("HWNAS_SHARED", Path(__file__).parents[2] / "shared")) / "data" / "cifar10-images.tar.xz"
 
@@ -505,7 +506,7 @@ def test_folders_are_flipped_and_digits_are_not(folder):
     assert same_batches(digits, cropped)
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS)
+@pytest.mark.parametrize("augment", weekly_except(["crop", "photo"], AUGMENTATIONS))
 def test_batches_are_augmented_on_the_device_that_trains(folder, augment):
     data = load_folder(folder, augment=augment)
     given = []

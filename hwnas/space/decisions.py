@@ -50,13 +50,11 @@ class OneOf:
 
     def means_the_same(self, other: OneOf) -> bool:
         """Whether `other` is between the same blocks, channels apart."""
-        return self is other or list(map(_without_channels, self.candidates)) == list(
-            map(_without_channels, other.candidates)
-        )
+        return self is other or self._without_channels == other._without_channels
 
-
-def _without_channels(spec: Spec) -> Any:
-    return _stripped(spec.to_json())
+    @cached_property
+    def _without_channels(self) -> list[Any]:
+        return [_stripped(spec.to_json()) for spec in self.candidates]
 
 
 def _stripped(value: Any) -> Any:
