@@ -38,12 +38,16 @@ class FolderLock:
     The lock is a file that is gone when it ends. What a process that was killed leaves of it holds nobody up.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Lock a folder that is there. Raises HwnasError if another process has, or the folder cannot be written."""
+    def __init__(self, folder: Path, wait_s: float = 0.0) -> None:
+        """Lock a folder that is there. Raises HwnasError if another process has, or the folder cannot be written.
+
+        Args:
+            wait_s: seconds to wait for another process that has locked it.
+        """
         from filelock import FileLock, Timeout
 
         path = folder / LOCK_FILE
-        lock = FileLock(path, timeout=0, is_singleton=True, thread_local=False)
+        lock = FileLock(path, timeout=wait_s, is_singleton=True, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
@@ -56,7 +60,13 @@ class FolderLock:
         with suppress(OSError):  # on a full disk it is a lock all the same
             path.write_text(f"{os.getpid()}\n")
         # also at the end of the process, and not by a process that was forked from this one
-        weakref.finalize(self, _release, lock, path, os.getpid())
+        self._release = weakref.finalize(self, _release, lock, path, os.getpid())
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
 
 
 def _holder(path: Path) -> str:

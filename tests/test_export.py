@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,26 @@ def test_files_of_an_earlier_export_keep_their_entries_as_long_as_they_are_as_th
     assert listed() == ["model.onnx"]
 
 
+def test_an_export_waits_for_another_that_writes_to_the_same_folder(tmp_path: Path) -> None:
+    """Both would read the list of files, and each write it without the other's."""
+    holding = (
+        "import pathlib, sys, time; from hwnas.locks import FolderLock\n"
+        "with FolderLock(pathlib.Path(sys.argv[1])):\n"
+        "    print('locked', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", holding, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hwnas.exporter.export.OTHERS_WRITE_S", 0.1)
+            with pytest.raises(HwnasError, match=r"is in use: process \d+ works in it"):
+                export(build_child(ARCHITECTURE).eval(), tmp_path, ["tflite"])
+        assert not (tmp_path / "model.tflite").exists()
+        threading.Timer(0.3, other.stdin.close).start()
+        export(build_child(ARCHITECTURE).eval(), tmp_path, ["tflite"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.json", "model.tflite"]
+
+
 def test_the_graph_has_the_macs_that_the_specs_say() -> None:
     assert lower(build_child(ARCHITECTURE), (1, 3, 32, 32)).macs == ARCHITECTURE.macs
 
@@ -149,7 +172,7 @@ def test_nothing_to_export_is_said(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(HwnasError, match=r"cannot write .*file/model\.tflite"):
+    with pytest.raises(HwnasError, match=r"cannot write .*file: File exists"):
         export(nn.Conv2d(2, 2, 1), tmp_path / "file", input_shape=(1, 2, 4, 4))
 
 

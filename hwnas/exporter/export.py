@@ -33,12 +33,16 @@ from hwnas.exporter.sensitivity import never_int8
 from hwnas.exporter.target import Target
 from hwnas.files import check_ours, write_atomically
 from hwnas.inspection.examine import examine
+from hwnas.locks import FolderLock
 from hwnas.progress import silent
 from hwnas.runtimes.files import quiet_stderr
 from hwnas.space import Architecture
 
 RANDOM_IMAGES = 4
 """For `convert` without images: how long an inference takes does not depend on the ranges of activations."""
+
+OTHERS_WRITE_S = 60.0
+"""How long another export to the same folder may take to write its finished files."""
 
 CLASSES_SHOWN = 5
 """How many classes an error names."""
@@ -162,10 +166,8 @@ def export(
     if images and images.classes:
         most_points = options.max_loss if options.list_noisy_layers or options.repair else None
         pytorch = Evaluation(exporter, images, report).evaluate(files, most_points, options.repair)
-    exported = [_put(file, Path(folder), block_errors[file.format.name]) for file in files]
     about = _about(module, target, images, options, pytorch)
-    write_export_json(Path(folder), exported, about)
-    return exported
+    return _write(files, Path(folder), block_errors, about)
 
 
 def _made(exporter: Exporter, pairs: Sequence[tuple[Format, Precision]], report: ExportProgress) -> list[FileDraft]:
@@ -176,6 +178,20 @@ def _made(exporter: Exporter, pairs: Sequence[tuple[Format, Precision]], report:
         files.append(exporter.make(format, precision))
     report("export", len(pairs), len(pairs), "")
     return files
+
+
+def _write(
+    files: Sequence[FileDraft], folder: Path, block_errors: dict[str, float], about: dict[str, Any]
+) -> list[ExportedModel]:
+    """Put finished files into a folder, and them and `about` into its list, to which other exports may add theirs."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwnasError(f"cannot write {folder}: {error.strerror}. Name another folder.") from None
+    with FolderLock(folder, wait_s=OTHERS_WRITE_S):
+        exported = [_put(file, folder, block_errors[file.format.name]) for file in files]
+        write_export_json(folder, exported, about)
+    return exported
 
 
 def _put(file: FileDraft, folder: Path, block_error: float) -> ExportedModel:
