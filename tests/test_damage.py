@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 import hwnas
 import hwnas.train.loop as loop
@@ -91,6 +94,20 @@ def test_a_checkpoint_that_cannot_be_read_just_now_stays(tmp_path, monkeypatch):
     assert load_newest(path) == {"step": 2}
 
 
+def test_a_checkpoint_for_which_memory_is_short_just_now_stays(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    for step in (1, 2):
+        save_checkpoint(path, {"step": step, "weights": torch.zeros(2**25)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 2**24, hard))
+    try:
+        with pytest.raises(HwnasError, match="not enough memory to read the checkpoint"):
+            load_newest(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert load_newest(path)["step"] == 2
+
+
 def test_two_damaged_checkpoints_are_one_clear_error(trained):
     folder, _, train = trained
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
@@ -166,6 +183,7 @@ def test_a_full_disk_at_weights_and_checkpoints_is_one_paragraph_and_keeps_the_o
 
 LEAVE_A_TEMPORARY_FOLDER = """
 import os
+import resource
 from hwnas.temporary import temporary_folder
 with temporary_folder() as folder:
     (folder / "large").write_bytes(bytes(1000))

@@ -85,6 +85,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # a file of random bytes makes the unpickler raise anything
         if isinstance(error, OSError) and error.errno in UNREADABLE:
             raise HwnasError(f"the checkpoint {path} cannot be read: {error.strerror}; repeat the command.") from error
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):  # its checksums were right
+            raise HwnasError(
+                f"there is not enough memory to read the checkpoint {path}. Free some, and repeat the command."
+            ) from error
         raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({type(error).__name__})") from error
     if not isinstance(state, dict):
         raise DamagedCheckpoint(f"{path} is no checkpoint of hwnas")
