@@ -85,7 +85,8 @@ def named_space(name: str) -> SearchSpace:
 
 def problem(space: SearchSpace, batch_size: int) -> SearchProblem:
     """With a latency table of MACs: what a step costs does not depend on the numbers in it."""
-    table = LatencyTable({b: Latency(1e-6 + b[0].macs(b[1]) / 1e7, 1, 1, 1, 0.0) for b in space.distinct_blocks()})
+    ms = {block: 1e-6 + block[0].macs(block[1]) / 1e7 for block in space.distinct_blocks()}
+    table = LatencyTable({block: Latency(each, each, each, 1, 0.0) for block, each in ms.items()})
     predictor = fit(table, space)
     limit_ms = predictor.predict(predictor.extremes(space)[1]).ms
     data = load_data("digits", space.input_shape[1], batch_size=batch_size, workers=0)
