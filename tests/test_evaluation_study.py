@@ -17,6 +17,7 @@ from hwnas.errors import HwnasError
 from hwnas.evaluation.config import StudyConfig
 from hwnas.evaluation.gap import seed_ceiling
 from hwnas.evaluation.study import NEVER_SEARCHED, REPORT_FILE, Study, evaluate
+from hwnas.evaluation.study_images import _places
 from hwnas.evaluation.tasks import RESULT_FILE, RUN_FOLDER, Task, images, keep_predictor
 from hwnas.evaluation.truth import Truth
 from hwnas.files import read_json, write_json
@@ -367,3 +368,9 @@ def test_packed_accuracies_are_read_and_damaged_ones_named(tmp_path):
     (tmp_path / "truth.csv.gz").write_bytes(packed[:12] + b"\xff" * 9 + packed[21:])
     with pytest.raises(HwnasError, match="no whole gzip file"):
         Truth.read(tmp_path / "truth.csv.gz")
+
+
+def test_no_two_sources_of_images_share_a_folder():
+    """Neither two of one name nor one whose name is what another is called to tell it apart."""
+    places = _places(("a/x", "b/x", "c/x-1", "a/x", "d/x"))
+    assert places == {"a/x": "x", "b/x": "x-2", "c/x-1": "x-1", "d/x": "x-3"}

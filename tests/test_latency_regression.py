@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from hwnas.errors import HwnasError
+from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.features import COSTS, block_features
+from hwnas.latency.fitting.fit import fit
 from hwnas.latency.fitting.regression import BlockRegression, informative_blocks
+from hwnas.latency.tables.table import Latency, LatencyTable
 from hwnas.spaces import get_space
 from hwnas.specs.conv import Conv
 from hwnas.specs.mbconv import MBConv
@@ -154,3 +157,20 @@ def test_chosen_blocks_of_a_real_phone_teach_more_than_random_ones(phones):
             regression = BlockRegression.fit({blocks[i]: ms[i] for i in rows})
             errors.append(mape(regression, blocks, ms))
     assert np.mean(by_choice) < np.mean(by_chance)
+
+
+@pytest.mark.parametrize("times", [6, 300])
+def test_one_stray_block_leaves_a_predictor_that_can_be_saved_and_says_how_little_it_knows(tmp_path, times):
+    """A block of `tiny` that took many times as long as it would again; a fifth of the blocks were not measured."""
+    space, random_ms = get_space("tiny", resolution=32), np.random.default_rng(0)
+    blocks = space.distinct_blocks()
+    ms = [(0.003 + spec.macs(shape) / 5e7) * np.exp(0.03 * random_ms.standard_normal()) for spec, shape in blocks]
+    ms[3] *= times
+    made = {block: Latency(each, each, each, 1, 0.0) for block, each in zip(blocks[:20], ms, strict=False)}
+    predictor = fit(LatencyTable(made), space)
+    assert 0.2 < predictor.half_width < 2
+    predictor.save(tmp_path / "predictor.json")
+    assert AdditivePredictor.load(tmp_path / "predictor.json").half_width == predictor.half_width
+    regression = BlockRegression.fit({block: latency.median_ms for block, latency in made.items()})
+    again = BlockRegression.from_json(regression.to_json())
+    assert again.predict(*blocks[-1]) == regression.predict(*blocks[-1])

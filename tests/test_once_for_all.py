@@ -116,7 +116,7 @@ def test_a_student_moves_towards_its_teacher():
     teacher, labels = torch.tensor([[4.0, 0.0, 0.0]]), torch.tensor([1])
     assert settings.loss(teacher, labels, teacher) < settings.loss(torch.tensor([[0.0, 4.0, 0.0]]), labels, teacher)
     assert FineTuningSettings(distillation=0.0).loss(teacher, labels, teacher) == settings.loss(teacher, labels)
-    with pytest.raises(UsageError, match="share of the loss"):
+    with pytest.raises(UsageError, match="distillation is a share from 0 to 1"):
         FineTuningSettings(distillation=1.5)
 
 

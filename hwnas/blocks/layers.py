@@ -54,7 +54,7 @@ def conv_bn(
     padding: str = "symmetric",
 ) -> nn.Sequential:
     """Convolution without bias, batch norm, and the activation if there is one. ``padding``: see `spec.PADDINGS`."""
-    same = padding == "same" and stride > 1  # with stride 1 and an odd kernel, both paddings are kernel // 2
+    same = padding == "same" and stride > 1 and kernel > 1  # else, with an odd kernel, both paddings are kernel // 2
     plain = StridedPointwiseConv2d if kernel == 1 and stride > 1 else nn.Conv2d
     kind, zeros = (SamePaddingConv2d, 0) if same else (plain, kernel // 2)
     conv = kind(in_channels, out_channels, kernel, stride, zeros, groups=groups, bias=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,12 @@ def _load(name: str, place: str, config: StudyConfig, latency: Path, folder: Pat
 
 def _places(sources: tuple[str, ...]) -> dict[str, str]:
     """By source, its name in those of folders: two of one name are told apart by their numbers."""
-    names = [Path(source).resolve().name[:40] for source in dict.fromkeys(sources)]
-    places = (name if names.index(name) == number else f"{name}-{number}" for number, name in enumerate(names))
-    return dict(zip(dict.fromkeys(sources), places, strict=True))
+    names = {source: Path(source).resolve().name[:40] for source in sources}
+    places: dict[str, str] = {}
+    for source, name in names.items():
+        tried = chain([name], (f"{name}-{number}" for number in count(len(places))))
+        # not the name of another source either, which may come later
+        places[source] = next(
+            each for each in tried if each not in places.values() and (each == name or each not in names.values())
+        )
+    return places

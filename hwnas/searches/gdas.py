@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hwnas.errors import UsageError
 from hwnas.run import Run
 from hwnas.searches.deriving import search_with
 from hwnas.searches.method import Method
@@ -20,7 +19,7 @@ from hwnas.searches.path_gradients import Path, gumbel, one_hot
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
 from hwnas.searches.sampled_path import SampledPathTrainer
-from hwnas.searches.sampled_path_settings import SampledPathSettings
+from hwnas.searches.sampled_path_settings import SampledPathSettings, check_temperatures
 from hwnas.searches.validation_batches import ValidationBatches
 from hwnas.supernet.choice import Choice
 from hwnas.train import distributed
@@ -49,11 +48,7 @@ class GDASSettings(SampledPathSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.last_temperature <= self.first_temperature:
-            raise UsageError(
-                "the temperature falls, 0 < last_temperature <= first_temperature, not from "
-                f"{self.first_temperature:g} to {self.last_temperature:g}."
-            )
+        check_temperatures(self.first_temperature, self.last_temperature)
 
     @staticmethod
     def published() -> GDASSettings:

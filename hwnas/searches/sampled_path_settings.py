@@ -87,6 +87,14 @@ def rate_of_logits(wanted: float | None, steps: int) -> float:
     return min(0.05, max(1e-3, 10 / max(1, steps))) if wanted is None else wanted
 
 
+def check_temperatures(first: float, last: float) -> None:
+    """Raise UsageError unless a temperature falls, and stays above 0."""
+    if not 0 < last <= first:
+        raise UsageError(
+            f"the temperature falls, 0 < last_temperature <= first_temperature, not from {first:g} to {last:g}."
+        )
+
+
 def check_known(name: str, value: str, known: tuple[str, ...]) -> None:
     """Raise UsageError unless a setting is one of its known values."""
     if value not in known:

@@ -72,7 +72,7 @@ def search(
     check_space(space)
     expect(data, ImageData, "data", "the images that hwnas.load_data gives")
     check_predictor(predictor)
-    epochs, seed = whole_number(epochs, "epochs", 1), whole_number(seed, "seed", 0)
+    epochs, seed = whole_number(epochs, "epochs", 1), whole_number(seed, "seed", 0, 2**32 - 1)
     chosen = get_search(method)
     resolved = chosen.resolve(settings or {})
     budget = Budget(resolve_budget(budget_ms, space, predictor), space, predictor, tuple(further_limits))

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from hwnas.errors import UsageError
 from hwnas.searches.derivers import Derive
 from hwnas.supernet.superkernel import MASKS, SIZES, Mask, Size
+from hwnas.train.hyperparameters import check_hyperparameters
 from hwnas.train.loop import CHECKPOINT_SECONDS
 from hwnas.train.phases import phase_ends
 
@@ -62,6 +63,7 @@ class SinglePathSettings:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
+        check_hyperparameters(self)
         known = {"size": SIZES, "mask": MASKS}
         known |= {"latency_model": get_args(LatencyModel), "schedule": get_args(Schedule), "derive": get_args(Derive)}
         for name, values in known.items():

@@ -18,7 +18,7 @@ from hwnas.searches.path_gradients import Path, gumbel
 from hwnas.searches.problem import SearchProblem
 from hwnas.searches.result import SearchResult
 from hwnas.searches.sampled_path import SampledPathTrainer
-from hwnas.searches.sampled_path_settings import SampledPathSettings
+from hwnas.searches.sampled_path_settings import SampledPathSettings, check_temperatures
 from hwnas.supernet.mixed import mixed
 from hwnas.train.loop import TrainingProgress, step_generator
 
@@ -29,6 +29,10 @@ class SNASSettings(SampledPathSettings):
 
     first_temperature: float = 1.0
     last_temperature: float = 0.03
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_temperatures(self.first_temperature, self.last_temperature)
 
 
 class SNASTrainer(SampledPathTrainer):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.errors import UsageError
+from hwnas.train.hyperparameters import check_hyperparameters
 from hwnas.train.mixed_precision import FLOAT32, MixedPrecision, widened
 from hwnas.train.optim import AdamW
 from hwnas.train.weights import Training
@@ -42,10 +42,7 @@ class FineTuningSettings:
     ema: float = 0.998
 
     def __post_init__(self) -> None:
-        if not 0 <= self.lr_warmup < 1:
-            raise UsageError(f"lr_warmup is a share of the steps, from 0 to less than 1, not {self.lr_warmup:g}.")
-        if not 0 <= self.distillation <= 1:
-            raise UsageError(f"distillation is a share of the loss, from 0 to 1, not {self.distillation:g}.")
+        check_hyperparameters(self)
 
     def loss(self, logits: Tensor, labels: Tensor, teacher: Tensor | None = None) -> Tensor:
         """The loss of logits (N, classes): a scalar.

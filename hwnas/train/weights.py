@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from hwnas.errors import UsageError
+from hwnas.train.hyperparameters import check_hyperparameters
 from hwnas.train.mixed_precision import FLOAT32, MixedPrecision, WidenedCrossEntropy
 from hwnas.train.optim import sgd, warmup_cosine, warmup_steps
 
@@ -36,10 +36,7 @@ class WeightSettings:
     clip_norm: float | None = 5.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.lr < math.inf:
-            raise UsageError(f"lr is a rate of 0 or more, not {self.lr:g}.")
-        if not 0 <= self.lr_warmup < 1:
-            raise UsageError(f"lr_warmup is a share of the steps, from 0 to less than 1, not {self.lr_warmup:g}.")
+        check_hyperparameters(self)
 
 
 class Training:

@@ -40,6 +40,9 @@ WILD = 0.3
 LEAST_SHARE = 0.3
 """A prediction below this share of the prior's would be an extrapolation gone wrong: it is held there."""
 
+MOST_RELATIVE_STD, MOST_WIDENING = 1.0, 1e6
+"""Where a stray row leaves deviations beyond these, nothing is known of the others either."""
+
 NORMAL_90 = 1.645
 """A normal variable is within so many standard deviations of its mean nine times in ten."""
 
@@ -93,7 +96,7 @@ class RelativeRegression:
         reference, linear, expected = self._relative(costs)
         deviation, std = self._process.predict(linear, places)
         relative = np.maximum(expected + deviation, LEAST_SHARE * expected)
-        return reference * relative, self.widening * std / relative
+        return reference * relative, np.minimum(self.widening * std / relative, MOST_RELATIVE_STD)
 
     @property
     def left_out_percent(self) -> float:
@@ -153,7 +156,7 @@ class _Fitted(BaseModel):
     unit_costs: list[Finite]
     hyperparameters: Hyperparameters
     sample_weight: list[Positive] = Field(alias="trust")
-    widening: float = Field(ge=1, le=1e6)
+    widening: float = Field(ge=1, le=MOST_WIDENING)
 
 
 _ARRAYS = ("costs", "places", "measured_ms", "prior", "unit_costs", "sample_weight")
@@ -210,4 +213,4 @@ def _widening(costs: Floats, places: Floats, measured_ms: Floats, prior: Floats,
             costs[unseen], places[unseen]
         )
         off[unseen] = np.abs(measured_ms[unseen] / ms - 1) / (NORMAL_90 * std)
-    return max(1.0, conformal_quantile(off))
+    return float(np.clip(conformal_quantile(off), 1.0, MOST_WIDENING))
