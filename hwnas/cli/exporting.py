@@ -73,8 +73,8 @@ def export(
     required = uint8_input or any(precision.needs_images for precision in wanted)
     with progress_bars() as bars:
         folder = out or run / MODELS_FOLDER
-        required = required or (data is None and _knows_images(folder))
-        images = _images(run, child, data, calibration_images, required, bars)
+        known = data is None and _knows_images(folder)
+        images = _images(run, child, data, calibration_images, required, known, bars)
         names = [precision.name for precision in wanted]
         models = export_child(child, folder, [each.name for each in written], None, names, images, options, bars)
     write_model_card(folder, _report(run), licence)
@@ -142,9 +142,12 @@ def _check_agreement(models: list[ExportedModel]) -> None:
 
 
 def _images(
-    run: Path, child: ChildNetwork, data: str | None, count: int, required: bool, bars: Any
+    run: Path, child: ChildNetwork, data: str | None, count: int, required: bool, known: bool, bars: Any
 ) -> ExportImages | None:
-    """The images to export with: those that are named, or the run's own; None where there are none to be had."""
+    """The images to export with: those that are named, or the run's own; None where there are none to be had.
+
+    That is an error where they are required, or known from files that were exported before.
+    """
     from hwnas.pretrained import IMAGENET_MEAN, IMAGENET_STD
     from hwnas.report.console import CONSOLE
     from hwnas.report.recorded import run_config, run_of
@@ -156,7 +159,7 @@ def _images(
     config = run_config(run)
     source = data or config.get("data")
     if data == "none" or source is None:
-        if required:
+        if required or known:
             raise UsageError(
                 f"int8 and --uint8-input need images, and there are none: {run} holds no {RUN_FILE} that names the "
                 "images of the training, or --data is none. Name a folder of images with --data."
@@ -177,11 +180,10 @@ def _images(
             _check_unchanged(source, loaded.digest, config)
         preprocessing = _preprocessing(run, loaded, data is None)
     except HwnasError as error:
-        if data is None and required:
-            raise HwnasError(
-                f"{error} The images of the run are needed: name them with --data, or leave them out with --data none."
-            ) from None
-        if required or data is not None:
+        if data is None and (required or known):
+            without = "" if required else ", or leave them out with --data none, and labels and accuracy with them"
+            raise HwnasError(f"{error} The images of the run are needed: name them with --data{without}.") from None
+        if data is not None:
             raise
         CONSOLE.print(f"exporting without images, so accuracy, labels and normalisation are left out: {error}")
         return None

@@ -87,10 +87,12 @@ def gate(
 
 
 def _check_written(save: Path | None, junit: Path | None) -> None:
-    """Raises HwnasError where a file would be overwritten that no gate has written."""
+    """Raises HwnasError where a file would be overwritten that no gate has written, UsageError for one file of two."""
     from hwnas.files import check_ours
     from hwnas.report.gate_report import JUNIT_MARK
 
+    if save is not None and junit is not None and save.resolve() == junit.resolve():
+        raise UsageError(f"--save and --junit write two files, not one: {save}.")
     for written, mark in ((save, b'"reference_ms"'), (junit, JUNIT_MARK)):
         if written is not None:
             check_ours(written, mark)
@@ -104,8 +106,6 @@ def _check(
 
     if budget_ms is not None:
         refuse_typed(context, "--allow-percent is of a baseline that is a file, and a budget is exact", "allow_percent")
-    if save is not None and junit is not None and save.resolve() == junit.resolve():
-        raise UsageError(f"--save and --junit write two files, not one: {save}.")
     if budget_ms is not None and not 0 < budget_ms <= LONGEST_MS:  # NaN is neither
         raise UsageError(f"a budget is more than 0 ms and no more than an hour, not {budget_ms:g}; such as 0.5.")
     if budget_ms is None and baseline is None and save is None:

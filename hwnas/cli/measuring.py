@@ -209,3 +209,8 @@ def fit(
     else:
         CONSOLE.print(card_table(card))
         CONSOLE.print(f"written: {', '.join(str(path) for path in [table / 'predictor.json', *written])}")
+        if known:
+            CONSOLE.print(
+                "search, design and price fit the table's own rows. To search with this predictor, give "
+                f"hwnas.AdditivePredictor.load({str(table / 'predictor.json')!r}) to hwnas.search in Python."
+            )

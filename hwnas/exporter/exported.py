@@ -6,6 +6,7 @@ Nothing in there names a folder, a user, a machine or a time: equal networks and
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -141,6 +142,7 @@ def write_export_json(folder: Path, models: Sequence[ExportedModel], about: dict
     """
     packages = ("ai-edge-quantizer", "tflite-runtime", "onnx")
     earlier, kept = _still_there(folder, {model.path.name for model in models}, json.loads(json.dumps(about)))
+    _say_what_is_dropped(folder, {file["path"] for file in kept} | {model.path.name for model in models})
     about = about | {name: earlier.get(name) for name in ("calibration", "pytorch") if kept and about.get(name) is None}
     files = [*(model.to_json() for model in models), *kept]
     document = {"format_version": EXPORT_VERSION, **about, "files": files}
@@ -160,6 +162,21 @@ def _still_there(folder: Path, new: set[str], about: dict[str, Any]) -> tuple[di
             files = [own | file for file in earlier["files"] if file["path"] not in new]
             return earlier, [file for file in files if _is_as_it_was(folder, file)]
     return {}, []
+
+
+def _say_what_is_dropped(folder: Path, listed: set[str]) -> None:
+    """Name model files of an earlier export that are there and will be listed no more: they are of something else."""
+    with suppress(HwnasError, KeyError, TypeError):
+        earlier = read_json(folder / EXPORT_FILE, "the export")
+        names = [file["path"] for file in earlier["files"] if file["path"] not in listed]
+        if there := [name for name in names if (folder / Path(name).name).is_file()]:
+            logging.getLogger(__name__).warning(
+                "%s in %s stay as they are, and leave its %s: they are of other weights, inputs, outputs or images "
+                "than the new files. With --out, these get a folder of their own.",
+                ", ".join(there),
+                folder,
+                EXPORT_FILE,
+            )
 
 
 def _is_as_it_was(folder: Path, file: dict[str, Any]) -> bool:

@@ -166,7 +166,10 @@ def _files(exported: Json, report: Json) -> list[str]:
             f"| `{file['path']}` | {file['precision']} | {file['bytes'] / 1024:,.1f} KiB | {timed} | {shown} | {loss} "
             f"| {same} | {file['max_relative_error']:.0e} | `{file['sha256']}` |"
         )
-    lines += ["", "*One inference*: its median; the conditions are those above."] if any(files_ms.values()) else [""]
+    if any(files_ms.get(file.get("sha256", "")) for file in files):
+        lines += ["", "*One inference*: its median; the conditions are those above."]
+    else:
+        lines += [""]
     lines += ["*From PyTorch*: largest difference to what PyTorch computes, relative to the largest output."]
     lines.append("*Same class*: test images that get the class which PyTorch gives them, right or wrong.")
     if exported.get("pytorch"):
@@ -184,11 +187,17 @@ def _files(exported: Json, report: Json) -> list[str]:
 
 def _data(exported: Json, report: Json) -> list[str]:
     lines = [f"- {_text(str(name))}: {count} images" for name, count in (report.get("images") or {}).items()]
-    if calibration := exported.get("calibration"):
-        lines.append(
-            f"- Calibration of int8: {calibration['images']} training images, seed {calibration['seed']}, SHA-256 of "
-            f"their pixels `{calibration['pixels_sha256']}`"
-        )
+    names: dict[str, list[str]] = {}
+    for file in exported["files"]:
+        calibration = file.get("calibration", exported.get("calibration"))  # files of an earlier export have their own
+        if calibration and file["precision"] == "int8":
+            told = (
+                f"{calibration['images']} training images, seed {calibration['seed']}, SHA-256 of their pixels "
+                f"`{calibration['pixels_sha256']}`"
+            )
+            names.setdefault(told, []).append(f"`{file['path']}`")
+    for told, files in names.items():
+        lines.append(f"- Calibration of {'int8' if len(names) == 1 else ', '.join(files)}: {told}")
     return lines + _findings(report.get("data") or {}) or ["Not recorded."]
 
 

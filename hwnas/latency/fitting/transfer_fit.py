@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.arrays import Floats
 from hwnas.latency.card import ErrorCard
@@ -41,8 +41,14 @@ def fit_by_transfer(table: LatencyTable, known: Sequence[LatencyTable]) -> tuple
         known: tables of other devices, with networks of the same space.
 
     Raises:
+        UsageError: a known table is the one of the new device.
         HwnasError: too few networks on the new device, or none on a known one.
     """
+    if any(measured_digest(each) == measured_digest(table) for each in known):
+        raise UsageError(
+            "a table tells nothing new about itself: it is among the known ones, so that its networks would be "
+            "predicted from their own latencies. Name tables of other devices."
+        )
     predictors = [fit(each) for each in known]
     further = [each for each in _networks(known) if _are_priced(each, known, predictors)]
     # of another space that the table holds too, nothing is known on the other devices

@@ -16,7 +16,7 @@ from hwnas.campaign.conditions import Conditions, differences
 from hwnas.campaign.measurement import Measurement
 from hwnas.campaign.progress import CampaignProgress, CampaignSummary
 from hwnas.devices.device import Device, load_device
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.precision import get_precision
 from hwnas.latency.measuring.model_files import ModelFiles, check_can_make, reference_model
 from hwnas.latency.tables.precision import USUAL_PRECISION, table_name
@@ -75,12 +75,17 @@ class TableCampaign:
         than float32 has a folder of its own, ``tables/DEVICE/RUNTIME-PRECISION``.
 
         Raises:
-            UsageError: unknown device, runtime or precision.
+            UsageError: unknown device, runtime or precision, or a device of another batch than 1.
             HwnasError: the device cannot be reached or lacks the runtime; the table was measured under other
                 conditions; the disk is full; a package is missing that makes files of this precision.
         """
         device = load_device(device)
         get_precision(precision)  # raises for a name that there is not
+        if device.batch != 1:
+            raise UsageError(
+                f"a latency table is of single images, and {device.name} is measured with batch = {device.batch}, "
+                "which is for `hwnas bench`. Set batch = 1 in the device file, or use another one."
+            )
         with open_runner(device, runtime) as runner, temporary_folder() as models:
             folder = Path(tables) / device.name / table_name(runner.runtime, precision) / part
             model_files = ModelFiles(runner.suffix.removeprefix("."), precision, models)
