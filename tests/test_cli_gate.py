@@ -135,6 +135,7 @@ def test_what_cannot_be_compared_is_said_before_anything_is_measured(
     done = completed("gate", folder / "small.tflite", "--device", folder / "quick.toml", *filled)
     assert done.returncode == code and told in " ".join(done.stderr.split())
     assert "gate: " not in done.stderr  # no round began
+    assert not (folder / "one").exists()
 
 
 @pytest.mark.parametrize("option", ["--save", "--junit"])

@@ -22,6 +22,7 @@ from hwnas.exporter.exported import ExportedModel, _still_there
 from hwnas.exporter.graph.lower import lower
 from hwnas.exporter.parity import LIMIT
 from hwnas.files import write_json
+from hwnas.report.model_card import write_model_card
 from hwnas.space import Architecture
 from hwnas.specs.conv import Conv
 from hwnas.specs.head import Head
@@ -68,7 +69,7 @@ def test_one_format_and_another_shape(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export.json", "model.onnx"]
 
 
-def test_files_of_an_earlier_export_keep_their_entries_as_long_as_they_are_as_they_were(tmp_path: Path) -> None:
+def test_files_of_an_earlier_export_keep_their_entries_as_long_as_they_are_as_they_were(tmp_path: Path, caplog) -> None:
     def listed() -> list[str]:
         return [file["path"] for file in json.loads((tmp_path / "export.json").read_text())["files"]]
 
@@ -79,8 +80,10 @@ def test_files_of_an_earlier_export_keep_their_entries_as_long_as_they_are_as_th
     (tmp_path / "model.onnx").unlink()
     export(child, tmp_path, ["tflite"])
     assert listed() == ["model.tflite", "model.float16.tflite"]
+    caplog.clear()
     export(child, tmp_path, ["onnx"], options=ExportOptions(softmax=True))  # of other outputs than those before
     assert listed() == ["model.onnx"]
+    assert "model.tflite, model.float16.tflite in" in caplog.text and "With --out" in caplog.text
 
 
 def test_an_export_waits_for_another_that_writes_to_the_same_folder(tmp_path: Path) -> None:
@@ -257,3 +260,8 @@ def test_files_of_an_earlier_export_keep_what_they_were_made_with(tmp_path: Path
     (int8,) = (file for file in document["files"] if file["precision"] == "int8")
     assert document["options"]["reduce_range"] and not int8["options"]["reduce_range"]
     assert int8["calibration"] == document["calibration"]
+    card = write_model_card(tmp_path).read_text(encoding="utf-8")
+    assert card.count("Calibration of int8: 64 training images") == 1
+    (tmp_path / "model.int8.onnx").unlink()
+    export(child, tmp_path, ("onnx",), images=images)
+    assert "Calibration" not in write_model_card(tmp_path).read_text(encoding="utf-8")  # of no file that is there

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.latency.additive import AdditivePredictor
 from hwnas.latency.card import ErrorCard, HeldOutPrediction, errors, noise_floor
 from hwnas.latency.fitting.fit import fit
@@ -179,6 +179,8 @@ def test_what_cannot_be_carried_over_is_refused() -> None:
     known = synthetic(0, 1e-6)
     with pytest.raises(HwnasError, match="2 whole networks are measured on this device, 3 are needed"):
         fit_by_transfer(synthetic(1, 1e-6, networks=2), [known])
+    with pytest.raises(UsageError, match="a table tells nothing new about itself"):
+        fit_by_transfer(known, [known])
     with pytest.raises(HwnasError, match="holds no whole networks"):
         fit_by_transfer(known, [LatencyTable(known.blocks)])
     _, card = fit_by_transfer(synthetic(1, 1e-6, networks=4), [known])

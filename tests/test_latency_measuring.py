@@ -9,7 +9,7 @@ import pytest
 
 from hwnas.campaign.conditions import current_conditions
 from hwnas.devices.device import Device, load_device
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 from hwnas.exporter.formats import FORMATS, get_format
 from hwnas.latency.fitting.fit import fit
 from hwnas.latency.measuring.measure import measure, spread_sample
@@ -138,3 +138,9 @@ def test_numbers_of_other_conditions_are_refused_with_the_place_and_the_cure():
     other = current_conditions(Device(name="test", threads=2), "litert", "float32")
     with pytest.raises(HwnasError, match=r"tables/test .*other conditions \(threads: 1 in the table, 2 now\)"):
         check_table_conditions(recorded.to_json(), other, Path("tables/test"))
+
+
+def test_a_table_of_batches_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(UsageError, match=r"a latency table is of single images, and local is measured with batch = 2"):
+        measure(SPACE, QUICK.model_copy(update={"batch": 2}), tables=tmp_path)
+    assert not list(tmp_path.iterdir())
