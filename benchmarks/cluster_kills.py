@@ -37,9 +37,9 @@ KILLS, STEPS_FIRST = 2, 3
 
 def trainings(folder: Path, options: argparse.Namespace) -> list[Task]:
     data = load_data("digits", 16, batch_size=32, limit_train=options.images, workers=0)
-    asked = {"space": "tiny", "resolution": 16, "classes": 10, "width": 0.25, "batch_size": 32, "seed": 0, "weights_seed": 0}
+    asked = {"space": "tiny", "resolution": 16, "classes": 10, "width": 0.25, "batch_size": 32, "seed": 0}
     asked |= {"limit_train": options.images, "epochs": options.epochs, "torch_device": "cpu", "train_threads": 1}
-    asked |= {"images": {"seed": 0, "sha256": data.digest}}
+    asked |= {"weights_seed": 0, "images": {"seed": 0, "sha256": data.digest}}
     rng = random.Random(0)
     networks = [SPACE.sample(rng).to_json() for _ in range(options.children)]
     return [
