@@ -20,6 +20,8 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
         seed: that they begin with; None: they go on from those of the caller.
     """
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        if seed is not None:
+        if seed is not None and torch.accelerator.is_available():
             torch.manual_seed(seed)
+        elif seed is not None:  # the same for the CPU, which notes no stack for devices that are not there
+            torch.default_generator.manual_seed(seed)
         yield

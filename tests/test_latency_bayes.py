@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from hwnas.latency.fitting.bayes import _moments, _moments_of_few, _solve, fit_weights
+from hwnas.latency.fitting.bayes import EXACT, _moments, _moments_of_few, _solve, fit_weights
 
 GROUPS = np.array([0, 0, 0, 1, 1, 1, 1])
 
@@ -20,9 +20,10 @@ def made_up(networks: int, noise: float = 0.02, seed: int = 0):
 
 def test_the_posterior_is_the_minimum_of_the_penalised_squares_and_the_inverse_of_their_curvature():
     values, ms = made_up(12)
-    rows, variance, noise_variance = values / ms[:, None], np.array([4.0, 4, 4, 0.1, 0.1, 0.1, 0.1]), 0.01
+    rows, variances, noise_variance = values / ms[:, None], np.array([4.0, 0.1]), 0.01
+    variance = variances[GROUPS]
     say = np.linspace(0.5, 1.5, 12)
-    mean, covariance = _solve(rows, np.ones(12), say, variance, noise_variance)
+    mean, covariance = _solve(rows, np.ones(12), GROUPS, say, variances, noise_variance)
 
     def negative_log_posterior(weights):
         return (say * (1 - rows @ weights) ** 2).sum() / (2 * noise_variance) + (weights**2 / variance).sum() / 2
@@ -53,8 +54,9 @@ def test_the_variances_are_those_under_which_the_measurements_are_most_probable(
 def test_few_networks_are_fitted_through_their_own_covariance_to_the_same(networks, noise_variance):
     rng = np.random.default_rng(networks)
     rows, target = rng.uniform(0, 1, (networks, 50)), rng.normal(0, 0.1, networks)
-    given = rows, target, rng.uniform(0.2, 5, networks), rng.uniform(1e-6, 2, 50), noise_variance
-    for few, many in zip(_moments_of_few(*given), _moments(*given), strict=True):
+    of = rows, target, np.arange(50) % 7
+    given = rng.uniform(0.2, 5, networks), rng.uniform(1e-6, 2, 7), noise_variance
+    for few, many in zip(_moments_of_few(*of)(*given), _moments(*of)(*given), strict=True):
         np.testing.assert_allclose(few, many, rtol=1e-5, atol=1e-9 * many.max())
 
 
@@ -65,6 +67,13 @@ def test_what_counts_is_found_and_what_does_not_is_shrunk():
     assert np.abs(posterior.mean[3:]).max() < 0.05
     assert posterior.variances[1] < 1e-3 * posterior.variances[0]
     assert posterior.noise_variance == pytest.approx(0.02**2, rel=0.3)
+
+
+def test_a_fit_that_is_exact_for_any_device_ends():
+    values, ms = made_up(20, noise=0)
+    posterior = fit_weights(values, GROUPS, ms, np.zeros(7))
+    assert EXACT / 10 < posterior.noise_variance < EXACT
+    np.testing.assert_allclose(values @ posterior.mean, ms, rtol=1e-3)
 
 
 def test_a_weight_without_evidence_stays_at_its_prior():

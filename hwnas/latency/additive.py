@@ -84,8 +84,9 @@ class AdditivePredictor(FittedTerms):
         Raises HwnasError for a block that is not known, and for a number that no latency can be: nothing, hours, or a
         sum as far below 0 as a usual network is above it.
         """
-        found = self.predict_many([architecture])[0]
-        total = float(self._sums(self._network_values([architecture])[0], [architecture])[0])
+        values, estimated = self._network_values([architecture])
+        sums = self._sums(values, [architecture])
+        (found,), total = self._predictions(values, sums, estimated), float(sums[0])
         is_latency = SHORTEST_MS <= found.ms <= LONGEST_MS and np.isfinite(found.interval_ms).all()
         if not is_latency or total < -self.curve.centre_ms:
             raise HwnasError(
@@ -98,7 +99,10 @@ class AdditivePredictor(FittedTerms):
     def predict_many(self, architectures: Sequence[Architecture]) -> list[Prediction]:
         """As `predict`, for many networks at once: thousands in a second."""
         values, estimated = self._network_values(architectures)
-        sums = self._sums(values, architectures)
+        return self._predictions(values, self._sums(values, architectures), estimated)
+
+    def _predictions(self, values: Floats, sums: Floats, estimated: Sequence[bool]) -> list[Prediction]:
+        """Those of n networks: their terms (n, weights), their sums (n,), and which hold an estimated block."""
         ms, half_ms = self.curve.ms(sums), self.uncertainty.half_ms(values, sums, self.curve)
         rows = zip(ms.tolist(), half_ms.tolist(), estimated, strict=True)
         return [Prediction(x, max(0.0, x - half), x + half, mark) for x, half, mark in rows]
