@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import signal
 import struct
 import tarfile
 import zlib
@@ -337,6 +338,20 @@ def test_a_worker_that_dies_is_reported(tmp_path):
 
     with pytest.raises(HwnasError, match=r"process that decodes images has ended.*workers=0"):
         load_data(tmp_path, 8, workers=1, progress=kill_workers)
+
+
+def test_ctrl_c_is_left_to_the_process_that_trains(tmp_path):
+    """A terminal gives it to the workers, too; one that it ended would look like one that ran out of memory."""
+    make_folder(tmp_path, {"cat": 300, "dog": 300})
+    before, told = set(psutil.Process().children()), []
+
+    def interrupt_workers(done: int, total: int) -> None:
+        for child in set(psutil.Process().children()) - before:
+            child.send_signal(signal.SIGINT)
+            told.append(child)
+
+    assert load_data(tmp_path, 8, workers=1, progress=interrupt_workers).counts["train"] > 0
+    assert told
 
 
 # ---- the splits

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -252,6 +253,7 @@ class ImageReader:
             collate_fn=_unchanged,  # type: ignore[arg-type]  # with batch_size=None it gets no list
             # a generator of its own: without one, starting a loader would advance torch's global one
             generator=torch.Generator(),
+            worker_init_fn=_leave_ctrl_c_to_its_parent,
         )
         try:
             yield from loader
@@ -264,6 +266,11 @@ class ImageReader:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__
+
+
+def _leave_ctrl_c_to_its_parent(_: int) -> None:
+    """A worker that Ctrl-C ends first would look like one that ran out of memory."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unchanged(decoded: DecodedImages) -> DecodedImages:
