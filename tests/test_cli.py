@@ -341,8 +341,16 @@ def test_wrong_input_is_refused_in_one_paragraph(hwnas, tables, tmp_path, case):
 
 def test_to_compile_where_nothing_is_trained_alone_is_refused(hwnas, tables, tmp_path, monkeypatch):
     monkeypatch.setattr("hwnas.designer.design.check_can_compile", lambda torch_device: None)  # it takes a while
-    code, _, err = hwnas(*quick_design(tables, tmp_path / "run", "--budget-ms", 1000, "--compile"))
+    unmeasured = "--tables", tmp_path / "tables"
+    code, _, err = hwnas(*quick_design(tables, tmp_path / "run", "--budget-ms", 1000, "--compile", *unmeasured))
     assert code == 2 and "say --retrain, or leave it out" in err
+    assert not (tmp_path / "tables").exists()
+
+
+def test_networks_to_be_measured_and_a_table_that_is_taken_as_it_is_are_refused_together(hwnas, tables):
+    named = "--latency", tables / "local" / "litert", "--networks", 99
+    code, _, err = hwnas("design", "--data", "digits", "--budget-ms", 1000, *named)
+    assert code == 2 and "networks is of a table that is measured, and latency names one" in err
 
 
 def test_a_table_of_other_conditions_is_taken_if_asked(hwnas, tables, tmp_path):

@@ -153,6 +153,16 @@ class DesignConfig(BaseModel):
             raise ValueError(f"latencies names {min(unknown)!r}, for which there is no further budget")
         return self
 
+    @model_validator(mode="after")
+    def _networks_of_a_table(self) -> DesignConfig:
+        if (
+            "networks" in self.model_fields_set
+            and self.latency is not None
+            and self.budgets.keys() <= self.latencies.keys()
+        ):
+            raise ValueError("networks is of a table that is measured, and latency names one; leave out one of them")
+        return self
+
     @field_validator("limits", mode="before")
     @classmethod
     def _amounts(cls, given: Any) -> Any:

@@ -114,8 +114,10 @@ class Task:
         assert config.space is not None and config.method is not None
         method = get_search(config.method)
         settings = method.resolve(_for_all_budgets(config, method) | config.settings)
-        if config.compares and not isinstance(settings, FineTuningSettings):
+        fine_tunes = isinstance(settings, FineTuningSettings)
+        if config.compares and not fine_tunes:
             raise cannot_compare(f"{config.method} trains what it finds in a way of its own")
+        _check_compiles(config, fine_tunes and config.compare is not False)
         table, conditions = distributed.from_first(lambda: known_table(config, device, runtime))
         first_runs.check(conditions)
         resolution = get_space(config.space, config.resolution, width=config.width).input_shape[1]
@@ -154,10 +156,7 @@ class Task:
 
     def check(self) -> None:
         """Raise UsageError where nothing would be compiled, and HwnasError for a budget that cannot be met."""
-        if self.config.compile and not (self.config.retrain or self.compares):
-            raise UsageError(
-                "--compile is for networks that are trained alone, and here none is: say --retrain, or leave it out."
-            )
+        _check_compiles(self.config, self.compares)
         if self.config.compares and not self.compares:
             raise cannot_compare("not every device of a budget is at hand to be measured on")
         for each_ms in (self.budget_ms, *self.frontier_ms):
@@ -235,6 +234,14 @@ def cannot_compare(why: str) -> UsageError:
         f"--compare and --compare-with train known networks like the found one, which is impossible here: {why}. "
         "Leave them out."
     )
+
+
+def _check_compiles(config: DesignConfig, compares: bool) -> None:
+    """Raise UsageError where nothing would be compiled."""
+    if config.compile and not (config.retrain or compares):
+        raise UsageError(
+            "--compile is for networks that are trained alone, and here none is: say --retrain, or leave it out."
+        )
 
 
 def pretrained_file(config: DesignConfig) -> Path | None:
