@@ -30,6 +30,7 @@ from hwnas.supernet.mixed import mixed
 from hwnas.supernet.sampled import SampledNet
 from hwnas.train.data import load_data
 from tests.test_latency import made_table
+from tests.weekly import weekly_except
 
 CELLS = nas_bench_201(resolution=8, width=0.25, cells_per_stage=1)
 SEARCHING = DARTSSettings(pretrain=0.0, search=1.0, label_smoothing=0.0)
@@ -238,7 +239,7 @@ def of_the_paper() -> Budget:
     return Budget(predictor.predict(predictor.extremes(space)[1]).high_ms, space, predictor)
 
 
-@pytest.mark.parametrize("name", ["darts", "darts-pt", "cdarts"])
+@pytest.mark.parametrize("name", weekly_except(["darts"], ["darts", "darts-pt", "cdarts"]))
 def test_the_search_network_of_the_paper_whose_norms_learn_nothing_is_searched(of_the_paper, name):
     data = load_data("digits", resolution=8, batch_size=16, limit_train=32, val_fraction=0.05, workers=0)
     within = SearchProblem(data, of_the_paper, 1)

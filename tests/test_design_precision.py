@@ -108,6 +108,7 @@ def test_what_is_judged_is_the_file_that_is_exported(tmp_path: Path) -> None:
     assert rival.val_loss != accuracy_and_loss(child, data.val_batches())[1]
 
 
+@pytest.mark.weekly
 def test_a_network_that_int8_breaks_is_fine_tuned_and_others_are_left_alone(config, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(int8_finetuning, "LEAST_EPOCHS", 1)
     task, child, data = Task.of(config, silent, tmp_path), low_bit_hard(digits_child()), digits()

@@ -131,7 +131,8 @@ def test_of_networks_that_are_scored_alike_none_is_ahead():
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(CyclicNet, "nas-bench-201"), (partial(SampledNet, relax=by_edge), "darts")]
+    ("kind", "name"),
+    [(CyclicNet, "nas-bench-201"), pytest.param(partial(SampledNet, relax=by_edge), "darts", marks=pytest.mark.weekly)],
 )
 def test_what_mixes_cells_has_the_accuracy_of_its_mixture(digits, kind, name, monkeypatch):
     """Also by the edges of a node, and the search net of Cyclic DARTS, whose pool no step trains as a mixture."""

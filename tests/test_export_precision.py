@@ -180,6 +180,7 @@ def broken_by_int8(tmp_path_factory: pytest.TempPathFactory) -> list:
     return export(hard_for_int8(digits_child()), folder, precisions=["int8"], images=digits_images())
 
 
+@pytest.mark.weekly
 def test_the_layers_that_int8_ruins_are_found(broken_by_int8) -> None:
     for model in broken_by_int8:
         assert model.loss_points > 10

@@ -135,6 +135,7 @@ def test_a_training_that_diverged_ends_and_keeps_no_such_weights(digits, tmp_pat
     assert not (tmp_path / "weights.safetensors").exists()
 
 
+@pytest.mark.weekly
 def test_searches_of_several_threads_find_what_each_alone_finds(digits, tmp_path: Path) -> None:
     found: dict[str, str] = {}
 

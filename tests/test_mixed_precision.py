@@ -204,6 +204,7 @@ def train_for_long(folder: Path, amp: str, epochs: int = 4) -> dict[str, Tensor]
     return trainer.trained().state_dict()
 
 
+@pytest.mark.weekly
 def test_killed_in_mixed_precision_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
     threads = torch.get_num_threads()
     try:

@@ -81,7 +81,7 @@ def threads_as_they_were():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("name", weekly_except(["dsnas", "cdarts"], SEARCHES))
+@pytest.mark.parametrize("name", weekly_except(["dsnas"], SEARCHES))
 def test_killed_at_random_steps_and_continued_equals_uninterrupted(tmp_path, name):
     """Once, and one of them twice; every verb, and many more times: ``benchmarks/run_kills.py``.
 
