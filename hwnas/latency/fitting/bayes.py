@@ -101,16 +101,19 @@ weights of each group, (groups,), and the squared errors, (networks,)."""
 
 
 def _moments(rows: Floats, target: Floats, groups: Ints) -> Moments:
+    """For at least as many networks as terms."""
+    sizes = np.bincount(groups)
+
     def expected(sample_weight: Floats, variances: Floats, noise_variance: float) -> tuple[Floats, Floats]:
         mean, covariance = _solve(rows, target, groups, sample_weight, variances, noise_variance)
         squared = (target - rows @ mean) ** 2 + ((rows @ covariance) * rows).sum(1)
-        return np.bincount(groups, mean**2 + np.diag(covariance)) / np.bincount(groups), squared
+        return np.bincount(groups, mean**2 + np.diag(covariance)) / sizes, squared
 
     return expected
 
 
 def _moments_of_few(rows: Floats, target: Floats, groups: Ints) -> Moments:
-    """The same, for fewer networks than terms: their covariance is inverted, not the precision of the terms.
+    """For fewer networks than terms: their covariance is inverted, not the precision of the terms.
 
     By the matrix inversion lemma (Rasmussen and Williams, Gaussian Processes for Machine Learning, A.9). A group has
     one variance, so its terms come in through what they add to that covariance alone.
